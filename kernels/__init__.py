@@ -1,0 +1,4 @@
+"""Compiled leaves: contiguous arrays in, arrays and a status out; imported as ``sparsegmrf.kernels``.
+
+No kernel file imports another one, because a cached kernel is rebuilt only when its own file changes.
+"""

@@ -1,0 +1,86 @@
+"""The contract every factor of a precision fulfils."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+
+from sparsegmrf._validate import images
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import ArrayLike, FloatArray, Shape
+
+
+class Factor(ABC):
+    """Factorization ``Q = A^T A`` of a precision on a lattice.
+
+    Images are ``(..., H, W)``, or ``(..., H, W, C)`` with more than one channel; batch axes lead. Whitened images have the
+    same shape. Nothing returns a dense covariance.
+    """
+
+    method: ClassVar[str]
+    """Name of the method, as ``factorize(..., method=)`` takes it."""
+
+    @property
+    @abstractmethod
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+
+    @property
+    @abstractmethod
+    def logdet(self) -> float:
+        """Log-determinant of ``Q``, ``2 log |det A|``, in nats."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes held by the factor's numbers."""
+
+    @abstractmethod
+    def _whiten(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
+
+    @abstractmethod
+    def _unwhiten(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
+
+    @abstractmethod
+    def _solve(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
+
+    @abstractmethod
+    def selected_inverse(self) -> SymmetricStencil:
+        """Return the covariances ``Q^-1[p, p + o_k]`` (intensity^2) on the precision's own offsets, as a stencil."""
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+        return self.lattice.shape
+
+    def whiten(self, x: ArrayLike) -> FloatArray:
+        """Return ``A x``: white with unit variance when `x` is a draw of ``N(0, Q^-1)``."""
+        return self._on_images("x", x, self._whiten)
+
+    def unwhiten(self, e: ArrayLike) -> FloatArray:
+        """Return ``A^-1 e``: a draw of ``N(0, Q^-1)`` when `e` is white with unit variance."""
+        return self._on_images("e", e, self._unwhiten)
+
+    def solve(self, b: ArrayLike) -> FloatArray:
+        """Return ``Q^-1 b``."""
+        return self._on_images("b", b, self._solve)
+
+    def marginal_variance(self) -> FloatArray:
+        """Return the diagonal of ``Q^-1`` as an image, in intensity^2."""
+        return self.selected_inverse().diagonal()
+
+    def covariance_with(self, pixel: tuple[int, int], channel: int = 0) -> FloatArray:
+        """Return the covariance of every pixel with one pixel as an image: a column of ``Q^-1``, in intensity^2."""
+        unit = np.zeros(self.lattice.size)
+        unit[self.lattice.unknown(pixel, channel)] = 1.0
+        return self._solve(unit[np.newaxis])[0].reshape(self.lattice.image_shape)
+
+    def _on_images(self, name: str, value: ArrayLike, operation: Callable[[FloatArray], FloatArray]) -> FloatArray:
+        array = images(name, value, self.lattice.image_shape)
+        result = operation(array.reshape(-1, self.lattice.size))
+        return result.reshape(array.shape)

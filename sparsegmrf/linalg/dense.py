@@ -1,0 +1,125 @@
+"""Dense Cholesky factor: the oracle, for tests and tiny images."""
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, TooLargeError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
+from sparsegmrf.typing import FloatArray, IntArray, Shape
+
+LARGEST = 4096
+
+
+class DenseFactor(Factor):
+    """Dense factor ``Q = L L^T`` with ``A = L^T``; refuses more than 4096 unknowns.
+
+    Parameters
+    ----------
+    precision : SymmetricStencil, TriangularStencil or scipy sparse array
+        The precision, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``.
+    shape : (int, int), optional
+        Height and width; needed with a sparse array only, whose selected inverse then has the centre only.
+
+    Raises
+    ------
+    TooLargeError
+        Beyond 4096 unknowns: the dense matrix would hold more than 4096^2 numbers.
+    NotPositiveDefiniteError
+        If a pivot is not positive; carries the pixel and the pivot.
+    """
+
+    method = "dense"
+
+    def __init__(
+        self, precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, shape: Shape | None = None
+    ) -> None:
+        self._lattice, self._offsets = _structure(precision, shape)
+        size = self._lattice.size
+        if size > LARGEST:
+            raise TooLargeError(
+                f"DenseFactor takes at most {LARGEST} unknowns, got {size}; it is for tests and tiny images, use another method."
+            )
+        matrix = precision.toarray() if sp.issparse(precision) else precision.tocsr().toarray()
+        self._L = _cholesky(matrix.T @ matrix if isinstance(precision, TriangularStencil) else matrix, self._lattice)
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self._lattice
+
+    @property
+    def logdet(self) -> float:
+        """Log-determinant of ``Q``."""
+        return 2.0 * float(np.log(np.diagonal(self._L)).sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the dense factor."""
+        return self._L.nbytes
+
+    def covariance(self) -> FloatArray:
+        """Return the dense covariance ``Q^-1``, ``(n, n)``."""
+        inverse = scipy.linalg.solve_triangular(self._L, np.eye(self._lattice.size), lower=True)
+        return np.asarray(inverse.T @ inverse)
+
+    def selected_inverse(self) -> SymmetricStencil:
+        """Return the covariances on the precision's offsets as a stencil."""
+        lattice = self._lattice
+        (height, width), channels = lattice.shape, lattice.channels
+        dense = self.covariance().reshape(height, width, channels, height, width, channels)
+        planes = np.zeros((len(self._offsets), height, width, channels, channels))
+        for plane, (di, dj) in zip(planes, self._offsets.tolist(), strict=True):
+            rows, columns = np.mgrid[lattice.with_neighbour((di, dj))]
+            plane[rows, columns] = dense[rows, columns, :, rows + di, columns + dj, :]
+        if channels == 1:
+            planes = planes[..., 0, 0]
+        return SymmetricStencil._from_planes(self._offsets, np.ascontiguousarray(planes), lattice)
+
+    def _whiten(self, x: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(x @ self._L)
+
+    def _unwhiten(self, e: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(scipy.linalg.solve_triangular(self._L, e.T, lower=True, trans="T").T)
+
+    def _solve(self, b: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(scipy.linalg.cho_solve((self._L, True), b.T).T)
+
+
+def _structure(
+    precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, shape: Shape | None
+) -> tuple[Lattice, IntArray]:
+    """Return the lattice and the offsets (centre and later) of the selected inverse."""
+    if isinstance(precision, SymmetricStencil):
+        return precision.lattice, precision.offsets
+    if isinstance(precision, TriangularStencil):
+        later = -precision.offsets[::-1] if precision.is_causal else precision.offsets
+        return precision.lattice, np.vstack([[[0, 0]], later]).astype(np.int64)
+    if not sp.issparse(precision) or shape is None:
+        raise ArgumentError(
+            f"precision must be a stencil, or a scipy sparse array together with shape, got {type(precision).__name__}."
+        )
+    lattice = Lattice(shape)
+    if precision.shape != (lattice.size, lattice.size):
+        raise ArgumentError(
+            f"precision must be {lattice.size} x {lattice.size} for shape {shape}, got {precision.shape}."
+        )
+    return lattice, np.zeros((1, 2), dtype=np.int64)
+
+
+def _cholesky(matrix: FloatArray, lattice: Lattice) -> FloatArray:
+    factor, info = scipy.linalg.lapack.dpotrf(matrix, lower=True, clean=True)
+    if info > 0:
+        column = info - 1
+        pivot = float(matrix[column, column] - factor[column, :column] @ factor[column, :column])
+        pixel = lattice.pixel(column // lattice.channels)
+        where = pixel if lattice.channels == 1 else (*pixel, column % lattice.channels)
+        raise NotPositiveDefiniteError(
+            f"the precision is not positive definite: pivot {pivot:g} at pixel {where}; the diagonal is too small for its "
+            "neighbours.",
+            where,
+            pivot,
+        )
+    return np.ascontiguousarray(factor)

@@ -1,0 +1,1 @@
+"""Models: named parameters that stand for a stencil on a lattice."""

@@ -1,0 +1,41 @@
+"""Offsets: integer pairs, and where they stand relative to the centre in raster order."""
+
+import numpy as np
+
+from sparsegmrf.errors import StencilError
+from sparsegmrf.typing import IntArray
+
+
+def as_offsets(value: object, name: str = "offsets") -> IntArray:
+    """Return a read-only ``(K, 2)`` array of distinct integer offsets ``(di, dj)``."""
+    array = np.asarray(value)
+    if array.size == 0:
+        array = array.reshape(0, 2).astype(np.int64)
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
+        raise StencilError(
+            f"{name} must be a list of integer pairs (di, dj), got shape {array.shape} and dtype {array.dtype}."
+        )
+    result = np.array(array, dtype=np.int64, order="C")
+    unique, counts = np.unique(result, axis=0, return_counts=True)
+    if (counts > 1).any():
+        raise StencilError(f"{name} must be distinct, got {tuple(unique[counts > 1][0].tolist())} more than once.")
+    result.flags.writeable = False
+    return result
+
+
+def raster_sign(offsets: IntArray) -> IntArray:
+    """Return -1, 0 or 1 for offsets earlier than, at, or later than the centre in raster order."""
+    return np.where(offsets[:, 0] != 0, np.sign(offsets[:, 0]), np.sign(offsets[:, 1])).astype(np.int64)
+
+
+def raster_order(offsets: IntArray) -> IntArray:
+    """Return the permutation that sorts offsets by row, then column."""
+    return np.lexsort((offsets[:, 1], offsets[:, 0])).astype(np.int64)
+
+
+def reach(offsets: IntArray) -> tuple[int, int]:
+    """Return how many rows and columns the offsets reach."""
+    if not len(offsets):
+        return (0, 0)
+    rows, columns = np.abs(offsets).max(axis=0)
+    return (int(rows), int(columns))

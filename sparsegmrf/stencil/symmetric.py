@@ -1,0 +1,285 @@
+"""Symmetric stencils: a precision (or covariance) matrix as planes on the centre and the later offsets."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparsegmrf import _threads
+from sparsegmrf._validate import finite, images, one_of
+from sparsegmrf.errors import StencilError
+from sparsegmrf.kernels import stencil_product
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.stencil import _assembly
+from sparsegmrf.stencil._coefficients import Pool, as_coefficient, block_shape, drop_off_image, freeze, pooled
+from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign, reach
+from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offset, Offsets, Shape
+
+BOUNDARIES = ("dirichlet", "neumann", "torus")
+_ROWS = 64
+
+
+class SymmetricStencil:
+    """Symmetric sparse matrix on a lattice, given by its rows' centre and later neighbours.
+
+    ``Q[p, p + o_k]`` is coefficient ``k`` at pixel ``p``, and ``Q[p + o_k, p]`` its transpose. A coefficient that points
+    off the image is ignored: the end of a row is never coupled to the start of the next.
+
+    Parameters
+    ----------
+    offsets : sequence of (int, int)
+        ``(di, dj)`` in pixels: the centre ``(0, 0)`` and offsets later in raster order, in any order.
+    coefficients : sequence
+        Per offset a number, a ``(C, C)`` block, an ``(H, W)`` plane, or an ``(H, W, C, C)`` plane of blocks; in units of
+        1/intensity^2 for a precision. They are copied.
+    shape : (int, int)
+        Height and width in pixels.
+    channels : int
+        Unknowns per pixel ``C``.
+    boundary : {"dirichlet", "neumann", "torus"}
+        ``"dirichlet"`` cuts the stencil off at the border; ``"neumann"`` adds the coefficient of each missing neighbour
+        to the centre (needs coefficients that are shared by all pixels, except the centre's); ``"torus"`` wraps.
+
+    Raises
+    ------
+    StencilError
+        If the centre is missing, an offset is earlier in raster order or repeated, a coefficient has the wrong shape,
+        a centre block is not symmetric, or a per-pixel neighbour coefficient is combined with ``"neumann"``.
+    ArgumentError
+        If a coefficient that is on the image is NaN or infinite, or `shape` is not a shape.
+
+    Examples
+    --------
+    >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (2, 3), boundary="neumann")
+    >>> stencil.tocsr().toarray()[0].round(2).tolist()
+    [2.1, -1.0, 0.0, -1.0, 0.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        offsets: Offsets,
+        coefficients: Sequence[ArrayLike] | FloatArray,
+        shape: Shape,
+        *,
+        channels: int = 1,
+        boundary: str = "dirichlet",
+    ) -> None:
+        lattice = Lattice(shape, channels)
+        given = as_offsets(offsets)
+        _check_offsets(given)
+        if len(coefficients) != len(given):
+            raise StencilError(f"coefficients must have one entry per offset ({len(given)}), got {len(coefficients)}.")
+        order = raster_order(given)
+        named = [as_coefficient(f"coefficients[{k}]", coefficients[k], lattice) for k in order]
+        self._set(given[order], pooled(named, lattice), lattice, one_of("boundary", boundary, BOUNDARIES))
+        self._check_values(order)
+
+    @classmethod
+    def _from_planes(cls, offsets: IntArray, planes: FloatArray, lattice: Lattice) -> "SymmetricStencil":
+        """Wrap planes ``(K, H, W[, C, C])`` that were just made, without copy or check; entries off the image are zero."""
+        size = planes[0].size
+        start = np.arange(len(offsets), dtype=np.int64) * size
+        pool = freeze(Pool(planes.reshape(-1), start, np.full(len(offsets), lattice.channels**2, dtype=np.int64)))
+        stencil = cls.__new__(cls)
+        stencil._set(offsets, pool, lattice, "dirichlet")
+        return stencil
+
+    @classmethod
+    def from_csr(
+        cls, Q: sp.sparray | sp.spmatrix, shape: Shape, *, channels: int = 1, reach: int = 5
+    ) -> "SymmetricStencil":
+        """Read a symmetric sparse matrix whose entries couple near pixels only.
+
+        An offset whose entries are all equal is stored as one shared coefficient.
+
+        Parameters
+        ----------
+        Q : scipy.sparse array or matrix, (H*W*C, H*W*C)
+            Symmetric, pixel-major; any format. Repeated entries are summed.
+        shape : (int, int)
+            Height and width in pixels.
+        channels : int
+            Unknowns per pixel.
+        reach : int
+            Largest row or column distance in pixels that still counts as a stencil; a wider entry, such as the one
+            that couples the end of a row to the start of the next, is refused.
+
+        Raises
+        ------
+        StencilError
+            If `Q` has another size, is not symmetric to 1e-12 of its largest entry, or couples pixels farther apart
+            than `reach`; the message names the first offending pair.
+        """
+        lattice = Lattice(shape, channels)
+        offsets, planes = _assembly.planes_of(Q, lattice, reach)
+        return cls(
+            offsets,
+            [_shared_or_plane(o, v, lattice) for o, v in zip(offsets, planes, strict=True)],
+            shape,
+            channels=channels,
+        )
+
+    def _set(self, offsets: IntArray, pool: Pool, lattice: Lattice, boundary: str) -> None:
+        offsets.flags.writeable = False
+        self._offsets, self._pool, self._lattice, self._boundary = offsets, pool, lattice, boundary
+
+    def _check_values(self, order: IntArray) -> None:
+        lattice, torus = self._lattice, self._boundary == "torus"
+        self._pool.values.flags.writeable = True
+        for k, offset in enumerate(self._offsets):
+            coefficient = self._pool.coefficient(k, lattice)
+            if self._pool.step[k] and not torus:
+                drop_off_image(coefficient, (int(offset[0]), int(offset[1])), lattice)
+            finite(f"coefficients[{order[k]}]", coefficient)
+        self._pool.values.flags.writeable = False
+        centre = self._pool.coefficient(0, lattice)
+        if lattice.channels > 1 and not np.array_equal(centre, np.swapaxes(centre, -1, -2)):
+            gap = float(np.abs(centre - np.swapaxes(centre, -1, -2)).max())
+            raise StencilError(f"the centre blocks must be symmetric, got a difference of {gap} across the diagonal.")
+        if self._boundary == "neumann" and self._pool.step[1:].any():
+            raise StencilError(
+                'boundary="neumann" needs neighbour coefficients shared by all pixels, got a plane; '
+                'subtract what is missing from the centre plane yourself and pass boundary="dirichlet".'
+            )
+
+    @property
+    def offsets(self) -> IntArray:
+        """Offsets ``(K, 2)``: the centre first, then raster order; read-only."""
+        return self._offsets
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self._lattice
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+        return self._lattice.shape
+
+    @property
+    def channels(self) -> int:
+        """Unknowns per pixel."""
+        return self._lattice.channels
+
+    @property
+    def boundary(self) -> str:
+        """The rule at the border."""
+        return self._boundary
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether every coefficient is shared by all pixels (up to the boundary rule)."""
+        return not self._pool.step.any()
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Largest row and column distance of a neighbour, in pixels."""
+        return reach(self._offsets)
+
+    @cached_property
+    def pool(self) -> Pool:
+        """Coefficients as kernels read them, with the boundary rule worked into the centre; read-only."""
+        if self._boundary != "neumann":
+            return self._pool
+        rest = [self._pool.coefficient(k, self._lattice) for k in range(1, len(self._offsets))]
+        return pooled([self._neumann_centre(), *rest], self._lattice)
+
+    def coefficient(self, k: int) -> FloatArray:
+        """Return coefficient `k` as given: a number, block, plane or plane of blocks (read-only view)."""
+        return self._pool.coefficient(k, self._lattice)
+
+    def plane(self, k: int) -> FloatArray:
+        """Return ``Q[p, p + o_k]`` for all pixels, ``(H, W)`` or ``(H, W, C, C)``; zero where it points off the image."""
+        block = block_shape(self._lattice)
+        result = np.array(np.broadcast_to(self.pool.coefficient(k, self._lattice), (*self.shape, *block)))
+        if self._boundary != "torus":
+            drop_off_image(result, self._offset(k), self._lattice)
+        return result
+
+    def diagonal(self) -> FloatArray:
+        """Return the diagonal of the matrix as an image ``(H, W)`` or ``(H, W, C)``, without what a torus folds onto it."""
+        centre = self.plane(0)
+        return centre if self.channels == 1 else np.ascontiguousarray(np.diagonal(centre, axis1=-2, axis2=-1))
+
+    def tocsr(self) -> sp.csr_array:
+        """Assemble the matrix.
+
+        Returns
+        -------
+        scipy.sparse.csr_array, (H*W*C, H*W*C)
+            With sorted column indices, int32 while they fit and int64 beyond; the pattern is kept where a coefficient is
+            zero.
+        """
+        di, dj = self._offsets.T
+        mirror = np.arange(len(di) - 1, 0, -1)
+        source = np.concatenate([mirror, np.arange(len(di))])
+        mirrored = np.arange(len(source)) < len(mirror)
+        sign = np.where(mirrored, -1, 1)
+        terms = _assembly.Terms(
+            di[source] * sign, dj[source] * sign, self.pool.start[source], self.pool.step[source], mirrored
+        )
+        return _assembly.assemble(self._lattice, terms, self.pool.values, torus=self._boundary == "torus")
+
+    def __matmul__(self, x: ArrayLike) -> FloatArray:
+        """Return ``Q x`` for images ``(..., H, W)`` or ``(..., H, W, C)`` without forming the matrix."""
+        array = images("x", x, self._lattice.image_shape)
+        flat = array.reshape(-1, self._lattice.size)
+        result = np.empty_like(flat)
+        height, width = self.shape
+        torus = self._boundary == "torus"
+        di, dj = np.ascontiguousarray(self._offsets.T)
+        pool = self.pool
+
+        def rows(first: int, last: int) -> None:
+            stencil = (di, dj, pool.start, pool.step, pool.values, flat, result)
+            if self.channels == 1 and not torus:
+                stencil_product.multiply_rows(first, last, height, width, *stencil)
+            else:
+                stencil_product.multiply_blocks(first, last, height, width, self.channels, torus, *stencil)
+
+        _threads.run(
+            [lambda first=first, last=last: rows(first, last) for first, last in _threads.ranges(height, _ROWS)]
+        )
+        return result.reshape(array.shape)
+
+    def __repr__(self) -> str:
+        kind = "homogeneous" if self.is_homogeneous else "per pixel"
+        return (
+            f"SymmetricStencil({len(self._offsets)} offsets, shape={self.shape}, channels={self.channels}, "
+            f"boundary={self._boundary!r}, {kind})"
+        )
+
+    def _offset(self, k: int) -> Offset:
+        return (int(self._offsets[k, 0]), int(self._offsets[k, 1]))
+
+    def _neumann_centre(self) -> FloatArray:
+        """Add the coefficient of every missing neighbour, on either side, to the centre."""
+        block = block_shape(self._lattice)
+        centre = np.array(np.broadcast_to(self._pool.coefficient(0, self._lattice), (*self.shape, *block)))
+        for k in range(1, len(self._offsets)):
+            coefficient = self._pool.coefficient(k, self._lattice)
+            di, dj = self._offset(k)
+            for offset, value in (((di, dj), coefficient), ((-di, -dj), coefficient.T)):
+                missing = np.ones(self.shape, dtype=bool)
+                missing[self._lattice.with_neighbour(offset)] = False
+                centre[missing] += value
+        return centre
+
+
+def _check_offsets(offsets: IntArray) -> None:
+    sign = raster_sign(offsets)
+    if (sign < 0).any():
+        raise StencilError(
+            f"offsets must be the centre and later in raster order, got {tuple(offsets[sign < 0][0].tolist())}, which is "
+            "earlier; pass its mirror image, the matrix is symmetric."
+        )
+    if not (sign == 0).any():
+        raise StencilError("offsets must contain the centre (0, 0), got none; its coefficient is the diagonal.")
+
+
+def _shared_or_plane(offset: IntArray, plane: FloatArray, lattice: Lattice) -> FloatArray:
+    inside = plane[lattice.with_neighbour((int(offset[0]), int(offset[1])))]
+    first = inside[0, 0]
+    return first if (inside == first).all() else plane

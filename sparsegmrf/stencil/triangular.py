@@ -1,0 +1,169 @@
+"""Triangular stencils: a whitening matrix whose rows hold a pixel and only earlier, or only later, neighbours."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparsegmrf._validate import finite
+from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.stencil import _assembly
+from sparsegmrf.stencil._coefficients import Pool, as_coefficient, block_shape, drop_off_image, pooled
+from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign, reach
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Offsets, Shape
+
+
+class TriangularStencil:
+    """Triangular matrix on a lattice: ``A[p, p] = d_p`` and ``A[p, p + o_k] = w_pk``.
+
+    With earlier neighbours (causal) ``A`` is lower triangular, with later ones (anticausal, ``Q = L L^T``, ``A = L^T``)
+    upper triangular. ``Q = A^T A``, so ``whiten(x) = A x`` and ``logdet Q = 2 sum log d_p``. A weight that points off
+    the image is ignored: the field beyond the border is fixed at the mean.
+
+    Parameters
+    ----------
+    offsets : sequence of (int, int)
+        ``(di, dj)`` in pixels, all earlier or all later in raster order; may be empty (white field).
+    diagonal : array_like
+        Number, ``(C, C)`` block, ``(H, W)`` plane or ``(H, W, C, C)`` plane of blocks; positive, in units of 1/intensity.
+        Blocks are lower triangular with earlier neighbours and upper triangular with later ones.
+    weights : sequence
+        Per offset a number, block, plane or plane of blocks, in units of 1/intensity. Copied.
+    shape : (int, int)
+        Height and width in pixels.
+    channels : int
+        Unknowns per pixel ``C``.
+
+    Raises
+    ------
+    StencilError
+        If offsets are on both sides or at the centre, or an array has the wrong shape or triangle.
+    ArgumentError
+        If the diagonal is not positive, or a value that is on the image is NaN or infinite.
+
+    Examples
+    --------
+    >>> A = TriangularStencil([(0, -1), (-1, 0)], 1.0, [-0.4, -0.4], (2, 2))
+    >>> A.tocsr().toarray().tolist()[3]
+    [0.0, -0.4, -0.4, 1.0]
+    """
+
+    def __init__(
+        self,
+        offsets: Offsets,
+        diagonal: ArrayLike,
+        weights: Sequence[ArrayLike] | FloatArray,
+        shape: Shape,
+        *,
+        channels: int = 1,
+    ) -> None:
+        lattice = Lattice(shape, channels)
+        given = as_offsets(offsets)
+        sign = raster_sign(given)
+        if not ((sign > 0).all() or (sign < 0).all()):
+            raise StencilError(
+                "offsets must be all earlier or all later than the centre in raster order, got "
+                f"{given.tolist()}; the centre's coefficient is the argument diagonal."
+            )
+        if len(weights) != len(given):
+            raise StencilError(f"weights must have one entry per offset ({len(given)}), got {len(weights)}.")
+        order = raster_order(given)
+        named = [as_coefficient(f"weights[{k}]", weights[k], lattice) for k in order]
+        self._lattice = lattice
+        self._offsets = given[order]
+        self._offsets.flags.writeable = False
+        self._causal = bool((sign < 0).any())
+        self._pool = pooled([as_coefficient("diagonal", diagonal, lattice), *named], lattice)
+        self._check_values(order)
+
+    def _check_values(self, order: IntArray) -> None:
+        self._pool.values.flags.writeable = True
+        for k, offset in enumerate(self._offsets):
+            weight = self._pool.coefficient(k + 1, self._lattice)
+            if self._pool.step[k + 1]:
+                drop_off_image(weight, (int(offset[0]), int(offset[1])), self._lattice)
+            finite(f"weights[{order[k]}]", weight)
+        self._pool.values.flags.writeable = False
+        blocks = finite("diagonal", self.diagonal)
+        pivots = blocks if self.channels == 1 else np.diagonal(blocks, axis1=-2, axis2=-1)
+        if not (pivots > 0.0).all():
+            raise ArgumentError(
+                f"diagonal must be positive, got {float(pivots.min())}; pass the absolute value and flip the signs of "
+                "that pixel's weights, which leaves the precision as it is."
+            )
+        if self.channels == 1:
+            return
+        wrong = np.triu(blocks, 1) if self._causal else np.tril(blocks, -1)
+        if wrong.any():
+            side = "lower" if self._causal else "upper"
+            raise StencilError(f"diagonal blocks must be {side} triangular, as the whole matrix is, got {blocks!r}.")
+
+    @property
+    def offsets(self) -> IntArray:
+        """Offsets ``(K, 2)`` in raster order; read-only."""
+        return self._offsets
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self._lattice
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+        return self._lattice.shape
+
+    @property
+    def channels(self) -> int:
+        """Unknowns per pixel."""
+        return self._lattice.channels
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether neighbours are earlier in raster order; with no offsets at all, False (upper triangular)."""
+        return self._causal
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether diagonal and weights are shared by all pixels."""
+        return not self._pool.step.any()
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Largest row and column distance of a neighbour, in pixels."""
+        return reach(self._offsets)
+
+    @property
+    def pool(self) -> Pool:
+        """Coefficients as kernels read them, the diagonal first, then the weights; read-only."""
+        return self._pool
+
+    @property
+    def diagonal(self) -> FloatArray:
+        """Diagonal as given: a number, block, plane or plane of blocks (read-only view)."""
+        return self._pool.coefficient(0, self._lattice)
+
+    def weight(self, k: int) -> FloatArray:
+        """Return weight `k` as given: a number, block, plane or plane of blocks (read-only view)."""
+        return self._pool.coefficient(k + 1, self._lattice)
+
+    def plane(self, k: int) -> FloatArray:
+        """Return ``A[p, p + o_k]`` for all pixels, ``(H, W)`` or ``(H, W, C, C)``; zero where it points off the image."""
+        result = np.array(np.broadcast_to(self.weight(k), (*self.shape, *block_shape(self._lattice))))
+        drop_off_image(result, (int(self._offsets[k, 0]), int(self._offsets[k, 1])), self._lattice)
+        return result
+
+    def tocsr(self) -> sp.csr_array:
+        """Assemble ``A`` as a CSR array with sorted indices (int32 while they fit, int64 beyond)."""
+        di, dj = np.vstack([[[0, 0]], self._offsets]).T
+        order = raster_order(np.column_stack([di, dj]))
+        no_mirror: BoolArray = np.zeros(len(order), dtype=np.bool_)
+        pool = self._pool
+        terms = _assembly.Terms(di[order], dj[order], pool.start[order], pool.step[order], no_mirror)
+        return _assembly.assemble(self._lattice, terms, pool.values, torus=False)
+
+    def __repr__(self) -> str:
+        side = "causal" if self._causal else "anticausal"
+        kind = "homogeneous" if self.is_homogeneous else "per pixel"
+        return f"TriangularStencil({len(self._offsets)} offsets, shape={self.shape}, channels={self.channels}, {side}, {kind})"

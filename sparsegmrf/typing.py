@@ -1,0 +1,15 @@
+"""Array types used in signatures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+ArrayLike = npt.ArrayLike
+Offset = tuple[int, int]
+Offsets = Sequence[Offset] | npt.NDArray[np.int64]
+Shape = tuple[int, int]
+Seed = int | np.random.Generator | None
