@@ -1,0 +1,26 @@
+# make test: everything the tests need, in an environment of their own, then the whole suite.
+
+PYTHON ?= python3
+VENV ?= .venv-test
+EXTRAS := cli,cholmod,test
+SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev python3-dev python3-venv
+
+.PHONY: test system-packages
+
+test: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest
+
+$(VENV)/.installed: pyproject.toml | system-packages
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --editable ".[$(EXTRAS)]"
+	touch $@
+
+# scikit-sparse has no wheel: it compiles against SuiteSparse.
+system-packages:
+	@if ! command -v apt-get >/dev/null; then \
+		echo "no apt-get here: a C compiler, Python headers and SuiteSparse must be installed already"; \
+	elif ! dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1; then \
+		if [ "$$(id -u)" -eq 0 ]; then as_root=""; else as_root="sudo"; fi; \
+		$$as_root apt-get update && \
+		DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y --no-install-recommends $(SYSTEM_PACKAGES); \
+	fi
