@@ -22,5 +22,5 @@ system-packages:
 	elif ! dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1; then \
 		if [ "$$(id -u)" -eq 0 ]; then as_root=""; else as_root="sudo"; fi; \
 		$$as_root apt-get update && \
-		DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y --no-install-recommends $(SYSTEM_PACKAGES); \
+		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(SYSTEM_PACKAGES); \
 	fi

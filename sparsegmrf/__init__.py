@@ -3,6 +3,7 @@
 from sparsegmrf._threads import get_num_threads, set_num_threads
 from sparsegmrf.errors import (
     ArgumentError,
+    FileError,
     NotPositiveDefiniteError,
     SparseGMRFError,
     StencilError,
@@ -17,6 +18,7 @@ __all__ = [
     "ArgumentError",
     "DenseFactor",
     "Factor",
+    "FileError",
     "Lattice",
     "NotPositiveDefiniteError",
     "SparseGMRFError",

@@ -15,6 +15,10 @@ class StencilError(ArgumentError):
     """Offsets, coefficients or a matrix pattern do not make a stencil."""
 
 
+class FileError(ArgumentError, OSError):
+    """A file cannot be read as what it should be, or cannot be written where it should go."""
+
+
 class NotPositiveDefiniteError(SparseGMRFError, np.linalg.LinAlgError):
     """A precision has a pivot that is not positive.
 

@@ -1,0 +1,230 @@
+"""Images and models as files: PNG, TIFF and NumPy arrays in and out, models as JSON; every file is written whole or not at all."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import numpy.typing as npt
+import skimage.color
+
+from sparsegmrf._validate import integer_at_least, one_of, real_array
+from sparsegmrf.errors import ArgumentError, FileError
+from sparsegmrf.typing import BoolArray, FloatArray
+
+PathLike = str | os.PathLike[str]
+
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+_PNG_WHITE = 65535
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and big files, both byte orders
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFile:
+    """One channel of an image file and what was done to read it.
+
+    Attributes
+    ----------
+    pixels : (H, W) ndarray
+        Intensities, float64; NaN where a float image has NaN.
+    divisor : float
+        What the stored counts were divided by: 255 or 65535 for 8- and 16-bit images with ``scale="unit"``, else 1.
+    channel : str
+        ``"only"``, ``"grey (luminance)"`` or the number of the channel taken.
+    """
+
+    pixels: FloatArray
+    divisor: float
+    channel: str
+
+
+def read_image(
+    path: PathLike, *, channel: int | None = None, grey: bool = False, channel_axis: int = -1, scale: str = "unit"
+) -> ImageFile:
+    """Read one channel of a PNG, TIFF or ``.npy`` image.
+
+    Parameters
+    ----------
+    path : path
+        The file; any format imageio reads, or ``.npy`` (never unpickled).
+    channel : int, optional
+        Channel to take from a colour or multi-band image, from 0.
+    grey : bool
+        Take the luminance ``0.2125 R + 0.7154 G + 0.0721 B`` of a colour image. Refused if pixels are transparent.
+    channel_axis : int
+        Axis that holds the channels.
+    scale : {"unit", "none"}
+        With ``"unit"`` unsigned 8- and 16-bit counts are divided by 255 and 65535; everything else is taken as stored.
+
+    Returns
+    -------
+    ImageFile
+        Pixels ``(H, W)`` and what was done to get them.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or is no image.
+    ArgumentError
+        If the image has several channels and neither `channel` nor `grey` says which to take, or has none of that number.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_image(folder + "/ramp.tif", np.arange(6.0).reshape(2, 3))
+    ...     read_image(folder + "/ramp.tif").pixels.tolist()
+    [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    """
+    one_of("scale", scale, ("unit", "none"))
+    array = _stored(Path(path))
+    real_array("image", array.ravel()[:0])  # refuses complex and object arrays before they are taken apart
+    if not array.size:
+        raise ArgumentError(f"image must have at least one pixel, got {Path(path).name} of shape {array.shape}.")
+    divisor = float(np.iinfo(array.dtype).max) if scale == "unit" and array.dtype in (np.uint8, np.uint16) else 1.0
+    plane, taken = _one_channel(array, channel, grey, channel_axis, Path(path).name)
+    pixels = np.ascontiguousarray(plane, dtype=np.float64)
+    return ImageFile(pixels / divisor if divisor != 1.0 else pixels, divisor, taken)
+
+
+def read_mask(path: PathLike) -> BoolArray:
+    """Read a mask ``(H, W)`` from an image file: every pixel that is not zero is missing.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or is no image.
+    """
+    mask: BoolArray = read_image(path, scale="none").pixels != 0.0
+    return mask
+
+
+def write_image(path: PathLike, image: npt.ArrayLike) -> tuple[float, float] | None:
+    """Write an image; ``.npy`` and TIFF keep every digit (float64), PNG stretches it over 16 bits of grey.
+
+    Parameters
+    ----------
+    path : path
+        Ends in ``.png``, ``.tif``, ``.tiff`` or ``.npy``; ``.npy`` also takes batches. Written whole or not at all.
+    image : (H, W) array_like
+        Intensities.
+
+    Returns
+    -------
+    tuple or None
+        For PNG the intensities that became black and white (smallest and largest of the image); otherwise None.
+
+    Raises
+    ------
+    ArgumentError
+        If the suffix is another one, a PNG would have to show NaN, or the array is no image.
+    """
+    target = Path(path)
+    suffix = one_of("suffix of path", target.suffix.lower(), IMAGE_SUFFIXES)
+    array = real_array("image", image)
+    if suffix == ".npy":
+        with replacing(target) as temporary:
+            np.save(temporary, array)
+        return None
+    if array.ndim != 2 or not array.size:
+        raise ArgumentError(f"image must have shape (H, W) to be written as {suffix}, got {array.shape}; write .npy.")
+    if suffix != ".png":
+        with replacing(target) as temporary:
+            iio.imwrite(temporary, array, plugin="tifffile")
+        return None
+    low, high = float(array.min()), float(array.max())
+    if not np.isfinite(high - low):
+        raise ArgumentError(
+            "image must be finite to be written as .png, got NaN or infinite pixels; write .tif or .npy, which keep them."
+        )
+    grey = (array - low) * (_PNG_WHITE / (high - low) if high > low else 0.0)
+    with replacing(target) as temporary:
+        iio.imwrite(temporary, np.rint(grey).astype(np.uint16), plugin="pillow")
+    return low, high
+
+
+@contextmanager
+def replacing(path: PathLike) -> Iterator[Path]:
+    """Yield a temporary path that takes the place of `path` once the block has ended well, and is removed otherwise."""
+    target = Path(path).resolve()
+    if not target.parent.is_dir():
+        raise FileError(f"path must lie in an existing directory, got {os.fspath(path)}; create {target.parent} first.")
+    temporary = target.with_name(f".{target.stem}-{secrets.token_hex(6)}{target.suffix}")
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def refuse_overwriting(outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None]) -> None:
+    """Raise an `ArgumentError` if an output is one of the inputs or two outputs are the same file."""
+    taken = {Path(path).resolve() for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        resolved = Path(path).resolve()
+        if resolved in taken or any(_same_file(resolved, other) for other in taken):
+            raise ArgumentError(f"output {os.fspath(path)} is an input or another output already; choose another name.")
+        taken.add(resolved)
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)  # another name of the same file: a hard link
+
+
+def _stored(path: Path) -> npt.NDArray[Any]:
+    """Return the array as the file holds it."""
+    if not path.is_file():
+        raise FileError(f"path must be an existing image file (.png, .tif, .npy), got {path}, which is none.")
+    try:
+        with path.open("rb") as file:
+            if path.suffix.lower() == ".npy":
+                return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+            plugin = "tifffile" if file.read(4) in _TIFF_STARTS else "pillow"
+        return np.asarray(iio.imread(path, plugin=plugin))
+    except Exception as error:  # decoders raise whatever they like; all of it means the same here
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FileError(f"path must be a PNG, TIFF or .npy image, got {path}, which cannot be read: {reason}") from error
+
+
+def _one_channel(
+    array: npt.NDArray[Any], channel: int | None, grey: bool, axis: int, name: str
+) -> tuple[npt.NDArray[Any], str]:
+    if channel is not None and grey:
+        raise ArgumentError(f"channel and grey exclude each other, got channel {channel} and grey; give one of them.")
+    if array.ndim == 2:
+        if channel is not None:
+            raise ArgumentError(f"channel must be left out for {name}, which has one channel only, got {channel}.")
+        return array, "only"
+    if array.ndim != 3 or not -3 <= axis < 3:
+        raise ArgumentError(f"{name} must be (H, W) or have one axis of channels, got {array.shape} and channel_axis {axis}.")
+    moved = np.moveaxis(array, axis, -1)
+    count = moved.shape[-1]
+    if grey:
+        return _luminance(moved, name), "grey (luminance)"
+    if channel is None:
+        raise ArgumentError(
+            f"{name} has {count} channels, shape {array.shape}; choose one with channel 0 to {count - 1}, or grey for "
+            "the luminance."
+        )
+    if integer_at_least("channel", channel, 0) >= count:
+        raise ArgumentError(f"channel must be 0 to {count - 1} for {name}, got {channel}.")
+    return moved[..., channel], str(channel)
+
+
+def _luminance(moved: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
+    if moved.shape[-1] not in (3, 4):
+        raise ArgumentError(f"grey needs red, green and blue, got {moved.shape[-1]} channels in {name}; choose a channel.")
+    if moved.shape[-1] == 4:
+        opaque = np.iinfo(moved.dtype).max if moved.dtype.kind == "u" else 1.0
+        if (moved[..., 3] != opaque).any():
+            raise ArgumentError(f"grey needs opaque pixels, got transparent ones in {name}; choose a channel.")
+    # On float copies, so that the library does not rescale counts.
+    return np.asarray(skimage.color.rgb2gray(moved[..., :3].astype(np.float64)))
