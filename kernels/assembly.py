@@ -5,11 +5,32 @@ coefficient at ``values[start[t] + step[t]*p]``, or at ``... *q`` if ``mirrored[
 """
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.int32 | np.int64]
 
 
 @njit(cache=True, nogil=True, boundscheck=False)
-def fill_rows(first, last, height, width, di, dj, start, step, mirrored, values, row_start, indptr, indices, data):
+def fill_rows(
+    first: int,
+    last: int,
+    height: int,
+    width: int,
+    di: Ints,
+    dj: Ints,
+    start: Ints,
+    step: Ints,
+    mirrored: Bools,
+    values: Floats,
+    row_start: Ints,
+    indptr: Indices,
+    indices: Indices,
+    data: Floats,
+) -> None:
     """Fill the matrix rows of image rows ``first <= i < last``; one unknown per pixel, no wrap."""
     terms = len(di)
     left = 0
@@ -51,8 +72,22 @@ def fill_rows(first, last, height, width, di, dj, start, step, mirrored, values,
 
 @njit(cache=True, nogil=True)
 def fill_block_rows(
-    first, last, height, width, channels, di, dj, start, step, mirrored, values, row_start, indptr, indices, data
-):
+    first: int,
+    last: int,
+    height: int,
+    width: int,
+    channels: int,
+    di: Ints,
+    dj: Ints,
+    start: Ints,
+    step: Ints,
+    mirrored: Bools,
+    values: Floats,
+    row_start: Ints,
+    indptr: Indices,
+    indices: Indices,
+    data: Floats,
+) -> None:
     """Fill the matrix rows of image rows ``first <= i < last``; ``channels`` unknowns per pixel, no wrap."""
     terms = len(di)
     for i in range(first, last):
@@ -73,8 +108,22 @@ def fill_block_rows(
 
 @njit(cache=True, nogil=True)
 def fill_torus_rows(
-    first, last, height, width, channels, distinct, di, dj, start, step, mirrored, values, indptr, indices, data
-):
+    first: int,
+    last: int,
+    height: int,
+    width: int,
+    channels: int,
+    distinct: int,
+    di: Ints,
+    dj: Ints,
+    start: Ints,
+    step: Ints,
+    mirrored: Bools,
+    values: Floats,
+    indptr: Indices,
+    indices: Indices,
+    data: Floats,
+) -> None:
     """Fill the matrix rows of image rows ``first <= i < last`` on the torus.
 
     Every pixel has `distinct` different neighbours; offsets that wrap onto the same pixel add up.
@@ -115,8 +164,29 @@ def fill_torus_rows(
 
 
 @njit(cache=True, nogil=True)
-def find_offsets(width, channels, reach, indptr, indices, seen):
-    """Mark in `seen` ``(2*reach + 1)^2`` which offsets a CSR matrix has; -1, or the first entry beyond `reach`."""
+def find_asymmetry(indptr: Indices, indices: Indices, data: Floats, tolerance: float) -> int:
+    """Return the first entry of a canonical CSR matrix that differs from its mirror image by more, or -1."""
+    for row in range(len(indptr) - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            column = indices[entry]
+            low, high = indptr[column], indptr[column + 1]
+            while low < high:
+                middle = (low + high) // 2
+                if indices[middle] < row:
+                    low = middle + 1
+                else:
+                    high = middle
+            mirror = data[low] if low < indptr[column + 1] and indices[low] == row else 0.0
+            if abs(data[entry] - mirror) > tolerance:
+                return entry
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def find_offsets(
+    width: int, channels: int, reach: int, indptr: Indices, indices: Indices, data: Floats, seen: Bools
+) -> int:
+    """Mark in `seen` ``(2*reach + 1)^2`` where a matrix is not zero; return -1, or the first entry beyond `reach`."""
     for row in range(len(indptr) - 1):
         p = row // channels
         i = p // width
@@ -125,22 +195,37 @@ def find_offsets(width, channels, reach, indptr, indices, seen):
             q = indices[entry] // channels
             di = q // width - i
             dj = q % width - j
-            if abs(di) > reach or abs(dj) > reach:
-                return entry
-            seen[di + reach, dj + reach] = True
+            if data[entry] != 0.0:
+                if abs(di) > reach or abs(dj) > reach:
+                    return entry
+                seen[di + reach, dj + reach] = True
     return -1
 
 
 @njit(cache=True, nogil=True)
-def add_to_planes(width, channels, reach, indptr, indices, data, plane_of, pixels, planes):
-    """Add the entries of a CSR matrix to the blocks ``planes[k, p, c, d]``, where ``plane_of[di, dj]`` is not -1."""
+def copy_to_planes(
+    width: int,
+    channels: int,
+    reach: int,
+    indptr: Indices,
+    indices: Indices,
+    data: Floats,
+    plane_of: Ints,
+    planes: Floats,
+) -> None:
+    """Copy the upper triangle to ``planes[plane_of[offset], p, c, d]``; centre blocks get both of their triangles."""
     for row in range(len(indptr) - 1):
         p = row // channels
         c = row % channels
         i = p // width
         j = p % width
         for entry in range(indptr[row], indptr[row + 1]):
-            q = indices[entry] // channels
-            k = plane_of[q // width - i + reach, q % width - j + reach]
-            if k >= 0:
-                planes[((k * pixels + p) * channels + c) * channels + indices[entry] % channels] += data[entry]
+            if data[entry] != 0.0 and indices[entry] >= p * channels:
+                q = indices[entry] // channels
+                d = indices[entry] % channels
+                k = plane_of[q // width - i + reach, q % width - j + reach]
+                if q > p:
+                    planes[k, p, c, d] = data[entry]
+                elif d >= c:
+                    planes[k, p, c, d] = data[entry]
+                    planes[k, p, d, c] = data[entry]

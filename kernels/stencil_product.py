@@ -1,15 +1,30 @@
 """Product of a symmetric stencil with images.
 
-Offsets ``k >= 1`` are later in raster order; their coefficient at pixel ``p`` is the block ``Q[p, p + o_k]`` that starts at
-``values[start[k] + step[k]*p]``; offset 0 is the centre.
+Offset 0 is the centre, offsets ``k >= 1`` are later in raster order; the block ``Q[p, p + o_k]`` starts at
+``values[start[k] + step[k]*p]``.
 """
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def multiply_rows(first, last, height, width, di, dj, start, step, values, x, y):
+def multiply_rows(
+    first: int,
+    last: int,
+    height: int,
+    width: int,
+    offsets: Ints,
+    start: Ints,
+    step: Ints,
+    values: Floats,
+    x: Floats,
+    y: Floats,
+) -> None:
     """``y = Q x`` on image rows ``first <= i < last``; one unknown per pixel, no wrap; x, y are (batch, n)."""
     for item in range(x.shape[0]):
         for i in range(first, last):
@@ -23,11 +38,11 @@ def multiply_rows(first, last, height, width, di, dj, start, step, values, x, y)
             else:
                 for j in range(width):
                     y_row[j] = values[start[0]] * x_row[j]
-            for k in range(1, len(di)):
-                shift = di[k] * width + dj[k]
-                if i + di[k] < height:
-                    low = max(0, -dj[k])
-                    high = min(width, width - dj[k])
+            for k in range(1, len(offsets)):
+                shift = offsets[k, 0] * width + offsets[k, 1]
+                if i + offsets[k, 0] < height:
+                    low = max(0, -offsets[k, 1])
+                    high = min(width, width - offsets[k, 1])
                     if high > low:
                         later = x[item, row + low + shift : row + high + shift]
                         target = y_row[low:high]
@@ -39,9 +54,9 @@ def multiply_rows(first, last, height, width, di, dj, start, step, values, x, y)
                             shared = values[start[k]]
                             for j in range(high - low):
                                 target[j] += shared * later[j]
-                if i - di[k] >= 0:
-                    low = max(0, dj[k])
-                    high = min(width, width + dj[k])
+                if i - offsets[k, 0] >= 0:
+                    low = max(0, offsets[k, 1])
+                    high = min(width, width + offsets[k, 1])
                     if high > low:
                         earlier = x[item, row + low - shift : row + high - shift]
                         target = y_row[low:high]
@@ -56,7 +71,20 @@ def multiply_rows(first, last, height, width, di, dj, start, step, values, x, y)
 
 
 @njit(cache=True, nogil=True)
-def multiply_blocks(first, last, height, width, channels, torus, di, dj, start, step, values, x, y):
+def multiply_blocks(
+    first: int,
+    last: int,
+    height: int,
+    width: int,
+    channels: int,
+    torus: bool,
+    offsets: Ints,
+    start: Ints,
+    step: Ints,
+    values: Floats,
+    x: Floats,
+    y: Floats,
+) -> None:
     """``y = Q x`` on image rows ``first <= i < last`` for any number of channels, wrapped if `torus`."""
     total = np.empty(channels)
     for item in range(x.shape[0]):
@@ -64,11 +92,11 @@ def multiply_blocks(first, last, height, width, channels, torus, di, dj, start, 
             for j in range(width):
                 p = i * width + j
                 total[:] = 0.0
-                for k in range(len(di)):
+                for k in range(len(offsets)):
                     for side in range(1 if k == 0 else 2):
                         sign = 1 - 2 * side
-                        a = i + sign * di[k]
-                        b = j + sign * dj[k]
+                        a = i + sign * offsets[k, 0]
+                        b = j + sign * offsets[k, 1]
                         if torus:
                             a %= height
                             b %= width

@@ -2,10 +2,15 @@
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 
 from sparsegmrf._validate import integer_at_least
+from sparsegmrf.errors import ArgumentError
+
+Task = Callable[[], object]
 
 _lock = threading.Lock()
 _threads: int | None = None
@@ -25,6 +30,15 @@ def set_num_threads(threads: int) -> None:
     ------
     ArgumentError
         If `threads` is not a positive integer.
+
+    Examples
+    --------
+    >>> import sparsegmrf
+    >>> before = sparsegmrf.get_num_threads()
+    >>> sparsegmrf.set_num_threads(2)
+    >>> sparsegmrf.get_num_threads()
+    2
+    >>> sparsegmrf.set_num_threads(before)
     """
     global _threads, _pool
     value = integer_at_least("threads", threads, 1)
@@ -36,30 +50,44 @@ def set_num_threads(threads: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads the package uses."""
+    """Return how many threads the package uses: the caller's own and those of the pool."""
     global _threads
     if _threads is None:
-        named = os.environ.get("NUMBA_NUM_THREADS")
-        _threads = integer_at_least("NUMBA_NUM_THREADS", int(named), 1) if named else _usable_cores()
+        _threads = _initial_threads()
     return _threads
 
 
-def run(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run independent tasks to the end; an exception is raised once nothing runs any more."""
-    if len(tasks) <= 1 or get_num_threads() == 1 or getattr(_inside, "task", False):
+def run(tasks: Sequence[Task]) -> None:
+    """Run independent tasks to the end, in threads unless called from within a task.
+
+    Tasks start in the order given and the caller's thread takes its share. After a failure nothing new starts, and the
+    exception of the earliest task that failed is raised once nothing runs any more: every earlier task had started, so
+    it is the same one for any number of threads.
+    """
+    helpers = min(get_num_threads(), len(tasks)) - 1
+    if helpers < 1 or getattr(_inside, "task", False):
         for task in tasks:
             task()
         return
-    executor = _executor()
-    futures = [executor.submit(_marked, task) for task in tasks]
+    waiting = deque(enumerate(tasks))
+    failures: list[tuple[int, Exception]] = []
+    futures: list[Future[None]] = []
     try:
+        _submit(partial(_work, waiting, failures), helpers, futures)
+        _work(waiting, failures)
         for future in futures:
             future.result()
-    except BaseException:  # an interrupt too: nothing new starts, what runs ends, then it goes on its way
-        for future in futures:
-            future.cancel()
+    except BaseException:  # an interrupt of this thread: nothing new starts, what runs ends, then it goes on its way
+        waiting.clear()
         wait(futures)
         raise
+    if failures:
+        raise min(failures, key=lambda failure: failure[0])[1]
+
+
+def run_over(task: Callable[[int, int], object], count: int, block: int) -> None:
+    """Run ``task(first, last)`` over all blocks of ``range(count)``."""
+    run([partial(task, first, last) for first, last in ranges(count, block)])
 
 
 def ranges(count: int, block: int) -> list[tuple[int, int]]:
@@ -67,33 +95,51 @@ def ranges(count: int, block: int) -> list[tuple[int, int]]:
     return [(start, min(start + block, count)) for start in range(0, count, block)]
 
 
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _work(waiting: deque[tuple[int, Task]], failures: list[tuple[int, Exception]]) -> None:
+    """Take tasks until none is left; collect what they raise."""
+    _inside.task = True
+    try:
+        while waiting:
+            try:
+                position, task = waiting.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            try:
+                task()
+            except Exception as error:
+                waiting.clear()
+                failures.append((position, error))
+    finally:
+        _inside.task = False
 
 
-def _executor() -> ThreadPoolExecutor:
+def _submit(work: Callable[[], None], helpers: int, futures: list[Future[None]]) -> None:
+    """Hand `work` to the pool `helpers` times; under the lock, so that no other thread retires the pool meanwhile."""
     global _pool
     with _lock:
         if _pool is None:
-            _pool = ThreadPoolExecutor(get_num_threads(), thread_name_prefix="sparsegmrf")
-        return _pool
+            _pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="sparsegmrf")
+        for _ in range(helpers):
+            futures.append(_pool.submit(work))
+
+
+def _initial_threads() -> int:
+    named = os.environ.get("NUMBA_NUM_THREADS")
+    if named is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not named.strip().isdecimal() or int(named) < 1:
+        raise ArgumentError(
+            f"the environment variable NUMBA_NUM_THREADS must be a positive integer, got {named!r}; correct it."
+        )
+    return int(named)
 
 
 def _forget_pool() -> None:
-    # A forked child inherits the pool object but none of its threads.
-    global _pool, _lock
+    # A forked child inherits the pool object but none of its threads, and may have been forked within a task.
+    global _pool, _lock, _inside
     _pool = None
     _lock = threading.Lock()
-
-
-def _marked(task: Callable[[], None]) -> None:
-    _inside.task = True
-    try:
-        task()
-    finally:
-        _inside.task = False
+    _inside = threading.local()
 
 
 if hasattr(os, "register_at_fork"):

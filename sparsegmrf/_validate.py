@@ -1,12 +1,16 @@
 """Checks made once, at the public boundary; a message names the argument, what was expected, what came, the remedy."""
 
 import operator
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import BoolArray, FloatArray, Seed, Shape
+
+Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 
 def integer_at_least(name: str, value: object, least: int) -> int:
@@ -33,6 +37,11 @@ def image_shape(value: object, name: str = "shape") -> Shape:
 
 def real_array(name: str, value: object) -> FloatArray:
     """Return `value` as a float64 array (no copy where it is one already)."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ArgumentError(
+            f"{name} must not be a masked array with masked values, whose mask would be lost; "
+            f"pass {name}.filled(np.nan), or the mask by itself where one is taken."
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -73,14 +82,21 @@ def positive_number(name: str, value: object) -> float:
 
 
 def images(name: str, value: object, trailing: tuple[int, ...]) -> FloatArray:
-    """Return a C-contiguous float64 array whose last axes are `trailing`; batch axes lead."""
+    """Return a read-only view (or copy) as kernels read it, whose last axes are `trailing`; batch axes lead."""
     array = real_array(name, value)
     if array.ndim < len(trailing) or array.shape[array.ndim - len(trailing) :] != trailing:
         raise ArgumentError(
             f"{name} must have shape (..., {', '.join(map(str, trailing))}), got {array.shape}; "
             "batch axes lead, channels come last."
         )
-    return np.ascontiguousarray(array).reshape(array.shape)
+    return read_only(array)
+
+
+def read_only(array: Array) -> Array:
+    """Return a C-contiguous, aligned, read-only view or copy: the one layout in which kernels take their inputs."""
+    view: Array = np.require(array, requirements=["C", "A"]).view()
+    view.flags.writeable = False
+    return view
 
 
 def boolean_mask(name: str, value: object, shape: tuple[int, ...]) -> BoolArray:
@@ -110,9 +126,11 @@ def generator(rng: Seed) -> np.random.Generator:
         ) from None
 
 
-def sample_size(size: Any) -> tuple[int, ...]:
+def sample_size(size: object) -> tuple[int, ...]:
     """Return the batch shape that NumPy's `size` argument stands for."""
     if size is None:
         return ()
-    axes = (size,) if np.isscalar(size) else tuple(size)
+    if isinstance(size, np.ndarray):
+        size = size.tolist()
+    axes = tuple(size) if isinstance(size, Iterable) and not isinstance(size, str) else (size,)
     return tuple(integer_at_least("size", axis, 0) for axis in axes)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sparsegmrf._validate import images
+from sparsegmrf._validate import images, read_only
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
@@ -15,8 +15,8 @@ from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 class Factor(ABC):
     """Factorization ``Q = A^T A`` of a precision on a lattice.
 
-    Images are ``(..., H, W)``, or ``(..., H, W, C)`` with more than one channel; batch axes lead. Whitened images have the
-    same shape. Nothing returns a dense covariance.
+    Images are ``(..., H, W)``, or ``(..., H, W, C)`` with more than one channel; batch axes lead. Whitened images have
+    the same shape. Nothing returns a dense covariance. Implementations receive C-contiguous read-only arrays.
     """
 
     method: ClassVar[str]
@@ -78,7 +78,8 @@ class Factor(ABC):
         """Return the covariance of every pixel with one pixel as an image: a column of ``Q^-1``, in intensity^2."""
         unit = np.zeros(self.lattice.size)
         unit[self.lattice.unknown(pixel, channel)] = 1.0
-        return self._solve(unit[np.newaxis])[0].reshape(self.lattice.image_shape)
+        column: FloatArray = self._solve(read_only(unit[np.newaxis]))[0].reshape(self.lattice.image_shape)
+        return column
 
     def _on_images(self, name: str, value: ArrayLike, operation: Callable[[FloatArray], FloatArray]) -> FloatArray:
         array = images(name, value, self.lattice.image_shape)

@@ -8,6 +8,7 @@ from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, TooLargeE
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
+from sparsegmrf.stencil._assembly import symmetric_matrix
 from sparsegmrf.typing import FloatArray, IntArray, Shape
 
 LARGEST = 4096
@@ -37,13 +38,15 @@ class DenseFactor(Factor):
         self, precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, shape: Shape | None = None
     ) -> None:
         self._lattice, self._offsets = _structure(precision, shape)
+        torus = isinstance(precision, SymmetricStencil) and precision.boundary == "torus"
+        self._boundary = "torus" if torus else "dirichlet"
         size = self._lattice.size
         if size > LARGEST:
             raise TooLargeError(
-                f"DenseFactor takes at most {LARGEST} unknowns, got {size}; it is for tests and tiny images, use another method."
+                f"DenseFactor takes at most {LARGEST} unknowns, got {size}; it is for tests and tiny images, "
+                "use another method."
             )
-        matrix = precision.toarray() if sp.issparse(precision) else precision.tocsr().toarray()
-        self._L = _cholesky(matrix.T @ matrix if isinstance(precision, TriangularStencil) else matrix, self._lattice)
+        self._L = _cholesky(_matrix(precision, self._lattice), self._lattice)
 
     @property
     def lattice(self) -> Lattice:
@@ -69,14 +72,15 @@ class DenseFactor(Factor):
         """Return the covariances on the precision's offsets as a stencil."""
         lattice = self._lattice
         (height, width), channels = lattice.shape, lattice.channels
+        torus = self._boundary == "torus"
         dense = self.covariance().reshape(height, width, channels, height, width, channels)
         planes = np.zeros((len(self._offsets), height, width, channels, channels))
         for plane, (di, dj) in zip(planes, self._offsets.tolist(), strict=True):
-            rows, columns = np.mgrid[lattice.with_neighbour((di, dj))]
-            plane[rows, columns] = dense[rows, columns, :, rows + di, columns + dj, :]
+            rows, columns = np.mgrid[:height, :width] if torus else np.mgrid[lattice.with_neighbour((di, dj))]
+            plane[rows, columns] = dense[rows, columns, :, (rows + di) % height, (columns + dj) % width, :]
         if channels == 1:
             planes = planes[..., 0, 0]
-        return SymmetricStencil._from_planes(self._offsets, np.ascontiguousarray(planes), lattice)
+        return SymmetricStencil._from_planes(self._offsets, np.ascontiguousarray(planes), lattice, self._boundary)
 
     def _whiten(self, x: FloatArray) -> FloatArray:
         return np.ascontiguousarray(x @ self._L)
@@ -101,12 +105,20 @@ def _structure(
         raise ArgumentError(
             f"precision must be a stencil, or a scipy sparse array together with shape, got {type(precision).__name__}."
         )
-    lattice = Lattice(shape)
-    if precision.shape != (lattice.size, lattice.size):
-        raise ArgumentError(
-            f"precision must be {lattice.size} x {lattice.size} for shape {shape}, got {precision.shape}."
-        )
-    return lattice, np.zeros((1, 2), dtype=np.int64)
+    return Lattice(shape), np.zeros((1, 2), dtype=np.int64)
+
+
+def _matrix(precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, lattice: Lattice) -> FloatArray:
+    """Return the dense precision."""
+    dense: FloatArray
+    if isinstance(precision, TriangularStencil):
+        A = precision.tocsr().toarray()
+        dense = A.T @ A
+    elif isinstance(precision, SymmetricStencil):
+        dense = precision.tocsr().toarray()
+    else:
+        dense = symmetric_matrix("precision", precision, lattice).toarray()
+    return dense
 
 
 def _cholesky(matrix: FloatArray, lattice: Lattice) -> FloatArray:
@@ -117,8 +129,8 @@ def _cholesky(matrix: FloatArray, lattice: Lattice) -> FloatArray:
         pixel = lattice.pixel(column // lattice.channels)
         where = pixel if lattice.channels == 1 else (*pixel, column % lattice.channels)
         raise NotPositiveDefiniteError(
-            f"the precision is not positive definite: pivot {pivot:g} at pixel {where}; the diagonal is too small for its "
-            "neighbours.",
+            f"the precision is not positive definite: pivot {pivot:g} at pixel {where}; the diagonal is too small for "
+            "its neighbours.",
             where,
             pivot,
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparsegmrf._validate import finite, real_array
+from sparsegmrf._validate import real_array
 from sparsegmrf.errors import StencilError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.typing import FloatArray, IntArray, Offset
@@ -36,9 +36,9 @@ def block_shape(lattice: Lattice) -> tuple[int, ...]:
 
 
 def as_coefficient(name: str, value: object, lattice: Lattice) -> FloatArray:
-    """Return a checked block or plane; a number stands for that multiple of the identity block."""
+    """Return a block or plane of the right shape; a number stands for that multiple of the identity block."""
     block = block_shape(lattice)
-    array = finite(name, real_array(name, value))
+    array = real_array(name, value)
     if array.ndim == 0 and block:
         return float(array) * np.eye(lattice.channels)
     if array.shape not in (block, (*lattice.shape, *block)):

@@ -5,16 +5,23 @@ import numpy as np
 from sparsegmrf.errors import StencilError
 from sparsegmrf.typing import IntArray
 
+LARGEST = 2**31 - 1  # so that an index plus an offset cannot overflow
+
 
 def as_offsets(value: object, name: str = "offsets") -> IntArray:
     """Return a read-only ``(K, 2)`` array of distinct integer offsets ``(di, dj)``."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise StencilError(f"{name} must be a list of integer pairs (di, dj), got {value!r}.") from None
     if array.size == 0:
         array = array.reshape(0, 2).astype(np.int64)
     if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iu":
         raise StencilError(
             f"{name} must be a list of integer pairs (di, dj), got shape {array.shape} and dtype {array.dtype}."
         )
+    if array.size and (array.max() > LARGEST or array.min() < -LARGEST):
+        raise StencilError(f"{name} must be at most {LARGEST} pixels in either direction, got {array.tolist()}.")
     result = np.array(array, dtype=np.int64, order="C")
     unique, counts = np.unique(result, axis=0, return_counts=True)
     if (counts > 1).any():

@@ -7,8 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsegmrf import _threads
-from sparsegmrf._validate import finite, images, one_of
-from sparsegmrf.errors import StencilError
+from sparsegmrf._validate import finite, finite_number, images, one_of, real_array
+from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import stencil_product
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import _assembly
@@ -23,16 +23,16 @@ _ROWS = 64
 class SymmetricStencil:
     """Symmetric sparse matrix on a lattice, given by its rows' centre and later neighbours.
 
-    ``Q[p, p + o_k]`` is coefficient ``k`` at pixel ``p``, and ``Q[p + o_k, p]`` its transpose. A coefficient that points
-    off the image is ignored: the end of a row is never coupled to the start of the next.
+    ``Q[p, p + o_k]`` is coefficient ``k`` at pixel ``p``, and ``Q[p + o_k, p]`` its transpose. A coefficient that
+    points off the image is ignored: the end of a row is never coupled to the start of the next.
 
     Parameters
     ----------
     offsets : sequence of (int, int)
         ``(di, dj)`` in pixels: the centre ``(0, 0)`` and offsets later in raster order, in any order.
     coefficients : sequence
-        Per offset a number, a ``(C, C)`` block, an ``(H, W)`` plane, or an ``(H, W, C, C)`` plane of blocks; in units of
-        1/intensity^2 for a precision. They are copied.
+        Per offset a number, a ``(C, C)`` block, an ``(H, W)`` plane, or an ``(H, W, C, C)`` plane of blocks; in units
+        of 1/intensity^2 for a precision. They are copied.
     shape : (int, int)
         Height and width in pixels.
     channels : int
@@ -45,7 +45,8 @@ class SymmetricStencil:
     ------
     StencilError
         If the centre is missing, an offset is earlier in raster order or repeated, a coefficient has the wrong shape,
-        a centre block is not symmetric, or a per-pixel neighbour coefficient is combined with ``"neumann"``.
+        a centre block is not symmetric to 1e-12 of the largest (rounding below that is averaged out), or a neighbour
+        coefficient that is per pixel or not symmetric is combined with ``"neumann"``.
     ArgumentError
         If a coefficient that is on the image is NaN or infinite, or `shape` is not a shape.
 
@@ -76,13 +77,15 @@ class SymmetricStencil:
         self._check_values(order)
 
     @classmethod
-    def _from_planes(cls, offsets: IntArray, planes: FloatArray, lattice: Lattice) -> "SymmetricStencil":
-        """Wrap planes ``(K, H, W[, C, C])`` that were just made, without copy or check; entries off the image are zero."""
+    def _from_planes(
+        cls, offsets: IntArray, planes: FloatArray, lattice: Lattice, boundary: str = "dirichlet"
+    ) -> "SymmetricStencil":
+        """Wrap planes ``(K, H, W[, C, C])`` that were just made, without copy or check; zero off the image."""
         size = planes[0].size
         start = np.arange(len(offsets), dtype=np.int64) * size
         pool = freeze(Pool(planes.reshape(-1), start, np.full(len(offsets), lattice.channels**2, dtype=np.int64)))
         stencil = cls.__new__(cls)
-        stencil._set(offsets, pool, lattice, "dirichlet")
+        stencil._set(offsets, pool, lattice, boundary)
         return stencil
 
     @classmethod
@@ -91,12 +94,13 @@ class SymmetricStencil:
     ) -> "SymmetricStencil":
         """Read a symmetric sparse matrix whose entries couple near pixels only.
 
-        An offset whose entries are all equal is stored as one shared coefficient.
+        The upper triangle is taken. An offset whose entries are all equal is stored as one shared coefficient; entries
+        stored as zero do not couple pixels.
 
         Parameters
         ----------
         Q : scipy.sparse array or matrix, (H*W*C, H*W*C)
-            Symmetric, pixel-major; any format. Repeated entries are summed.
+            Symmetric, pixel-major; any format and index type. Repeated entries are summed.
         shape : (int, int)
             Height and width in pixels.
         channels : int
@@ -110,6 +114,14 @@ class SymmetricStencil:
         StencilError
             If `Q` has another size, is not symmetric to 1e-12 of its largest entry, or couples pixels farther apart
             than `reach`; the message names the first offending pair.
+        ArgumentError
+            If an entry is NaN or infinite.
+
+        Examples
+        --------
+        >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (2, 3))
+        >>> SymmetricStencil.from_csr(stencil.tocsr(), (2, 3)).is_homogeneous
+        True
         """
         lattice = Lattice(shape, channels)
         offsets, planes = _assembly.planes_of(Q, lattice, reach)
@@ -132,16 +144,24 @@ class SymmetricStencil:
             if self._pool.step[k] and not torus:
                 drop_off_image(coefficient, (int(offset[0]), int(offset[1])), lattice)
             finite(f"coefficients[{order[k]}]", coefficient)
+        if lattice.channels > 1:
+            centre = self._pool.coefficient(0, lattice)
+            centre[...] = _symmetric_blocks(f"coefficients[{order[0]}], the centre,", centre)
         self._pool.values.flags.writeable = False
-        centre = self._pool.coefficient(0, lattice)
-        if lattice.channels > 1 and not np.array_equal(centre, np.swapaxes(centre, -1, -2)):
-            gap = float(np.abs(centre - np.swapaxes(centre, -1, -2)).max())
-            raise StencilError(f"the centre blocks must be symmetric, got a difference of {gap} across the diagonal.")
-        if self._boundary == "neumann" and self._pool.step[1:].any():
-            raise StencilError(
-                'boundary="neumann" needs neighbour coefficients shared by all pixels, got a plane; '
-                'subtract what is missing from the centre plane yourself and pass boundary="dirichlet".'
-            )
+        if self._boundary == "neumann":
+            self._check_neumann(order)
+
+    def _check_neumann(self, order: IntArray) -> None:
+        for k in range(1, len(self._offsets)):
+            if self._pool.step[k]:
+                raise StencilError(
+                    f"coefficients[{order[k]}] must be shared by all pixels with boundary='neumann', got a plane; "
+                    "add what is missing at the border to the centre plane yourself and pass boundary='dirichlet'."
+                )
+            if self.channels > 1:
+                _symmetric_blocks(
+                    f"coefficients[{order[k]}], with boundary='neumann',", self._pool.coefficient(k, self._lattice)
+                )
 
     @property
     def offsets(self) -> IntArray:
@@ -191,7 +211,7 @@ class SymmetricStencil:
         return self._pool.coefficient(k, self._lattice)
 
     def plane(self, k: int) -> FloatArray:
-        """Return ``Q[p, p + o_k]`` for all pixels, ``(H, W)`` or ``(H, W, C, C)``; zero where it points off the image."""
+        """Return ``Q[p, p + o_k]`` as a plane, ``(H, W)`` or ``(H, W, C, C)``; zero where it points off the image."""
         block = block_shape(self._lattice)
         result = np.array(np.broadcast_to(self.pool.coefficient(k, self._lattice), (*self.shape, *block)))
         if self._boundary != "torus":
@@ -199,7 +219,7 @@ class SymmetricStencil:
         return result
 
     def diagonal(self) -> FloatArray:
-        """Return the diagonal of the matrix as an image ``(H, W)`` or ``(H, W, C)``, without what a torus folds onto it."""
+        """Return the diagonal as an image ``(H, W)`` or ``(H, W, C)``, without what a small torus folds onto it."""
         centre = self.plane(0)
         return centre if self.channels == 1 else np.ascontiguousarray(np.diagonal(centre, axis1=-2, axis2=-1))
 
@@ -209,17 +229,14 @@ class SymmetricStencil:
         Returns
         -------
         scipy.sparse.csr_array, (H*W*C, H*W*C)
-            With sorted column indices, int32 while they fit and int64 beyond; the pattern is kept where a coefficient is
-            zero.
+            With sorted column indices, int32 while they fit and int64 beyond; the pattern is kept where a coefficient
+            is zero.
         """
-        di, dj = self._offsets.T
-        mirror = np.arange(len(di) - 1, 0, -1)
-        source = np.concatenate([mirror, np.arange(len(di))])
-        mirrored = np.arange(len(source)) < len(mirror)
-        sign = np.where(mirrored, -1, 1)
-        terms = _assembly.Terms(
-            di[source] * sign, dj[source] * sign, self.pool.start[source], self.pool.step[source], mirrored
-        )
+        later = np.arange(len(self._offsets), dtype=np.int64)
+        source = np.concatenate([later[:0:-1], later])
+        mirrored = np.arange(len(source)) < len(later) - 1
+        offsets = np.where(mirrored[:, np.newaxis], -self._offsets[source], self._offsets[source])
+        terms = _assembly.Terms.of(offsets, self.pool, source, mirrored)
         return _assembly.assemble(self._lattice, terms, self.pool.values, torus=self._boundary == "torus")
 
     def __matmul__(self, x: ArrayLike) -> FloatArray:
@@ -229,20 +246,112 @@ class SymmetricStencil:
         result = np.empty_like(flat)
         height, width = self.shape
         torus = self._boundary == "torus"
-        di, dj = np.ascontiguousarray(self._offsets.T)
-        pool = self.pool
+        offsets, pool = self._offsets, self.pool
 
-        def rows(first: int, last: int) -> None:
-            stencil = (di, dj, pool.start, pool.step, pool.values, flat, result)
+        def multiply(first: int, last: int) -> None:
             if self.channels == 1 and not torus:
-                stencil_product.multiply_rows(first, last, height, width, *stencil)
+                stencil_product.multiply_rows(
+                    first, last, height, width, offsets, pool.start, pool.step, pool.values, flat, result
+                )
             else:
-                stencil_product.multiply_blocks(first, last, height, width, self.channels, torus, *stencil)
+                stencil_product.multiply_blocks(
+                    first,
+                    last,
+                    height,
+                    width,
+                    self.channels,
+                    torus,
+                    offsets,
+                    pool.start,
+                    pool.step,
+                    pool.values,
+                    flat,
+                    result,
+                )
 
-        _threads.run(
-            [lambda first=first, last=last: rows(first, last) for first, last in _threads.ranges(height, _ROWS)]
-        )
+        _threads.run_over(multiply, height, _ROWS)
         return result.reshape(array.shape)
+
+    def plus_diagonal(self, value: ArrayLike) -> "SymmetricStencil":
+        """Return ``Q + diag(value)``, for instance the precision after observing some pixels.
+
+        Parameters
+        ----------
+        value : float or array_like, (H, W) or (H, W, C)
+            What is added to the diagonal, in the matrix's units.
+
+        Returns
+        -------
+        SymmetricStencil
+            With the same boundary rule; coefficients that were shared stay shared, except the centre's under an image.
+
+        Raises
+        ------
+        ArgumentError
+            If `value` is not finite or neither a number nor one image.
+
+        Examples
+        --------
+        >>> stencil = SymmetricStencil([(0, 0), (0, 1)], [2.0, -1.0], (1, 3))
+        >>> stencil.plus_diagonal([[1.0, 0.0, 0.0]]).diagonal().tolist()
+        [[3.0, 2.0, 2.0]]
+        """
+        lattice = self._lattice
+        added = finite("value", real_array("value", value))
+        if added.shape not in ((), lattice.image_shape):
+            raise ArgumentError(
+                f"value must be a number or an image of shape {lattice.image_shape}, got {added.shape}."
+            )
+        if self.channels > 1:
+            added = added[..., np.newaxis] * np.eye(self.channels)
+        rest = [self.coefficient(k) for k in range(1, len(self._offsets))]
+        return self._with_pool(pooled([self.coefficient(0) + added, *rest], lattice))
+
+    def inner(self, other: "SymmetricStencil") -> float:
+        """Return ``trace(Q S)``, the sum over all matrix entries of ``Q * S``.
+
+        With ``S`` a selected inverse and ``Q`` the derivative of a precision this is the trace in the gradient of a
+        log-likelihood.
+
+        Parameters
+        ----------
+        other : SymmetricStencil
+            ``S`` on the same lattice, with all offsets of this stencil: an offset that a selected inverse lacks is
+            unknown, not zero. Where a torus is so small that offsets meet at one pixel, each plane of ``S`` is read
+            as the matrix entry it stands at, as a selected inverse means it.
+
+        Raises
+        ------
+        ArgumentError
+            If `other` is on another lattice, or only one of both is a torus.
+        StencilError
+            If `other` lacks an offset of this stencil.
+
+        Examples
+        --------
+        >>> Q = SymmetricStencil([(0, 0), (0, 1)], [2.0, -1.0], (1, 3))
+        >>> Q.inner(Q)
+        16.0
+        """
+        self._check_partner(other)
+        place = {other._offset(k): k for k in range(len(other._offsets))}
+        missing = [self._offset(k) for k in range(len(self._offsets)) if self._offset(k) not in place]
+        if missing:
+            raise StencilError(
+                f"other must have every offset of this stencil, got none at {missing[0]}; call inner on the stencil "
+                "with fewer offsets, or take the selected inverse of a precision that has this offset."
+            )
+        terms = [self._inner_term(k, other, place[self._offset(k)]) for k in range(len(self._offsets))]
+        return float(terms[0] + 2.0 * sum(terms[1:]))
+
+    def __mul__(self, factor: float) -> "SymmetricStencil":
+        """Return ``factor * Q`` for a finite number."""
+        number = finite_number("factor", factor)
+        pool = self._pool
+        return self._with_pool(freeze(Pool(number * pool.values, pool.start, pool.step)))
+
+    __rmul__ = __mul__
+    __array_ufunc__ = None  # so that a NumPy number on the left leaves the product to __rmul__
 
     def __repr__(self) -> str:
         kind = "homogeneous" if self.is_homogeneous else "per pixel"
@@ -250,6 +359,34 @@ class SymmetricStencil:
             f"SymmetricStencil({len(self._offsets)} offsets, shape={self.shape}, channels={self.channels}, "
             f"boundary={self._boundary!r}, {kind})"
         )
+
+    def _with_pool(self, pool: Pool) -> "SymmetricStencil":
+        stencil = type(self).__new__(type(self))
+        stencil._set(self._offsets, pool, self._lattice, self._boundary)
+        return stencil
+
+    def _check_partner(self, other: "SymmetricStencil") -> None:
+        if not isinstance(other, SymmetricStencil):
+            raise ArgumentError(f"other must be a SymmetricStencil, got {type(other).__name__}.")
+        if other._lattice != self._lattice:
+            raise ArgumentError(
+                f"other must be on the lattice of this stencil, {self.shape} with channels={self.channels}, got "
+                f"{other.shape} with channels={other.channels}."
+            )
+        if (self._boundary == "torus") != (other._boundary == "torus"):
+            raise ArgumentError(f"other must have the boundary {self._boundary!r}, got {other._boundary!r}.")
+
+    def _inner_term(self, k: int, other: "SymmetricStencil", other_k: int) -> float:
+        """Sum the products of two coefficients over the pixels whose neighbour exists."""
+        pair = (self.pool.coefficient(k, self._lattice), other.pool.coefficient(other_k, self._lattice))
+        block = block_shape(self._lattice)
+        everywhere = (slice(None), slice(None))
+        pixels = everywhere if self._boundary == "torus" else self._lattice.with_neighbour(self._offset(k))
+        count = len(range(*pixels[0].indices(self.shape[0]))) * len(range(*pixels[1].indices(self.shape[1])))
+        if all(coefficient.ndim == len(block) for coefficient in pair):
+            return count * float(np.sum(pair[0] * pair[1]))
+        a, b = (np.broadcast_to(coefficient, (*self.shape, *block))[pixels] for coefficient in pair)
+        return float(np.einsum("ij...,ij...->i", a, b).sum())
 
     def _offset(self, k: int) -> Offset:
         return (int(self._offsets[k, 0]), int(self._offsets[k, 1]))
@@ -261,10 +398,10 @@ class SymmetricStencil:
         for k in range(1, len(self._offsets)):
             coefficient = self._pool.coefficient(k, self._lattice)
             di, dj = self._offset(k)
-            for offset, value in (((di, dj), coefficient), ((-di, -dj), coefficient.T)):
+            for offset in ((di, dj), (-di, -dj)):
                 missing = np.ones(self.shape, dtype=bool)
                 missing[self._lattice.with_neighbour(offset)] = False
-                centre[missing] += value
+                centre[missing] += (coefficient + coefficient.T) / 2.0
         return centre
 
 
@@ -272,11 +409,22 @@ def _check_offsets(offsets: IntArray) -> None:
     sign = raster_sign(offsets)
     if (sign < 0).any():
         raise StencilError(
-            f"offsets must be the centre and later in raster order, got {tuple(offsets[sign < 0][0].tolist())}, which is "
-            "earlier; pass its mirror image, the matrix is symmetric."
+            f"offsets must be the centre and later in raster order, got {tuple(offsets[sign < 0][0].tolist())}, which "
+            "is earlier; pass its mirror image, the matrix is symmetric."
         )
     if not (sign == 0).any():
         raise StencilError("offsets must contain the centre (0, 0), got none; its coefficient is the diagonal.")
+
+
+def _symmetric_blocks(name: str, blocks: FloatArray) -> FloatArray:
+    mirrored = np.swapaxes(blocks, -1, -2)
+    gap = float(np.abs(blocks - mirrored).max())
+    if gap > 1e-12 * float(np.abs(blocks).max()):
+        raise StencilError(
+            f"{name} must have symmetric blocks, got a difference of {gap:g} across the diagonal; "
+            "pass (B + B.swapaxes(-1, -2)) / 2 if that is what you mean."
+        )
+    return (blocks + mirrored) / 2.0
 
 
 def _shared_or_plane(offset: IntArray, plane: FloatArray, lattice: Lattice) -> FloatArray:

@@ -5,13 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.sparse as sp
 
+from sparsegmrf import _threads
 from sparsegmrf._validate import finite
 from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.kernels import gram
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import _assembly
 from sparsegmrf.stencil._coefficients import Pool, as_coefficient, block_shape, drop_off_image, pooled
 from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign, reach
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Offsets, Shape
+from sparsegmrf.stencil.symmetric import SymmetricStencil
+from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offsets, Shape
+
+_ROWS = 64
 
 
 class TriangularStencil:
@@ -26,7 +31,7 @@ class TriangularStencil:
     offsets : sequence of (int, int)
         ``(di, dj)`` in pixels, all earlier or all later in raster order; may be empty (white field).
     diagonal : array_like
-        Number, ``(C, C)`` block, ``(H, W)`` plane or ``(H, W, C, C)`` plane of blocks; positive, in units of 1/intensity.
+        Number, ``(C, C)`` block, ``(H, W)`` plane or ``(H, W, C, C)`` plane of blocks; positive, in 1/intensity.
         Blocks are lower triangular with earlier neighbours and upper triangular with later ones.
     weights : sequence
         Per offset a number, block, plane or plane of blocks, in units of 1/intensity. Copied.
@@ -77,6 +82,41 @@ class TriangularStencil:
         self._pool = pooled([as_coefficient("diagonal", diagonal, lattice), *named], lattice)
         self._check_values(order)
 
+    def gram(self) -> SymmetricStencil:
+        """Form the precision ``Q = A^T A``, exact up to the border.
+
+        Returns
+        -------
+        SymmetricStencil
+            With a plane per difference of two offsets of ``A``, in 1/intensity^2: near the border ``Q`` differs from
+            pixel to pixel even where ``A`` is homogeneous.
+
+        Examples
+        --------
+        >>> A = TriangularStencil([(0, -1)], 1.0, [-0.5], (1, 3))
+        >>> A.gram().tocsr().toarray().tolist()
+        [[1.25, -0.5, 0.0], [-0.5, 1.25, -0.5], [0.0, -0.5, 1.0]]
+        """
+        lattice, pool = self._lattice, self._pool
+        (height, width), channels = lattice.shape, lattice.channels
+        terms = np.vstack([np.zeros((1, 2), dtype=np.int64), self._offsets])
+        differences, triples = _pairs(terms)
+        block = block_shape(lattice)
+        planes = np.empty((len(differences), lattice.n_pixels, *block))
+
+        def fill(first: int, last: int) -> None:
+            if channels == 1:
+                gram.fill_planes(first, last, height, width, terms, triples, pool.start, pool.step, pool.values, planes)
+            else:
+                gram.fill_block_planes(
+                    first, last, height, width, channels, terms, triples, pool.start, pool.step, pool.values, planes
+                )
+
+        _threads.run_over(fill, height, _ROWS)
+        return SymmetricStencil._from_planes(
+            differences, planes.reshape(len(differences), *lattice.shape, *block), lattice
+        )
+
     def _check_values(self, order: IntArray) -> None:
         self._pool.values.flags.writeable = True
         for k, offset in enumerate(self._offsets):
@@ -94,6 +134,8 @@ class TriangularStencil:
             )
         if self.channels == 1:
             return
+        if not len(self._offsets):
+            self._causal = bool(np.tril(blocks, -1).any())
         wrong = np.triu(blocks, 1) if self._causal else np.tril(blocks, -1)
         if wrong.any():
             side = "lower" if self._causal else "upper"
@@ -121,7 +163,7 @@ class TriangularStencil:
 
     @property
     def is_causal(self) -> bool:
-        """Whether neighbours are earlier in raster order; with no offsets at all, False (upper triangular)."""
+        """Whether ``A`` is lower triangular: neighbours are earlier in raster order; False if ``A`` is diagonal."""
         return self._causal
 
     @property
@@ -149,21 +191,32 @@ class TriangularStencil:
         return self._pool.coefficient(k + 1, self._lattice)
 
     def plane(self, k: int) -> FloatArray:
-        """Return ``A[p, p + o_k]`` for all pixels, ``(H, W)`` or ``(H, W, C, C)``; zero where it points off the image."""
+        """Return ``A[p, p + o_k]`` as a plane, ``(H, W)`` or ``(H, W, C, C)``; zero where it points off the image."""
         result = np.array(np.broadcast_to(self.weight(k), (*self.shape, *block_shape(self._lattice))))
         drop_off_image(result, (int(self._offsets[k, 0]), int(self._offsets[k, 1])), self._lattice)
         return result
 
     def tocsr(self) -> sp.csr_array:
         """Assemble ``A`` as a CSR array with sorted indices (int32 while they fit, int64 beyond)."""
-        di, dj = np.vstack([[[0, 0]], self._offsets]).T
-        order = raster_order(np.column_stack([di, dj]))
-        no_mirror: BoolArray = np.zeros(len(order), dtype=np.bool_)
-        pool = self._pool
-        terms = _assembly.Terms(di[order], dj[order], pool.start[order], pool.step[order], no_mirror)
-        return _assembly.assemble(self._lattice, terms, pool.values, torus=False)
+        offsets = np.vstack([np.zeros((1, 2), dtype=np.int64), self._offsets])
+        order = raster_order(offsets)
+        terms = _assembly.Terms.of(offsets[order], self._pool, order, np.zeros(len(order), dtype=np.bool_))
+        return _assembly.assemble(self._lattice, terms, self._pool.values, torus=False)
 
     def __repr__(self) -> str:
         side = "causal" if self._causal else "anticausal"
         kind = "homogeneous" if self.is_homogeneous else "per pixel"
-        return f"TriangularStencil({len(self._offsets)} offsets, shape={self.shape}, channels={self.channels}, {side}, {kind})"
+        return (
+            f"TriangularStencil({len(self._offsets)} offsets, shape={self.shape}, channels={self.channels}, "
+            f"{side}, {kind})"
+        )
+
+
+def _pairs(terms: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the offsets of ``A^T A`` (centre and later) and the triples ``(k, a, b)`` that make offset `k`."""
+    a, b = (index.ravel() for index in np.mgrid[: len(terms), : len(terms)])
+    difference = terms[b] - terms[a]
+    kept = raster_sign(difference) >= 0
+    offsets, k = np.unique(difference[kept], axis=0, return_inverse=True)
+    triples = np.column_stack([k.ravel(), a[kept], b[kept]])
+    return offsets, np.ascontiguousarray(triples[np.argsort(k.ravel(), kind="stable")])

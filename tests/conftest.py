@@ -1,0 +1,22 @@
+"""Settings that hold for all tests: reproducible property tests without deadlines (compilation takes seconds)."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import sparsegmrf
+
+settings.register_profile(
+    "fixed", deadline=None, max_examples=30, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", parent=settings.get_profile("fixed"), derandomize=False, max_examples=300)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+@pytest.fixture
+def threads():
+    """Set the number of threads for one test."""
+    before = sparsegmrf.get_num_threads()
+    yield sparsegmrf.set_num_threads
+    sparsegmrf.set_num_threads(before)

@@ -1,0 +1,109 @@
+"""Dense oracles: every definition written out with plain loops, without a line of the package."""
+
+import numpy as np
+
+
+def pixels(shape):
+    """Pixels in raster order."""
+    return [(i, j) for i in range(shape[0]) for j in range(shape[1])]
+
+
+def block_at(coefficient, pixel, shape, channels):
+    """The ``C x C`` block of a coefficient at a pixel: number, block, plane, or plane of blocks."""
+    array = np.asarray(coefficient, dtype=float)
+    if channels > 1:
+        if array.ndim == 0:
+            return float(array) * np.eye(channels)
+        return array if array.ndim == 2 else array[pixel]
+    return np.full((1, 1), array[pixel] if array.shape == tuple(shape) else float(array))
+
+
+def symmetric_matrix(offsets, coefficients, shape, channels=1, boundary="dirichlet"):
+    """``Q[p, p + o_k]`` and its mirror image, entry by entry."""
+    height, width = shape
+    blocks = np.zeros((height * width, height * width, channels, channels))
+    for (di, dj), coefficient in zip(offsets, coefficients, strict=True):
+        for i, j in pixels(shape):
+            p = i * width + j
+            block = block_at(coefficient, (i, j), shape, channels)
+            if (di, dj) == (0, 0):
+                blocks[p, p] += block
+                continue
+            a, b = i + di, j + dj
+            if boundary == "torus":
+                q = (a % height) * width + b % width
+                blocks[p, q] += block
+                blocks[q, p] += block.T
+            elif 0 <= a < height and 0 <= b < width:
+                q = a * width + b
+                blocks[p, q] += block
+                blocks[q, p] += block.T
+            elif boundary == "neumann":
+                blocks[p, p] += block
+            if boundary == "neumann" and not (0 <= i - di < height and 0 <= j - dj < width):
+                blocks[p, p] += block.T
+    return from_blocks(blocks)
+
+
+def triangular_matrix(offsets, diagonal, weights, shape, channels=1):
+    """``A[p, p] = d_p`` and ``A[p, p + o_k] = w_pk``, entry by entry."""
+    height, width = shape
+    blocks = np.zeros((height * width, height * width, channels, channels))
+    for i, j in pixels(shape):
+        p = i * width + j
+        blocks[p, p] = block_at(diagonal, (i, j), shape, channels)
+        for (di, dj), weight in zip(offsets, weights, strict=True):
+            if 0 <= i + di < height and 0 <= j + dj < width:
+                blocks[p, p + di * width + dj] = block_at(weight, (i, j), shape, channels)
+    return from_blocks(blocks)
+
+
+def from_blocks(blocks):
+    """``(n, n, C, C)`` blocks as one matrix, channel fastest."""
+    n, _, channels, _ = blocks.shape
+    return blocks.transpose(0, 2, 1, 3).reshape(n * channels, n * channels)
+
+
+def planes(matrix, offsets, shape, channels=1, boundary="dirichlet"):
+    """``matrix[p, p + o_k]`` for all pixels, ``(K, H, W, C, C)``; zero where the neighbour is off the image."""
+    height, width = shape
+    result = np.zeros((len(offsets), height, width, channels, channels))
+    for k, (di, dj) in enumerate(offsets):
+        for i, j in pixels(shape):
+            a, b = i + di, j + dj
+            if boundary == "torus":
+                a, b = a % height, b % width
+            if 0 <= a < height and 0 <= b < width:
+                p, q = i * width + j, a * width + b
+                result[k, i, j] = matrix[p * channels : (p + 1) * channels, q * channels : (q + 1) * channels]
+    return result
+
+
+def logdet(Q):
+    """Log-determinant of a positive definite matrix from its eigenvalues."""
+    return float(np.log(np.linalg.eigvalsh(Q)).sum())
+
+
+def covariance(Q):
+    """``Q^-1``."""
+    return np.linalg.inv(Q)
+
+
+def log_density(x, mean, Q):
+    """Log-density of ``N(mean, Q^-1)`` at the flat vector `x`."""
+    r = np.ravel(x) - np.ravel(mean)
+    return 0.5 * (logdet(Q) - len(r) * np.log(2.0 * np.pi) - r @ Q @ r)
+
+
+def flip_permutation(shape, axis, channels=1):
+    """Indices `order` with ``flat(flipped image) = flat(image)[order]``."""
+    return np.flip(_numbered(shape, channels), axis).ravel()
+
+
+def transpose_permutation(shape, channels=1):
+    """Indices `order` with ``flat(transposed image) = flat(image)[order]``."""
+    return np.swapaxes(_numbered(shape, channels), 0, 1).ravel()
+
+
+def _numbered(shape, channels):
+    return np.arange(shape[0] * shape[1] * channels).reshape(*shape, channels)
