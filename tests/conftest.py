@@ -1,5 +1,6 @@
 """Settings that hold for all tests: reproducible property tests without deadlines (compilation takes seconds)."""
 
+import importlib
 import os
 
 import pytest
@@ -20,3 +21,34 @@ def threads():
     before = sparsegmrf.get_num_threads()
     yield sparsegmrf.set_num_threads
     sparsegmrf.set_num_threads(before)
+
+
+def pytest_configure(config):
+    config.required = [name for name in os.environ.get("SPARSEGMRF_REQUIRE", "").split(",") if name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    return _failed_if_required((yield), item.config.required)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return _failed_if_required((yield), collector.config.required)
+
+
+def _failed_if_required(report, required):
+    """Fail a skip whose reason names a library that SPARSEGMRF_REQUIRE lists: there it must be installed."""
+    if report.skipped and any(name in str(report.longrepr) for name in required):
+        report.outcome = "failed"
+    return report
+
+
+def require(module):
+    """Import an optional library; the tests that need it are skipped where it is missing.
+
+    They fail instead if the environment variable ``SPARSEGMRF_REQUIRE`` names its package (names part by commas).
+    """
+    if module.partition(".")[0] in os.environ.get("SPARSEGMRF_REQUIRE", "").split(","):
+        return importlib.import_module(module)
+    return pytest.importorskip(module, reason=f"{module} is not installed")
