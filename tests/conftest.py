@@ -23,27 +23,6 @@ def threads():
     sparsegmrf.set_num_threads(before)
 
 
-def pytest_configure(config):
-    config.required = [name for name in os.environ.get("SPARSEGMRF_REQUIRE", "").split(",") if name]
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    return _failed_if_required((yield), item.config.required)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(collector):
-    return _failed_if_required((yield), collector.config.required)
-
-
-def _failed_if_required(report, required):
-    """Fail a skip whose reason names a library that SPARSEGMRF_REQUIRE lists: there it must be installed."""
-    if report.skipped and any(name in str(report.longrepr) for name in required):
-        report.outcome = "failed"
-    return report
-
-
 def require(module):
     """Import an optional library; the tests that need it are skipped where it is missing.
 
