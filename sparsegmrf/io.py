@@ -1,6 +1,5 @@
-"""Images and models as files: PNG, TIFF and NumPy arrays in and out, models as JSON; every file is written whole or not at all."""
+"""Images as files, PNG, TIFF and NumPy arrays in and out; every file is written whole or not at all."""
 
-import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -72,7 +71,7 @@ def read_image(
     FileError
         If the file is missing or is no image.
     ArgumentError
-        If the image has several channels and neither `channel` nor `grey` says which to take, or has none of that number.
+        If the image has several channels and neither `channel` nor `grey` says which to take, or not that one.
 
     Examples
     --------
@@ -85,8 +84,6 @@ def read_image(
     one_of("scale", scale, ("unit", "none"))
     array = _stored(Path(path))
     real_array("image", array.ravel()[:0])  # refuses complex and object arrays before they are taken apart
-    if not array.size:
-        raise ArgumentError(f"image must have at least one pixel, got {Path(path).name} of shape {array.shape}.")
     divisor = float(np.iinfo(array.dtype).max) if scale == "unit" and array.dtype in (np.uint8, np.uint16) else 1.0
     plane, taken = _one_channel(array, channel, grey, channel_axis, Path(path).name)
     pixels = np.ascontiguousarray(plane, dtype=np.float64)
@@ -141,7 +138,7 @@ def write_image(path: PathLike, image: npt.ArrayLike) -> tuple[float, float] | N
     low, high = float(array.min()), float(array.max())
     if not np.isfinite(high - low):
         raise ArgumentError(
-            "image must be finite to be written as .png, got NaN or infinite pixels; write .tif or .npy, which keep them."
+            "image must be finite to be written as .png, got NaN or infinite pixels; write .tif or .npy."
         )
     grey = (array - low) * (_PNG_WHITE / (high - low) if high > low else 0.0)
     with replacing(target) as temporary:
@@ -186,12 +183,18 @@ def _stored(path: Path) -> npt.NDArray[Any]:
     try:
         with path.open("rb") as file:
             if path.suffix.lower() == ".npy":
-                return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
-            plugin = "tifffile" if file.read(4) in _TIFF_STARTS else "pillow"
-        return np.asarray(iio.imread(path, plugin=plugin))
+                array = np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+            else:
+                plugin = "tifffile" if file.read(4) in _TIFF_STARTS else "pillow"
+                array = np.asarray(iio.imread(path, plugin=plugin))
     except Exception as error:  # decoders raise whatever they like; all of it means the same here
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise FileError(f"path must be a PNG, TIFF or .npy image, got {path}, which cannot be read: {reason}") from error
+        raise FileError(
+            f"path must be a PNG, TIFF or .npy image, got {path}, which cannot be read: {reason}"
+        ) from error
+    if not array.size:
+        raise FileError(f"path must be an image with at least one pixel, got {path} of shape {array.shape}.")
+    return array
 
 
 def _one_channel(
@@ -204,7 +207,9 @@ def _one_channel(
             raise ArgumentError(f"channel must be left out for {name}, which has one channel only, got {channel}.")
         return array, "only"
     if array.ndim != 3 or not -3 <= axis < 3:
-        raise ArgumentError(f"{name} must be (H, W) or have one axis of channels, got {array.shape} and channel_axis {axis}.")
+        raise ArgumentError(
+            f"{name} must be (H, W) or have one axis of channels, got {array.shape} and channel_axis {axis}."
+        )
     moved = np.moveaxis(array, axis, -1)
     count = moved.shape[-1]
     if grey:
@@ -221,7 +226,9 @@ def _one_channel(
 
 def _luminance(moved: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     if moved.shape[-1] not in (3, 4):
-        raise ArgumentError(f"grey needs red, green and blue, got {moved.shape[-1]} channels in {name}; choose a channel.")
+        raise ArgumentError(
+            f"grey needs red, green and blue, got {moved.shape[-1]} channels in {name}; choose a channel."
+        )
     if moved.shape[-1] == 4:
         opaque = np.iinfo(moved.dtype).max if moved.dtype.kind == "u" else 1.0
         if (moved[..., 3] != opaque).any():
