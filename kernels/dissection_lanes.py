@@ -1,0 +1,330 @@
+"""Dissection of eight congruent tiles in lockstep: one tile per lane, the lane is the last axis of every array.
+
+All offsets count vectors of eight numbers. A front of ``S + B`` unknowns keeps its eliminated columns as a packed lower
+trapezoid ``L`` (column ``j`` holds rows ``j ...``) and its update matrix ``U`` as a packed lower triangle. A program is a
+table of nodes in elimination order, one row of `NODE` integers each (see ``sparsegmrf.linalg.dissection._programs``):
+
+====  ==============================================  ====  ==============================================
+ 0    S, unknowns eliminated                            7    offset of the second half's U in the slots, or -1
+ 1    B, unknowns updated                               8    B of the second half
+ 2    offset of L in the tile's factor                  9    first entry of its map
+ 3    offset of U in the slots                         10    first row of the assembly table
+ 4    offset of the first half's U in the slots, or -1 11    past the last row of the assembly table
+ 5    B of the first half                              12    flat index of the node's first pixel in the tile
+ 6    first entry of its map                           13    first entry of the front's tile positions
+====  ==============================================  ====  ==============================================
+"""
+
+from numba import njit
+
+from sparsegmrf.kernels.lane_vector import add, divide, load, multiply, spread, square_root, store, subtract_product
+
+BUILT_ON = {"lane_vector": "518643884577"}
+
+
+@njit(cache=True, nogil=True)
+def _block_4x4(L, base, m, last, r, c, T, t0, t1, t2, t3):
+    """``T[r:r+4, c:c+4] -= L[r:r+4, :last] L[c:c+4, :last]^T``; ``t`` are the targets' first rows, column by column."""
+    a00 = load(T, t0)
+    a01 = load(T, t0 + 1)
+    a02 = load(T, t0 + 2)
+    a03 = load(T, t0 + 3)
+    a10 = load(T, t1)
+    a11 = load(T, t1 + 1)
+    a12 = load(T, t1 + 2)
+    a13 = load(T, t1 + 3)
+    a20 = load(T, t2)
+    a21 = load(T, t2 + 1)
+    a22 = load(T, t2 + 2)
+    a23 = load(T, t2 + 3)
+    a30 = load(T, t3)
+    a31 = load(T, t3 + 1)
+    a32 = load(T, t3 + 2)
+    a33 = load(T, t3 + 3)
+    column = base
+    for k in range(last):
+        x0 = load(L, column + r)
+        x1 = load(L, column + r + 1)
+        x2 = load(L, column + r + 2)
+        x3 = load(L, column + r + 3)
+        y = load(L, column + c)
+        a00 = subtract_product(x0, y, a00)
+        a01 = subtract_product(x1, y, a01)
+        a02 = subtract_product(x2, y, a02)
+        a03 = subtract_product(x3, y, a03)
+        y = load(L, column + c + 1)
+        a10 = subtract_product(x0, y, a10)
+        a11 = subtract_product(x1, y, a11)
+        a12 = subtract_product(x2, y, a12)
+        a13 = subtract_product(x3, y, a13)
+        y = load(L, column + c + 2)
+        a20 = subtract_product(x0, y, a20)
+        a21 = subtract_product(x1, y, a21)
+        a22 = subtract_product(x2, y, a22)
+        a23 = subtract_product(x3, y, a23)
+        y = load(L, column + c + 3)
+        a30 = subtract_product(x0, y, a30)
+        a31 = subtract_product(x1, y, a31)
+        a32 = subtract_product(x2, y, a32)
+        a33 = subtract_product(x3, y, a33)
+        column += m - 1 - k
+    store(T, t0, a00)
+    store(T, t0 + 1, a01)
+    store(T, t0 + 2, a02)
+    store(T, t0 + 3, a03)
+    store(T, t1, a10)
+    store(T, t1 + 1, a11)
+    store(T, t1 + 2, a12)
+    store(T, t1 + 3, a13)
+    store(T, t2, a20)
+    store(T, t2 + 1, a21)
+    store(T, t2 + 2, a22)
+    store(T, t2 + 3, a23)
+    store(T, t3, a30)
+    store(T, t3 + 1, a31)
+    store(T, t3 + 2, a32)
+    store(T, t3 + 3, a33)
+
+
+@njit(cache=True, nogil=True)
+def _triangle_4(L, base, m, last, c, T, t0, t1, t2, t3):
+    """``T[c:c+4, c:c+4] -= L[c:c+4, :last] L[c:c+4, :last]^T``, lower triangle; ``t`` are the diagonal's places."""
+    a00 = load(T, t0)
+    a01 = load(T, t0 + 1)
+    a02 = load(T, t0 + 2)
+    a03 = load(T, t0 + 3)
+    a11 = load(T, t1)
+    a12 = load(T, t1 + 1)
+    a13 = load(T, t1 + 2)
+    a22 = load(T, t2)
+    a23 = load(T, t2 + 1)
+    a33 = load(T, t3)
+    column = base
+    for k in range(last):
+        x0 = load(L, column + c)
+        x1 = load(L, column + c + 1)
+        x2 = load(L, column + c + 2)
+        x3 = load(L, column + c + 3)
+        a00 = subtract_product(x0, x0, a00)
+        a01 = subtract_product(x1, x0, a01)
+        a02 = subtract_product(x2, x0, a02)
+        a03 = subtract_product(x3, x0, a03)
+        a11 = subtract_product(x1, x1, a11)
+        a12 = subtract_product(x2, x1, a12)
+        a13 = subtract_product(x3, x1, a13)
+        a22 = subtract_product(x2, x2, a22)
+        a23 = subtract_product(x3, x2, a23)
+        a33 = subtract_product(x3, x3, a33)
+        column += m - 1 - k
+    store(T, t0, a00)
+    store(T, t0 + 1, a01)
+    store(T, t0 + 2, a02)
+    store(T, t0 + 3, a03)
+    store(T, t1, a11)
+    store(T, t1 + 1, a12)
+    store(T, t1 + 2, a13)
+    store(T, t2, a22)
+    store(T, t2 + 1, a23)
+    store(T, t3, a33)
+
+
+@njit(cache=True, nogil=True)
+def _row_of_4(L, base, m, last, r, c, T, t0, t1, t2, t3):
+    """``T[r, c:c+4] -= L[r, :last] L[c:c+4, :last]^T``."""
+    a0 = load(T, t0)
+    a1 = load(T, t1)
+    a2 = load(T, t2)
+    a3 = load(T, t3)
+    column = base
+    for k in range(last):
+        x = load(L, column + r)
+        a0 = subtract_product(x, load(L, column + c), a0)
+        a1 = subtract_product(x, load(L, column + c + 1), a1)
+        a2 = subtract_product(x, load(L, column + c + 2), a2)
+        a3 = subtract_product(x, load(L, column + c + 3), a3)
+        column += m - 1 - k
+    store(T, t0, a0)
+    store(T, t1, a1)
+    store(T, t2, a2)
+    store(T, t3, a3)
+
+
+@njit(cache=True, nogil=True)
+def _column(L, base, m, last, c, T, t):
+    """``T[c:, c] -= L[c:, :last] L[c, :last]^T`` for all rows from the diagonal at ``t``."""
+    for r in range(c, m):
+        a = load(T, t + r - c)
+        column = base
+        for k in range(last):
+            a = subtract_product(load(L, column + r), load(L, column + c), a)
+            column += m - 1 - k
+        store(T, t + r - c, a)
+
+
+@njit(cache=True, nogil=True)
+def _update_columns(L, base, m, last, first, T, target, order, origin):
+    """Subtract the outer product of the first `last` columns of L from columns ``first ...`` of a packed lower matrix.
+
+    The matrix has rows and columns ``origin ... origin + order`` of the front and starts at `target`.
+    """
+    c = first
+    end = origin + order
+    while c + 4 <= end:
+        j = c - origin
+        t0 = target + j * order - j * (j - 1) // 2
+        t1 = t0 + order - j
+        t2 = t1 + order - j - 1
+        t3 = t2 + order - j - 2
+        _triangle_4(L, base, m, last, c, T, t0, t1, t2, t3)
+        r = c + 4
+        while r + 4 <= m:
+            d = r - c
+            _block_4x4(L, base, m, last, r, c, T, t0 + d, t1 + d - 1, t2 + d - 2, t3 + d - 3)
+            r += 4
+        while r < m:
+            d = r - c
+            _row_of_4(L, base, m, last, r, c, T, t0 + d, t1 + d - 1, t2 + d - 2, t3 + d - 3)
+            r += 1
+        c += 4
+    while c < end:
+        j = c - origin
+        _column(L, base, m, last, c, T, target + j * order - j * (j - 1) // 2)
+        c += 1
+
+
+@njit(cache=True, nogil=True)
+def _factor_panel(L, base, m, s):
+    """Factorize the eliminated columns in place, four at a time; -1, or ``column*8 + lane`` of a pivot that is not positive."""
+    first = 0
+    while first < s:
+        width = min(4, s - first)
+        t0 = base + first * m - first * (first - 1) // 2
+        if width == 4:
+            t1 = t0 + m - first
+            t2 = t1 + m - first - 1
+            t3 = t2 + m - first - 2
+            _triangle_4(L, base, m, first, first, L, t0, t1, t2, t3)
+            r = first + 4
+            while r + 4 <= m:
+                d = r - first
+                _block_4x4(L, base, m, first, r, first, L, t0 + d, t1 + d - 1, t2 + d - 2, t3 + d - 3)
+                r += 4
+            while r < m:
+                d = r - first
+                _row_of_4(L, base, m, first, r, first, L, t0 + d, t1 + d - 1, t2 + d - 2, t3 + d - 3)
+                r += 1
+        else:
+            t = t0
+            for c in range(first, first + width):
+                _column(L, base, m, first, c, L, t)
+                t += m - c
+        t = t0
+        for c in range(first, first + width):
+            for lane in range(8):
+                if not L[t * 8 + lane] > 0.0:
+                    return c * 8 + lane
+            pivot = square_root(load(L, t))
+            inverse = divide(spread(1.0), pivot)
+            store(L, t, pivot)
+            for r in range(1, m - c):
+                store(L, t + r, multiply(load(L, t + r), inverse))
+            following = t + m - c
+            for d in range(c + 1, first + width):
+                y = load(L, t + d - c)
+                for r in range(d, m):
+                    place = following + r - d
+                    store(L, place, subtract_product(load(L, t + r - c), y, load(L, place)))
+                following += m - d
+            t += m - c
+        first += width
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _assemble(nodes, node, assembly, channels, start, step, values, origins, L, base):
+    """Add the matrix entries of the eliminated columns to L."""
+    m = nodes[node, 0] + nodes[node, 1]
+    shift = nodes[node, 12]
+    for entry in range(nodes[node, 10], nodes[node, 11]):
+        row = assembly[entry, 0] * channels
+        column = assembly[entry, 1] * channels
+        k = assembly[entry, 2]
+        owner = assembly[entry, 3] + shift
+        for d in range(channels):
+            j = column + d
+            top = base + j * m - j * (j + 1) // 2
+            for c in range(channels):
+                if row + c >= j:
+                    place = start[k] + (d * channels + c if assembly[entry, 4] else c * channels + d)
+                    target = (top + row + c) * 8
+                    for lane in range(8):
+                        L[target + lane] += values[place + step[k] * (origins[lane] + owner)]
+
+
+@njit(cache=True, nogil=True)
+def _extend_add(slots, source, order, maps, first, s, m, L, base, target):
+    """Add a half's update matrix to L (columns below `s`) and U of its parent."""
+    b = m - s
+    place = source
+    for a in range(order):
+        column = maps[first + a]
+        for r in range(a, order):
+            row = maps[first + r]
+            low = min(row, column)
+            high = max(row, column)
+            value = load(slots, place + r - a)
+            if low < s:
+                t = base + low * m - low * (low + 1) // 2 + high
+                store(L, t, add(load(L, t), value))
+            else:
+                j = low - s
+                t = target + j * b - j * (j + 1) // 2 + high - s
+                store(slots, t, add(load(slots, t), value))
+        place += order - a
+
+
+@njit(cache=True, nogil=True)
+def factor_tile(nodes, maps, assembly, channels, start, step, values, origins, block, factor, slots):
+    """Factorize eight tiles.
+
+    `origins` are the flat indices of the tiles' first pixels, `block` the offset of their factor. The update matrix of the
+    last node is left at its place in `slots`. Returns -1, or ``node*2^32 + column*8 + lane`` of a pivot that is not positive.
+    """
+    for node in range(nodes.shape[0]):
+        s = nodes[node, 0]
+        b = nodes[node, 1]
+        m = s + b
+        base = block + nodes[node, 2]
+        target = nodes[node, 3]
+        factor[base * 8 : (base + m * s - s * (s - 1) // 2) * 8] = 0.0
+        slots[target * 8 : (target + b * (b + 1) // 2) * 8] = 0.0
+        _assemble(nodes, node, assembly, channels, start, step, values, origins, factor, base)
+        for half in range(2):
+            source = nodes[node, 4 + 3 * half]
+            if source >= 0:
+                _extend_add(
+                    slots,
+                    source,
+                    nodes[node, 5 + 3 * half],
+                    maps,
+                    nodes[node, 6 + 3 * half],
+                    s,
+                    m,
+                    factor,
+                    base,
+                    target,
+                )
+        failed = _factor_panel(factor, base, m, s)
+        if failed >= 0:
+            return node * 2**32 + failed
+        _update_columns(factor, base, m, s, s, slots, target, b, s)
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def unpack_updates(slots, first, size, starts, updates):
+    """Copy a packed update matrix out of the lanes: lane ``l`` goes to ``updates[starts[l]:]``, or nowhere if that is -1."""
+    for lane in range(8):
+        if starts[lane] >= 0:
+            for t in range(size):
+                updates[starts[lane] + t] = slots[(first + t) * 8 + lane]

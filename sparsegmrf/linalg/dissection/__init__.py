@@ -1,0 +1,1 @@
+"""Exact Cholesky factor of any stencil precision by nested dissection of the image."""

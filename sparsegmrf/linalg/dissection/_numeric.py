@@ -1,0 +1,220 @@
+"""Numeric factorization: tiles in lanes, then one front after another up to the whole image."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from sparsegmrf._graph import run_graph
+from sparsegmrf.kernels import blas, dissection_fronts, dissection_lanes
+from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
+from sparsegmrf.linalg.dissection._tree import Level
+from sparsegmrf.stencil._coefficients import Pool
+from sparsegmrf.typing import FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """The numbers of a factor.
+
+    Attributes
+    ----------
+    tiles : ndarray
+        Lane factors, group after group (`Groups.start`, in vectors).
+    fronts : ndarray
+        Panels of the distinct nodes above the tiles, column-major ``m x S`` each.
+    front_start : list of ndarray
+        Per level, where the panel of each distinct node starts.
+    """
+
+    tiles: FloatArray
+    fronts: FloatArray
+    front_start: list[IntArray]
+
+
+class NotPositive(Exception):
+    """A pivot is not positive: the node's level and distinct index (or the tile and its program node) and the column."""
+
+
+def front_starts(analysis: Analysis, levels: list[Level]) -> tuple[list[IntArray], int]:
+    """Lay the panels out level by level from the deepest up, in the order in which they are made."""
+    starts: list[IntArray] = []
+    total = 0
+    for level in levels[-2::-1]:
+        cls = level.cls[level.first]
+        sizes = analysis.order[cls] * analysis.eliminated[cls]
+        ends = total + np.cumsum(sizes)
+        starts.append(ends - sizes)
+        total = int(ends[-1])
+    return starts[::-1], total
+
+
+def aligned(size: int) -> FloatArray:
+    """Return an uninitialized array that starts at a multiple of 64 bytes."""
+    raw = np.empty(size + LANES)
+    first = -(raw.ctypes.data // 8) % LANES
+    return raw[first : first + size]
+
+
+def factorize(analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool) -> Blocks:
+    """Factorize; raises `NotPositive` at the first pivot that is not."""
+    starts, total = front_starts(analysis, levels)
+    blocks = Blocks(aligned(groups.size * LANES), aligned(total), starts)
+    job = _Job(analysis, levels, groups, pool, blocks)
+    with ThreadpoolController().limit(limits=1, user_api="blas"):
+        run_graph(job.tasks, job.needs)
+    return blocks
+
+
+class _Job:
+    """One factorization as a graph of tasks: a task per group of tiles, then one per distinct node above."""
+
+    def __init__(self, analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool, blocks: Blocks) -> None:
+        self.analysis, self.levels, self.groups, self.pool, self.blocks = analysis, levels, groups, pool, blocks
+        self.buffers = _Buffers()
+        self.tasks: list[Callable[[], None]] = []
+        self.needs: list[list[int]] = []
+        tiles = levels[-1]
+        orders = np.array([analysis.programs[int(cls)].order for cls in tiles.cls[tiles.first]], dtype=np.int64)
+        ends = np.cumsum(orders * (orders + 1) // 2)
+        self.update_start = np.concatenate([[0], ends]).astype(np.int64)
+        self.updates = np.empty(int(self.update_start[-1]))
+        self.live: dict[tuple[int, int], FloatArray] = {}
+        self.uses: dict[tuple[int, int], int] = {}
+        self._plan()
+
+    def _plan(self) -> None:
+        made: dict[tuple[int, int], int] = {}
+        bottom = len(self.levels) - 1
+        for group in range(len(self.groups.cls)):
+            for tile in self.groups.member[group, : self.groups.filled[group]]:
+                made[bottom, int(tile)] = len(self.tasks)
+            self.tasks.append(partial(self._factor_group, group))
+            self.needs.append([])
+        for depth, node, halves in self._depth_first():
+            made[depth, node] = len(self.tasks)
+            self.tasks.append(partial(self._factor_node, depth, node, halves))
+            self.needs.append([made[depth + 1, half] for half in halves])
+
+    def _depth_first(self) -> list[tuple[int, int, tuple[int, int]]]:
+        """List the distinct nodes above the tiles, halves first."""
+        order: list[tuple[int, int, tuple[int, int]]] = []
+        seen: set[tuple[int, int]] = set()
+        bottom = len(self.levels) - 1
+        stack = [(0, 0, False)] if bottom > 0 else []
+        while stack:
+            depth, node, ready = stack.pop()
+            level = self.levels[depth]
+            halves = tuple(int(self.levels[depth + 1].distinct[child]) for child in level.child[level.first[node]])
+            if ready:
+                order.append((depth, node, (halves[0], halves[1])))
+                for half in halves:
+                    self.uses[depth + 1, half] = self.uses.get((depth + 1, half), 0) + 1
+            elif (depth, node) not in seen:
+                seen.add((depth, node))
+                stack.append((depth, node, True))
+                if depth + 1 < bottom:
+                    stack.extend((depth + 1, half, False) for half in halves[::-1] if (depth + 1, half) not in seen)
+        return order
+
+    def _factor_group(self, group: int) -> None:
+        cls, members = int(self.groups.cls[group]), self.groups.member[group]
+        program, tables = self.analysis.programs[cls], self.analysis.tables
+        tiles = self.levels[-1]
+        pixel = tiles.pixel[tiles.first[members]]
+        origins = pixel[:, 0] * self.analysis.lattice.shape[1] + pixel[:, 1]
+        slots = self.buffers.take(max(1, program.slot_size) * LANES)
+        status = dissection_lanes.factor_tile(
+            program.nodes,
+            tables.maps,
+            tables.assembly,
+            self.analysis.lattice.channels,
+            self.pool.start,
+            self.pool.step,
+            self.pool.values,
+            origins,
+            self.groups.start[group],
+            self.blocks.tiles,
+            slots,
+        )
+        if status >= 0:
+            raise NotPositive(
+                len(self.levels) - 1, int(members[status % LANES]), status >> 32, (status & (2**32 - 1)) // LANES
+            )
+        starts = np.where(np.arange(LANES) < self.groups.filled[group], self.update_start[members], -1)
+        size = program.order * (program.order + 1) // 2
+        dissection_lanes.unpack_updates(slots, program.nodes[-1, 3], size, starts, self.updates)
+        self.buffers.give(slots)
+
+    def _factor_node(self, depth: int, node: int, halves: tuple[int, int]) -> None:
+        level, tables, lattice = self.levels[depth], self.analysis.tables, self.analysis.lattice
+        instance = level.first[node]
+        cls = int(level.cls[instance])
+        s, m = int(self.analysis.eliminated[cls]), int(self.analysis.order[cls])
+        start = int(self.blocks.front_start[depth][node])
+        L = self.blocks.fronts[start : start + s * m]
+        U = self.buffers.take((m - s) ** 2)
+        sources = []
+        for half, child in enumerate(halves):
+            source, packed = self._update_of(depth + 1, child)
+            order = len(self.analysis.classes[self.analysis.classes[cls].children[half]].boundary) * lattice.channels
+            sources += [source, packed, order, tables.map_start[cls, half]]
+        status = dissection_fronts.factor_node(
+            tables.assembly,
+            tables.assembly_start[cls],
+            tables.assembly_start[cls + 1],
+            lattice.channels,
+            self.pool.start,
+            self.pool.step,
+            self.pool.values,
+            level.pixel[instance, 0] * lattice.shape[1] + level.pixel[instance, 1],
+            *sources,
+            tables.maps,
+            s,
+            m,
+            blas.LETTERS,
+            blas.NUMBERS,
+            L,
+            U,
+            np.empty(4, dtype=np.int32),
+        )
+        if status >= 0:
+            raise NotPositive(depth, node, -1, status)
+        self.live[depth, node] = U
+        for half in halves:
+            self._release(depth + 1, half)
+
+    def _update_of(self, depth: int, node: int) -> tuple[FloatArray, bool]:
+        if depth == len(self.levels) - 1:
+            return self.updates[self.update_start[node] : self.update_start[node + 1]], True
+        return self.live[depth, node], False
+
+    def _release(self, depth: int, node: int) -> None:
+        if depth < len(self.levels) - 1:
+            with self.buffers.lock:
+                self.uses[depth, node] -= 1
+                finished = self.uses[depth, node] == 0
+            if finished:
+                self.buffers.give(self.live.pop((depth, node)))
+
+
+class _Buffers:
+    """Workspaces to be used again, so that their pages are touched once; what they hold never matters."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.free: dict[int, list[FloatArray]] = {}
+
+    def take(self, size: int) -> FloatArray:
+        with self.lock:
+            same = self.free.get(size)
+            if same:
+                return same.pop()
+        return aligned(size)
+
+    def give(self, buffer: FloatArray) -> None:
+        with self.lock:
+            self.free.setdefault(len(buffer), []).append(buffer)
