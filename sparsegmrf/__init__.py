@@ -11,11 +11,12 @@ from sparsegmrf.errors import (
     UnstableWarning,
 )
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.linalg import DenseFactor, Factor
+from sparsegmrf.linalg import CholmodFactor, DenseFactor, Factor
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
 __all__ = [
     "ArgumentError",
+    "CholmodFactor",
     "DenseFactor",
     "Factor",
     "FileError",

@@ -1,6 +1,7 @@
 """Factors of a precision behind one contract."""
 
 from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg.cholmod import CholmodFactor
 from sparsegmrf.linalg.dense import DenseFactor
 
-__all__ = ["DenseFactor", "Factor"]
+__all__ = ["CholmodFactor", "DenseFactor", "Factor"]
