@@ -12,9 +12,10 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int32 | np.int64]
+Numbers = npt.NDArray[np.int32 | np.int64 | np.float64]
 
 
-@njit(cache=True, nogil=True, boundscheck=False)
+@njit(cache=True, nogil=True)
 def fill_rows(
     first: int,
     last: int,
@@ -31,43 +32,99 @@ def fill_rows(
     indices: Indices,
     data: Floats,
 ) -> None:
-    """Fill the matrix rows of image rows ``first <= i < last``; one unknown per pixel, no wrap."""
-    terms = len(di)
-    left = 0
-    right = 0
-    for t in range(terms):
-        left = max(left, -dj[t])
-        right = max(right, dj[t])
-    shift = np.empty(terms, np.int64)
-    base = np.empty(terms, np.int64)
-    stride = np.empty(terms, np.int64)
-    columns = np.empty(terms, np.int64)
+    """Fill the matrix rows of image rows ``first <= i < last``; one unknown per pixel, no wrap.
+
+    An image row whose terms are those of the row above repeats its pattern, moved by `width`, and its shared numbers.
+    """
+    low = 0
+    high = 0
     for i in range(first, last):
-        count = 0
-        for t in range(terms):
-            if 0 <= i + di[t] < height:
-                shift[count] = di[t] * width + dj[t]
-                base[count] = start[t] + (step[t] * shift[count] if mirrored[t] else 0)
-                stride[count] = step[t]
-                columns[count] = dj[t]
-                count += 1
-        entry = row_start[i]
-        inner_first = min(left, width)
-        inner_last = max(inner_first, width - right)
-        for j in range(width):
-            p = i * width + j
-            indptr[p] = entry
-            if inner_first <= j < inner_last:
-                for t in range(count):
-                    indices[entry + t] = p + shift[t]
-                    data[entry + t] = values[base[t] + stride[t] * p]
-                entry += count
+        low_above = low
+        high_above = high
+        low = 0
+        while low < len(di) and i + di[low] < 0:
+            low += 1
+        high = len(di)
+        while high > low and i + di[high - 1] >= height:
+            high -= 1
+        here = slice(row_start[i], row_start[i + 1])
+        starts = indptr[i * width : (i + 1) * width]
+        if i > first and low == low_above and high == high_above:
+            above = slice(row_start[i - 1], row_start[i])
+            _add(indptr[(i - 1) * width : i * width], row_start[i] - row_start[i - 1], starts)
+            _add(indices[above], width, indices[here])
+            if step[low:high].any():
+                _fill_numbers(i, width, low, high, di, dj, start, step, mirrored, values, data[here])
             else:
-                for t in range(count):
-                    if 0 <= j + columns[t] < width:
-                        indices[entry] = p + shift[t]
-                        data[entry] = values[base[t] + stride[t] * p]
-                        entry += 1
+                _add(data[above], 0.0, data[here])
+        else:
+            _fill_pattern(i, width, low, high, di, dj, row_start[i], starts, indices[here])
+            _fill_numbers(i, width, low, high, di, dj, start, step, mirrored, values, data[here])
+
+
+@njit(cache=True, nogil=True)
+def _add(source: Numbers, increment: float, target: Numbers) -> None:
+    for e in range(len(target)):
+        target[e] = source[e] + increment
+
+
+@njit(cache=True, nogil=True)
+def _fill_pattern(
+    i: int, width: int, low: int, high: int, di: Ints, dj: Ints, before: int, starts: Indices, row: Indices
+) -> None:
+    """Fill the entry counts and columns of image row `i`, whose terms are ``low <= t < high``."""
+    entry = 0
+    for j in range(width):
+        starts[j] = before + entry
+        for t in range(low, high):
+            if 0 <= j + dj[t] < width:
+                row[entry] = (i + di[t]) * width + j + dj[t]
+                entry += 1
+
+
+@njit(cache=True, nogil=True)
+def _spread(source: Floats, count: int, shared: bool, target: Floats, stride: int) -> None:
+    """Copy `count` numbers, or one of them `count` times, to every `stride`-th place."""
+    if shared:
+        for j in range(count):
+            target[j * stride] = source[0]
+    else:
+        for j in range(count):
+            target[j * stride] = source[j]
+
+
+@njit(cache=True, nogil=True)
+def _fill_numbers(
+    i: int,
+    width: int,
+    low: int,
+    high: int,
+    di: Ints,
+    dj: Ints,
+    start: Ints,
+    step: Ints,
+    mirrored: Bools,
+    values: Floats,
+    numbers: Floats,
+) -> None:
+    """Fill the numbers of image row `i`: by pixel near its ends, by term where all are on the image."""
+    inner = min(width, max(0, -dj.min()))
+    outer = max(inner, width - max(0, dj.max()))
+    terms = high - low
+    entry = 0
+    for j in range(width):
+        if j == inner and inner < outer:
+            for t in range(low, high):
+                source = i * width + inner + (di[t] * width + dj[t] if mirrored[t] else 0)
+                at = start[t] + step[t] * source
+                _spread(values[at:], outer - inner, step[t] == 0, numbers[entry + t - low :], terms)
+            entry += terms * (outer - inner)
+        if j < inner or j >= outer:
+            for t in range(low, high):
+                if 0 <= j + dj[t] < width:
+                    source = i * width + j + (di[t] * width + dj[t] if mirrored[t] else 0)
+                    numbers[entry] = values[start[t] + step[t] * source]
+                    entry += 1
 
 
 @njit(cache=True, nogil=True)

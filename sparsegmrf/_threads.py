@@ -95,6 +95,11 @@ def ranges(count: int, block: int) -> list[tuple[int, int]]:
     return [(start, min(start + block, count)) for start in range(0, count, block)]
 
 
+def rows_per_task(width: int) -> int:
+    """Return how many image rows of `width` pixels make a task: worth its dispatch, and many on a large image."""
+    return max(32, 2**16 // width)
+
+
 def _work(waiting: deque[tuple[int, Task]], failures: list[tuple[int, Exception]]) -> None:
     """Take tasks until none is left; collect what they raise."""
     _inside.task = True

@@ -45,6 +45,10 @@ class Factor(ABC):
     def _unwhiten(self, e: FloatArray) -> FloatArray:
         """Return ``A^-1 e`` for ``(batch, n)``."""
 
+    def _unwhiten_over(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``; the writable `e` may be overwritten."""
+        return self._unwhiten(read_only(e))
+
     @abstractmethod
     def _solve(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""

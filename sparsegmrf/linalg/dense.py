@@ -99,8 +99,7 @@ def _structure(
     if isinstance(precision, SymmetricStencil):
         return precision.lattice, precision.offsets
     if isinstance(precision, TriangularStencil):
-        later = -precision.offsets[::-1] if precision.is_causal else precision.offsets
-        return precision.lattice, np.vstack([[[0, 0]], later]).astype(np.int64)
+        return precision.lattice, precision.gram_offsets
     if not sp.issparse(precision) or shape is None:
         raise ArgumentError(
             f"precision must be a stencil, or a scipy sparse array together with shape, got {type(precision).__name__}."

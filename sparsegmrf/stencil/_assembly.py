@@ -13,7 +13,6 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil._coefficients import Pool, block_shape
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
-_ROWS = 32
 _INT32 = 2**31 - 1
 
 
@@ -98,7 +97,7 @@ def assemble(lattice: Lattice, terms: Terms, values: FloatArray, *, torus: bool)
                 data,
             )
 
-    _threads.run_over(fill, height, _ROWS)
+    _threads.run_over(fill, height, _threads.rows_per_task(width))
     matrix = sp.csr_array((data, indices, indptr), shape=(lattice.size, lattice.size), copy=False)
     matrix.has_canonical_format = True
     return matrix
@@ -109,8 +108,8 @@ def index_dtype(largest: int) -> type[np.int32] | type[np.int64]:
     return np.int32 if largest <= _INT32 else np.int64
 
 
-def planes_of(Q: sp.sparray | sp.spmatrix, lattice: Lattice, reach: int) -> tuple[IntArray, FloatArray]:
-    """Return the offsets (centre and later) of a symmetric matrix and its planes ``(K, H, W[, C, C])``."""
+def coefficients_of(Q: sp.sparray | sp.spmatrix, lattice: Lattice, reach: int) -> tuple[IntArray, list[FloatArray]]:
+    """Return the offsets (centre and later) of a symmetric matrix and their planes, or blocks where all are equal."""
     reach = integer_at_least("reach", reach, 0)
     matrix = symmetric_matrix("Q", Q, lattice)
     width, channels = lattice.shape[1], lattice.channels
@@ -131,7 +130,8 @@ def planes_of(Q: sp.sparray | sp.spmatrix, lattice: Lattice, reach: int) -> tupl
     plane_of[offsets[:, 0] + reach, offsets[:, 1] + reach] = np.arange(len(offsets))
     planes = np.zeros((len(offsets), lattice.n_pixels, channels, channels))
     assembly.copy_to_planes(width, channels, reach, indptr, indices, data, plane_of, planes)
-    return offsets, planes.reshape(len(offsets), *lattice.shape, *block_shape(lattice))
+    planes = planes.reshape(len(offsets), *lattice.shape, *block_shape(lattice))
+    return offsets, [_shared_or_plane(o, plane, lattice) for o, plane in zip(offsets, planes, strict=True)]
 
 
 def symmetric_matrix(name: str, Q: sp.sparray | sp.spmatrix, lattice: Lattice) -> sp.csr_array:
@@ -159,7 +159,8 @@ def symmetric_matrix(name: str, Q: sp.sparray | sp.spmatrix, lattice: Lattice) -
         row, column = int(np.searchsorted(indptr, entry, side="right")) - 1, int(indices[entry])
         raise StencilError(
             f"{name} must be symmetric, got {name}[{row}, {column}] = {float(data[entry])!r} and "
-            f"{name}[{column}, {row}] = {float(matrix[column, row])!r}; pass ({name} + {name}.T) / 2 if that is what you mean."
+            f"{name}[{column}, {row}] = {float(matrix[column, row])!r}; "
+            f"pass ({name} + {name}.T) / 2 if that is what you mean."
         )
     return matrix
 
@@ -172,3 +173,9 @@ def _row_starts(lattice: Lattice, terms: Terms) -> IntArray:
     for di, entries in zip(terms.di, per_term, strict=True):
         counts[1 + max(0, -di) : 1 + max(0, min(height, height - di))] += entries
     return np.cumsum(counts)
+
+
+def _shared_or_plane(offset: IntArray, plane: FloatArray, lattice: Lattice) -> FloatArray:
+    inside = plane[lattice.with_neighbour((int(offset[0]), int(offset[1])))]
+    first = inside[0, 0]
+    return first if (inside == first).all() else plane

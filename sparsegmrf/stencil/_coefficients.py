@@ -68,6 +68,18 @@ def drop_off_image(plane: FloatArray, offset: Offset, lattice: Lattice) -> None:
     plane[:, columns.stop :] = 0.0
 
 
+def symmetric_blocks(name: str, blocks: FloatArray) -> FloatArray:
+    """Return blocks that are symmetric to 1e-12 of the largest entry made exactly so."""
+    mirrored = np.swapaxes(blocks, -1, -2)
+    gap = float(np.abs(blocks - mirrored).max())
+    if gap > 1e-12 * float(np.abs(blocks).max()):
+        raise StencilError(
+            f"{name} must have symmetric blocks, got a difference of {gap:g} across the diagonal; "
+            "pass (B + B.swapaxes(-1, -2)) / 2 if that is what you mean."
+        )
+    return (blocks + mirrored) / 2.0
+
+
 def freeze(pool: Pool) -> Pool:
     """Return `pool` with its arrays made read-only."""
     for array in (pool.values, pool.start, pool.step):

@@ -1,7 +1,7 @@
 """Symmetric stencils: a precision (or covariance) matrix as planes on the centre and the later offsets."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,12 +12,21 @@ from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import stencil_product
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import _assembly
-from sparsegmrf.stencil._coefficients import Pool, as_coefficient, block_shape, drop_off_image, freeze, pooled
+from sparsegmrf.stencil._boundary import check_neumann, neumann_centre
+from sparsegmrf.stencil._coefficients import (
+    Pool,
+    as_coefficient,
+    block_shape,
+    drop_off_image,
+    freeze,
+    pooled,
+    symmetric_blocks,
+)
 from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign, reach
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offset, Offsets, Shape
 
 BOUNDARIES = ("dirichlet", "neumann", "torus")
-_ROWS = 64
+_PIXELS = 2**16
 
 
 class SymmetricStencil:
@@ -124,13 +133,8 @@ class SymmetricStencil:
         True
         """
         lattice = Lattice(shape, channels)
-        offsets, planes = _assembly.planes_of(Q, lattice, reach)
-        return cls(
-            offsets,
-            [_shared_or_plane(o, v, lattice) for o, v in zip(offsets, planes, strict=True)],
-            shape,
-            channels=channels,
-        )
+        offsets, coefficients = _assembly.coefficients_of(Q, lattice, reach)
+        return cls(offsets, coefficients, shape, channels=channels)
 
     def _set(self, offsets: IntArray, pool: Pool, lattice: Lattice, boundary: str) -> None:
         offsets.flags.writeable = False
@@ -146,22 +150,10 @@ class SymmetricStencil:
             finite(f"coefficients[{order[k]}]", coefficient)
         if lattice.channels > 1:
             centre = self._pool.coefficient(0, lattice)
-            centre[...] = _symmetric_blocks(f"coefficients[{order[0]}], the centre,", centre)
+            centre[...] = symmetric_blocks(f"coefficients[{order[0]}], the centre,", centre)
         self._pool.values.flags.writeable = False
         if self._boundary == "neumann":
-            self._check_neumann(order)
-
-    def _check_neumann(self, order: IntArray) -> None:
-        for k in range(1, len(self._offsets)):
-            if self._pool.step[k]:
-                raise StencilError(
-                    f"coefficients[{order[k]}] must be shared by all pixels with boundary='neumann', got a plane; "
-                    "add what is missing at the border to the centre plane yourself and pass boundary='dirichlet'."
-                )
-            if self.channels > 1:
-                _symmetric_blocks(
-                    f"coefficients[{order[k]}], with boundary='neumann',", self._pool.coefficient(k, self._lattice)
-                )
+            check_neumann(self._pool, [f"coefficients[{k}]" for k in order], lattice)
 
     @property
     def offsets(self) -> IntArray:
@@ -204,7 +196,7 @@ class SymmetricStencil:
         if self._boundary != "neumann":
             return self._pool
         rest = [self._pool.coefficient(k, self._lattice) for k in range(1, len(self._offsets))]
-        return pooled([self._neumann_centre(), *rest], self._lattice)
+        return pooled([neumann_centre(self._pool, self._offsets, self._lattice), *rest], self._lattice)
 
     def coefficient(self, k: int) -> FloatArray:
         """Return coefficient `k` as given: a number, block, plane or plane of blocks (read-only view)."""
@@ -248,10 +240,11 @@ class SymmetricStencil:
         torus = self._boundary == "torus"
         offsets, pool = self._offsets, self.pool
 
-        def multiply(first: int, last: int) -> None:
+        def multiply(item_first: int, item_last: int, first: int, last: int) -> None:
+            x, y = flat[item_first:item_last], result[item_first:item_last]
             if self.channels == 1 and not torus:
                 stencil_product.multiply_rows(
-                    first, last, height, width, offsets, pool.start, pool.step, pool.values, flat, result
+                    first, last, height, width, offsets, pool.start, pool.step, pool.values, x, y
                 )
             else:
                 stencil_product.multiply_blocks(
@@ -265,11 +258,13 @@ class SymmetricStencil:
                     pool.start,
                     pool.step,
                     pool.values,
-                    flat,
-                    result,
+                    x,
+                    y,
                 )
 
-        _threads.run_over(multiply, height, _ROWS)
+        items = _threads.ranges(len(flat), max(1, _PIXELS // self._lattice.n_pixels))
+        rows = _threads.ranges(height, _threads.rows_per_task(width))
+        _threads.run([partial(multiply, *item, *row) for item in items for row in rows])
         return result.reshape(array.shape)
 
     def plus_diagonal(self, value: ArrayLike) -> "SymmetricStencil":
@@ -391,19 +386,6 @@ class SymmetricStencil:
     def _offset(self, k: int) -> Offset:
         return (int(self._offsets[k, 0]), int(self._offsets[k, 1]))
 
-    def _neumann_centre(self) -> FloatArray:
-        """Add the coefficient of every missing neighbour, on either side, to the centre."""
-        block = block_shape(self._lattice)
-        centre = np.array(np.broadcast_to(self._pool.coefficient(0, self._lattice), (*self.shape, *block)))
-        for k in range(1, len(self._offsets)):
-            coefficient = self._pool.coefficient(k, self._lattice)
-            di, dj = self._offset(k)
-            for offset in ((di, dj), (-di, -dj)):
-                missing = np.ones(self.shape, dtype=bool)
-                missing[self._lattice.with_neighbour(offset)] = False
-                centre[missing] += (coefficient + coefficient.T) / 2.0
-        return centre
-
 
 def _check_offsets(offsets: IntArray) -> None:
     sign = raster_sign(offsets)
@@ -414,20 +396,3 @@ def _check_offsets(offsets: IntArray) -> None:
         )
     if not (sign == 0).any():
         raise StencilError("offsets must contain the centre (0, 0), got none; its coefficient is the diagonal.")
-
-
-def _symmetric_blocks(name: str, blocks: FloatArray) -> FloatArray:
-    mirrored = np.swapaxes(blocks, -1, -2)
-    gap = float(np.abs(blocks - mirrored).max())
-    if gap > 1e-12 * float(np.abs(blocks).max()):
-        raise StencilError(
-            f"{name} must have symmetric blocks, got a difference of {gap:g} across the diagonal; "
-            "pass (B + B.swapaxes(-1, -2)) / 2 if that is what you mean."
-        )
-    return (blocks + mirrored) / 2.0
-
-
-def _shared_or_plane(offset: IntArray, plane: FloatArray, lattice: Lattice) -> FloatArray:
-    inside = plane[lattice.with_neighbour((int(offset[0]), int(offset[1])))]
-    first = inside[0, 0]
-    return first if (inside == first).all() else plane

@@ -16,8 +16,6 @@ from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign, r
 from sparsegmrf.stencil.symmetric import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offsets, Shape
 
-_ROWS = 64
-
 
 class TriangularStencil:
     """Triangular matrix on a lattice: ``A[p, p] = d_p`` and ``A[p, p + o_k] = w_pk``.
@@ -112,7 +110,7 @@ class TriangularStencil:
                     first, last, height, width, channels, terms, triples, pool.start, pool.step, pool.values, planes
                 )
 
-        _threads.run_over(fill, height, _ROWS)
+        _threads.run_over(fill, height, _threads.rows_per_task(width))
         return SymmetricStencil._from_planes(
             differences, planes.reshape(len(differences), *lattice.shape, *block), lattice
         )
@@ -175,6 +173,11 @@ class TriangularStencil:
     def reach(self) -> tuple[int, int]:
         """Largest row and column distance of a neighbour, in pixels."""
         return reach(self._offsets)
+
+    @property
+    def gram_offsets(self) -> IntArray:
+        """Offsets ``(K, 2)`` of ``A^T A``: the differences of offsets of ``A`` that are the centre or later."""
+        return _pairs(np.vstack([np.zeros((1, 2), dtype=np.int64), self._offsets]))[0]
 
     @property
     def pool(self) -> Pool:

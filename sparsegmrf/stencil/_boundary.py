@@ -1,0 +1,33 @@
+"""The no-flux rule: what a missing neighbour would have weighed is added to the centre."""
+
+import numpy as np
+
+from sparsegmrf.errors import StencilError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.stencil._coefficients import Pool, block_shape, symmetric_blocks
+from sparsegmrf.typing import FloatArray, IntArray
+
+
+def check_neumann(pool: Pool, names: list[str], lattice: Lattice) -> None:
+    """Refuse neighbour coefficients that are per pixel or not symmetric; `names` are those of the user's arguments."""
+    for k in range(1, len(names)):
+        if pool.step[k]:
+            raise StencilError(
+                f"{names[k]} must be shared by all pixels with boundary='neumann', got a plane; add what is missing at "
+                "the border to the centre plane yourself and pass boundary='dirichlet'."
+            )
+        if lattice.channels > 1:
+            symmetric_blocks(f"{names[k]}, with boundary='neumann',", pool.coefficient(k, lattice))
+
+
+def neumann_centre(pool: Pool, offsets: IntArray, lattice: Lattice) -> FloatArray:
+    """Return the centre plane plus the coefficient of every missing neighbour, earlier or later."""
+    centre = np.array(np.broadcast_to(pool.coefficient(0, lattice), (*lattice.shape, *block_shape(lattice))))
+    for k in range(1, len(offsets)):
+        coefficient = pool.coefficient(k, lattice)
+        di, dj = offsets[k].tolist()
+        for offset in ((di, dj), (-di, -dj)):
+            missing = np.ones(lattice.shape, dtype=bool)
+            missing[lattice.with_neighbour(offset)] = False
+            centre[missing] += (coefficient + coefficient.T) / 2.0
+    return centre
