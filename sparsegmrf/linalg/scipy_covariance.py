@@ -37,7 +37,7 @@ def covariance_object(factor: Factor) -> Covariance:
     >>> factor = DenseFactor(SymmetricStencil([(0, 0), (0, 1)], [1.0, -0.4], (2, 3)))
     >>> field = multivariate_normal(np.zeros(6), covariance_object(factor))
     >>> round(float(field.logpdf(np.ones(6))), 4)
-    -7.2995
+    -7.2993
     """
     return _FactorCovariance(factor)
 
