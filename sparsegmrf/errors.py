@@ -43,5 +43,9 @@ class TooLargeError(SparseGMRFError, MemoryError):
     """A request would need more memory than it may take."""
 
 
+class UnstableError(SparseGMRFError, ArithmeticError):
+    """A recursion beyond its stability limit has left the range of floating-point numbers."""
+
+
 class UnstableWarning(UserWarning):
     """A recursion is beyond its stability limit, or so close to it that digits are lost."""
