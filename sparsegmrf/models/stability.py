@@ -1,0 +1,151 @@
+"""Stability of two-dimensional recursive filters.
+
+``x_p = sum_k w_k x[p + o_k] + sigma e_p`` on rows that are unbounded to both sides has a stationary solution that
+depends on earlier innovations only, and its impulse response is summable, iff
+
+1. no root of ``B_0(z) = 1 - sum_{o = (0, -b)} w z^b`` lies in ``|z| <= 1`` (the recursion along a row), and
+2. for every column frequency ``w`` all roots ``r`` of ``B_0(w) r^R = sum_{a=1..R} B_a(w) r^(R-a)`` lie inside the unit
+   circle, ``B_a(w) = sum_{o = (-a, dj)} w_k exp(i dj w)`` (the recursion from row to row).
+
+Reference: Ekstrom and Woods, Two-dimensional spectral factorization with applications in recursive digital filtering,
+IEEE Trans. ASSP 24 (1976), theorem 4; Dudgeon and Mersereau, Multidimensional Digital Signal Processing (1984), section
+4.2.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsegmrf.typing import FloatArray, IntArray
+
+ROUNDING = 1e-12
+_START = 128
+_MOST_FREQUENCIES = 2**18
+_ZOOMS = 6
+_QUARTER_PLANE = ((-1, -1), (-1, 0), (0, -1))
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Whether a causal recursion is stable, by how much, and which test says so.
+
+    Attributes
+    ----------
+    stable : bool
+        Whether the field is stationary and its impulse response summable.
+    margin : float
+        ``1 - largest root modulus`` over the recursion along a row and the recursions from row to row at all column
+        frequencies; positive for a stable model. An impulse decays like ``(1 - margin)^lag``.
+    sum_rule_margin : float
+        ``1 - sum |w_k|``; where positive, the recursion is a contraction: sufficient, not necessary.
+    quarter_plane_margin : float or None
+        For offsets among left ``b``, above ``a`` and diagonal ``c``: the least of ``1-a-b-c``, ``1-a+b+c``,
+        ``1+a-b+c``, ``1+a+b-c``, which are all positive iff the model is stable. None for other supports.
+    decided_by : str
+        ``"quarter plane"`` (the exact inequalities), ``"sum rule"``, ``"row recursion"`` (test 1 fails),
+        ``"all frequencies"`` (both tests, certified between the frequencies looked at), ``"one frequency"`` (test 2
+        fails there), or ``"frequency grid"`` (no failure seen, but too close to the limit to be certified).
+    frequency : float
+        Column frequency of the largest root, radians per pixel in ``[0, pi]``; NaN where the row recursion has it.
+    """
+
+    stable: bool
+    margin: float
+    sum_rule_margin: float
+    quarter_plane_margin: float | None
+    decided_by: str
+    frequency: float
+
+
+def stability(offsets: IntArray, weights: FloatArray) -> Stability:
+    """Test the recursion with `weights` on earlier `offsets`."""
+    sum_rule = 1.0 - float(np.abs(weights).sum())
+    inequalities = _quarter_plane(offsets, weights)
+    row_root = _row_root(offsets, weights)
+    if row_root >= 1.0 - ROUNDING:
+        name = "row recursion" if inequalities is None else "quarter plane"
+        return Stability(False, 1.0 - row_root, sum_rule, inequalities, name, float("nan"))
+    column_root, frequency, certified = _column_root(offsets, weights)
+    margin = 1.0 - max(row_root, column_root)
+    if row_root >= column_root:
+        frequency = float("nan")
+    stable = margin > ROUNDING
+    if inequalities is not None:
+        stable, name = inequalities > 0.0, "quarter plane"
+    elif sum_rule > 0.0:
+        stable, name = True, "sum rule"
+    elif not stable:
+        name = "one frequency"
+    else:
+        name = "all frequencies" if certified else "frequency grid"
+    return Stability(stable, margin, sum_rule, inequalities, name, frequency)
+
+
+def _quarter_plane(offsets: IntArray, weights: FloatArray) -> float | None:
+    given = {(di, dj): float(weight) for (di, dj), weight in zip(offsets.tolist(), weights, strict=True)}
+    if not set(given) <= set(_QUARTER_PLANE):
+        return None
+    c, a, b = (given.get(offset, 0.0) for offset in _QUARTER_PLANE)
+    return min(1 - a - b - c, 1 - a + b + c, 1 + a - b + c, 1 + a + b - c)
+
+
+def _row_root(offsets: IntArray, weights: FloatArray) -> float:
+    """Return the largest root modulus of ``z^m - sum_b w_b z^(m-b)``, the recursion along a row."""
+    in_row = offsets[:, 0] == 0
+    if not in_row.any():
+        return 0.0
+    polynomial = np.zeros(1 - int(offsets[in_row, 1].min()))
+    polynomial[0] = 1.0
+    polynomial[-offsets[in_row, 1]] = -weights[in_row]
+    return float(np.abs(np.roots(polynomial)).max(initial=0.0))
+
+
+def _column_root(offsets: IntArray, weights: FloatArray) -> tuple[float, float, bool]:
+    """Return the largest root modulus of the recursions from row to row, its frequency, and whether < 1 is certain.
+
+    Around a frequency ``c`` with all roots ``r`` inside the unit circle, ``|P_c| >= |B_0| prod (1 - |r|)`` on it, while
+    ``P`` changes by at most ``sum |w_k dj_k|`` per radian. By Rouche's theorem the roots stay inside as long as the
+    change is the smaller; intervals for which it is not are halved.
+    """
+    if not (offsets[:, 0] < 0).any():
+        return 0.0, 0.0, True
+    slope = float(np.abs(weights * offsets[:, 1]).sum())
+    half = np.pi / (2 * _START)
+    centres = np.linspace(half, np.pi - half, _START)
+    ends = np.array([0.0, np.pi])
+    largest, frequency = _first_largest(_roots(offsets, weights, ends)[0], ends)
+    certified = False
+    while len(centres) <= _MOST_FREQUENCIES and half > ROUNDING:
+        modulus, floor = _roots(offsets, weights, centres)
+        largest, frequency = max((largest, frequency), _first_largest(modulus, centres))
+        uncertain = centres[half * slope >= floor]
+        certified = not len(uncertain)
+        if certified or largest >= 1.0 - ROUNDING:
+            break
+        half /= 2
+        centres = np.concatenate([uncertain - half, uncertain + half])
+    width = np.pi / _START
+    for _ in range(_ZOOMS):
+        near = np.linspace(max(0.0, frequency - width), min(np.pi, frequency + width), 33)
+        largest, frequency = max((largest, frequency), _first_largest(_roots(offsets, weights, near)[0], near))
+        width /= 16
+    return largest, frequency, certified
+
+
+def _first_largest(modulus: FloatArray, frequencies: FloatArray) -> tuple[float, float]:
+    place = int(np.argmax(modulus))
+    return float(modulus[place]), float(frequencies[place])
+
+
+def _roots(offsets: IntArray, weights: FloatArray, frequencies: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return, per frequency, the largest root modulus and ``|B_0| prod (1 - |r|)``, zero where a root is outside."""
+    rows = -int(offsets[:, 0].min())
+    terms = weights * np.exp(1j * np.outer(frequencies, offsets[:, 1]))
+    B = np.stack([terms[:, offsets[:, 0] == -a].sum(axis=1) for a in range(rows + 1)], axis=1)
+    B[:, 0] = 1.0 - B[:, 0]
+    companion = np.zeros((len(frequencies), rows, rows), dtype=np.complex128)
+    companion[:, 0] = B[:, 1:] / B[:, :1]
+    companion[:, np.arange(1, rows), np.arange(rows - 1)] = 1.0
+    modulus = np.abs(np.linalg.eigvals(companion))
+    inside = np.abs(B[:, 0]) * np.maximum(1.0 - modulus, 0.0).prod(axis=1)
+    return modulus.max(axis=1), inside

@@ -1,0 +1,311 @@
+"""Fitted models: the explicit least-squares and Yule-Walker solutions, standard errors, invariances."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparsegmrf.models import CausalAR
+from tests.models.explicit import HALF_PLANE, QUARTER_PLANE, autocovariance, design, recursion
+
+data = pytest.importorskip("skimage.data")
+
+SUPPORTS = [[], [(0, -1)], [(-1, 0)], QUARTER_PLANE, HALF_PLANE[1], HALF_PLANE[2], [(0, -2), (-3, 1)]]
+
+
+def least_squares(image, offsets, missing=None):
+    """Weights, intercept, residuals and ``[1, Z]``, by numpy's lstsq on the explicit design."""
+    Z, y = design(image, offsets, missing)
+    X = np.column_stack([np.ones(len(y)), Z])
+    solution = np.linalg.lstsq(X, y, rcond=None)[0]
+    return solution[1:], solution[0], y - X @ solution, X
+
+
+@given(
+    shape=st.tuples(st.integers(9, 14), st.integers(9, 14)),
+    offsets=st.sampled_from(SUPPORTS),
+    share=st.sampled_from([0.0, 0.02]),
+    level=st.sampled_from([0.0, -30.0]),
+    seed=st.integers(0, 2**16),
+)
+def test_least_squares_is_that_of_the_explicit_design(shape, offsets, share, level, seed):
+    rng = np.random.default_rng(seed)
+    image, missing = level + rng.standard_normal(shape), rng.random(shape) < share
+    weights, intercept, residuals, X = least_squares(image, offsets, missing)
+    n, parameters = X.shape
+    if n < parameters + 1:
+        return
+    model = CausalAR.fit(image, support=offsets, mask=missing)
+    report = model.report
+    assert report.n_equations == n
+    np.testing.assert_allclose(model.weights, weights, atol=1e-10)
+    assert model.mean == pytest.approx(intercept / (1 - weights.sum()), rel=1e-9, abs=1e-9)
+    assert model.sigma == pytest.approx(np.sqrt(np.mean(residuals**2)), rel=1e-10)
+    loglik = -0.5 * n * np.log(2 * np.pi * model.sigma**2) - 0.5 * n
+    assert report.loglik == pytest.approx(loglik, rel=1e-10)
+    assert report.loglik_per_pixel == pytest.approx(loglik / n, rel=1e-10)
+    assert report.aic == pytest.approx(2 * (parameters + 1) - 2 * loglik, rel=1e-10)
+    assert report.bic == pytest.approx((parameters + 1) * np.log(n) - 2 * loglik, rel=1e-10)
+
+
+@given(offsets=st.sampled_from(SUPPORTS), seed=st.integers(0, 2**16))
+def test_standard_errors_are_the_textbook_ones(offsets, seed):
+    image = 5.0 + np.random.default_rng(seed).standard_normal((14, 13))
+    weights, intercept, residuals, X = least_squares(image, offsets)
+    n, parameters = X.shape
+    covariance = residuals @ residuals / (n - parameters) * np.linalg.inv(X.T @ X)
+    report = CausalAR.fit(image, support=offsets).report
+    np.testing.assert_allclose(report.covariance, covariance[1:, 1:], rtol=1e-8, atol=1e-14)
+    np.testing.assert_allclose(report.standard_errors, np.sqrt(np.diagonal(covariance)[1:]), rtol=1e-9)
+    # mean = c / (1 - sum w)
+    gain = 1 - weights.sum()
+    gradient = np.array([1.0, *np.full(len(weights), intercept / gain)]) / gain
+    assert report.mean_error == pytest.approx(np.sqrt(gradient @ covariance @ gradient), rel=1e-8)
+    assert report.sigma_error == pytest.approx(np.sqrt(np.mean(residuals**2) / (2 * n)), rel=1e-9)
+
+
+@given(offsets=st.sampled_from(SUPPORTS[1:]), seed=st.integers(0, 2**16))
+def test_yule_walker_is_the_solution_with_dense_autocovariances(offsets, seed):
+    image = -2.0 + np.random.default_rng(seed).standard_normal((9, 8))
+    model = CausalAR.fit(image, support=offsets, method="yule_walker")
+    matrix = np.array([[autocovariance(image, np.subtract(a, b)) for b in offsets] for a in offsets])
+    right = np.array([autocovariance(image, a) for a in offsets])
+    weights = np.linalg.solve(matrix, right)
+    sigma = np.sqrt(image.var() - weights @ right)
+    np.testing.assert_allclose(model.weights, weights, atol=1e-10)
+    assert model.sigma == pytest.approx(sigma, rel=1e-10)
+    assert model.mean == pytest.approx(image.mean(), rel=1e-12)
+    Z, y = design(image, offsets)
+    residuals = (y - model.mean) - (Z - model.mean) @ weights
+    loglik = -0.5 * len(y) * np.log(2 * np.pi * sigma**2) - 0.5 * residuals @ residuals / sigma**2
+    assert model.report.loglik == pytest.approx(loglik, rel=1e-10)
+    np.testing.assert_allclose(model.report.covariance, sigma**2 / len(y) * np.linalg.inv(matrix), rtol=1e-8)
+    assert model.report.mean_error == pytest.approx(sigma / np.sqrt(len(y)) / abs(1 - weights.sum()), rel=1e-9)
+    assert model.report.loglik <= CausalAR.fit(image, support=offsets).report.loglik
+
+
+def test_yule_walker_with_a_mask_averages_over_the_observed_pairs():
+    rng = np.random.default_rng(4)
+    image, missing = rng.standard_normal((20, 17)), rng.random((20, 17)) < 0.1
+    model = CausalAR.fit(image, support=[(-1, 0)], method="yule_walker", mask=missing)
+    centred = np.where(missing, 0.0, image - image[~missing].mean())
+    pairs = np.count_nonzero(~missing[1:] & ~missing[:-1])
+    lagged = (centred[1:] * centred[:-1]).sum() / pairs * (1 - 1 / 20)
+    variance = image[~missing].var()
+    np.testing.assert_allclose(model.weights, [lagged / variance], rtol=1e-12)
+    assert model.sigma == pytest.approx(np.sqrt(variance - lagged**2 / variance), rel=1e-12)
+
+
+@given(shape=st.tuples(st.integers(3, 8), st.integers(6, 9)), seed=st.integers(0, 2**16))
+def test_yule_walker_is_never_singular_on_a_complete_image(shape, seed):
+    image = np.random.default_rng(seed).integers(0, 2, shape)
+    image[0, 0] = 1 - image[1, 1]
+    model = CausalAR.fit(image, support="nshp", method="yule_walker")
+    assert model.sigma > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("offsets", "weights"), [(QUARTER_PLANE, [-0.3, 0.7, 0.5]), (HALF_PLANE[1], [0.1, 0.3, 0.25, 0.3])]
+)
+def test_weights_sigma_and_mean_of_a_drawn_field_are_recovered(offsets, weights, seed):
+    # Six standard errors: false alarm 2e-9 per number, 36 numbers.
+    image = recursion(offsets, weights, (96, 96), seed, sigma=0.5, mean=3.0)
+    model = CausalAR.fit(image, support=offsets)
+    report = model.report
+    assert (np.abs(model.weights - weights) < 6 * report.standard_errors).all()
+    assert abs(model.sigma - 0.5) < 6 * report.sigma_error
+    assert abs(model.mean - 3.0) < 6 * report.mean_error
+    assert report.standard_errors.max() < 0.02
+    by_covariances = CausalAR.fit(image, support=offsets, method="yule_walker")
+    # Its bias is the share of pairs beyond the border, times the condition of the system.
+    np.testing.assert_allclose(by_covariances.weights, weights, atol=0.12)
+
+
+def test_standard_errors_are_those_of_repeated_draws():
+    fits = [CausalAR.fit(recursion(QUARTER_PLANE, [-0.2, 0.5, 0.4], (24, 24), seed, margin=12)) for seed in range(120)]
+    scores = np.array([(model.weights - [-0.2, 0.5, 0.4]) / model.report.standard_errors for model in fits])
+    # The mean square of the scores has standard deviation sqrt(2/120) at most; false alarm below 1e-6 at 5 of them.
+    assert abs(np.mean(scores**2) - 1) < 5 * np.sqrt(2 / 120)
+    assert (np.abs(scores.mean(axis=0)) < 5 * scores.std(axis=0) / np.sqrt(120) + 0.2).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "radius", "nats"),
+    [
+        ("brick", 0, -0.8622),
+        ("brick", 1, -3.0883),
+        ("brick", 2, -3.1777),
+        ("grass", 0, -0.4694),
+        ("grass", 1, -1.0623),
+        ("grass", 2, -1.0946),
+    ],
+)
+def test_reference_values_of_sample_images(name, radius, nats):
+    model = CausalAR.fit(getattr(data, name)() / 255, support="nshp", radius=radius)
+    assert -model.report.loglik_per_pixel == pytest.approx(nats, abs=0.003)
+    assert model.sigma == pytest.approx(np.exp(nats) / np.sqrt(2 * np.pi * np.e), rel=0.003)
+
+
+def test_equations_are_the_pixels_with_their_whole_neighbourhood_on_the_image():
+    image = np.random.default_rng(0).standard_normal((20, 30))
+    assert CausalAR.fit(image, order=(1, 1)).report.n_equations == 19 * 29
+    assert CausalAR.fit(image, support="nshp", radius=2).report.n_equations == 18 * 26
+
+
+@pytest.mark.parametrize("method", ["least_squares", "yule_walker"])
+def test_a_large_mean_costs_no_digits(method):
+    image = np.random.default_rng(1).integers(-500, 500, (40, 40)) / 256
+    plain = CausalAR.fit(image, support="nshp", method=method)
+    lifted = CausalAR.fit(image + 1e6, support="nshp", method=method)
+    np.testing.assert_allclose(lifted.weights, plain.weights, rtol=1e-10, atol=1e-13)
+    assert lifted.sigma == pytest.approx(plain.sigma, rel=1e-12)
+    assert lifted.mean - 1e6 == pytest.approx(plain.mean, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["least_squares", "yule_walker"])
+def test_one_outlying_row_as_first_guess_of_the_mean_costs_few_digits(method):
+    image = np.random.default_rng(1).standard_normal((41, 40))
+    image[20] += 1e4
+    model = CausalAR.fit(image, support=[(-1, 0)], method=method)
+    shifted = CausalAR.fit(image - image.mean(), support=[(-1, 0)], method=method)
+    np.testing.assert_allclose(model.weights, shifted.weights, rtol=1e-11)
+
+
+@pytest.mark.parametrize("method", ["least_squares", "yule_walker"])
+def test_transposed_image_with_transposed_support_gives_the_same_weights(method):
+    # A causal model is not invariant under flips: they turn its past into its future.
+    image = recursion(QUARTER_PLANE, [-0.3, 0.7, 0.5], (30, 40), seed=5)
+    missing = np.random.default_rng(6).random(image.shape) < 0.01
+    offsets = [(-1, -2), (-1, 0), (0, -1), (-2, 0)]
+    one = CausalAR.fit(image, support=offsets, method=method, mask=missing)
+    other = CausalAR.fit(image.T, support=[(b, a) for a, b in offsets], method=method, mask=missing.T)
+    np.testing.assert_allclose(other.weights, one.weights, rtol=1e-10)
+    assert other.sigma == pytest.approx(one.sigma, rel=1e-12)
+    assert other.report.n_equations == one.report.n_equations
+
+
+@pytest.mark.parametrize("method", ["least_squares", "yule_walker"])
+def test_scaled_image_scales_sigma_and_mean_only(method):
+    image = recursion(QUARTER_PLANE, [-0.3, 0.7, 0.5], (20, 20), seed=7)
+    one, other = (CausalAR.fit(scale * image, method=method) for scale in (1.0, 8.0))
+    np.testing.assert_array_equal(other.weights, one.weights)
+    assert (other.sigma, other.mean) == (8 * one.sigma, 8 * one.mean)
+    assert other.report.loglik == pytest.approx(one.report.loglik - one.report.n_equations * np.log(8))
+
+
+@pytest.mark.parametrize("method", ["least_squares", "yule_walker"])
+def test_result_is_bitwise_the_same_for_any_number_of_threads(threads, method):
+    rng = np.random.default_rng(2)
+    image = rng.standard_normal((1100, 300))
+    for mask in (None, rng.random(image.shape) < 0.01):
+        fits = []
+        for count in (1, 2, 5):
+            threads(count)
+            fits.append(CausalAR.fit(image, support="nshp", radius=2, method=method, mask=mask))
+        for fit in fits[1:]:
+            assert fit.weights.tobytes() == fits[0].weights.tobytes()
+            assert (fit.sigma, fit.mean, fit.report.loglik) == (fits[0].sigma, fits[0].mean, fits[0].report.loglik)
+
+
+def test_blocks_of_rows_leave_no_seam():
+    image = np.random.default_rng(8).standard_normal((70, 3000))
+    model = CausalAR.fit(image, support="nshp")
+    Z = np.stack([image[1 + a : 70 + a, 1 + b : 2999 + b].ravel() for a, b in HALF_PLANE[1]], axis=1)
+    X = np.column_stack([np.ones(len(Z)), Z])
+    solution = np.linalg.lstsq(X, image[1:, 1:-1].ravel(), rcond=None)[0]
+    np.testing.assert_allclose(model.weights, solution[1:], atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["least_squares", "yule_walker"])
+def test_values_under_the_mask_do_not_matter_and_true_means_missing(method):
+    rng = np.random.default_rng(9)
+    image, missing = rng.standard_normal((25, 25)), rng.random((25, 25)) < 0.03
+    model = CausalAR.fit(image, method=method, mask=missing)
+    for value in (np.nan, np.inf, 1e300):
+        changed = np.where(missing, value, image)
+        assert CausalAR.fit(changed, method=method, mask=missing).weights.tobytes() == model.weights.tobytes()
+    holes = np.where(missing, np.nan, image)
+    assert CausalAR.fit(holes, method=method, mask="nan").weights.tobytes() == model.weights.tobytes()
+    masked = np.ma.masked_array(image, missing)
+    assert CausalAR.fit(masked, method=method).weights.tobytes() == model.weights.tobytes()
+    half = missing & (np.arange(25) < 12)
+    both = CausalAR.fit(np.ma.masked_array(image, half), method=method, mask=missing & ~half)
+    assert both.weights.tobytes() == model.weights.tobytes()
+
+
+def test_an_empty_mask_is_no_mask():
+    image = np.random.default_rng(10).standard_normal((12, 12))
+    empty = np.zeros(image.shape, dtype=bool)
+    assert CausalAR.fit(image, mask=empty).weights.tobytes() == CausalAR.fit(image).weights.tobytes()
+
+
+@pytest.mark.parametrize("method", ["least_squares", "yule_walker"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "<f4", ">f4", ">f8", "<u8"])
+def test_any_real_dtype_and_layout_gives_the_fit_of_the_float64_image(method, dtype):
+    image = np.random.default_rng(11).integers(0, 100, (30, 31))
+    expected = CausalAR.fit(image.astype(np.float64), method=method).weights.tobytes()
+    given_image = image.astype(dtype)
+    assert CausalAR.fit(given_image, method=method).weights.tobytes() == expected
+    assert CausalAR.fit(np.asfortranarray(given_image), method=method).weights.tobytes() == expected
+    assert CausalAR.fit(np.repeat(given_image, 2, axis=1)[:, ::2], method=method).weights.tobytes() == expected
+
+
+def test_memory_map_is_fitted(tmp_path):
+    image = np.random.default_rng(12).standard_normal((40, 50)).astype(np.float32)
+    np.save(tmp_path / "image.npy", image)
+    mapped = np.load(tmp_path / "image.npy", mmap_mode="r")
+    assert CausalAR.fit(mapped).weights.tobytes() == CausalAR.fit(image).weights.tobytes()
+
+
+@pytest.mark.parametrize("method", ["least_squares", "yule_walker"])
+def test_nothing_passed_in_is_changed(method):
+    image = np.random.default_rng(13).standard_normal((20, 20))
+    image[3, 4] = np.nan
+    mask, offsets = np.isnan(image), np.array(QUARTER_PLANE)
+    copies = image.copy(), mask.copy(), offsets.copy()
+    CausalAR.fit(image, support=offsets, method=method, mask=mask)
+    for array, copy in zip((image, mask, offsets), copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+        assert array.flags.writeable
+
+
+def test_read_only_image_and_mask_are_accepted():
+    image, mask = np.random.default_rng(14).standard_normal((20, 20)), np.zeros((20, 20), dtype=bool)
+    mask[5, 5] = True
+    expected = CausalAR.fit(image, mask=mask).weights
+    image.flags.writeable = mask.flags.writeable = False
+    np.testing.assert_array_equal(CausalAR.fit(image, mask=mask).weights, expected)
+
+
+def test_white_model_is_mean_and_standard_deviation():
+    image = np.random.default_rng(15).standard_normal((9, 9))
+    model = CausalAR.fit(image, support="nshp", radius=0)
+    assert (model.mean, model.sigma) == (pytest.approx(image.mean()), pytest.approx(image.std()))
+    assert model.report.mean_error == pytest.approx(image.std(ddof=1) / 9)
+
+
+def test_condition_number_is_that_of_the_neighbours_correlations():
+    image = recursion([(0, -1)], [0.9], (30, 30), seed=16)
+    Z, _ = design(image, QUARTER_PLANE)
+    assert CausalAR.fit(image).report.condition_number == pytest.approx(np.linalg.cond(np.corrcoef(Z.T)))
+
+
+def test_summary_holds_every_weight_and_its_error():
+    model = CausalAR.fit(np.random.default_rng(17).standard_normal((20, 20)))
+    text = model.report.summary()
+    for weight, error in zip(model.weights, model.report.standard_errors, strict=True):
+        assert f"{weight:.6f}" in text
+        assert f"{error:.6f}" in text
+    assert "(-1, -1)" in text
+    assert "361 equations" in text
+    assert f"{model.report.loglik_per_pixel:.6f} nats" in text
+
+
+def test_fitted_model_survives_pickling():
+    model = CausalAR.fit(np.random.default_rng(18).standard_normal((20, 20)))
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.weights, model.weights)
+    assert copy.report.loglik == model.report.loglik
