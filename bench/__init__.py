@@ -1,0 +1,1 @@
+"""Benchmarks with the competitors in the same group: ``pytest bench``."""
