@@ -27,7 +27,7 @@ def least_squares(moments: Moments, support: Support) -> FitReport:
     if rss <= SMALLEST_RESIDUAL * scatter[0, 0]:
         raise ArgumentError(
             f"image is predicted by its neighbours to rounding error (innovation variance {rss / n:.3g} of "
-            f"{scatter[0, 0] / n:.3g}), so sigma would not be positive; pass an image that has innovations, or fewer offsets."
+            f"{scatter[0, 0] / n:.3g}), so there is no sigma; pass an image that has innovations, or fewer offsets."
         )
     spread = rss / (n - len(weights) - 1)
     gain = _gain(weights)

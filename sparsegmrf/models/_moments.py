@@ -13,8 +13,6 @@ from sparsegmrf.kernels import lagged_products
 from sparsegmrf.models._observed import Observed
 from sparsegmrf.typing import FloatArray, IntArray, Offset, Shape
 
-_BLOCK_PIXELS = 65536
-
 
 @dataclass(frozen=True, eq=False)
 class Moments:
@@ -79,7 +77,7 @@ def _pass(observed: Observed, offsets: IntArray, lags: IntArray, pivot: float) -
     points = read_only(np.vstack([[[0, 0]], offsets]).astype(np.int64))
     lags = read_only(lags)
     above = -int(min(points[:, 0].min(), lags[:, 0].min(initial=0)))
-    blocks = _threads.ranges(height, max(1, above, _BLOCK_PIXELS // width))
+    blocks = _threads.ranges(height, max(above, _threads.rows_per_task(width)))
     products = np.zeros((len(blocks), len(points) + 1, len(points) + 1))
     pairs = np.zeros((len(blocks), 4, len(lags)))
 
