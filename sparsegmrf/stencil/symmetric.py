@@ -381,7 +381,7 @@ class SymmetricStencil:
         if all(coefficient.ndim == len(block) for coefficient in pair):
             return count * float(np.sum(pair[0] * pair[1]))
         a, b = (np.broadcast_to(coefficient, (*self.shape, *block))[pixels] for coefficient in pair)
-        return float(np.einsum("ij...,ij...->i", a, b).sum())
+        return float(np.einsum("ijcd,ijcd->i" if block else "ij,ij->i", a, b).sum())
 
     def _offset(self, k: int) -> Offset:
         return (int(self._offsets[k, 0]), int(self._offsets[k, 1]))

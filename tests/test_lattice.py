@@ -1,0 +1,97 @@
+"""Lattice: indices against NumPy's own, neighbours without wrapping, channels moved last."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparsegmrf import ArgumentError, Lattice
+from tests import reference, strategies
+
+OFFSETS = st.tuples(st.integers(-8, 8), st.integers(-8, 8))
+
+
+@given(strategies.shapes(), st.integers(1, 3))
+def test_indices_are_row_major_with_the_channel_fastest(shape, channels):
+    lattice = Lattice(shape, channels)
+    assert lattice.n_pixels == shape[0] * shape[1]
+    assert lattice.size == lattice.n_pixels * channels
+    for p, pixel in enumerate(reference.pixels(shape)):
+        assert lattice.flat_index(pixel) == p == np.ravel_multi_index(pixel, shape)
+        assert lattice.pixel(p) == pixel
+        for c in range(channels):
+            assert lattice.unknown(pixel, c) == np.ravel_multi_index((*pixel, c), (*shape, channels))
+
+
+@given(strategies.shapes(), OFFSETS)
+def test_pixels_with_a_neighbour_are_exactly_those_whose_neighbour_is_on_the_image(shape, offset):
+    found = np.zeros(shape, dtype=bool)
+    found[Lattice(shape).with_neighbour(offset)] = True
+    for i, j in reference.pixels(shape):
+        assert found[i, j] == (0 <= i + offset[0] < shape[0] and 0 <= j + offset[1] < shape[1])
+
+
+def test_image_shape_has_a_channel_axis_only_with_channels():
+    assert Lattice((2, 3)).image_shape == (2, 3)
+    assert Lattice((2, 3), 2).image_shape == (2, 3, 2)
+
+
+@given(strategies.shapes(), st.integers(1, 3), st.integers(-3, -1))
+def test_moving_channels_last_keeps_every_value_at_its_pixel(shape, channels, axis):
+    image = np.arange(2.0 * shape[0] * shape[1] * channels).reshape(2, *shape, channels)
+    moved = Lattice(shape, channels).pixel_major(np.moveaxis(image, -1, axis), channel_axis=axis)
+    assert np.array_equal(moved, image)
+    assert moved.flags.c_contiguous
+
+
+def test_channels_first_batches_are_not_reshaped_across_axes():
+    batch = np.random.default_rng(0).random((4, 3, 5, 6))
+    moved = Lattice((5, 6), 3).pixel_major(batch, channel_axis=1)
+    assert np.array_equal(moved[1, 2, 3], batch[1, :, 2, 3])
+
+
+def test_lattices_are_values():
+    assert Lattice((2, 3)) == Lattice((np.int64(2), 3), 1)
+    assert len({Lattice((2, 3)), Lattice((2, 3)), Lattice((3, 2))}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Lattice((2, 3)).channels = 2
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (-1, 2), (2,), (2, 3, 1), 5, "ab", (2.0, 3), None])
+def test_what_is_no_shape_is_refused(shape):
+    with pytest.raises(ArgumentError, match=r"^shape must be"):
+        Lattice(shape)
+
+
+@pytest.mark.parametrize("channels", [0, -1, 1.5, "1"])
+def test_channels_must_be_a_positive_integer(channels):
+    with pytest.raises(ArgumentError, match=r"^channels must be"):
+        Lattice((2, 3), channels)
+
+
+@pytest.mark.parametrize("pixel", [(2, 0), (0, 3), (-1, 0), (0, -1), (0,), (0, 0, 0), 1, (0.5, 1)])
+def test_pixels_off_the_image_are_refused_not_wrapped(pixel):
+    with pytest.raises(ArgumentError, match="pixel must"):
+        Lattice((2, 3)).flat_index(pixel)
+
+
+@pytest.mark.parametrize("index", [-1, 6, 1.0])
+def test_flat_indices_off_the_image_are_refused(index):
+    with pytest.raises(ArgumentError, match="index must be"):
+        Lattice((2, 3)).pixel(index)
+
+
+@pytest.mark.parametrize("channel", [-1, 2])
+def test_channels_out_of_range_are_refused(channel):
+    with pytest.raises(ArgumentError, match="channel must be"):
+        Lattice((2, 3), 2).unknown((0, 0), channel)
+
+
+@pytest.mark.parametrize(
+    ("axis", "match"), [(3, "channel_axis must be"), (-4, "channel_axis must be"), (0, "image must")]
+)
+def test_a_wrong_channel_axis_is_named(axis, match):
+    with pytest.raises(ArgumentError, match=match):
+        Lattice((5, 6), 3).pixel_major(np.zeros((5, 6, 3)), channel_axis=axis)
