@@ -1,18 +1,38 @@
 """Dissection above the tiles: one front at a time, factorized by LAPACK and BLAS.
 
-A front of ``m = S + B`` unknowns keeps its eliminated columns in a column-major panel ``L`` (m x S, leading dimension m)
-and its update matrix in a column-major ``U`` (B x B, leading dimension B); only lower triangles are read.
+A front of ``m = S + B`` unknowns keeps its eliminated columns in a column-major panel ``L`` (m x S, leading dimension
+m) and its update matrix in a column-major ``U`` (B x B, leading dimension B); only lower triangles are read.
 """
 
+import math
+
+import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-from sparsegmrf.kernels.blas import dpotrf, dsyrk, dtrsm
+from sparsegmrf.kernels.blas import dgemm, dpotrf, dsyrk, dtrsm
 
-BUILT_ON = {"blas": "4f1bf99871ab"}
+BUILT_ON = {"blas": "6f3272805bc6"}
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Letters = npt.NDArray[np.uint8]
+Sizes = npt.NDArray[np.int32]
 
 
 @njit(cache=True, nogil=True)
-def assemble_front(assembly, first, last, channels, m, start, step, values, origin, L):
+def assemble_front(
+    assembly: Ints,
+    first: int,
+    last: int,
+    channels: int,
+    m: int,
+    start: Ints,
+    step: Ints,
+    values: Floats,
+    origin: int,
+    L: Floats,
+) -> None:
     """Add the matrix entries of the eliminated columns; `origin` is the flat index of the node's first pixel."""
     for entry in range(first, last):
         row = assembly[entry, 0] * channels
@@ -28,7 +48,7 @@ def assemble_front(assembly, first, last, channels, m, start, step, values, orig
 
 
 @njit(cache=True, nogil=True)
-def extend_add(source, packed, order, positions, s, m, L, U):
+def extend_add(source: Floats, packed: bool, order: int, positions: Ints, s: int, m: int, L: Floats, U: Floats) -> None:
     """Add a half's update matrix, packed lower or square, to L (columns below `s`) and U of its parent."""
     b = m - s
     place = 0
@@ -62,64 +82,137 @@ def extend_add(source, packed, order, positions, s, m, L, U):
 
 
 @njit(cache=True, nogil=True)
-def factor_front(s, m, letters, numbers, L, U, sizes):
-    """Factorize a front: -1, or the column whose pivot is not positive; `sizes` is workspace for four int32."""
-    b = m - s
-    sizes[0] = s
-    sizes[1] = m
-    sizes[2] = b
-    sizes[3] = 0
-    n_s = sizes.ctypes.data
-    n_m = n_s + 4
-    n_b = n_s + 8
-    info = n_s + 12
-    lower = letters.ctypes.data
-    right = lower + 1
-    transposed = lower + 2
-    plain = lower + 3
-    one = numbers.ctypes.data
-    minus = one + 8
-    panel = L.ctypes.data
-    dpotrf(lower, n_s, panel, n_m, info)
-    if sizes[3] > 0:
-        return sizes[3] - 1
-    if b > 0:
-        dtrsm(right, lower, transposed, plain, n_b, n_s, one, panel, n_m, panel + 8 * s, n_m)
-        dsyrk(lower, plain, n_b, n_s, minus, panel + 8 * s, n_m, one, U.ctypes.data, n_b)
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def factor_node(
-    assembly,
-    first,
-    last,
-    channels,
-    start,
-    step,
-    values,
-    origin,
-    source0,
-    packed0,
-    order0,
-    map0,
-    source1,
-    packed1,
-    order1,
-    map1,
-    maps,
-    s,
-    m,
-    letters,
-    numbers,
-    L,
-    U,
-    sizes,
-):
-    """Assemble and factorize one front from its own matrix entries and its halves' update matrices."""
+def assemble_node(
+    assembly: Ints,
+    first: int,
+    last: int,
+    channels: int,
+    start: Ints,
+    step: Ints,
+    values: Floats,
+    origin: int,
+    source0: Floats,
+    packed0: bool,
+    order0: int,
+    map0: int,
+    source1: Floats,
+    packed1: bool,
+    order1: int,
+    map1: int,
+    maps: Ints,
+    s: int,
+    m: int,
+    L: Floats,
+    U: Floats,
+) -> None:
+    """Assemble one front from its own matrix entries and its halves' update matrices."""
     L[:] = 0.0
     U[:] = 0.0
     assemble_front(assembly, first, last, channels, m, start, step, values, origin, L)
     extend_add(source0, packed0, order0, maps[map0 : map0 + order0], s, m, L, U)
     extend_add(source1, packed1, order1, maps[map1 : map1 + order1], s, m, L, U)
-    return factor_front(s, m, letters, numbers, L, U, sizes)
+
+
+@njit(cache=True, nogil=True)
+def factor_panel(
+    s: int, m: int, first: int, width: int, letters: Letters, numbers: Floats, L: Floats, sizes: Sizes
+) -> int:
+    """Factorize columns ``first ... first + width``, updated already: -1, or the column whose pivot is not positive.
+
+    ``L_11 = chol(L_11)``, ``L_21 = L_21 L_11^-T``; `sizes` is workspace for int32.
+    """
+    below = m - first - width
+    sizes[0] = width
+    sizes[1] = m
+    sizes[2] = below
+    sizes[3] = 0
+    address = sizes.ctypes.data
+    lower = letters.ctypes.data
+    corner = L.ctypes.data + 8 * (first * m + first)
+    dpotrf(lower, address, corner, address + 4, address + 12)
+    if sizes[3] > 0:
+        return first + int(sizes[3]) - 1
+    if below > 0:
+        one = numbers.ctypes.data
+        dtrsm(
+            lower + 1,
+            lower,
+            lower + 2,
+            lower + 3,
+            address + 8,
+            address,
+            one,
+            corner,
+            address + 4,
+            corner + 8 * width,
+            address + 4,
+        )
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def update_columns(
+    m: int,
+    first: int,
+    width: int,
+    rank_first: int,
+    rank: int,
+    letters: Letters,
+    numbers: Floats,
+    L: Floats,
+    T: Floats,
+    corner: int,
+    leading: int,
+    sizes: Sizes,
+) -> None:
+    """``T_1 -= L_1 L_1^T`` (lower), ``T_2 -= L_2 L_1^T`` for `width` columns of a target T.
+
+    ``L_1`` are rows ``first ... first + width`` of the panel L and ``L_2`` those below, in its columns
+    ``rank_first ... rank_first + rank``; the target's corner is at index `corner` of T, `leading` numbers a column.
+    """
+    below = m - first - width
+    sizes[0] = width
+    sizes[1] = m
+    sizes[2] = below
+    sizes[3] = rank
+    sizes[4] = leading
+    address = sizes.ctypes.data
+    lower = letters.ctypes.data
+    one = numbers.ctypes.data
+    upper_rows = L.ctypes.data + 8 * (rank_first * m + first)
+    target = T.ctypes.data + 8 * corner
+    dsyrk(lower, lower + 3, address, address + 12, one + 8, upper_rows, address + 4, one, target, address + 16)
+    if below > 0:
+        dgemm(
+            lower + 3,
+            lower + 2,
+            address + 8,
+            address,
+            address + 12,
+            one + 8,
+            upper_rows + 8 * width,
+            address + 4,
+            upper_rows,
+            address + 4,
+            one,
+            target + 8 * width,
+            address + 16,
+        )
+
+
+@njit(cache=True, nogil=True)
+def factor_front(s: int, m: int, letters: Letters, numbers: Floats, L: Floats, U: Floats, sizes: Sizes) -> int:
+    """Factorize an assembled front as a whole: -1, or the column whose pivot is not positive."""
+    failed = factor_panel(s, m, 0, s, letters, numbers, L, sizes)
+    if failed < 0 and m > s:
+        update_columns(m, s, m - s, 0, s, letters, numbers, L, U, 0, m - s, sizes)
+    return failed
+
+
+@njit(cache=True, nogil=True)
+def log_pivots(s: int, m: int, L: Floats) -> float:
+    """Return the sum of the logarithms of a panel's pivots."""
+    total = 0.0
+    for j in range(s):
+        total += math.log(L[j * m + j])
+    return total

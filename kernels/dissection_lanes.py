@@ -1,8 +1,8 @@
 """Dissection of eight congruent tiles in lockstep: one tile per lane, the lane is the last axis of every array.
 
 All offsets count vectors of eight numbers. A front of ``S + B`` unknowns keeps its eliminated columns as a packed lower
-trapezoid ``L`` (column ``j`` holds rows ``j ...``) and its update matrix ``U`` as a packed lower triangle. A program is a
-table of nodes in elimination order, one row of `NODE` integers each (see ``sparsegmrf.linalg.dissection._programs``):
+trapezoid ``L`` (column ``j`` holds rows ``j ...``) and its update matrix ``U`` as a packed lower triangle. A program is
+a table of nodes in elimination order, one row of integers each (see ``sparsegmrf.linalg.dissection._programs``):
 
 ====  ==============================================  ====  ==============================================
  0    S, unknowns eliminated                            7    offset of the second half's U in the slots, or -1
@@ -15,15 +15,24 @@ table of nodes in elimination order, one row of `NODE` integers each (see ``spar
 ====  ==============================================  ====  ==============================================
 """
 
+import math
+
+import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from sparsegmrf.kernels.lane_vector import add, divide, load, multiply, spread, square_root, store, subtract_product
 
-BUILT_ON = {"lane_vector": "518643884577"}
+BUILT_ON = {"lane_vector": "af6127585575"}
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @njit(cache=True, nogil=True)
-def _block_4x4(L, base, m, last, r, c, T, t0, t1, t2, t3):
+def _block_4x4(
+    L: Floats, base: int, m: int, last: int, r: int, c: int, T: Floats, t0: int, t1: int, t2: int, t3: int
+) -> None:
     """``T[r:r+4, c:c+4] -= L[r:r+4, :last] L[c:c+4, :last]^T``; ``t`` are the targets' first rows, column by column."""
     a00 = load(T, t0)
     a01 = load(T, t0 + 1)
@@ -87,7 +96,7 @@ def _block_4x4(L, base, m, last, r, c, T, t0, t1, t2, t3):
 
 
 @njit(cache=True, nogil=True)
-def _triangle_4(L, base, m, last, c, T, t0, t1, t2, t3):
+def _triangle_4(L: Floats, base: int, m: int, last: int, c: int, T: Floats, t0: int, t1: int, t2: int, t3: int) -> None:
     """``T[c:c+4, c:c+4] -= L[c:c+4, :last] L[c:c+4, :last]^T``, lower triangle; ``t`` are the diagonal's places."""
     a00 = load(T, t0)
     a01 = load(T, t0 + 1)
@@ -129,7 +138,9 @@ def _triangle_4(L, base, m, last, c, T, t0, t1, t2, t3):
 
 
 @njit(cache=True, nogil=True)
-def _row_of_4(L, base, m, last, r, c, T, t0, t1, t2, t3):
+def _row_of_4(
+    L: Floats, base: int, m: int, last: int, r: int, c: int, T: Floats, t0: int, t1: int, t2: int, t3: int
+) -> None:
     """``T[r, c:c+4] -= L[r, :last] L[c:c+4, :last]^T``."""
     a0 = load(T, t0)
     a1 = load(T, t1)
@@ -150,7 +161,7 @@ def _row_of_4(L, base, m, last, r, c, T, t0, t1, t2, t3):
 
 
 @njit(cache=True, nogil=True)
-def _column(L, base, m, last, c, T, t):
+def _column(L: Floats, base: int, m: int, last: int, c: int, T: Floats, t: int) -> None:
     """``T[c:, c] -= L[c:, :last] L[c, :last]^T`` for all rows from the diagonal at ``t``."""
     for r in range(c, m):
         a = load(T, t + r - c)
@@ -162,7 +173,9 @@ def _column(L, base, m, last, c, T, t):
 
 
 @njit(cache=True, nogil=True)
-def _update_columns(L, base, m, last, first, T, target, order, origin):
+def _update_columns(
+    L: Floats, base: int, m: int, last: int, first: int, T: Floats, target: int, order: int, origin: int
+) -> None:
     """Subtract the outer product of the first `last` columns of L from columns ``first ...`` of a packed lower matrix.
 
     The matrix has rows and columns ``origin ... origin + order`` of the front and starts at `target`.
@@ -193,8 +206,8 @@ def _update_columns(L, base, m, last, first, T, target, order, origin):
 
 
 @njit(cache=True, nogil=True)
-def _factor_panel(L, base, m, s):
-    """Factorize the eliminated columns in place, four at a time; -1, or ``column*8 + lane`` of a pivot that is not positive."""
+def _factor_panel(L: Floats, base: int, m: int, s: int) -> int:
+    """Factorize the eliminated columns in place, four at a time: -1, or ``column*8 + lane`` of a bad pivot."""
     first = 0
     while first < s:
         width = min(4, s - first)
@@ -241,7 +254,18 @@ def _factor_panel(L, base, m, s):
 
 
 @njit(cache=True, nogil=True)
-def _assemble(nodes, node, assembly, channels, start, step, values, origins, L, base):
+def _assemble(
+    nodes: Ints,
+    node: int,
+    assembly: Ints,
+    channels: int,
+    start: Ints,
+    step: Ints,
+    values: Floats,
+    origins: Ints,
+    L: Floats,
+    base: int,
+) -> None:
     """Add the matrix entries of the eliminated columns to L."""
     m = nodes[node, 0] + nodes[node, 1]
     shift = nodes[node, 12]
@@ -262,7 +286,9 @@ def _assemble(nodes, node, assembly, channels, start, step, values, origins, L, 
 
 
 @njit(cache=True, nogil=True)
-def _extend_add(slots, source, order, maps, first, s, m, L, base, target):
+def _extend_add(
+    slots: Floats, source: int, order: int, maps: Ints, first: int, s: int, m: int, L: Floats, base: int, target: int
+) -> None:
     """Add a half's update matrix to L (columns below `s`) and U of its parent."""
     b = m - s
     place = source
@@ -284,11 +310,24 @@ def _extend_add(slots, source, order, maps, first, s, m, L, base, target):
 
 
 @njit(cache=True, nogil=True)
-def factor_tile(nodes, maps, assembly, channels, start, step, values, origins, block, factor, slots):
+def factor_tile(
+    nodes: Ints,
+    maps: Ints,
+    assembly: Ints,
+    channels: int,
+    start: Ints,
+    step: Ints,
+    values: Floats,
+    origins: Ints,
+    block: int,
+    factor: Floats,
+    slots: Floats,
+) -> int:
     """Factorize eight tiles.
 
-    `origins` are the flat indices of the tiles' first pixels, `block` the offset of their factor. The update matrix of the
-    last node is left at its place in `slots`. Returns -1, or ``node*2^32 + column*8 + lane`` of a pivot that is not positive.
+    `origins` are the flat indices of the tiles' first pixels, `block` the offset of their factor. The update matrix of
+    the last node is left at its place in `slots`. Returns -1, or ``node*2^32 + column*8 + lane`` of a pivot that is not
+    positive.
     """
     for node in range(nodes.shape[0]):
         s = nodes[node, 0]
@@ -322,9 +361,23 @@ def factor_tile(nodes, maps, assembly, channels, start, step, values, origins, b
 
 
 @njit(cache=True, nogil=True)
-def unpack_updates(slots, first, size, starts, updates):
-    """Copy a packed update matrix out of the lanes: lane ``l`` goes to ``updates[starts[l]:]``, or nowhere if that is -1."""
+def unpack_updates(slots: Floats, first: int, size: int, starts: Ints, updates: Floats) -> None:
+    """Copy a packed update matrix out of the lanes: lane ``l`` to ``updates[starts[l]:]``, or nowhere if that is -1."""
     for lane in range(8):
         if starts[lane] >= 0:
             for t in range(size):
                 updates[starts[lane] + t] = slots[(first + t) * 8 + lane]
+
+
+@njit(cache=True, nogil=True)
+def log_pivots(nodes: Ints, block: int, factor: Floats, logs: Floats) -> None:
+    """Sum the logarithms of the pivots of each lane into `logs`."""
+    logs[:] = 0.0
+    for node in range(nodes.shape[0]):
+        s = nodes[node, 0]
+        m = s + nodes[node, 1]
+        place = block + nodes[node, 2]
+        for j in range(s):
+            for lane in range(8):
+                logs[lane] += math.log(factor[place * 8 + lane])
+            place += m - j

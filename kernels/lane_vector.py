@@ -1,9 +1,14 @@
 """Vectors of eight numbers as values in compiled code: what the lane kernels are written in.
 
-No kernel stands here. A cached kernel is rebuilt only when its own file changes, so every kernel file that imports this one
-carries its fingerprint, and a test compares the two.
+No kernel stands here. A cached kernel is rebuilt only when its own file changes, so every kernel file that imports this
+one carries its fingerprint, and a test compares the two.
 """
 
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -21,25 +26,28 @@ class LaneVector(types.Type):
 
 lane_vector = LaneVector()
 _LLVM = ir.VectorType(ir.DoubleType(), LANES)
+_Emit = Callable[[Any, Any, Any, Any], Any]
+_Unary = Callable[[LaneVector], LaneVector]
+_Binary = Callable[[LaneVector, LaneVector], LaneVector]
+_Ternary = Callable[[LaneVector, LaneVector, LaneVector], LaneVector]
+_Floats = npt.NDArray[np.float64]
 
 
 @register_model(LaneVector)
 class _LaneVectorModel(models.PrimitiveModel):
-    def __init__(self, manager, numba_type):
-        super().__init__(manager, numba_type, _LLVM)
+    def __init__(self, manager: Any, numba_type: Any) -> None:
+        super().__init__(manager, numba_type, _LLVM)  # type: ignore[no-untyped-call]
 
 
-def _pointer(context, builder, array_type, array, vector):
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, vector: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
     first = builder.mul(vector, vector.type(LANES))
     return builder.bitcast(builder.gep(data, [first]), _LLVM.as_pointer())
 
 
 @intrinsic
-def load(typing_context, array, vector):
-    """Return vector number `vector` of a contiguous float64 array."""
-
-    def emit(context, builder, signature, arguments):
+def _load(typing_context: Any, array: Any, vector: Any) -> tuple[Any, _Emit]:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = builder.load(_pointer(context, builder, signature.args[0], *arguments))
         value.align = 8
         return value
@@ -48,10 +56,8 @@ def load(typing_context, array, vector):
 
 
 @intrinsic
-def store(typing_context, array, vector, value):
-    """Write vector number `vector` of a contiguous float64 array."""
-
-    def emit(context, builder, signature, arguments):
+def _store(typing_context: Any, array: Any, vector: Any, value: Any) -> tuple[Any, _Emit]:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, vector, value = arguments
         written = builder.store(value, _pointer(context, builder, signature.args[0], array, vector))
         written.align = 8
@@ -61,10 +67,8 @@ def store(typing_context, array, vector, value):
 
 
 @intrinsic
-def spread(typing_context, number):
-    """Return a vector with `number` in every lane."""
-
-    def emit(context, builder, signature, arguments):
+def _spread(typing_context: Any, number: Any) -> tuple[Any, _Emit]:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         one = builder.insert_element(ir.Constant(_LLVM, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
         mask = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         return builder.shuffle_vector(one, one, mask)
@@ -72,43 +76,55 @@ def spread(typing_context, number):
     return lane_vector(types.float64), emit
 
 
-def _binary(name):
-    def typed(typing_context, a, b):
-        def emit(context, builder, signature, arguments):
-            return getattr(builder, name)(*arguments)
-
-        return lane_vector(lane_vector, lane_vector), emit
-
-    return intrinsic(typed)
-
-
-add = _binary("fadd")
-subtract = _binary("fsub")
-multiply = _binary("fmul")
-divide = _binary("fdiv")
-
-
-def _fused(name):
-    def typed(typing_context, a, b, c):
-        def emit(context, builder, signature, arguments):
-            product = builder.fmul(arguments[0], arguments[1], flags=("contract",))
-            return getattr(builder, name)(arguments[2], product, flags=("contract",))
-
-        return lane_vector(lane_vector, lane_vector, lane_vector), emit
-
-    return intrinsic(typed)
-
-
-add_product = _fused("fadd")
-subtract_product = _fused("fsub")
-
-
 @intrinsic
-def square_root(typing_context, a):
-    """Return the square root of each lane."""
-
-    def emit(context, builder, signature, arguments):
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_LLVM, (_LLVM,)), "llvm.sqrt.v8f64")
+def _square_root(typing_context: Any, a: Any) -> tuple[Any, _Emit]:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        function_type = ir.FunctionType(_LLVM, (_LLVM,))
+        get = cast(Callable[..., Any], cgutils.get_or_insert_function)
+        function = get(builder.module, function_type, "llvm.sqrt.v8f64")
         return builder.call(function, arguments)
 
     return lane_vector(lane_vector), emit
+
+
+def _two_operands(instruction: str) -> _Binary:
+    def typed(typing_context: Any, a: Any, b: Any) -> tuple[Any, _Emit]:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(*arguments)
+
+        return lane_vector(lane_vector, lane_vector), emit
+
+    return cast(_Binary, intrinsic(typed))
+
+
+def _with_product(instruction: str) -> _Ternary:
+    def typed(typing_context: Any, a: Any, b: Any, c: Any) -> tuple[Any, _Emit]:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            product = builder.fmul(arguments[0], arguments[1], flags=("contract",))
+            return getattr(builder, instruction)(arguments[2], product, flags=("contract",))
+
+        return lane_vector(lane_vector, lane_vector, lane_vector), emit
+
+    return cast(_Ternary, intrinsic(typed))
+
+
+load = cast(Callable[[_Floats, int], LaneVector], _load)
+"""Vector number `vector` of a contiguous float64 array."""
+
+store = cast(Callable[[_Floats, int, LaneVector], None], _store)
+"""Write vector number `vector` of a contiguous float64 array."""
+
+spread = cast(Callable[[float], LaneVector], _spread)
+"""A number in every lane."""
+
+square_root = cast(_Unary, _square_root)
+add = _two_operands("fadd")
+subtract = _two_operands("fsub")
+multiply = _two_operands("fmul")
+divide = _two_operands("fdiv")
+
+add_product = _with_product("fadd")
+"""``c + a b`` for ``add_product(a, b, c)``, rounded once where the machine can."""
+
+subtract_product = _with_product("fsub")
+"""``c - a b`` for ``subtract_product(a, b, c)``, rounded once where the machine can."""

@@ -11,8 +11,8 @@ from sparsegmrf import _threads
 def run_graph(tasks: Sequence[Callable[[], None]], needs: Sequence[Sequence[int]]) -> None:
     """Run every task after those it needs; among the ready ones the lowest index goes first.
 
-    The calling thread works too, so an interrupt reaches it between two tasks; then, and after an exception, no further task
-    starts, those under way end, and the exception is raised.
+    The calling thread works too, so an interrupt reaches it between two tasks; then, and after an exception, no further
+    task starts, those under way end, and the exception is raised.
 
     Parameters
     ----------

@@ -22,6 +22,8 @@ class Analysis:
     classes: list[_classes.NodeClass]
     tables: _programs.Tables
     depth: int
+    tile: int
+    leaf: int
     programs: dict[int, _programs.TileProgram]
 
     @cached_property
@@ -44,7 +46,7 @@ def analyse(lattice: Lattice, offsets: IntArray, *, tile: int, leaf: int) -> Ana
     depth = _tree.tile_depth(classes, max(tile, 2 * reach + 2))
     tiles = {int(cls) for cls in np.unique(_tree.unfold_classes(classes, depth))}
     programs = {cls: _programs.tile_program(classes, cls, tables, width, channels) for cls in sorted(tiles)}
-    return Analysis(lattice, offsets, classes, tables, depth, programs)
+    return Analysis(lattice, offsets, classes, tables, depth, tile, leaf, programs)
 
 
 @dataclass(frozen=True, eq=False)

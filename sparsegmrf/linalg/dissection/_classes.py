@@ -114,8 +114,8 @@ class _Analysis:
         ]
         pixels = np.vstack(ring)
         near = pixels[:, np.newaxis] + self.all_offsets
-        inside = (near >= 0).all(axis=-1) & (near < (height, width)).all(axis=-1)
-        return pixels[inside.any(axis=1)]
+        inside = np.logical_and(near >= 0, near < (height, width)).all(axis=-1)
+        return pixels[np.any(inside, axis=1)]
 
     def _assembly(self, front: IntArray, eliminated: int, where: "_Positions") -> IntArray:
         """Tabulate the entries in eliminated columns: those between two front pixels, each pair once."""

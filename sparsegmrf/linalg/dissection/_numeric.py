@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from sparsegmrf._graph import run_graph
@@ -14,6 +15,12 @@ from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.linalg.dissection._tree import Level
 from sparsegmrf.stencil._coefficients import Pool
 from sparsegmrf.typing import FloatArray, IntArray
+
+_SPLIT = 2.5e8
+"""A front of more arithmetic than this is factorized by several tasks."""
+
+_PANEL = 256
+"""Columns of a large front that one task works on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,15 +35,18 @@ class Blocks:
         Panels of the distinct nodes above the tiles, column-major ``m x S`` each.
     front_start : list of ndarray
         Per level, where the panel of each distinct node starts.
+    log_pivots : list of ndarray
+        Per level (the tiles last), the sum of the logarithms of each distinct node's pivots.
     """
 
     tiles: FloatArray
     fronts: FloatArray
     front_start: list[IntArray]
+    log_pivots: list[FloatArray]
 
 
-class NotPositive(Exception):
-    """A pivot is not positive: the node's level and distinct index (or the tile and its program node) and the column."""
+class NotPositiveError(Exception):
+    """A pivot is not positive: depth, distinct node, node of the tile's program (or -1), column, value."""
 
 
 def front_starts(analysis: Analysis, levels: list[Level]) -> tuple[list[IntArray], int]:
@@ -60,9 +70,10 @@ def aligned(size: int) -> FloatArray:
 
 
 def factorize(analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool) -> Blocks:
-    """Factorize; raises `NotPositive` at the first pivot that is not."""
+    """Factorize; raises `NotPositiveError` at the first pivot that is not."""
     starts, total = front_starts(analysis, levels)
-    blocks = Blocks(aligned(groups.size * LANES), aligned(total), starts)
+    logs = [np.empty(len(level.first)) for level in levels]
+    blocks = Blocks(aligned(groups.size * LANES), aligned(total), starts, logs)
     job = _Job(analysis, levels, groups, pool, blocks)
     with ThreadpoolController().limit(limits=1, user_api="blas"):
         run_graph(job.tasks, job.needs)
@@ -95,9 +106,30 @@ class _Job:
             self.tasks.append(partial(self._factor_group, group))
             self.needs.append([])
         for depth, node, halves in self._depth_first():
-            made[depth, node] = len(self.tasks)
-            self.tasks.append(partial(self._factor_node, depth, node, halves))
-            self.needs.append([made[depth + 1, half] for half in halves])
+            self._add_node(depth, node, halves, [made[depth + 1, half] for half in halves])
+            made[depth, node] = len(self.tasks) - 1
+
+    def _add_node(self, depth: int, node: int, halves: tuple[int, int], needs: list[int]) -> None:
+        """Add the tasks of one node: a single one, or for a large front one per panel and block of columns."""
+        level = self.levels[depth]
+        s, m = self._sizes(int(level.cls[level.first[node]]))
+        if s * (s * s / 3 + (m - s) * m) < _SPLIT:
+            self._add(partial(self._factor_node, depth, node, halves), needs)
+            return
+        latest = dict.fromkeys(range(0, s, _PANEL), self._add(partial(self._assemble_node, depth, node, halves), needs))
+        for first in latest:
+            latest[first] = self._add(partial(self._factor_panel, depth, node, first), [latest[first]])
+            for later in range(first + _PANEL, s, _PANEL):
+                needed = [latest[first], latest[later]]
+                latest[later] = self._add(partial(self._update_panel, depth, node, first, later), needed)
+        last = latest[max(latest)]
+        ends = [self._add(partial(self._update_rest, depth, node, at), [last]) for at in range(0, m - s, _PANEL)]
+        self._add(partial(self._finish_node, depth, node), ends or [last])
+
+    def _add(self, task: Callable[[], None], needs: list[int]) -> int:
+        self.tasks.append(task)
+        self.needs.append(needs)
+        return len(self.tasks) - 1
 
     def _depth_first(self) -> list[tuple[int, int, tuple[int, int]]]:
         """List the distinct nodes above the tiles, halves first."""
@@ -141,28 +173,37 @@ class _Job:
             slots,
         )
         if status >= 0:
-            raise NotPositive(
+            raise NotPositiveError(
                 len(self.levels) - 1, int(members[status % LANES]), status >> 32, (status & (2**32 - 1)) // LANES
             )
-        starts = np.where(np.arange(LANES) < self.groups.filled[group], self.update_start[members], -1)
+        logs = np.empty(LANES)
+        dissection_lanes.log_pivots(program.nodes, self.groups.start[group], self.blocks.tiles, logs)
+        filled = self.groups.filled[group]
+        self.blocks.log_pivots[-1][members[:filled]] = logs[:filled]
+        starts = np.where(np.arange(LANES) < filled, self.update_start[members], -1)
         size = program.order * (program.order + 1) // 2
         dissection_lanes.unpack_updates(slots, program.nodes[-1, 3], size, starts, self.updates)
         self.buffers.give(slots)
 
     def _factor_node(self, depth: int, node: int, halves: tuple[int, int]) -> None:
+        self._assemble_node(depth, node, halves)
+        s, m, L = self._panel(depth, node)
+        U = self.live[depth, node]
+        status = dissection_fronts.factor_front(s, m, blas.LETTERS, blas.NUMBERS, L, U, _sizes())
+        self._check(depth, node, status)
+        self._finish_node(depth, node)
+
+    def _assemble_node(self, depth: int, node: int, halves: tuple[int, int]) -> None:
         level, tables, lattice = self.levels[depth], self.analysis.tables, self.analysis.lattice
         instance = level.first[node]
         cls = int(level.cls[instance])
-        s, m = int(self.analysis.eliminated[cls]), int(self.analysis.order[cls])
-        start = int(self.blocks.front_start[depth][node])
-        L = self.blocks.fronts[start : start + s * m]
+        s, m, L = self._panel(depth, node)
         U = self.buffers.take((m - s) ** 2)
-        sources = []
-        for half, child in enumerate(halves):
-            source, packed = self._update_of(depth + 1, child)
-            order = len(self.analysis.classes[self.analysis.classes[cls].children[half]].boundary) * lattice.channels
-            sources += [source, packed, order, tables.map_start[cls, half]]
-        status = dissection_fronts.factor_node(
+        children = self.analysis.classes[cls].children
+        orders = [len(self.analysis.classes[child].boundary) * lattice.channels for child in children]
+        first, first_packed = self._update_of(depth + 1, halves[0])
+        second, second_packed = self._update_of(depth + 1, halves[1])
+        dissection_fronts.assemble_node(
             tables.assembly,
             tables.assembly_start[cls],
             tables.assembly_start[cls + 1],
@@ -171,21 +212,63 @@ class _Job:
             self.pool.step,
             self.pool.values,
             level.pixel[instance, 0] * lattice.shape[1] + level.pixel[instance, 1],
-            *sources,
+            first,
+            first_packed,
+            orders[0],
+            tables.map_start[cls, 0],
+            second,
+            second_packed,
+            orders[1],
+            tables.map_start[cls, 1],
             tables.maps,
             s,
             m,
-            blas.LETTERS,
-            blas.NUMBERS,
             L,
             U,
-            np.empty(4, dtype=np.int32),
         )
-        if status >= 0:
-            raise NotPositive(depth, node, -1, status)
         self.live[depth, node] = U
         for half in halves:
             self._release(depth + 1, half)
+
+    def _factor_panel(self, depth: int, node: int, first: int) -> None:
+        s, m, L = self._panel(depth, node)
+        width = min(_PANEL, s - first)
+        status = dissection_fronts.factor_panel(s, m, first, width, blas.LETTERS, blas.NUMBERS, L, _sizes())
+        self._check(depth, node, status)
+
+    def _update_panel(self, depth: int, node: int, first: int, later: int) -> None:
+        s, m, L = self._panel(depth, node)
+        width = min(_PANEL, s - later)
+        dissection_fronts.update_columns(
+            m, later, width, first, _PANEL, blas.LETTERS, blas.NUMBERS, L, L, later * m + later, m, _sizes()
+        )
+
+    def _update_rest(self, depth: int, node: int, first: int) -> None:
+        s, m, L = self._panel(depth, node)
+        b = m - s
+        U = self.live[depth, node]
+        width = min(_PANEL, b - first)
+        dissection_fronts.update_columns(
+            m, s + first, width, 0, s, blas.LETTERS, blas.NUMBERS, L, U, first * b + first, b, _sizes()
+        )
+
+    def _finish_node(self, depth: int, node: int) -> None:
+        s, m, L = self._panel(depth, node)
+        self.blocks.log_pivots[depth][node] = dissection_fronts.log_pivots(s, m, L)
+
+    def _check(self, depth: int, node: int, status: int) -> None:
+        if status >= 0:
+            _, m, L = self._panel(depth, node)
+            raise NotPositiveError(depth, node, -1, status, float(L[status * m + status]))
+
+    def _sizes(self, cls: int) -> tuple[int, int]:
+        return int(self.analysis.eliminated[cls]), int(self.analysis.order[cls])
+
+    def _panel(self, depth: int, node: int) -> tuple[int, int, FloatArray]:
+        level = self.levels[depth]
+        s, m = self._sizes(int(level.cls[level.first[node]]))
+        start = int(self.blocks.front_start[depth][node])
+        return s, m, self.blocks.fronts[start : start + s * m]
 
     def _update_of(self, depth: int, node: int) -> tuple[FloatArray, bool]:
         if depth == len(self.levels) - 1:
@@ -199,6 +282,10 @@ class _Job:
                 finished = self.uses[depth, node] == 0
             if finished:
                 self.buffers.give(self.live.pop((depth, node)))
+
+
+def _sizes() -> npt.NDArray[np.int32]:
+    return np.empty(8, dtype=np.int32)
 
 
 class _Buffers:

@@ -1,6 +1,7 @@
 """Programs for congruent tiles: a class unfolded into its nodes in elimination order, with all offsets worked out."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from sparsegmrf.typing import IntArray
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Index tables of all classes in the form the kernels read: unknowns instead of pixels, flat shifts instead of pairs.
+    """Index tables of all classes as the kernels read them: unknowns instead of pixels, flat shifts instead of pairs.
 
     ``map_start[c, half]`` and ``assembly_start[c]`` say where class ``c``'s part begins.
     """
@@ -29,19 +30,39 @@ class TileProgram:
     ----------
     nodes : ndarray (nodes, 14)
         See ``sparsegmrf.kernels.dissection_lanes``.
-    positions : ndarray
-        Tile position of each front unknown, node after node: own unknowns in raster order, then the tile's boundary.
+    visits : list of Visit
+        Class and first pixel of each node.
+    classes : list of NodeClass
+        All classes of the image.
+    channels : int
+        Unknowns per pixel.
     factor_size, slot_size : int
         Vectors of the factor and of the workspace for update matrices.
-    order : int
-        Unknowns on the tile's boundary; its update matrix is left at ``nodes[-1, 3]``.
     """
 
     nodes: IntArray
-    positions: IntArray
+    visits: "list[Visit]"
+    classes: list[NodeClass]
+    channels: int
     factor_size: int
     slot_size: int
-    order: int
+
+    @property
+    def top(self) -> NodeClass:
+        """Class of the tile itself."""
+        return self.classes[self.visits[-1].cls]
+
+    @property
+    def order(self) -> int:
+        """Unknowns on the tile's boundary; its update matrix is left at ``nodes[-1, 3]``."""
+        return len(self.top.boundary) * self.channels
+
+    @cached_property
+    def positions(self) -> IntArray:
+        """Tile position of each front unknown, node after node: own unknowns in raster order, then the boundary's."""
+        places = _TilePlaces(self.top, self.channels)
+        fronts = [places.of(self.classes[each.cls].front + each.pixel) for each in self.visits]
+        return np.concatenate(fronts)
 
 
 def tables(classes: list[NodeClass], width: int, channels: int) -> Tables:
@@ -58,34 +79,25 @@ def tables(classes: list[NodeClass], width: int, channels: int) -> Tables:
 
 def tile_program(classes: list[NodeClass], root: int, tables: Tables, width: int, channels: int) -> TileProgram:
     """Unfold class `root` into a program."""
-    order = _elimination_order(classes, root)
-    slots = _slots(classes, order, channels)
-    top = classes[root]
-    height, side = top.key[:2]
-    places = _TilePlaces(top, channels)
-    nodes = np.full((len(order), 14), -1, dtype=np.int64)
-    positions: list[IntArray] = []
+    visits = _elimination_order(classes, root)
+    slots = _slots(classes, visits, channels)
+    nodes = np.full((len(visits), 14), -1, dtype=np.int64)
     factor_size = 0
     filled = 0
-    for row, visit in enumerate(order):
+    for row, visit in enumerate(visits):
         each = classes[visit.cls]
         s, m = each.eliminated * channels, len(each.front) * channels
         nodes[row, :4] = s, m - s, factor_size, slots[visit.depth, visit.half]
         for half, child in enumerate(each.children):
             child_order = len(classes[child].boundary) * channels
-            nodes[row, 4 + 3 * half : 7 + 3 * half] = (
-                slots[visit.depth + 1, half],
-                child_order,
-                tables.map_start[visit.cls, half],
-            )
+            first = tables.map_start[visit.cls, half]
+            nodes[row, 4 + 3 * half : 7 + 3 * half] = slots[visit.depth + 1, half], child_order, first
         nodes[row, 10:12] = tables.assembly_start[visit.cls : visit.cls + 2]
         nodes[row, 12] = visit.row * width + visit.column
         nodes[row, 13] = filled
-        positions.append(places.of(each.front + (visit.row, visit.column)))
         filled += m
         factor_size += m * s - s * (s - 1) // 2
-    size = int(slots[-1, 0])
-    return TileProgram(nodes, np.concatenate(positions), factor_size, size, len(top.boundary) * channels)
+    return TileProgram(nodes, visits, classes, channels, factor_size, int(slots[-1, 0]))
 
 
 def expand(positions: IntArray, channels: int) -> IntArray:
@@ -95,32 +107,39 @@ def expand(positions: IntArray, channels: int) -> IntArray:
 
 
 @dataclass(frozen=True)
-class _Visit:
+class Visit:
+    """One node of an unfolded class: where it stands in the tree and in the tile."""
+
     cls: int
     depth: int
     half: int
     row: int
     column: int
 
+    @property
+    def pixel(self) -> tuple[int, int]:
+        """First pixel relative to the tile's."""
+        return (self.row, self.column)
 
-def _elimination_order(classes: list[NodeClass], root: int) -> list[_Visit]:
-    order: list[_Visit] = []
-    stack = [_Visit(root, 0, 0, 0, 0)]
+
+def _elimination_order(classes: list[NodeClass], root: int) -> list[Visit]:
+    order: list[Visit] = []
+    stack = [Visit(root, 0, 0, 0, 0)]
     while stack:
         visit = stack.pop()
         order.append(visit)
         each = classes[visit.cls]
         for half, child in enumerate(each.children):
             row, column = (int(step) for step in each.origins[half])
-            stack.append(_Visit(child, visit.depth + 1, half, visit.row + row, visit.column + column))
+            stack.append(Visit(child, visit.depth + 1, half, visit.row + row, visit.column + column))
     return order[::-1]
 
 
-def _slots(classes: list[NodeClass], order: list[_Visit], channels: int) -> IntArray:
-    """Place one update matrix per depth and half: a node's two halves and itself never collide; the last row is the end."""
-    depths = 1 + max(visit.depth for visit in order)
+def _slots(classes: list[NodeClass], visits: list[Visit], channels: int) -> IntArray:
+    """Place one update matrix per depth and half, so that a node and its halves never collide; the last row ends."""
+    depths = 1 + max(visit.depth for visit in visits)
     sizes = np.zeros((depths, 2), dtype=np.int64)
-    for visit in order:
+    for visit in visits:
         b = len(classes[visit.cls].boundary) * channels
         sizes[visit.depth, visit.half] = max(sizes[visit.depth, visit.half], b * (b + 1) // 2)
     ends = np.cumsum(sizes.ravel())

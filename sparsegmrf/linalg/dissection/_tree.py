@@ -1,4 +1,4 @@
-"""The dissection tree of an image: instances of classes level by level, down to the tiles, and which of them are identical."""
+"""The dissection tree of an image: instances of classes level by level, and which of them are identical."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from sparsegmrf.linalg.dissection._classes import NodeClass
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._coefficients import Pool
-from sparsegmrf.typing import IntArray
+from sparsegmrf.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class _TileContent:
 
     def __init__(self, classes: list[NodeClass], stencil: SymmetricStencil) -> None:
         self.classes, self.stencil = classes, stencil
-        self.planes = [stencil.pool.coefficient(k, stencil.lattice) for k in np.flatnonzero(stencil.pool.step)]
+        self.planes = [stencil.pool.coefficient(int(k), stencil.lattice) for k in np.flatnonzero(stencil.pool.step)]
 
     def probe(self, cls: int, pixel: IntArray) -> bytes:
         height, width = self.classes[cls].key[:2]
@@ -136,7 +136,8 @@ class _SeparatorContent:
         owner = (table[:, 3] + pixel[0]) * self.lattice.shape[1] + table[:, 4] + pixel[1]
         pool: Pool = self.pool
         place = pool.start[table[:, 2]] + pool.step[table[:, 2]] * owner
-        return pool.values[place[:, np.newaxis] + np.arange(self.block)].tobytes()
+        blocks: FloatArray = pool.values[place[:, np.newaxis] + np.arange(self.block)]
+        return blocks.tobytes()
 
 
 def unfold_classes(classes: list[NodeClass], depth: int) -> IntArray:

@@ -1,0 +1,174 @@
+"""What a factorization will take, from the classes alone."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sparsegmrf._threads import get_num_threads
+from sparsegmrf._validate import image_shape
+from sparsegmrf.errors import ArgumentError, TooLargeError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg.dissection import _classes, _tree
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import FloatArray, IntArray, Shape
+
+LEAF = 20
+"""Most pixels of a leaf."""
+
+_RATE = 3.0e10
+"""Operations a second of one core, for the rough time."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Prediction for one factorization.
+
+    Attributes
+    ----------
+    nonzeros : int
+        Entries of the factor that are stored.
+    operations : float
+        Floating-point operations, a multiplication and an addition counted as two.
+    factor_bytes, peak_bytes : int
+        Bytes of the factor, and of the factor with all workspace at its largest.
+    seconds : float
+        Rough time on the present number of threads; machines differ by a factor of several.
+    classes, nodes : int
+        Structures that occur, and nodes of the tree down to the leaves.
+    """
+
+    nonzeros: int
+    operations: float
+    factor_bytes: int
+    peak_bytes: int
+    seconds: float
+    classes: int
+    nodes: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.nonzeros:.3g} non-zeros, {self.operations:.3g} operations, {self.factor_bytes / 1e9:.3g} GB for "
+            f"the factor and {self.peak_bytes / 1e9:.3g} GB at the peak, roughly {self.seconds:.2g} s"
+        )
+
+
+def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
+    """Predict the size, arithmetic, memory and rough time of a dissection factorization without allocating it.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width in pixels; need not be the stencil's own.
+    stencil : SymmetricStencil
+        Its offsets and channels count, and whether it is homogeneous: then identical nodes are stored once.
+        (Sharing among per-pixel coefficients is not foreseen.)
+
+    Returns
+    -------
+    Plan
+
+    Examples
+    --------
+    >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
+    >>> plan((1024, 1024), stencil).classes
+    149
+    """
+    if not isinstance(stencil, SymmetricStencil):
+        raise ArgumentError(f"stencil must be a SymmetricStencil, got {type(stencil).__name__}.")
+    lattice = Lattice(image_shape(shape), stencil.channels)
+    return _plan(lattice, stencil.offsets, stencil.is_homogeneous)
+
+
+def plan_of(stencil: SymmetricStencil) -> Plan:
+    """Predict the factorization of a stencil on its own lattice."""
+    return _plan(stencil.lattice, stencil.offsets, stencil.is_homogeneous)
+
+
+def tile_side(offsets: IntArray, shared: bool) -> int:
+    """Return the largest side of a tile: fronts in lanes should not go far beyond the second-level cache."""
+    reach = max(1, int(np.abs(offsets).max(initial=1)))
+    return max(8, (32 if shared else 64) // reach)
+
+
+def refuse_if_too_large(predicted: Plan) -> None:
+    """Raise `TooLargeError` if the predicted peak exceeds the memory available now."""
+    free = available_bytes()
+    if predicted.peak_bytes > free:
+        raise TooLargeError(
+            f"the factorization would need {predicted}, and {free / 1e9:.3g} GB are available. Remedies: a "
+            "homogeneous stencil (stored once per class of nodes), fewer or nearer neighbours, a smaller or coarser "
+            "image, or tiles of it; sparsegmrf.plan(shape, stencil) predicts each."
+        )
+
+
+def available_bytes() -> int:
+    """Return the memory this process may still take: free memory of the machine, or of the control group if less."""
+    limits = []
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        limits.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    else:
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    most, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if most.exists() and used.exists() and most.read_text().strip().isdecimal():
+        limits.append(int(most.read_text()) - int(used.read_text()))
+    return min(limits)
+
+
+def _plan(lattice: Lattice, offsets: IntArray, shared: bool) -> Plan:
+    classes = _classes.analyse(lattice.shape, offsets, LEAF)
+    s = np.array([each.eliminated for each in classes], dtype=np.float64) * lattice.channels
+    m = np.array([len(each.front) for each in classes], dtype=np.float64) * lattice.channels
+    b = m - s
+    count = _instances(classes)
+    nodes = int(count.sum())
+    if shared:
+        count = np.minimum(count, 1)
+    nonzeros = count @ (s * (s + 1) / 2 + s * b)
+    operations = float(count @ (s**3 / 3 + s * s * b + s * b * b))
+    # Above the tiles the square corner of a panel is stored whole.
+    depth = _tree.tile_depth(classes, tile_side(offsets, shared))
+    above = _above(classes, depth)
+    factor = 8 * int(nonzeros + (count * above) @ (s * s / 2))
+    tiles = _tree.unfold_classes(classes, depth)
+    updates = 8 * int((count[tiles] * (b[tiles] * (b[tiles] + 1) / 2)).sum())
+    peak = factor + updates + 8 * int(_live(classes, b * above, shared))
+    seconds = operations / (_RATE * get_num_threads()) + 1e-7 * lattice.size
+    return Plan(int(nonzeros), operations, factor, peak, seconds, len(classes), nodes)
+
+
+def _instances(classes: list[_classes.NodeClass]) -> FloatArray:
+    """Count the nodes of each class."""
+    count = np.zeros(len(classes))
+    count[-1] = 1.0
+    for cls in range(len(classes) - 1, -1, -1):
+        for child in classes[cls].children:
+            count[child] += count[cls]
+    return count
+
+
+def _above(classes: list[_classes.NodeClass], depth: int) -> FloatArray:
+    """Mark the classes of nodes above the tiles."""
+    mark = np.zeros(len(classes))
+    level = {len(classes) - 1}
+    for _ in range(depth):
+        mark[list(level)] = 1.0
+        level = {child for cls in level for child in classes[cls].children}
+    return mark
+
+
+def _live(classes: list[_classes.NodeClass], b: FloatArray, shared: bool) -> float:
+    """Bound the numbers in update matrices that live at once."""
+    own = b * b
+    if shared:
+        # Any of two neighbouring levels may wait for its last use.
+        return float(own.sum())
+    peak = np.zeros(len(classes))
+    for cls, each in enumerate(classes):
+        if each.children:
+            first, second = each.children
+            peak[cls] = max(peak[first], own[first] + peak[second], own[first] + own[second] + own[cls])
+    return 2.0 * float(peak[-1])
