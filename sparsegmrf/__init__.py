@@ -1,6 +1,7 @@
 """Exact Gaussian Markov random fields on images: sparse precisions, fast factors, samples and variances."""
 
 from sparsegmrf._threads import get_num_threads, set_num_threads
+from sparsegmrf.ar1 import ar1_precision
 from sparsegmrf.errors import (
     ArgumentError,
     FileError,
@@ -8,13 +9,16 @@ from sparsegmrf.errors import (
     SparseGMRFError,
     StencilError,
     TooLargeError,
+    UnstableError,
     UnstableWarning,
 )
+from sparsegmrf.gmrf import GMRF
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.linalg import CholmodFactor, DenseFactor, Factor
+from sparsegmrf.linalg import CholmodFactor, DenseFactor, Factor, TriangularFactor, factorize
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
 __all__ = [
+    "GMRF",
     "ArgumentError",
     "CholmodFactor",
     "DenseFactor",
@@ -26,8 +30,12 @@ __all__ = [
     "StencilError",
     "SymmetricStencil",
     "TooLargeError",
+    "TriangularFactor",
     "TriangularStencil",
+    "UnstableError",
     "UnstableWarning",
+    "ar1_precision",
+    "factorize",
     "get_num_threads",
     "set_num_threads",
 ]

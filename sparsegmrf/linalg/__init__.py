@@ -2,6 +2,8 @@
 
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.cholmod import CholmodFactor
+from sparsegmrf.linalg.choose import factorize
 from sparsegmrf.linalg.dense import DenseFactor
+from sparsegmrf.linalg.triangular import TriangularFactor
 
-__all__ = ["CholmodFactor", "DenseFactor", "Factor"]
+__all__ = ["CholmodFactor", "DenseFactor", "Factor", "TriangularFactor", "factorize"]

@@ -23,6 +23,8 @@ class DenseFactor(Factor):
         The precision, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``.
     shape : (int, int), optional
         Height and width; needed with a sparse array only, whose selected inverse then has the centre only.
+    channels : int
+        Unknowns per pixel of a sparse array; a stencil knows its own.
 
     Raises
     ------
@@ -35,9 +37,13 @@ class DenseFactor(Factor):
     method = "dense"
 
     def __init__(
-        self, precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, shape: Shape | None = None
+        self,
+        precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix,
+        shape: Shape | None = None,
+        *,
+        channels: int = 1,
     ) -> None:
-        self._lattice, self._offsets = _structure(precision, shape)
+        self._lattice, self._offsets = _structure(precision, shape, channels)
         torus = isinstance(precision, SymmetricStencil) and precision.boundary == "torus"
         self._boundary = "torus" if torus else "dirichlet"
         size = self._lattice.size
@@ -93,7 +99,7 @@ class DenseFactor(Factor):
 
 
 def _structure(
-    precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, shape: Shape | None
+    precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, shape: Shape | None, channels: int
 ) -> tuple[Lattice, IntArray]:
     """Return the lattice and the offsets (centre and later) of the selected inverse."""
     if isinstance(precision, SymmetricStencil):
@@ -104,7 +110,7 @@ def _structure(
         raise ArgumentError(
             f"precision must be a stencil, or a scipy sparse array together with shape, got {type(precision).__name__}."
         )
-    return Lattice(shape), np.zeros((1, 2), dtype=np.int64)
+    return Lattice(shape, channels), np.zeros((1, 2), dtype=np.int64)
 
 
 def _matrix(precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, lattice: Lattice) -> FloatArray:

@@ -1,0 +1,460 @@
+"""Gaussian Markov random field: a mean, a precision or its whitening matrix, and a factor built when it is needed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparsegmrf._validate import finite, generator, images, integer_at_least, real_array, sample_size
+from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg import Factor, TriangularFactor, factorize
+from sparsegmrf.linalg._growth import check_growth
+from sparsegmrf.linalg._normals import fill_standard_normal
+from sparsegmrf.linalg.choose import Precision, method_for, read_precision
+from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
+from sparsegmrf.stencil._from_cholesky import whitening_of_cholesky
+from sparsegmrf.stencil._partial_correlation import partial_correlation
+from sparsegmrf.typing import ArrayLike, FloatArray, Offset, Offsets, Seed, Shape
+
+if TYPE_CHECKING:
+    from scipy.stats import Covariance
+
+_LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class GMRF:
+    """Gaussian Markov random field ``x ~ N(mu, Q^-1)`` on an image.
+
+    With ``Q = A^T A``: ``log p(x) = -n/2 log 2 pi + logdet(Q)/2 - |A (x - mu)|^2 / 2`` over the ``n`` unknowns. Images
+    are ``(..., H, W)``, or ``(..., H, W, C)`` with more than one channel; batch axes lead. The field cannot be changed;
+    its factor is built at first use and kept.
+
+    Parameters
+    ----------
+    precision : SymmetricStencil, TriangularStencil or scipy sparse array
+        ``Q`` in 1/intensity^2, or a `TriangularStencil` ``A`` in 1/intensity. The constructors `from_precision`,
+        `from_whitening` and `from_cholesky` say which is meant.
+    mean : float or array_like, (H, W) or (H, W, C)
+        ``mu`` in intensity; with channels also one number per channel. Copied.
+    method : str
+        How to factorize, as for `factorize`.
+    shape : (int, int), optional
+        Height and width in pixels; with a sparse array only.
+    channels : int
+        Unknowns per pixel of a sparse array.
+
+    Raises
+    ------
+    ArgumentError
+        If the mean has another shape or is not finite, the method is not known, or `shape` is missing.
+
+    Examples
+    --------
+    >>> from sparsegmrf import GMRF, TriangularStencil
+    >>> field = GMRF.from_whitening(TriangularStencil([(0, -1), (-1, 0)], 2.0, [-0.8, -0.8], (64, 64)), mean=10.0)
+    >>> draw = field.sample(rng=0)
+    >>> draw.shape, field.whiten(draw).shape, round(field.logdet, 3)
+    ((64, 64), (64, 64), 5678.262)
+    """
+
+    lattice: Lattice
+    _given: Precision
+    _mean: FloatArray
+    _method: str
+
+    def __init__(
+        self,
+        precision: Precision,
+        mean: ArrayLike = 0.0,
+        method: str = "auto",
+        *,
+        shape: Shape | None = None,
+        channels: int = 1,
+    ) -> None:
+        given, lattice = read_precision(precision, shape, channels)
+        for name, value in (
+            ("lattice", lattice),
+            ("_given", given),
+            ("_mean", _checked_mean(mean, lattice)),
+            ("_method", method_for(given, method)),
+        ):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_whitening(cls, A: TriangularStencil, mean: ArrayLike = 0.0) -> "GMRF":
+        """Return the field that ``A (x - mu)`` makes white: ``Q = A^T A``.
+
+        Parameters
+        ----------
+        A : TriangularStencil
+            Whitening matrix in 1/intensity.
+        mean : float or array_like, (H, W) or (H, W, C)
+            ``mu`` in intensity.
+
+        Raises
+        ------
+        StencilError
+            If `A` is not a `TriangularStencil`.
+
+        Examples
+        --------
+        >>> A = TriangularStencil([(0, -1)], 1.0, [-0.5], (1, 3))
+        >>> GMRF.from_whitening(A).marginal_variance().tolist()
+        [[1.0, 1.25, 1.3125]]
+        """
+        if not isinstance(A, TriangularStencil):
+            raise StencilError(
+                f"A must be a TriangularStencil, got {type(A).__name__}; a precision goes to GMRF.from_precision."
+            )
+        return cls(A, mean)
+
+    @classmethod
+    def from_cholesky(
+        cls,
+        diagonal: ArrayLike,
+        weights: Sequence[ArrayLike] | FloatArray,
+        offsets: Offsets,
+        mean: ArrayLike = 0.0,
+        *,
+        shape: Shape | None = None,
+        channels: int = 1,
+        convention: Literal["LLt", "LtL"] = "LLt",
+    ) -> "GMRF":
+        """Return the field whose precision is made of the lower triangular matrix ``L``.
+
+        ``"LLt"``: ``Q = L L^T``, as networks that predict Cholesky factors mean it. Pixel ``p`` holds *column* ``p`` of
+        ``L``: ``L[p, p]`` and ``L[p + o_k, p]`` on later neighbours, so ``A = L^T`` and ``x = mu + L^-T e``.
+        ``"LtL"``: ``Q = L^T L``. Pixel ``p`` holds *row* ``p`` of ``L``: ``L[p, p]`` and ``L[p, p + o_k]`` on earlier
+        neighbours, so ``A = L`` and ``x = mu + L^-1 e``, a causal autoregression.
+
+        Parameters
+        ----------
+        diagonal : float or array_like, (H, W)
+            ``L[p, p]``, positive, in 1/intensity. With channels a ``(C, C)`` block or ``(H, W, C, C)`` plane of blocks,
+            lower triangular.
+        weights : sequence or array_like, (K, H, W)
+            Per offset a number, plane, block or plane of blocks, in 1/intensity; blocks are those of ``L`` itself.
+        offsets : sequence of (int, int)
+            ``(di, dj)`` in pixels, later in raster order with ``"LLt"``, earlier with ``"LtL"``.
+        mean : float or array_like, (H, W) or (H, W, C)
+            ``mu`` in intensity.
+        shape : (int, int), optional
+            Height and width in pixels; taken from the planes if there are any.
+        channels : int
+            Unknowns per pixel.
+        convention : {"LLt", "LtL"}
+            Which product is the precision.
+
+        Raises
+        ------
+        StencilError
+            If the offsets are on the wrong side for the convention, or an array has the wrong shape.
+        ArgumentError
+            If the diagonal is not positive, a value is not finite, or the shape cannot be told.
+
+        Examples
+        --------
+        >>> field = GMRF.from_cholesky(1.0, [0.3, 0.3], [(0, 1), (1, 0)], shape=(2, 2))
+        >>> field.tocsr().toarray().round(2)[:2].tolist()
+        [[1.0, 0.3, 0.3, 0.0], [0.3, 1.09, 0.09, 0.3]]
+        """
+        A = whitening_of_cholesky(diagonal, weights, offsets, shape, channels, convention)
+        return cls(A, mean)
+
+    @classmethod
+    def from_precision(
+        cls,
+        Q: SymmetricStencil | sp.sparray | sp.spmatrix,
+        shape: Shape | None = None,
+        mean: ArrayLike = 0.0,
+        method: str = "auto",
+        *,
+        channels: int = 1,
+    ) -> "GMRF":
+        """Return the field with precision ``Q``.
+
+        Parameters
+        ----------
+        Q : SymmetricStencil or scipy sparse array, (H*W*C, H*W*C)
+            Precision in 1/intensity^2, positive definite. A sparse array that couples near pixels only is read as a
+            stencil.
+        shape : (int, int), optional
+            Height and width in pixels; needed with a sparse array.
+        mean : float or array_like, (H, W) or (H, W, C)
+            ``mu`` in intensity.
+        method : str
+            How to factorize, as for `factorize`.
+        channels : int
+            Unknowns per pixel of a sparse array.
+
+        Raises
+        ------
+        StencilError
+            If `Q` is a `TriangularStencil`, or not symmetric.
+        ArgumentError
+            As for the class.
+
+        Examples
+        --------
+        >>> Q = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (3, 3))
+        >>> round(GMRF.from_precision(Q).logdet, 6)
+        11.863741
+        """
+        if isinstance(Q, TriangularStencil):
+            raise StencilError(
+                "Q must be symmetric, got a TriangularStencil; a whitening matrix goes to GMRF.from_whitening."
+            )
+        return cls(Q, mean, method, shape=shape, channels=channels)
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+        return self.lattice.shape
+
+    @property
+    def channels(self) -> int:
+        """Unknowns per pixel."""
+        return self.lattice.channels
+
+    @property
+    def mean(self) -> FloatArray:
+        """Mean as an image, in intensity; read-only."""
+        return np.broadcast_to(self._mean, self.lattice.image_shape)
+
+    @property
+    def method(self) -> str:
+        """Name of the method by which the precision is factorized."""
+        return self._method
+
+    @property
+    def whitening(self) -> TriangularStencil | None:
+        """Whitening matrix ``A`` if the field was given by one, else None."""
+        return self._given if isinstance(self._given, TriangularStencil) else None
+
+    @cached_property
+    def precision(self) -> SymmetricStencil:
+        """Precision ``Q`` as a stencil, in 1/intensity^2."""
+        if isinstance(self._given, TriangularStencil):
+            return self._given.gram()
+        if isinstance(self._given, SymmetricStencil):
+            return self._given
+        return SymmetricStencil.from_csr(self._given, self.shape, channels=self.channels)
+
+    @cached_property
+    def factor(self) -> Factor:
+        """Factor of the precision, built at first use."""
+        return factorize(self._given, self._method, shape=self.shape, channels=self.channels)
+
+    @property
+    def logdet(self) -> float:
+        """Log-determinant of ``Q``, in nats."""
+        return self.factor.logdet
+
+    def tocsr(self) -> sp.csr_array:
+        """Return the precision as a CSR array with sorted indices."""
+        stencil = isinstance(self._given, SymmetricStencil | TriangularStencil)
+        return self.precision.tocsr() if stencil else sp.csr_array(self._given, copy=True)
+
+    def logpdf(self, x: ArrayLike) -> FloatArray | float:
+        """Return the log-density of images, in nats.
+
+        Parameters
+        ----------
+        x : array_like, (..., H, W) or (..., H, W, C)
+            Images in intensity, all values finite.
+
+        Returns
+        -------
+        float or ndarray
+            One number per image; a float for a single image.
+
+        Raises
+        ------
+        ArgumentError
+            If `x` has another shape or a value is NaN or infinite.
+        """
+        white = self.whiten(x)
+        batch = white.shape[: white.ndim - len(self.lattice.image_shape)]
+        flat = white.reshape(-1, self.lattice.size)
+        squares = np.einsum("bp,bp->b", flat, flat)
+        density = 0.5 * (self.logdet - self.lattice.size * _LOG_2PI - squares)
+        return density.reshape(batch) if batch else float(density[0])
+
+    def whiten(self, x: ArrayLike) -> FloatArray:
+        """Return ``A (x - mu)``: white with unit variance where `x` is a draw.
+
+        Raises
+        ------
+        ArgumentError
+            If `x` has another shape or a value is NaN or infinite.
+        """
+        array = images("x", x, self.lattice.image_shape)
+        finite("x", array, "a field has no missing pixels: condition it on the observed ones, or fill the gaps first")
+        return self.factor.whiten(array - self._mean if self._mean.any() else array)
+
+    def unwhiten(self, e: ArrayLike) -> FloatArray:
+        """Return ``mu + A^-1 e``: a draw of the field where `e` is white with unit variance."""
+        result = self.factor.unwhiten(e)
+        if self._mean.any():
+            result += self._mean
+        return result
+
+    def sample(self, size: int | tuple[int, ...] | None = None, rng: Seed = None, burn_in: int = 0) -> FloatArray:
+        """Draw ``mu + A^-1 e`` with white ``e``; the same seed gives the same draw for any number of threads.
+
+        Parameters
+        ----------
+        size : int or tuple of int, optional
+            Batch shape; by default a single image.
+        rng : int, Generator or None
+            Seed, or a generator whose state moves on; None takes fresh entropy.
+        burn_in : int
+            Margin in pixels that is drawn and thrown away, on the sides where neighbours are off the image: a recursion
+            that starts from the mean is not stationary there. For homogeneous whitening matrices only.
+
+        Returns
+        -------
+        ndarray, (*size, H, W) or (*size, H, W, C)
+
+        Raises
+        ------
+        ArgumentError
+            If `size`, `rng` or `burn_in` is no such thing, or `burn_in` is positive for another kind of field.
+        UnstableError
+            If the recursion overflows; the message has its `TriangularFactor.contraction`.
+
+        Warns
+        -----
+        UnstableWarning
+            If the draw is so large that whitening it again loses more than six digits behind the point.
+
+        Examples
+        --------
+        >>> field = GMRF.from_whitening(TriangularStencil([(0, -1), (-1, 0)], 1.0, [-0.4, -0.4], (8, 9)))
+        >>> field.sample(size=(2, 3), rng=1, burn_in=50).shape
+        (2, 3, 8, 9)
+        """
+        batch = sample_size(size)
+        stream = generator(rng)
+        margin = integer_at_least("burn_in", burn_in, 0)
+        factor, inside = self._with_margin(margin) if margin else (self.factor, ())
+        draw = np.empty((*batch, *factor.lattice.image_shape))
+        fill_standard_normal(stream, draw)
+        draw = factor._unwhiten_over(draw.reshape(-1, factor.lattice.size)).reshape(draw.shape)
+        if margin:
+            draw = np.ascontiguousarray(draw[(..., *inside, *(() if self.channels == 1 else (slice(None),)))])
+        if draw.size:
+            check_growth("the draw", "values", factor, float(np.maximum(draw.max(), -draw.min())))
+        if self._mean.any():
+            draw += self._mean
+        return draw
+
+    def marginal_variance(self) -> FloatArray:
+        """Return the variance of every pixel as an image, in intensity^2.
+
+        Raises
+        ------
+        UnstableError
+            If the recursion of a whitening matrix overflows.
+
+        Warns
+        -----
+        UnstableWarning
+            If variances are so large that digits are lost.
+        """
+        variance = self.factor.marginal_variance()
+        check_growth("the field", "standard deviations", self.factor, float(np.sqrt(variance.max())))
+        return variance
+
+    def covariance_with(self, pixel: tuple[int, int], channel: int = 0) -> FloatArray:
+        """Return the covariance of every pixel with one pixel as an image, in intensity^2.
+
+        Parameters
+        ----------
+        pixel : (int, int)
+            Row and column.
+        channel : int
+            Which unknown of that pixel.
+
+        Raises
+        ------
+        ArgumentError
+            If the pixel or channel is not on the image.
+        """
+        return self.factor.covariance_with(pixel, channel)
+
+    def partial_correlation(self, offset: Offset) -> FloatArray:
+        """Return the correlation of each pixel with a neighbour, given all others: ``-Q[p,q] / sqrt(Q[p,p] Q[q,q])``.
+
+        A positive one attracts, a negative one repels.
+
+        Parameters
+        ----------
+        offset : (int, int)
+            ``(di, dj)`` of the neighbour ``q = p + offset`` in pixels, on either side.
+
+        Returns
+        -------
+        ndarray, (H, W) or (H, W, C, C)
+            Zero where the neighbour is off the image, and everywhere for an offset that is not in the stencil. A pixel
+            with itself (offset ``(0, 0)``) has 1.
+
+        Raises
+        ------
+        ArgumentError
+            If `offset` is not a pair of integers, or the field lives on a torus narrower than twice its stencil.
+        """
+        return partial_correlation(self.precision, offset)
+
+    def entropy(self) -> float:
+        """Return the differential entropy ``n/2 (1 + log 2 pi) - logdet(Q)/2``, in nats."""
+        return 0.5 * (self.lattice.size * (1.0 + _LOG_2PI) - self.logdet)
+
+    def covariance_object(self) -> "Covariance":
+        """Return ``Q^-1`` as a `scipy.stats.Covariance` for `scipy.stats.multivariate_normal`; images are flattened."""
+        from sparsegmrf.linalg.scipy_covariance import covariance_object  # importing scipy.stats takes long
+
+        return covariance_object(self.factor)
+
+    def __repr__(self) -> str:
+        kind = type(self._given).__name__
+        return f"GMRF({kind}, shape={self.shape}, channels={self.channels}, method={self._method!r})"
+
+    def _with_margin(self, margin: int) -> tuple[Factor, tuple[slice, slice]]:
+        """Return the factor on an image larger by `margin`, and where this image lies on it."""
+        A = self.whitening
+        if A is None or not A.is_homogeneous:
+            kind = "a precision" if A is None else "weights that differ between pixels"
+            raise ArgumentError(
+                f"burn_in must be 0 for a field given by {kind}, got {margin}: nothing says how it goes on "
+                "beyond the image."
+            )
+        top, left = (margin * int(reaches) for reaches in np.any(A.offsets < 0, axis=0).tolist())
+        bottom, right = (margin * int(reaches) for reaches in np.any(A.offsets > 0, axis=0).tolist())
+        height, width = A.shape
+        larger = TriangularStencil(
+            A.offsets,
+            A.diagonal,
+            [A.weight(k) for k in range(len(A.offsets))],
+            (top + height + bottom, left + width + right),
+            channels=A.channels,
+        )
+        return TriangularFactor(larger), (slice(top, top + height), slice(left, left + width))
+
+
+def _checked_mean(mean: ArrayLike, lattice: Lattice) -> FloatArray:
+    """Return a read-only copy of a number, an image, or one number per channel."""
+    array = np.array(finite("mean", real_array("mean", mean), "a field has a mean at every pixel"))
+    per_channel = [(lattice.channels,)] if lattice.channels > 1 else []
+    if array.shape not in [(), lattice.image_shape, *per_channel]:
+        raise ArgumentError(
+            f"mean must be a number or an image of shape {lattice.image_shape}, got shape {array.shape}; transpose or "
+            "crop it to the field."
+        )
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,124 @@
+"""The four products of a triangular stencil: ``A x``, ``A^T x``, ``A^-1 b``, ``A^-T b``, in threads."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from sparsegmrf import _threads
+from sparsegmrf._validate import read_only
+from sparsegmrf.kernels import triangular
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.stencil import TriangularStencil
+from sparsegmrf.typing import FloatArray, IntArray
+
+_BAND = 128
+_SPAN = 1024
+_TILE = _BAND * _SPAN
+
+
+@dataclass(frozen=True, eq=False)
+class Recursion:
+    """A triangular stencil or its transpose as the kernels read it.
+
+    Term ``t`` couples pixel ``p`` to its neighbour ``(di, dj)[t]``; the coefficient is ``values[base[t] + step[t]*p]``.
+    With earlier neighbours elimination starts at the first pixel, with later ones (`backward`) at the last.
+    """
+
+    lattice: Lattice
+    di: IntArray
+    dj: IntArray
+    base: IntArray
+    step: IntArray
+    values: FloatArray
+    transposed: bool
+    backward: bool
+
+    @classmethod
+    def of(cls, A: TriangularStencil, *, transposed: bool = False) -> "Recursion":
+        """Read a stencil, the diagonal first, then shared weights, then planes."""
+        pool = A.pool
+        sign = -1 if transposed else 1
+        di, dj = sign * np.vstack([np.zeros((1, 2), dtype=np.int64), A.offsets]).T
+        # Entry (p, q) of A^T is A[q, p]: the coefficient of the neighbour q.
+        base = pool.start + (pool.step * (di * A.shape[1] + dj) if transposed else 0)
+        order = np.concatenate([[0], 1 + np.argsort(pool.step[1:], kind="stable")]).astype(np.int64)
+        order = order[(np.abs(di) < A.shape[0])[order] & (np.abs(dj) < A.shape[1])[order]]
+        return cls(
+            A.lattice,
+            *(di[order], dj[order], base[order], pool.step[order]),
+            pool.values,
+            transposed,
+            backward=A.is_causal == transposed,
+        )
+
+    def multiply(self, x: FloatArray, out: FloatArray) -> None:
+        """Set `out` to ``A x``, both ``(batch, n)`` and apart in memory."""
+        (height, width), channels = self.lattice.shape, self.lattice.channels
+        x = read_only(x)
+        rows = max(1, _TILE // (width * channels))
+        group = max(1, rows // height)
+        stencil = (self.di, self.dj, self.base, self.step, self.values)
+
+        def task(items: tuple[int, int], band: tuple[int, int]) -> None:
+            rows_of_items = (*items, *band, height, width)
+            if channels == 1:
+                triangular.multiply_rows(*rows_of_items, *stencil, x, out)
+            else:
+                triangular.multiply_block_rows(*rows_of_items, channels, self.transposed, *stencil, x, out)
+
+        batch, bands = _threads.ranges(len(x), group), _threads.ranges(height, rows)
+        _threads.run([partial(task, items, band) for items in batch for band in bands])
+
+    def solve(self, b: FloatArray, out: FloatArray) -> None:
+        """Set `out` to ``A^-1 b``, both ``(batch, n)``; `out` may be `b`.
+
+        Tiles are bands of rows cut into spans of sheared columns ``j + shear*i``. Seen so, no neighbour has a larger
+        row or column, hence the tiles of an antidiagonal are independent.
+        """
+        (height, width), channels = self.lattice.shape, self.lattice.channels
+        b = read_only(b)
+        shear = self._shear()
+        band, span, group = _tile(height, width, channels)
+        sheared = width + shear * (height - 1)
+
+        stencil = (self.di, self.dj, self.base, self.step, self.values)
+
+        def task(items: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]) -> None:
+            tile = (*items, *rows, *columns, shear, self.backward, height, width)
+            if channels == 1:
+                triangular.solve_tile(*tile, *stencil, b, out)
+            else:
+                triangular.solve_block_tile(*tile, channels, self.transposed, *stencil, b, out)
+
+        batch = _threads.ranges(len(b), group)
+        bands = _threads.ranges(height, band)
+        spans = _threads.ranges(sheared, span)
+        for step in range(len(bands) + len(spans) - 1):
+            tiles = [
+                (bands[r], spans[step - r])
+                for r in range(max(0, step + 1 - len(spans)), min(len(bands), step + 1))
+                if _meets_image(bands[r], spans[step - r], shear, width)
+            ]
+            _threads.run([partial(task, items, rows, columns) for items in batch for rows, columns in tiles])
+
+    def _shear(self) -> int:
+        """Return the smallest ``s >= 0`` with ``dj <= s*(-di)`` for neighbours in other rows, in elimination order."""
+        sign = -1 if self.backward else 1
+        other = self.di != 0
+        rows_back, columns_on = -sign * self.di[other], sign * self.dj[other]
+        return int(max(0, (-(-columns_on // rows_back)).max(initial=0)))
+
+
+def _tile(height: int, width: int, channels: int) -> tuple[int, int, int]:
+    """Return rows and sheared columns of a tile, and how many whole images make one task."""
+    size = height * width * channels
+    if size <= _TILE:
+        return height, height * width, _TILE // size
+    band = min(height, _BAND)
+    span = min(width, max(_SPAN, _TILE // (band * channels)))
+    return max(band, _TILE // (span * channels)), span, 1
+
+
+def _meets_image(rows: tuple[int, int], columns: tuple[int, int], shear: int, width: int) -> bool:
+    return columns[0] < width + shear * (rows[1] - 1) and columns[1] > shear * rows[0]

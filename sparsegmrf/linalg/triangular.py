@@ -1,0 +1,173 @@
+"""Factor of a field that is given by its whitening matrix: nothing to factorize, everything is a recursion."""
+
+from functools import cached_property
+
+import numpy as np
+
+from sparsegmrf.errors import StencilError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg._recursion import Recursion
+from sparsegmrf.linalg._rolling import covariances
+from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
+from sparsegmrf.typing import ArrayLike, FloatArray, IntArray
+
+
+class TriangularFactor(Factor):
+    """Factor ``Q = A^T A`` whose ``A`` is itself a triangular stencil, causal or anticausal.
+
+    With ``K`` neighbours per pixel every operation takes ``O(n K)`` time and no memory but its result, except the
+    covariances of neighbours. Results do not depend on the number of threads.
+
+    Parameters
+    ----------
+    A : TriangularStencil
+        Whitening matrix, in 1/intensity. It is referred to, not copied.
+
+    Raises
+    ------
+    StencilError
+        If `A` is not a `TriangularStencil`.
+
+    References
+    ----------
+    H. Rue, L. Held, Gaussian Markov Random Fields (2005), chapter 2. Their factor is ``L = A^T``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsegmrf import TriangularStencil
+    >>> factor = TriangularFactor(TriangularStencil([(0, -1)], 1.0, [-0.5], (1, 3)))
+    >>> factor.unwhiten([[1.0, 0.0, 0.0]]).tolist()
+    [[1.0, 0.5, 0.25]]
+    >>> factor.marginal_variance().tolist()
+    [[1.0, 1.25, 1.3125]]
+    """
+
+    method = "triangular"
+
+    def __init__(self, A: TriangularStencil) -> None:
+        if not isinstance(A, TriangularStencil):
+            raise StencilError(
+                f"A must be a TriangularStencil, got {type(A).__name__}; factorize takes other precisions."
+            )
+        self._A = A
+        self._direct = Recursion.of(A)
+        self._transposed = Recursion.of(A, transposed=True)
+
+    @property
+    def whitening(self) -> TriangularStencil:
+        """The whitening matrix ``A``."""
+        return self._A
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self._A.lattice
+
+    @cached_property
+    def logdet(self) -> float:
+        """Log-determinant of ``Q``, ``2 sum_p log d_p``, in nats."""
+        pivots = self._A.diagonal
+        if self.lattice.channels > 1:
+            pivots = np.diagonal(pivots, axis1=-2, axis2=-1)
+        repeats = self.lattice.size // pivots.size
+        return 2.0 * repeats * float(np.log(pivots).sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the coefficients of ``A``."""
+        pool = self._A.pool
+        return pool.values.nbytes + pool.start.nbytes + pool.step.nbytes
+
+    def whiten_transpose(self, g: ArrayLike) -> FloatArray:
+        """Return ``A^T g``, the adjoint of `whiten`; with ``g = A x`` this is ``Q x``."""
+        return self._on_images("g", g, lambda flat: _product(self._transposed, flat))
+
+    def unwhiten_transpose(self, g: ArrayLike) -> FloatArray:
+        """Return ``A^-T g``, the adjoint of `unwhiten`."""
+        return self._on_images("g", g, lambda flat: _solution(self._transposed, flat))
+
+    def selected_inverse(self) -> SymmetricStencil:
+        """Return the covariances ``Q^-1[p, p + o_k]`` on all offsets of ``Q = A^T A``, exactly.
+
+        ``S_pq = [p = q]/d_p^2 - (1/d_p) sum_k w_pk S[p + o_k, q]`` with a window of covariances that rolls over the
+        rows of the image. The window holds ``((r + 1) W C)^2`` numbers for ``r`` rows of reach and the time is of order
+        ``n (r + 1) W C K``: a long image costs little, a wide one much. If no neighbour is to the left while another is
+        to the right, as for a quarter plane, the window rolls over columns where these are shorter.
+
+        Returns
+        -------
+        SymmetricStencil
+            The centre and later offsets of ``Q`` with a plane each, in intensity^2, zero off the image.
+
+        Raises
+        ------
+        TooLargeError
+            If the window does not fit the machine's memory.
+
+        References
+        ----------
+        H. Rue, S. Martino (2007), Approximate Bayesian inference for hierarchical Gaussian Markov random field models,
+        J. Stat. Plan. Inference 137, section on marginal variances.
+        """
+        offsets = self._A.gram_offsets
+        return SymmetricStencil._from_planes(offsets, covariances(self._A, offsets), self.lattice)
+
+    def marginal_variance(self) -> FloatArray:
+        """Return the diagonal of ``Q^-1`` as an image, in intensity^2; cost as of `selected_inverse`."""
+        centre: IntArray = np.zeros((1, 2), dtype=np.int64)
+        plane = covariances(self._A, centre)[0]
+        return plane if self.lattice.channels == 1 else np.ascontiguousarray(np.diagonal(plane, axis1=-2, axis2=-1))
+
+    def contraction(self) -> float:
+        """Return ``max_p sum_k |w_pk| / d_p``, the largest factor by which the recursion can amplify what came before.
+
+        Below 1 the recursion is a contraction: ``|A^-1 e| <= max|e / d| / (1 - contraction)`` everywhere. At 1 or above
+        it may still be stable; if it is not, variances grow geometrically along the raster. With channels the ratio is
+        the row sum of ``|D_p^-1 W_pk|``.
+        """
+        return self._contraction
+
+    @cached_property
+    def _contraction(self) -> float:
+        A, channels = self._A, self.lattice.channels
+        kept = np.flatnonzero((np.abs(A.offsets) < A.shape).all(axis=1))
+        if not len(kept):
+            return 0.0
+        height, width = A.shape
+        span = np.ptp(np.vstack([np.zeros((1, 2), dtype=np.int64), A.offsets[kept]]), axis=0)
+        alike = A.is_homogeneous and span[0] < height and span[1] < width  # some pixel has all the neighbours
+        total: FloatArray = np.zeros(1)
+        for k in kept:
+            weight = A.weight(int(k)) if alike else A.plane(int(k))
+            if channels == 1:
+                total = total + np.abs(weight) / A.diagonal
+            else:
+                total = total + np.abs(np.linalg.solve(A.diagonal, weight)).sum(axis=-1)
+        return float(total.max())
+
+    def _whiten(self, x: FloatArray) -> FloatArray:
+        return _product(self._direct, x)
+
+    def _unwhiten(self, e: FloatArray) -> FloatArray:
+        return _solution(self._direct, e)
+
+    def _unwhiten_over(self, e: FloatArray) -> FloatArray:
+        self._direct.solve(e, e)
+        return e
+
+    def _solve(self, b: FloatArray) -> FloatArray:
+        return self._unwhiten_over(_solution(self._transposed, b))
+
+
+def _product(recursion: Recursion, x: FloatArray) -> FloatArray:
+    result = np.empty_like(x)
+    recursion.multiply(x, result)
+    return result
+
+
+def _solution(recursion: Recursion, b: FloatArray) -> FloatArray:
+    result = np.empty_like(b)
+    recursion.solve(b, result)
+    return result

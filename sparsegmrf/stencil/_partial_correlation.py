@@ -1,0 +1,36 @@
+"""Partial correlations along one offset of a precision."""
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.stencil._offsets import as_offsets, raster_sign
+from sparsegmrf.stencil.symmetric import SymmetricStencil
+from sparsegmrf.typing import FloatArray, Offset
+
+
+def partial_correlation(Q: SymmetricStencil, offset: Offset) -> FloatArray:
+    """Return ``-Q[p, q] / sqrt(Q[p, p] Q[q, q])``, ``q = p + offset``, as a plane, and 1 for a pixel with itself."""
+    given = as_offsets([offset], "offset")
+    earlier = bool(raster_sign(given)[0] < 0)
+    di, dj = (-given if earlier else given)[0].tolist()
+    block = () if Q.channels == 1 else (Q.channels, Q.channels)
+    result = np.zeros((*Q.shape, *block))
+    found = np.flatnonzero((Q.offsets == (di, dj)).all(axis=1))
+    if not len(found):
+        return result
+    if Q.boundary == "torus" and any(2 * reach >= side for reach, side in zip(Q.reach, Q.shape, strict=True)):
+        raise ArgumentError(
+            f"offset {offset!r} means several neighbours at once on a {Q.shape[0]} x {Q.shape[1]} torus, which is no "
+            f"wider than twice the stencil's reach {Q.reach}; take the correlation from tocsr()."
+        )
+    scale = 1.0 / np.sqrt(Q.diagonal())
+    wrapped = np.roll(scale, (-di, -dj), axis=(0, 1))  # off the image Q[p, q] is zero, whatever stands here
+    if Q.channels > 1:
+        scale, wrapped = scale[..., :, np.newaxis], wrapped[..., np.newaxis, :]
+    result -= Q.plane(int(found[0])) * scale * wrapped
+    if (di, dj) == (0, 0):
+        diagonal = np.arange(Q.channels)
+        result[(..., diagonal, diagonal) if Q.channels > 1 else ...] = 1.0
+    if earlier:  # the value of the pair belongs to its other pixel
+        result = np.roll(np.swapaxes(result, -1, -2) if Q.channels > 1 else result, (di, dj), axis=(0, 1))
+    return np.ascontiguousarray(result) + 0.0
