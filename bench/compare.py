@@ -1,7 +1,7 @@
-"""Print the medians of a pytest-benchmark JSON file as a markdown table of ratios to this package.
+"""Print the medians of a pytest-benchmark JSON file as markdown tables of ratios to this package.
 
-``python -m bench.compare out.json``: a row per group, a column per member; in brackets how many times longer than
-`sparsegmrf` the member took.
+``python -m bench.compare out.json``: a row per group, a column per member, a table per set of members; in brackets how
+many times longer than `sparsegmrf` the member took.
 """
 
 import argparse
@@ -17,31 +17,47 @@ def main():
     with open(parser.parse_args().file) as file:
         results = json.load(file)
     print(environment(results))
-    print()
-    print(table(results["benchmarks"]))
+    for members, groups in tables(results["benchmarks"]):
+        print()
+        print(table(members, groups))
 
 
 def environment(results):
     """Describe machine, versions and threads in a line."""
-    cpu = results["machine_info"]["cpu"]
-    extra = next((b["extra_info"] for b in results["benchmarks"] if "pools" in b["extra_info"]), {})
+    machine = results["machine_info"]
+    cpu = machine["cpu"]
+    recorded = {}
+    for benchmark in results["benchmarks"]:
+        recorded |= benchmark["extra_info"]
     parts = [
         f"{cpu.get('brand_raw', 'unknown processor')}, {cpu.get('count')} cores",
-        f"Python {results['machine_info']['python_version']}",
-        f"{extra.get('threads', '?')} threads",
-        f"CHOLMOD on {extra.get('cholmod_blas', 'no')} BLAS",
-        *extra.get("pools", []),
-        results["datetime"][:16],
+        f"{recorded.get('threads', machine.get('threads', '?'))} threads",
+        f"Python {machine['python_version']}",
+        *(f"{name} {version}" for name, version in machine.get("versions", {}).items()),
     ]
-    return "; ".join(parts)
+    if "cholmod_blas" in recorded:
+        parts += [f"CHOLMOD on {recorded['cholmod_blas']} BLAS", *recorded.get("pools", [])]
+    return "; ".join([*parts, results["datetime"][:16]])
 
 
-def table(benchmarks):
-    """Return the markdown table, members in the order of the file."""
-    groups, members = {}, {}
+def tables(benchmarks):
+    """Return, in the order of the file, the sets of members and for each the medians of its groups."""
+    groups = {}
     for benchmark in benchmarks:
         groups.setdefault(benchmark["group"], {})[benchmark["name"]] = benchmark["stats"]["median"]
-        members[benchmark["name"]] = None
+    split = []
+    for group, medians in groups.items():
+        partner = next((entry for entry in split if set(entry[0]) & set(medians) - {OURS}), None)
+        if partner is None:
+            partner = ({}, {})
+            split.append(partner)
+        partner[0].update(dict.fromkeys(medians))
+        partner[1][group] = medians
+    return [(sorted(members, key=lambda name: name != OURS), rows) for members, rows in split]
+
+
+def table(members, groups):
+    """Return the markdown table, this package first."""
     lines = [f"| | {' | '.join(members)} |", "|---" * (len(members) + 1) + "|"]
     for group, medians in groups.items():
         ours = medians.get(OURS)

@@ -1,0 +1,42 @@
+"""What all benches record (versions, threads, processor) and how a member of a group is timed."""
+
+import platform
+from importlib import metadata
+
+import pytest
+
+import sparsegmrf
+
+LIBRARIES = ("sparsegmrf", "numpy", "scipy", "numba", "scikit-sparse", "pypardiso", "sparsax")
+
+
+def pytest_benchmark_update_machine_info(config, machine_info):
+    """Add versions and threads to the JSON."""
+    machine_info["versions"] = {name: version for name in LIBRARIES if (version := installed(name))}
+    machine_info["threads"] = sparsegmrf.get_num_threads()
+    machine_info["platform"] = platform.platform()
+
+
+def installed(name):
+    """Return the version of a library, or None where it is missing."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@pytest.fixture
+def timed(benchmark):
+    """Time a call as member `name` of a group, after one untimed call; `answer` is checked by `check` before that."""
+
+    def run(group, name, call, *, check=None, rounds=5, **extra):
+        answer = call()
+        if check is not None:
+            check(answer)
+        del answer
+        benchmark.group = group
+        benchmark.name = name
+        benchmark.extra_info |= {"threads": sparsegmrf.get_num_threads(), **extra}
+        benchmark.pedantic(call, rounds=rounds, iterations=1)
+
+    return run
