@@ -6,7 +6,7 @@ from hypothesis import given
 from numpy.testing import assert_allclose
 from scipy.stats import Covariance, chi2, multivariate_normal
 
-from sparsegmrf import ArgumentError, DenseFactor, Factor, SymmetricStencil, TooLargeError
+from sparsegmrf import GMRF, ArgumentError, DenseFactor, Factor, SymmetricStencil, TooLargeError
 from sparsegmrf.linalg.scipy_covariance import covariance_object
 from tests import reference, strategies
 
@@ -91,6 +91,14 @@ def test_entropy_rank_and_dense_matrix_are_those_of_the_inverse(case):
         rtol=1e-9,
         atol=1e-9,
     )
+
+
+@given(CASES)
+def test_field_gives_scipy_the_density_it_has_itself(case):
+    x, mean = case.images(3), case.images() + 1.0
+    field = GMRF.from_precision(case.stencil, mean=mean)
+    theirs = multivariate_normal(mean.ravel(), field.covariance_object()).logpdf(x.reshape(3, -1))
+    assert_allclose(theirs, field.logpdf(x), rtol=1e-10, atol=1e-10)
 
 
 def test_large_field_is_scored_and_drawn_without_a_dense_matrix():
