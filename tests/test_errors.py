@@ -1,0 +1,36 @@
+"""Exceptions: each is what a caller of the built-in would catch, and survives the way back from another process."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+import sparsegmrf
+from sparsegmrf import NotPositiveDefiniteError, SparseGMRFError
+
+
+@pytest.mark.parametrize(
+    ("name", "builtin"),
+    [
+        ("ArgumentError", ValueError),
+        ("StencilError", ValueError),
+        ("FileError", OSError),
+        ("NotPositiveDefiniteError", np.linalg.LinAlgError),
+        ("TooLargeError", MemoryError),
+        ("UnstableError", ArithmeticError),
+    ],
+)
+def test_each_exception_is_also_the_built_in_and_ours(name, builtin):
+    assert issubclass(getattr(sparsegmrf, name), builtin)
+    assert issubclass(getattr(sparsegmrf, name), SparseGMRFError)
+
+
+def test_warnings_are_user_warnings():
+    assert issubclass(sparsegmrf.UnstableWarning, UserWarning)
+
+
+def test_a_failed_pivot_can_be_pickled():
+    error = pickle.loads(pickle.dumps(NotPositiveDefiniteError("no pivot", (1, 2), -0.5)))
+    assert str(error) == "no pivot"
+    assert error.pixel == (1, 2)
+    assert error.pivot == -0.5
