@@ -58,7 +58,7 @@ class Recursion:
         x = read_only(x)
         rows = max(1, _TILE // (width * channels))
         group = max(1, rows // height)
-        stencil = (self.di, self.dj, self.base, self.step, self.values)
+        stencil = (self.di, self.dj, self.base, self.step, read_only(self.values))
 
         def task(items: tuple[int, int], band: tuple[int, int]) -> None:
             rows_of_items = (*items, *band, height, width)
@@ -82,7 +82,7 @@ class Recursion:
         band, span, group = _tile(height, width, channels)
         sheared = width + shear * (height - 1)
 
-        stencil = (self.di, self.dj, self.base, self.step, self.values)
+        stencil = (self.di, self.dj, self.base, self.step, read_only(self.values))
 
         def task(items: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]) -> None:
             tile = (*items, *rows, *columns, shear, self.backward, height, width)

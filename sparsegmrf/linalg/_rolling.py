@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from sparsegmrf import _threads
+from sparsegmrf._validate import read_only
 from sparsegmrf.errors import TooLargeError
 from sparsegmrf.kernels import rolling_covariance
 from sparsegmrf.stencil import TriangularStencil
@@ -53,7 +54,7 @@ def covariances(A: TriangularStencil, offsets: IntArray) -> FloatArray:
 
     back, on = _back_and_on(terms @ sweep.axes.T)
     grid = (sweep.width, channels, sweep.origin, sweep.row_stride, sweep.column_stride, not A.is_causal, slots)
-    stencil = (back, on, pool.start[kept], pool.step[kept], pool.values)
+    stencil = (back, on, pool.start[kept], pool.step[kept], read_only(pool.values))
     lag = lags @ sweep.axes.T
     later = (lag[:, 0] > 0) | ((lag[:, 0] == 0) & (lag[:, 1] > 0))
     lag_back, lag_on = _back_and_on(np.where(later[:, np.newaxis], -lag, lag))

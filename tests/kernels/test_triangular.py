@@ -1,5 +1,7 @@
 """Products and solves on images large enough for tiles: against scipy, along every cut, for any number of threads."""
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse.linalg
@@ -126,7 +128,9 @@ def test_every_kernel_has_one_specialization():
     for channels in (1, 2):
         for per_pixel in (False, True):
             for transposed in (False, True):
-                results(stencil(WIDE, (4, 5), per_pixel, channels), transposed)
+                A = stencil(WIDE, (4, 5), per_pixel, channels)
+                results(A, transposed)
+                results(pickle.loads(pickle.dumps(A)), transposed)  # its arrays come back writable
     for kernel in (
         triangular.multiply_rows,
         triangular.solve_tile,
