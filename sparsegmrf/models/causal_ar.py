@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from sparsegmrf._validate import finite, finite_number, image_shape, one_of, positive_number, real_array
 from sparsegmrf.errors import ArgumentError, UnstableWarning
+from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._estimation import least_squares, yule_walker
 from sparsegmrf.models._moments import moments, moments_and_autocovariances
 from sparsegmrf.models._observed import observe
@@ -17,9 +18,6 @@ from sparsegmrf.models.report import FitReport
 from sparsegmrf.models.stability import Stability, stability
 from sparsegmrf.stencil import TriangularStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Shape
-
-if TYPE_CHECKING:
-    from sparsegmrf.gmrf import GMRF
 
 METHODS = ("least_squares", "yule_walker")
 
@@ -134,6 +132,9 @@ class CausalAR:
         ``(1 - |d_i|/H)(1 - |d_j|/W)`` of pairs that a complete image has: consistent, but no longer certain to be
         positive definite, and refused where it is not. The likelihood reported is that of the least-squares equations.
 
+        In two dimensions neither estimator is certain to give a stable recursion: see `stability`. A larger support, or
+        the other estimator, may.
+
         The image is read in blocks of rows, so it may be a memory map; no design matrix is formed. The result does not
         depend on the number of threads.
 
@@ -181,10 +182,8 @@ class CausalAR:
         """
         return TriangularStencil(self.offsets, 1.0 / self.sigma, -self.weights / self.sigma, shape)
 
-    def gmrf(self, shape: Shape) -> "GMRF":
+    def gmrf(self, shape: Shape) -> GMRF:
         """Return the field on an image of `shape`; warns with the margin where the recursion is not stable."""
-        from sparsegmrf.gmrf import GMRF
-
         verdict = self.stability()
         if not verdict.stable:
             warnings.warn(

@@ -69,8 +69,13 @@ class FitReport:
 
     @property
     def loglik_per_pixel(self) -> float:
-        """Log-likelihood per equation in nats; its negative is what a lossless predictive coder minimizes."""
+        """Log-likelihood per equation in nats."""
         return self.loglik / self.n_equations
+
+    @property
+    def nats_per_pixel(self) -> float:
+        """Negative log-likelihood per equation; differences are what a lossless predictive coder saves per pixel."""
+        return -self.loglik_per_pixel
 
     @property
     def aic(self) -> float:

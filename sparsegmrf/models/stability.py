@@ -15,12 +15,16 @@ IEEE Trans. ASSP 24 (1976), theorem 4; Dudgeon and Mersereau, Multidimensional D
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from sparsegmrf.typing import FloatArray, IntArray
 
+ComplexArray = npt.NDArray[np.complex128]
+
 ROUNDING = 1e-12
 _START = 128
-_MOST_FREQUENCIES = 2**18
+_MOST_FREQUENCIES = 2**14
+_ARCS = 32
 _ZOOMS = 6
 _QUARTER_PLANE = ((-1, -1), (-1, 0), (0, -1))
 
@@ -103,49 +107,65 @@ def _row_root(offsets: IntArray, weights: FloatArray) -> float:
 def _column_root(offsets: IntArray, weights: FloatArray) -> tuple[float, float, bool]:
     """Return the largest root modulus of the recursions from row to row, its frequency, and whether < 1 is certain.
 
-    Around a frequency ``c`` with all roots ``r`` inside the unit circle, ``|P_c| >= |B_0| prod (1 - |r|)`` on it, while
-    ``P`` changes by at most ``sum |w_k dj_k|`` per radian. By Rouche's theorem the roots stay inside as long as the
-    change is the smaller; intervals for which it is not are halved.
+    Within `half` of a frequency ``c`` the polynomial ``P`` changes by at most ``half D(c) + half^2 D2 / 2`` on the unit
+    circle, ``D(c) = sum_a |B_a'(c)|`` and ``D2 = sum_k |w_k| dj_k^2``. By Rouche's theorem all roots stay inside as long
+    as that is less than the least ``|P|`` there at ``c``; intervals for which it is not are halved.
     """
     if not (offsets[:, 0] < 0).any():
         return 0.0, 0.0, True
-    slope = float(np.abs(weights * offsets[:, 1]).sum())
+    slopes, curvature = weights * offsets[:, 1], float((np.abs(weights) * offsets[:, 1] ** 2).sum())
     half = np.pi / (2 * _START)
     centres = np.linspace(half, np.pi - half, _START)
     ends = np.array([0.0, np.pi])
-    largest, frequency = _first_largest(_roots(offsets, weights, ends)[0], ends)
+    largest, frequency = _first_largest(np.abs(_roots(offsets, weights, ends)), ends)
     certified = False
     while len(centres) <= _MOST_FREQUENCIES and half > ROUNDING:
-        modulus, floor = _roots(offsets, weights, centres)
-        largest, frequency = max((largest, frequency), _first_largest(modulus, centres))
-        uncertain = centres[half * slope >= floor]
+        roots = _roots(offsets, weights, centres)
+        largest, frequency = max((largest, frequency), _first_largest(np.abs(roots), centres))
+        if largest >= 1.0 - ROUNDING:
+            break
+        leading = np.abs(1.0 - _row_transforms(offsets, weights, centres)[:, 0])
+        change = half * np.abs(_row_transforms(offsets, slopes, centres)).sum(axis=1) + half**2 * curvature / 2
+        uncertain = centres[change >= leading * _least_product(roots)]
         certified = not len(uncertain)
-        if certified or largest >= 1.0 - ROUNDING:
+        if certified:
             break
         half /= 2
         centres = np.concatenate([uncertain - half, uncertain + half])
     width = np.pi / _START
     for _ in range(_ZOOMS):
         near = np.linspace(max(0.0, frequency - width), min(np.pi, frequency + width), 33)
-        largest, frequency = max((largest, frequency), _first_largest(_roots(offsets, weights, near)[0], near))
+        largest, frequency = max((largest, frequency), _first_largest(np.abs(_roots(offsets, weights, near)), near))
         width /= 16
     return largest, frequency, certified
 
 
 def _first_largest(modulus: FloatArray, frequencies: FloatArray) -> tuple[float, float]:
-    place = int(np.argmax(modulus))
-    return float(modulus[place]), float(frequencies[place])
+    by_frequency = modulus.max(axis=1)
+    place = int(np.argmax(by_frequency))
+    return float(by_frequency[place]), float(frequencies[place])
 
 
-def _roots(offsets: IntArray, weights: FloatArray, frequencies: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return, per frequency, the largest root modulus and ``|B_0| prod (1 - |r|)``, zero where a root is outside."""
-    rows = -int(offsets[:, 0].min())
-    terms = weights * np.exp(1j * np.outer(frequencies, offsets[:, 1]))
-    B = np.stack([terms[:, offsets[:, 0] == -a].sum(axis=1) for a in range(rows + 1)], axis=1)
-    B[:, 0] = 1.0 - B[:, 0]
+def _roots(offsets: IntArray, weights: FloatArray, frequencies: FloatArray) -> ComplexArray:
+    """Return the roots of ``B_0 r^R - sum_a B_a r^(R-a)`` for every frequency, ``(m, R)``."""
+    B = _row_transforms(offsets, weights, frequencies)
+    rows = B.shape[1] - 1
     companion = np.zeros((len(frequencies), rows, rows), dtype=np.complex128)
-    companion[:, 0] = B[:, 1:] / B[:, :1]
+    companion[:, 0] = B[:, 1:] / (1.0 - B[:, :1])
     companion[:, np.arange(1, rows), np.arange(rows - 1)] = 1.0
-    modulus = np.abs(np.linalg.eigvals(companion))
-    inside = np.abs(B[:, 0]) * np.maximum(1.0 - modulus, 0.0).prod(axis=1)
-    return modulus.max(axis=1), inside
+    return np.linalg.eigvals(companion).astype(np.complex128, copy=False)
+
+
+def _row_transforms(offsets: IntArray, weights: FloatArray, frequencies: FloatArray) -> ComplexArray:
+    """Return ``sum_{o = (-a, dj)} w_k exp(i dj w)`` for every frequency and ``a = 0..R``, ``(m, R + 1)``."""
+    terms = weights * np.exp(1j * np.outer(frequencies, offsets[:, 1]))
+    rows = -int(offsets[:, 0].min())
+    return np.stack([terms[:, offsets[:, 0] == -a].sum(axis=1) for a in range(rows + 1)], axis=1)
+
+
+def _least_product(roots: ComplexArray) -> FloatArray:
+    """Return a lower bound of ``prod |z - r|`` over ``|z| = 1``, from bounds of each factor on arcs of the circle."""
+    middle = np.exp(2j * np.pi * np.arange(_ARCS) / _ARCS)[:, np.newaxis]
+    beside = np.abs(middle - roots[:, np.newaxis, :]) - np.pi / _ARCS
+    factors = np.maximum(beside, 1.0 - np.abs(roots)[:, np.newaxis, :])
+    return np.asarray(factors.prod(axis=2).min(axis=1))
