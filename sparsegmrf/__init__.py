@@ -15,18 +15,24 @@ from sparsegmrf.errors import (
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import CholmodFactor, DenseFactor, Factor, TriangularFactor, factorize
+from sparsegmrf.models import CausalAR, FitReport, OrderRow, OrderSelection, Stability, select_order
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
 __all__ = [
     "GMRF",
     "ArgumentError",
+    "CausalAR",
     "CholmodFactor",
     "DenseFactor",
     "Factor",
     "FileError",
+    "FitReport",
     "Lattice",
     "NotPositiveDefiniteError",
+    "OrderRow",
+    "OrderSelection",
     "SparseGMRFError",
+    "Stability",
     "StencilError",
     "SymmetricStencil",
     "TooLargeError",
@@ -37,5 +43,6 @@ __all__ = [
     "ar1_precision",
     "factorize",
     "get_num_threads",
+    "select_order",
     "set_num_threads",
 ]

@@ -107,9 +107,9 @@ def _row_root(offsets: IntArray, weights: FloatArray) -> float:
 def _column_root(offsets: IntArray, weights: FloatArray) -> tuple[float, float, bool]:
     """Return the largest root modulus of the recursions from row to row, its frequency, and whether < 1 is certain.
 
-    Within `half` of a frequency ``c`` the polynomial ``P`` changes by at most ``half D(c) + half^2 D2 / 2`` on the unit
-    circle, ``D(c) = sum_a |B_a'(c)|`` and ``D2 = sum_k |w_k| dj_k^2``. By Rouche's theorem all roots stay inside as long
-    as that is less than the least ``|P|`` there at ``c``; intervals for which it is not are halved.
+    Within `half` of a frequency ``c`` the polynomial ``P`` changes by at most ``half D(c) + half^2 D2 / 2`` on the
+    unit circle, ``D(c) = sum_a |B_a'(c)|`` and ``D2 = sum_k |w_k| dj_k^2``. By Rouche's theorem all roots stay inside
+    as long as that is less than the least ``|P|`` there at ``c``; intervals for which it is not are halved.
     """
     if not (offsets[:, 0] < 0).any():
         return 0.0, 0.0, True
