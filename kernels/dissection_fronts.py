@@ -48,21 +48,32 @@ def assemble_front(
 
 
 @njit(cache=True, nogil=True)
-def extend_add(source: Floats, packed: bool, order: int, positions: Ints, s: int, m: int, L: Floats, U: Floats) -> None:
-    """Add a half's update matrix, packed lower or square, to L (columns below `s`) and U of its parent."""
+def extend_add(source: Floats, packed: bool, positions: Ints, s: int, m: int, L: Floats, U: Floats, runs: Ints) -> None:
+    """Add a half's update matrix, packed lower or square, to L (columns below `s`) and U of its parent.
+
+    Rows that follow one another in the half mostly do so in the parent: `runs` (workspace, one more than `positions`)
+    takes the ends of such runs.
+    """
     b = m - s
+    order = len(positions)
+    count = 0
+    for r in range(1, order + 1):
+        if r == order or positions[r] != positions[r - 1] + 1:
+            runs[count] = r
+            count += 1
     place = 0
+    own = 0
     for a in range(order):
         column = positions[a]
         if not packed:
             place = a * order + a
-        r = a
-        while r < order:
-            # Rows that follow one another in the half mostly do so in the parent.
-            row = positions[r]
-            length = 1
-            while r + length < order and positions[r + length] == row + length:
-                length += 1
+        if a == runs[own]:
+            own += 1
+        first = a
+        for run in range(own, count):
+            last = runs[run]
+            row = positions[first]
+            length = last - first
             if row >= column:
                 if column < s:
                     target = L[column * m + row : column * m + row + length]
@@ -78,7 +89,7 @@ def extend_add(source: Floats, packed: bool, order: int, positions: Ints, s: int
                     else:
                         U[(row + t - s) * b + column - s] += source[place + t]
             place += length
-            r += length
+            first = last
 
 
 @njit(cache=True, nogil=True)
@@ -104,13 +115,17 @@ def assemble_node(
     m: int,
     L: Floats,
     U: Floats,
+    runs: Ints,
 ) -> None:
     """Assemble one front from its own matrix entries and its halves' update matrices."""
-    L[:] = 0.0
-    U[:] = 0.0
+    b = m - s
+    for j in range(s):
+        L[j * m + j : (j + 1) * m] = 0.0
+    for j in range(b):
+        U[j * b + j : (j + 1) * b] = 0.0
     assemble_front(assembly, first, last, channels, m, start, step, values, origin, L)
-    extend_add(source0, packed0, order0, maps[map0 : map0 + order0], s, m, L, U)
-    extend_add(source1, packed1, order1, maps[map1 : map1 + order1], s, m, L, U)
+    extend_add(source0, packed0, maps[map0 : map0 + order0], s, m, L, U, runs)
+    extend_add(source1, packed1, maps[map1 : map1 + order1], s, m, L, U, runs)
 
 
 @njit(cache=True, nogil=True)

@@ -225,6 +225,7 @@ class _Job:
             m,
             L,
             U,
+            np.empty(max(orders) + 1, dtype=np.int64),
         )
         self.live[depth, node] = U
         for half in halves:

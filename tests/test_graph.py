@@ -1,0 +1,59 @@
+"""Tasks that depend on each other run in order, whatever the number of threads; failures and interrupts end them."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparsegmrf import get_num_threads, set_num_threads
+from sparsegmrf._graph import run_graph
+
+
+@st.composite
+def graphs(draw):
+    """Task ``k`` needs some of the tasks before it, perhaps one of them twice."""
+    size = draw(st.integers(0, 12))
+    return [draw(st.lists(st.integers(0, k - 1), max_size=4)) if k else [] for k in range(size)]
+
+
+@given(graphs(), st.integers(1, 4))
+def test_every_task_runs_once_and_after_what_it_needs(needs, count):
+    before = get_num_threads()
+    set_num_threads(count)
+    finished = []
+    lock = threading.Lock()
+
+    def task(k):
+        with lock:
+            assert set(needs[k]) <= set(finished)
+        with lock:
+            finished.append(k)
+
+    try:
+        run_graph([lambda k=k: task(k) for k in range(len(needs))], needs)
+    finally:
+        set_num_threads(before)
+    assert sorted(finished) == list(range(len(needs)))
+
+
+def test_single_thread_runs_tasks_in_the_order_given(threads):
+    threads(1)
+    finished = []
+    run_graph([lambda k=k: finished.append(k) for k in range(5)], [[], [], [0], [1], [2, 3]])
+    assert finished == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("count", [1, 3])
+def test_failure_or_interrupt_ends_the_run_and_is_raised(threads, error, count):
+    threads(count)
+    started = []
+
+    def fail():
+        raise error("stop")
+
+    chain = [fail, *[lambda k=k: started.append(k) for k in range(1, 50)]]
+    with pytest.raises(error, match="stop"):
+        run_graph(chain, [[], *[[k] for k in range(49)]])
+    assert started == []
