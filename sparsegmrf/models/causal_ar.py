@@ -229,9 +229,8 @@ class CausalAR:
             )
         if shape is not None:
             rows, columns = (2.0 * np.pi * np.fft.fftfreq(side) for side in image_shape(shape))
-            response = np.ones((len(rows), len(columns)), dtype=np.complex128)
-            for (di, dj), weight in zip(self.offsets, self.weights, strict=True):
-                response -= np.outer(weight * np.exp(1j * di * rows), np.exp(1j * dj * columns))
+            di, dj = self.offsets.T
+            response = 1.0 - (np.exp(1j * np.outer(rows, di)) * self.weights) @ np.exp(1j * np.outer(dj, columns))
         else:
             points = finite("frequencies", real_array("frequencies", frequencies))
             if points.ndim == 0 or points.shape[-1] != 2:

@@ -64,7 +64,7 @@ class FitReport:
 
     @property
     def n_parameters(self) -> int:
-        """Number of parameters: the weights, `sigma` and `mean`."""
+        """Number of parameters ``k = K + 2``: the weights, `sigma` and `mean`."""
         return len(self.weights) + 2
 
     @property
@@ -79,12 +79,12 @@ class FitReport:
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion ``2 k - 2 loglik`` in nats, ``k = K + 2``; smaller is better."""
+        """Akaike's criterion ``2 k - 2 loglik``; smaller is better, on the same equations (`select_order`)."""
         return 2.0 * self.n_parameters - 2.0 * self.loglik
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion ``k log n - 2 loglik`` in nats; smaller is better."""
+        """Schwarz's criterion ``k log n - 2 loglik``; smaller is better, on the same equations (`select_order`)."""
         return self.n_parameters * float(np.log(self.n_equations)) - 2.0 * self.loglik
 
     def summary(self) -> str:

@@ -79,6 +79,13 @@ def test_spectrum_is_the_transform_of_the_autocovariance():
     np.testing.assert_allclose(np.fft.ifft2(spectrum).real, expected, atol=1e-12)
 
 
+def test_mean_of_the_spectrum_is_the_variance_far_from_the_border():
+    model = CausalAR([0.05, 0.3, 0.2, 0.3], support="nshp", sigma=1.5)
+    variance = model.gmrf((60, 120)).marginal_variance()
+    assert model.spectrum((256, 256)).mean() == pytest.approx(variance[-1, 60], rel=1e-6)
+    assert CausalAR([], sigma=3.0, support=[]).spectrum((2, 3)).tolist() == [[9.0] * 3] * 2
+
+
 def test_spectrum_at_given_frequencies_is_that_of_the_grid():
     model = CausalAR([0.1, 0.3, -0.2, 0.4], support="nshp", sigma=2.0)
     rows, columns = (2 * np.pi * np.fft.fftfreq(side) for side in (6, 5))

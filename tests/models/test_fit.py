@@ -125,6 +125,24 @@ def test_weights_sigma_and_mean_of_a_drawn_field_are_recovered(offsets, weights,
     np.testing.assert_allclose(by_covariances.weights, weights, atol=0.12)
 
 
+def test_model_of_a_drawn_gmrf_is_recovered():
+    # Six standard errors: false alarm 2e-9 per number, 6 numbers.
+    truth = CausalAR([0.1, 0.3, 0.25, 0.3], sigma=2.0, mean=-1.0, support="nshp")
+    model = CausalAR.fit(truth.gmrf((256, 256)).sample(rng=3, burn_in=32), support="nshp")
+    assert (np.abs(model.weights - truth.weights) < 6 * model.report.standard_errors).all()
+    assert abs(model.sigma - 2.0) < 6 * model.report.sigma_error
+    assert abs(model.mean + 1.0) < 6 * model.report.mean_error
+
+
+def test_likelihood_is_that_of_the_field_s_innovations_where_the_neighbourhood_is_whole():
+    image = recursion(QUARTER_PLANE, [-0.3, 0.7, 0.5], (30, 40), seed=21, mean=4.0)
+    for method in ("least_squares", "yule_walker"):
+        model = CausalAR.fit(image, support="nshp", radius=2, method=method)
+        white = model.gmrf(image.shape).whiten(image)[2:, 2:-2]
+        loglik = -0.5 * white.size * np.log(2 * np.pi * model.sigma**2) - 0.5 * (white**2).sum()
+        assert model.report.loglik == pytest.approx(loglik, rel=1e-10)
+
+
 def test_standard_errors_are_those_of_repeated_draws():
     fits = [CausalAR.fit(recursion(QUARTER_PLANE, [-0.2, 0.5, 0.4], (24, 24), seed, margin=12)) for seed in range(120)]
     scores = np.array([(model.weights - [-0.2, 0.5, 0.4]) / model.report.standard_errors for model in fits])
