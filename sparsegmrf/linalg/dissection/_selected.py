@@ -1,0 +1,223 @@
+"""Covariances on the stencil (the selected inverse): from the whole image down to the tiles, then tiles in lanes.
+
+With ``Z`` the covariance of a front and ``G = L_BS L_SS^-1``: ``Z_BS = -Z_BB G`` and
+``Z_SS = L_SS^-T L_SS^-1 - G^T Z_BS``, where ``Z_BB`` of a half is part of its parent's ``Z`` (Takahashi's recursion on
+fronts). Identical nodes share a factor, not their covariances: these are worked out for every node of the image.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from sparsegmrf._graph import run_graph
+from sparsegmrf.kernels import blas, dissection_front_inverse, dissection_lane_inverse
+from sparsegmrf.linalg.dissection import _numeric
+from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
+from sparsegmrf.linalg.dissection._programs import TileProgram
+from sparsegmrf.linalg.dissection._tree import Level
+from sparsegmrf.stencil._coefficients import block_shape
+from sparsegmrf.typing import FloatArray, IntArray
+
+_NUMBERS = np.array([1.0, -1.0, 0.0])
+
+
+def selected_planes(analysis: Analysis, levels: list[Level], groups: Groups, blocks: _numeric.Blocks) -> FloatArray:
+    """Return ``Q^-1[p, p + o_k]`` as planes ``(K, H, W)`` or ``(K, H, W, C, C)``; zero where that is off the image."""
+    lattice = analysis.lattice
+    planes = np.zeros((len(analysis.offsets), *lattice.shape, *block_shape(lattice)))
+    job = _Job(analysis, levels, groups, blocks, planes.reshape(-1))
+    with ThreadpoolController().limit(limits=1, user_api="blas"):
+        run_graph(job.tasks, job.needs)
+    return planes
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Up to eight congruent tiles of the image whose factors stand in the lanes of one group."""
+
+    group: int
+    tiles: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Where a tile's nodes find and keep covariances, see ``sparsegmrf.kernels.dissection_lane_inverse``.
+
+    `slot_size` is the workspace in vectors and `largest` the largest front.
+    """
+
+    table: IntArray
+    slot_size: int
+    largest: int
+
+
+class _Job:
+    """One selected inversion as a graph of tasks: a task per node above the tiles, depth first, and one per batch."""
+
+    def __init__(
+        self, analysis: Analysis, levels: list[Level], groups: Groups, blocks: _numeric.Blocks, planes: FloatArray
+    ) -> None:
+        self.analysis, self.levels, self.groups, self.blocks, self.planes = analysis, levels, groups, blocks, planes
+        self.buffers = _numeric._Buffers()
+        self.layouts = {cls: _layout(program) for cls, program in analysis.programs.items()}
+        self.batches = _batches(levels[-1], groups)
+        self.lane_of = np.empty((len(levels[-1].cls), 2), dtype=np.int64)
+        for number, batch in enumerate(self.batches):
+            self.lane_of[batch.tiles] = np.column_stack(
+                [np.full(len(batch.tiles), number), np.arange(len(batch.tiles))]
+            )
+        self.fronts: dict[tuple[int, int], FloatArray] = {}
+        self.boundaries: dict[int, FloatArray] = {}
+        self.lock = threading.Lock()
+        self.tasks: list[Callable[[], None]] = []
+        self.needs: list[list[int]] = []
+        self._plan()
+
+    def _plan(self) -> None:
+        """Put each batch of tiles behind the last of the nodes it needs, so that few boundaries wait at a time."""
+        above = np.full(len(self.levels[-1].cls), -1, dtype=np.int64)
+        nodes = _depth_first(self.levels)
+        for place, (depth, node, _) in enumerate(nodes):
+            if depth == len(self.levels) - 2:
+                above[self.levels[depth].child[node]] = place
+        needed = [np.unique(above[batch.tiles]) for batch in self.batches]
+        behind: dict[int, list[int]] = {}
+        for number, places in enumerate(needed):
+            behind.setdefault(int(places[-1]), []).append(number)
+        made: dict[int, int] = {}
+        for place, (depth, node, parent) in enumerate(nodes):
+            made[place] = self._add(partial(self._invert_node, depth, node), [made[parent]] if depth else [])
+            for number in behind.get(place, []):
+                self._add(partial(self._invert_batch, number), [made[int(each)] for each in needed[number]])
+        for number in behind.get(-1, []):
+            self._add(partial(self._invert_batch, number), [])
+
+    def _add(self, task: Callable[[], None], needs: list[int]) -> int:
+        self.tasks.append(task)
+        self.needs.append(needs)
+        return len(self.tasks) - 1
+
+    def _invert_node(self, depth: int, node: int) -> None:
+        level, analysis = self.levels[depth], self.analysis
+        lattice, tables, cls = analysis.lattice, analysis.tables, int(level.cls[node])
+        s, m = int(analysis.eliminated[cls]), int(analysis.order[cls])
+        Z = self.fronts.pop((depth, node)) if depth else self.buffers.take(m * m)
+        if s > 0:
+            start = int(self.blocks.front_start[depth][level.distinct[node]])
+            L = self.blocks.fronts[start : start + s * m]
+            gain = self.buffers.take((m - s) * s)
+            dissection_front_inverse.invert_front(s, m, blas.LETTERS, _NUMBERS, L, Z, gain, np.empty(6, dtype=np.int32))
+            self.buffers.give(gain)
+        dissection_front_inverse.scatter_front(
+            tables.assembly,
+            tables.assembly_start[cls],
+            tables.assembly_start[cls + 1],
+            lattice.channels,
+            m,
+            level.pixel[node, 0] * lattice.shape[1] + level.pixel[node, 1],
+            lattice.n_pixels,
+            Z,
+            self.planes,
+        )
+        for half, child in enumerate(analysis.classes[cls].children):
+            first = int(tables.map_start[cls, half])
+            positions = tables.maps[first : first + len(analysis.classes[child].boundary) * lattice.channels]
+            self._hand_down(depth + 1, int(level.child[node, half]), Z, m, positions)
+        self.buffers.give(Z)
+
+    def _hand_down(self, depth: int, node: int, Z: FloatArray, m: int, positions: IntArray) -> None:
+        """Start the front of a half, or the lane of a tile, with the covariance of its boundary."""
+        cls, order = int(self.levels[depth].cls[node]), len(positions)
+        if depth < len(self.levels) - 1:
+            size = int(self.analysis.order[cls])
+            target = self.fronts[depth, node] = self.buffers.take(size * size)
+            first, leading = (size - order) * (size + 1), size
+        else:
+            batch, lane = (int(each) for each in self.lane_of[node])
+            packed = order * (order + 1) // 2
+            with self.lock:
+                if batch not in self.boundaries:
+                    self.boundaries[batch] = self.buffers.take(packed * LANES)
+            target, first, leading = self.boundaries[batch], packed * lane, 0
+        dissection_front_inverse.gather_boundary(Z, m, positions, target, first, leading)
+
+    def _invert_batch(self, number: int) -> None:
+        batch = self.batches[number]
+        cls = int(self.groups.cls[batch.group])
+        lattice, tables = self.analysis.lattice, self.analysis.tables
+        program, layout = self.analysis.programs[cls], self.layouts[cls]
+        packed = program.order * (program.order + 1) // 2
+        boundary = self.boundaries.pop(number) if packed else self.buffers.take(0)
+        for lane in range(len(batch.tiles), LANES):
+            boundary[lane * packed : (lane + 1) * packed] = boundary[:packed]
+        pixel = self.levels[-1].pixel[batch.tiles]
+        Z = self.buffers.take(layout.slot_size * LANES)
+        workspace = self.buffers.take((4 * layout.largest + 10) * LANES)
+        dissection_lane_inverse.invert_tiles(
+            program.nodes,
+            layout.table,
+            tables.maps,
+            tables.assembly,
+            lattice.channels,
+            self.blocks.tiles,
+            self.groups.start[batch.group],
+            boundary,
+            pixel[:, 0] * lattice.shape[1] + pixel[:, 1],
+            len(batch.tiles),
+            lattice.n_pixels,
+            self.planes,
+            Z,
+            workspace[10 * LANES :],
+            workspace[: 10 * LANES],
+        )
+        for buffer in (Z, workspace, boundary):
+            self.buffers.give(buffer)
+
+
+def _batches(tiles: Level, groups: Groups) -> list[_Batch]:
+    """Put the tiles of the image into lanes: single ones as their group stands, else eight occurrences at a time."""
+    order = np.argsort(tiles.distinct, kind="stable")
+    ends = np.cumsum(np.bincount(tiles.distinct, minlength=len(tiles.first)))
+    batches = []
+    for group in range(len(groups.cls)):
+        members = groups.member[group, : groups.filled[group]]
+        found = [order[(ends[each - 1] if each else 0) : ends[each]] for each in members]
+        instances = np.concatenate(found)
+        batches += [_Batch(group, instances[at : at + LANES]) for at in range(0, len(instances), LANES)]
+    return batches
+
+
+def _depth_first(levels: list[Level]) -> list[tuple[int, int, int]]:
+    """List depth, node and place in this list of the parent of all nodes above the tiles, parents first."""
+    order: list[tuple[int, int, int]] = []
+    stack = [(0, 0, -1)] if len(levels) > 1 else []
+    while stack:
+        depth, node, parent = stack.pop()
+        place = len(order)
+        order.append((depth, node, parent))
+        if depth + 2 < len(levels):
+            stack.extend((depth + 1, int(child), place) for child in levels[depth].child[node][::-1])
+    return order
+
+
+def _layout(program: TileProgram) -> _Layout:
+    """Walk a tile's program backwards, parents first, with one slot per depth."""
+    nodes = program.nodes
+    depth = np.array([visit.depth for visit in program.visits])
+    order = nodes[:, 0] + nodes[:, 1]
+    sizes = np.zeros(depth.max() + 1, dtype=np.int64)
+    np.maximum.at(sizes, depth, order * (order + 1) // 2)
+    ends = np.cumsum(sizes)
+    table = np.full((len(nodes), 3), -1, dtype=np.int64)
+    table[:, 0] = (ends - sizes)[depth]
+    latest = np.zeros(depth.max() + 1, dtype=np.int64)
+    for node in range(len(nodes) - 1, -1, -1):
+        latest[depth[node]] = node
+        if depth[node]:
+            parent = latest[depth[node] - 1]
+            table[node, 1:] = parent, nodes[parent, 6 + 3 * program.visits[node].half]
+    return _Layout(table, int(ends[-1]), int(order.max()))
