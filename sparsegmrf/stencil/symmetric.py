@@ -236,30 +236,18 @@ class SymmetricStencil:
         array = images("x", x, self._lattice.image_shape)
         flat = array.reshape(-1, self._lattice.size)
         result = np.empty_like(flat)
-        height, width = self.shape
-        torus = self._boundary == "torus"
+        (height, width), channels, torus = self.shape, self.channels, self._boundary == "torus"
         offsets, pool = self._offsets, self.pool
 
         def multiply(item_first: int, item_last: int, first: int, last: int) -> None:
             x, y = flat[item_first:item_last], result[item_first:item_last]
-            if self.channels == 1 and not torus:
+            if channels == 1:
                 stencil_product.multiply_rows(
-                    first, last, height, width, offsets, pool.start, pool.step, pool.values, x, y
+                    first, last, height, width, torus, offsets, pool.start, pool.step, pool.values, x, y
                 )
             else:
-                stencil_product.multiply_blocks(
-                    first,
-                    last,
-                    height,
-                    width,
-                    self.channels,
-                    torus,
-                    offsets,
-                    pool.start,
-                    pool.step,
-                    pool.values,
-                    x,
-                    y,
+                stencil_product.multiply_block_rows(
+                    first, last, height, width, channels, torus, offsets, pool.start, pool.step, pool.values, x, y
                 )
 
         items = _threads.ranges(len(flat), max(1, _PIXELS // self._lattice.n_pixels))
