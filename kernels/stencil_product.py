@@ -1,7 +1,8 @@
 """Product of a symmetric stencil with images.
 
 Offset 0 is the centre, offsets ``k >= 1`` are later in raster order; the block ``Q[p, p + o_k]`` starts at
-``values[start[k] + step[k]*p]``. ``(Q x)_p = sum_k Q[p, p + o_k] x_{p + o_k} + sum_{k >= 1} Q[p - o_k, p]^T x_{p - o_k}``.
+``values[start[k] + step[k]*p]``. With ``q = p + o_k`` and ``r = p - o_k``,
+``(Q x)_p = sum_k Q[p, q] x_q + sum_{k > 0} Q[r, p]^T x_r``.
 """
 
 import numpy as np
@@ -18,7 +19,6 @@ def multiply_rows(
     last: int,
     height: int,
     width: int,
-    torus: bool,
     offsets: Ints,
     start: Ints,
     step: Ints,
@@ -26,50 +26,95 @@ def multiply_rows(
     x: Floats,
     y: Floats,
 ) -> None:
-    """``y = Q x`` on image rows ``first <= i < last``; one unknown per pixel; x, y are (batch, n)."""
+    """``y = Q x`` on image rows ``first <= i < last``; one unknown per pixel, no wrap; x, y are (batch, n).
+
+    Some 2000 pixels at a time are taken as one long row, which is right except near the ends of image rows; there each
+    pixel is computed again by itself.
+    """
+    edge = min(width, np.abs(offsets[:, 1]).max())
+    rows = max(1, 2048 // width)
+    for item in range(x.shape[0]):
+        for top in range(first, last, rows):
+            bottom = min(top + rows, last)
+            y[item, top * width : bottom * width] = 0.0
+            for k in range(len(offsets)):
+                for side in range(2 if k else 1):
+                    di = -offsets[k, 0] if side else offsets[k, 0]
+                    shift = di * width + (-offsets[k, 1] if side else offsets[k, 1])
+                    low = max(max(top, -di) * width, -shift)
+                    high = min(min(bottom, height - di) * width, height * width - shift)
+                    if low < high:
+                        at = low + shift if side else low
+                        coefficients = values[start[k] + step[k] * at :]
+                        source = x[item, low + shift : high + shift]
+                        _add_products(coefficients, step[k] == 0, source, y[item, low:high])
+            for i in range(top, bottom):
+                for j in range(edge):
+                    y[item, i * width + j] = _pixel(i, j, height, width, offsets, start, step, values, x[item])
+                for j in range(max(edge, width - edge), width):
+                    y[item, i * width + j] = _pixel(i, j, height, width, offsets, start, step, values, x[item])
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _pixel(
+    i: int, j: int, height: int, width: int, offsets: Ints, start: Ints, step: Ints, values: Floats, x: Floats
+) -> float:
+    """``(Q x)_p`` at one pixel, no wrap."""
+    p = i * width + j
+    total = 0.0
+    for k in range(len(offsets)):
+        di = offsets[k, 0]
+        dj = offsets[k, 1]
+        shift = di * width + dj
+        if i + di < height and 0 <= j + dj < width:
+            total += values[start[k] + step[k] * p] * x[p + shift]
+        if k and i - di >= 0 and 0 <= j - dj < width:
+            total += values[start[k] + step[k] * (p - shift)] * x[p - shift]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def multiply_torus_rows(
+    first: int,
+    last: int,
+    height: int,
+    width: int,
+    offsets: Ints,
+    start: Ints,
+    step: Ints,
+    values: Floats,
+    x: Floats,
+    y: Floats,
+) -> None:
+    """``y = Q x`` on image rows ``first <= i < last`` of a torus; one unknown per pixel; x, y are (batch, n)."""
     for item in range(x.shape[0]):
         for i in range(first, last):
             y_row = y[item, i * width : (i + 1) * width]
             y_row[:] = 0.0
             for k in range(len(offsets)):
                 for side in range(2 if k else 1):
-                    di = -offsets[k, 0] if side else offsets[k, 0]
-                    dj = -offsets[k, 1] if side else offsets[k, 1]
-                    source = i + di
-                    if torus:
-                        source %= height
-                        dj %= width
-                    elif source < 0 or source >= height:
-                        continue
+                    source = (i - offsets[k, 0] if side else i + offsets[k, 0]) % height
+                    dj = (-offsets[k, 1] if side else offsets[k, 1]) % width
+                    inside = width - dj
                     x_row = x[item, source * width : (source + 1) * width]
-                    at = start[k] + step[k] * (source if side else i) * width
-                    coefficients = values[at : at + (width if step[k] else 1)]
-                    low = max(0, -dj)
-                    high = min(width, width - dj)
-                    if low < high:
-                        _add_products(coefficients, step[k] == 0, dj if side else 0, x_row, dj, low, high, y_row)
-                    if torus and high < width:
-                        moved = dj - width
-                        _add_products(
-                            coefficients, step[k] == 0, moved if side else 0, x_row, moved, high, width, y_row
-                        )
+                    coefficients = values[start[k] + step[k] * (source if side else i) * width :]
+                    shared = step[k] == 0
+                    moved = 0 if shared or not side else dj
+                    _add_products(coefficients[moved:], shared, x_row[dj:], y_row[:inside])
+                    moved = 0 if shared or side else inside
+                    _add_products(coefficients[moved:], shared, x_row[:dj], y_row[inside:])
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _add_products(
-    coefficients: Floats, shared: bool, shift: int, x_row: Floats, dj: int, low: int, high: int, y_row: Floats
-) -> None:
-    """``y_j += a_{j + shift} x_{j + dj}`` for ``low <= j < high``, or with one coefficient for all."""
-    target = y_row[low:high]
-    source = x_row[low + dj : high + dj]
+def _add_products(coefficients: Floats, shared: bool, source: Floats, target: Floats) -> None:
+    """``y_j += a_j x_j``, or with ``a_0`` for all."""
     if shared:
         a = coefficients[0]
         for j in range(len(target)):
             target[j] += a * source[j]
     else:
-        plane = coefficients[low + shift : high + shift]
         for j in range(len(target)):
-            target[j] += plane[j] * source[j]
+            target[j] += coefficients[j] * source[j]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

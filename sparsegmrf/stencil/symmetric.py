@@ -242,9 +242,8 @@ class SymmetricStencil:
         def multiply(item_first: int, item_last: int, first: int, last: int) -> None:
             x, y = flat[item_first:item_last], result[item_first:item_last]
             if channels == 1:
-                stencil_product.multiply_rows(
-                    first, last, height, width, torus, offsets, pool.start, pool.step, pool.values, x, y
-                )
+                kernel = stencil_product.multiply_torus_rows if torus else stencil_product.multiply_rows
+                kernel(first, last, height, width, offsets, pool.start, pool.step, pool.values, x, y)
             else:
                 stencil_product.multiply_block_rows(
                     first, last, height, width, channels, torus, offsets, pool.start, pool.step, pool.values, x, y

@@ -56,6 +56,28 @@ def test_product_with_a_transposed_image_is_the_transposed_product(case):
     assert_allclose(transposed, np.swapaxes(case.stencil @ x, 0, 1), rtol=1e-12, atol=1e-12)
 
 
+@given(CASES, st.data())
+def test_a_nan_reaches_the_neighbours_of_its_pixel_only(case, data):
+    p = data.draw(st.integers(0, case.shape[0] * case.shape[1] - 1))
+    x = case.images()
+    x.reshape(-1, case.channels)[p] = np.nan
+    touched = np.isnan(case.stencil @ x).reshape(-1, case.channels).any(axis=1)
+    blocks = case.stencil.tocsr().toarray().reshape(len(touched), case.channels, len(touched), case.channels)
+    assert np.array_equal(touched, (blocks[:, :, p, :] != 0.0).any(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("shape", [(3, 2100), (130, 33), (2049, 2), (1, 5000)])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_product_on_long_images_is_the_sparse_product(shape, boundary):
+    rng = np.random.default_rng(6)
+    offsets = [(0, 0), (0, 1), (1, -2), (2, 1)]
+    neighbours = [-0.5, 0.25, 0.125] if boundary == "neumann" else list(rng.standard_normal((3, *shape)))
+    stencil = SymmetricStencil(offsets, [rng.standard_normal(shape), *neighbours], shape, boundary=boundary)
+    x = rng.standard_normal((2, *shape))
+    expected = (stencil.tocsr() @ x.reshape(2, -1).T).T.reshape(x.shape)
+    assert_allclose(stencil @ x, expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 def test_product_is_bitwise_the_same_for_any_number_of_threads(threads, channels):
     rng = np.random.default_rng(4)
@@ -101,6 +123,7 @@ def test_product_kernels_have_one_specialization():
             for image in (x, frozen, np.asfortranarray(x), np.ones((2, 1, 3, 4))):
                 stencil @ image
     assert len(stencil_product.multiply_rows.signatures) == 1
+    assert len(stencil_product.multiply_torus_rows.signatures) == 1
 
 
 @given(CASES)
