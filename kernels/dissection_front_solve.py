@@ -1,0 +1,354 @@
+"""Solves and products with the panels above the tiles, for one right-hand side or for sixteen at a time.
+
+A panel is column-major ``m x S``, as ``dissection_fronts`` leaves it; its strict upper triangle is not read. A front
+vector ``f`` holds the eliminated unknowns first; every unknown has `width` numbers, one per right-hand side (1 or 16:
+two vectors of eight, so that each entry of L is read once for sixteen products). A column is an (instance of the node,
+image) pair.
+
+An item is one row of integers:
+
+====  =============================================  ====  =============================================
+ 0    first entry of the panel                         6    past the last column
+ 1    S, unknowns eliminated                           7    first entry of the first half's map
+ 2    m, unknowns of the front                         8    unknowns on the first half's boundary
+ 3    first of the shifts of the front's unknowns      9    first entry of the second half's map
+ 4    first of the node's instances in `origins`      10    unknowns on the second half's boundary
+ 5    first column
+====  =============================================  ====  =============================================
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from sparsegmrf.kernels.lane_vector import add_product, load, spread, store, subtract_product
+
+BUILT_ON = {"lane_vector": "af6127585575"}
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+@njit(cache=True, nogil=True)
+def _dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
+    """``T_c = sum_r L[r, c] f_r`` for four columns, the first from place `t`, and sixteen right-hand sides."""
+    zero = spread(0.0)
+    a00 = zero
+    a01 = zero
+    a10 = zero
+    a11 = zero
+    a20 = zero
+    a21 = zero
+    a30 = zero
+    a31 = zero
+    column0 = L[t : t + rows]
+    column1 = L[t + m : t + m + rows]
+    column2 = L[t + 2 * m : t + 2 * m + rows]
+    column3 = L[t + 3 * m : t + 3 * m + rows]
+    place = 2 * first
+    for r in range(rows):
+        x0 = load(f, place)
+        x1 = load(f, place + 1)
+        y = spread(column0[r])
+        a00 = add_product(x0, y, a00)
+        a01 = add_product(x1, y, a01)
+        y = spread(column1[r])
+        a10 = add_product(x0, y, a10)
+        a11 = add_product(x1, y, a11)
+        y = spread(column2[r])
+        a20 = add_product(x0, y, a20)
+        a21 = add_product(x1, y, a21)
+        y = spread(column3[r])
+        a30 = add_product(x0, y, a30)
+        a31 = add_product(x1, y, a31)
+        place += 2
+    store(T, 0, a00)
+    store(T, 1, a01)
+    store(T, 2, a10)
+    store(T, 3, a11)
+    store(T, 4, a20)
+    store(T, 5, a21)
+    store(T, 6, a30)
+    store(T, 7, a31)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _single_dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
+    """``T_c = sum_r L[r, c] f_r`` for four columns and one right-hand side."""
+    column0 = L[t : t + rows]
+    column1 = L[t + m : t + m + rows]
+    column2 = L[t + 2 * m : t + 2 * m + rows]
+    column3 = L[t + 3 * m : t + 3 * m + rows]
+    x = f[first : first + rows]
+    a0 = 0.0
+    a1 = 0.0
+    a2 = 0.0
+    a3 = 0.0
+    for r in range(rows):
+        a0 += column0[r] * x[r]
+        a1 += column1[r] * x[r]
+        a2 += column2[r] * x[r]
+        a3 += column3[r] * x[r]
+    T[0] = a0
+    T[1] = a1
+    T[2] = a2
+    T[3] = a3
+
+
+@njit(cache=True, nogil=True)
+def _subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
+    """``f_r -= sum_c L[r, c] T_c`` for four columns, the first from place `t`, and sixteen right-hand sides."""
+    y00 = load(T, 0)
+    y01 = load(T, 1)
+    y10 = load(T, 2)
+    y11 = load(T, 3)
+    y20 = load(T, 4)
+    y21 = load(T, 5)
+    y30 = load(T, 6)
+    y31 = load(T, 7)
+    column0 = L[t : t + rows]
+    column1 = L[t + m : t + m + rows]
+    column2 = L[t + 2 * m : t + 2 * m + rows]
+    column3 = L[t + 3 * m : t + 3 * m + rows]
+    place = 2 * first
+    for r in range(rows):
+        x0 = load(f, place)
+        x1 = load(f, place + 1)
+        z = spread(column0[r])
+        x0 = subtract_product(y00, z, x0)
+        x1 = subtract_product(y01, z, x1)
+        z = spread(column1[r])
+        x0 = subtract_product(y10, z, x0)
+        x1 = subtract_product(y11, z, x1)
+        z = spread(column2[r])
+        x0 = subtract_product(y20, z, x0)
+        x1 = subtract_product(y21, z, x1)
+        z = spread(column3[r])
+        x0 = subtract_product(y30, z, x0)
+        x1 = subtract_product(y31, z, x1)
+        store(f, place, x0)
+        store(f, place + 1, x1)
+        place += 2
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _single_subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
+    """``f_r -= sum_c L[r, c] T_c`` for four columns and one right-hand side."""
+    column0 = L[t : t + rows]
+    column1 = L[t + m : t + m + rows]
+    column2 = L[t + 2 * m : t + 2 * m + rows]
+    column3 = L[t + 3 * m : t + 3 * m + rows]
+    x = f[first : first + rows]
+    y0 = T[0]
+    y1 = T[1]
+    y2 = T[2]
+    y3 = T[3]
+    for r in range(rows):
+        x[r] -= column0[r] * y0 + column1[r] * y1 + column2[r] * y2 + column3[r] * y3
+
+
+@njit(cache=True, nogil=True)
+def _transpose_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
+    """``f_S <- L_SS^T f_S + L_BS^T f_B``, or inverted ``f_S <- L_SS^-T (f_S - L_BS^T f_B)``, four columns at a time."""
+    whole = s - s % 4
+    done = 0
+    while done < s:
+        # The product needs the columns in ascending order, the solve in descending order; the odd ones stand last.
+        if invert:
+            last = s - done
+            count = 4 if last <= whole else last - whole
+            c = last - count
+        else:
+            c = done
+            count = 4 if c < whole else s - whole
+            last = c + count
+        t = base + c * m + last
+        if count < 4:
+            T[: count * width] = 0.0
+            for j in range(count):
+                for r in range(m - last):
+                    for v in range(width):
+                        T[j * width + v] += L[t + j * m + r] * f[(last + r) * width + v]
+        elif width == 1:
+            _single_dots_of_4(L, t, m, m - last, f, last, T)
+        else:
+            _dots_of_4(L, t, m, m - last, f, last, T)
+        for step in range(count):
+            j = count - 1 - step if invert else step
+            diagonal = base + (c + j) * m + c + j
+            pivot = 1.0 / L[diagonal] if invert else L[diagonal]
+            x = f[(c + j) * width : (c + j + 1) * width]
+            for v in range(width):
+                a = T[j * width + v]
+                if invert:
+                    a = x[v] - a
+                    for d in range(1, count - j):
+                        a -= L[diagonal + d] * f[(c + j + d) * width + v]
+                    x[v] = a * pivot
+                else:
+                    for d in range(1, count - j):
+                        a += L[diagonal + d] * f[(c + j + d) * width + v]
+                    x[v] = a + x[v] * pivot
+        done += count
+
+
+@njit(cache=True, nogil=True)
+def _factor_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
+    """``f <- [L_SS; L_BS] f_S + [0; f_B]``, or inverted ``f_S <- L_SS^-1 f_S``, then ``f_B <- f_B - L_BS f_S``."""
+    whole = s - s % 4
+    done = 0
+    while done < s:
+        # The solve needs the columns in ascending order, the product in descending order; the odd ones stand last.
+        if invert:
+            c = done
+            count = 4 if c < whole else s - whole
+            last = c + count
+        else:
+            last = s - done
+            count = 4 if last <= whole else last - whole
+            c = last - count
+        t = base + c * m + last
+        for step in range(count):
+            j = step if invert else count - 1 - step
+            diagonal = base + (c + j) * m + c + j
+            pivot = 1.0 / L[diagonal] if invert else L[diagonal]
+            x = f[(c + j) * width : (c + j + 1) * width]
+            for v in range(width):
+                y = x[v] * pivot
+                T[j * width + v] = y if invert else -x[v]
+                x[v] = y
+                for d in range(1, count - j):
+                    f[(c + j + d) * width + v] -= L[diagonal + d] * T[j * width + v]
+        if count < 4:
+            for j in range(count):
+                for r in range(m - last):
+                    for v in range(width):
+                        f[(last + r) * width + v] -= L[t + j * m + r] * T[j * width + v]
+        elif width == 1:
+            _single_subtract_4(L, t, m, m - last, f, last, T)
+        else:
+            _subtract_4(L, t, m, m - last, f, last, T)
+        done += count
+
+
+@njit(cache=True, nogil=True)
+def _gather(
+    width: int,
+    used: int,
+    count: int,
+    shifts: Ints,
+    first_shift: int,
+    source: Floats,
+    places: Ints,
+    f: Floats,
+    first: int,
+) -> None:
+    """Read `count` unknowns of each column into ``f[first:]``; unused columns take what the first one has."""
+    for t in range(count):
+        shift = shifts[first_shift + t]
+        at = (first + t) * width
+        for v in range(width):
+            f[at + v] = source[places[v if v < used else 0] + shift]
+
+
+@njit(cache=True, nogil=True)
+def _scatter(
+    width: int, used: int, count: int, shifts: Ints, first_shift: int, target: Floats, places: Ints, f: Floats
+) -> None:
+    """Write the first `count` unknowns of each column to the images."""
+    for t in range(count):
+        shift = shifts[first_shift + t]
+        for v in range(used):
+            target[places[v] + shift] = f[t * width + v]
+
+
+@njit(cache=True, nogil=True)
+def transpose_fronts(
+    invert: bool,
+    items: Ints,
+    first: int,
+    last: int,
+    shifts: Ints,
+    origins: Ints,
+    images: int,
+    size: int,
+    panels: Floats,
+    values: Floats,
+    result: Floats,
+    f: Floats,
+    T: Floats,
+    places: Ints,
+) -> None:
+    """Whiten the nodes of some items, or unwhiten them (`invert`) once `result` holds the finished pixels around them.
+
+    `values` and `result` are images of `size` unknowns; they may be the same array when inverting.
+    """
+    for number in range(first, last):
+        item = items[number]
+        s, m, shift = item[1], item[2], item[3]
+        width = 1 if item[6] - item[5] == 1 else 16
+        for start in range(item[5], item[6], width):
+            used = min(width, item[6] - start)
+            for v in range(used):
+                instance, image = divmod(start + v, images)
+                places[v] = image * size + origins[item[4] + instance]
+            _gather(width, used, s, shifts, shift, values, places, f, 0)
+            _gather(width, used, m - s, shifts, shift + s, result if invert else values, places, f, s)
+            _transpose_front(invert, width, panels, item[0], s, m, f, T)
+            _scatter(width, used, s, shifts, shift, result, places, f)
+
+
+@njit(cache=True, nogil=True)
+def factor_fronts(
+    invert: bool,
+    items: Ints,
+    first: int,
+    last: int,
+    shifts: Ints,
+    origins: Ints,
+    images: int,
+    size: int,
+    maps: Ints,
+    panels: Floats,
+    update_start: Ints,
+    half_start: Ints,
+    updates_size: int,
+    values: Floats,
+    result: Floats,
+    updates: Floats,
+    f: Floats,
+    T: Floats,
+    places: Ints,
+) -> None:
+    """Apply the transpose of whitening to the nodes of some items, or of unwhitening (`invert`), after their halves.
+
+    `values` and `result` are images of `size` unknowns. `updates` has `updates_size` numbers per image: what a node
+    adds to its boundary is written from ``update_start`` on, what its halves add is read from ``half_start`` on.
+    """
+    for number in range(first, last):
+        item = items[number]
+        s, m, shift = item[1], item[2], item[3]
+        width = 1 if item[6] - item[5] == 1 else 16
+        for start in range(item[5], item[6], width):
+            used = min(width, item[6] - start)
+            for v in range(used):
+                instance, image = divmod(start + v, images)
+                places[v] = image * size + origins[item[4] + instance]
+            _gather(width, used, s, shifts, shift, values, places, f, 0)
+            f[s * width : m * width] = 0.0
+            if not invert:
+                _factor_front(False, width, panels, item[0], s, m, f, T)
+            for half in range(2):
+                for v in range(used):
+                    instance, image = divmod(start + v, images)
+                    source = image * updates_size + half_start[item[4] + instance, half]
+                    for t in range(item[8 + 2 * half]):
+                        f[maps[item[7 + 2 * half] + t] * width + v] += updates[source + t]
+            if invert:
+                _factor_front(True, width, panels, item[0], s, m, f, T)
+            _scatter(width, used, s, shifts, shift, result, places, f)
+            for v in range(used):
+                instance, image = divmod(start + v, images)
+                target = image * updates_size + update_start[item[4] + instance]
+                for t in range(m - s):
+                    updates[target + t] = f[(s + t) * width + v]

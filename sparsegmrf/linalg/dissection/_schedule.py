@@ -1,0 +1,240 @@
+"""Where the solves read and write, and how they are cut into tasks: what depends on the tree but not on its numbers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
+from sparsegmrf.linalg.dissection._classes import NodeClass
+from sparsegmrf.linalg.dissection._numeric import front_starts
+from sparsegmrf.linalg.dissection._programs import expand
+from sparsegmrf.linalg.dissection._tree import Level
+from sparsegmrf.typing import IntArray
+
+WIDTH = 4
+"""Vectors of right-hand sides that the lane kernels take at a time."""
+
+COLUMNS = 16
+"""Right-hand sides that the front kernels take at a time."""
+
+_TASK = 2**18
+"""Entries of the factor that make a task: some tenths of a millisecond."""
+
+Cut = list[tuple[int, int]]
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """First unknowns of nodes in the images and of their boundaries in the vectors of updates.
+
+    The instances of one distinct node stand together, in the order of the distinct nodes; tiles in that of the groups.
+
+    Attributes
+    ----------
+    origins, updates : ndarray (nodes,)
+        First unknown of the node; first entry of what it adds to its boundary.
+    halves : ndarray (nodes, 2)
+        `updates` of its halves.
+    first, count : ndarray
+        First of the instances of each distinct node (group of tiles), and how many there are.
+    """
+
+    origins: IntArray
+    updates: IntArray
+    halves: IntArray
+    first: IntArray
+    count: IntArray
+
+
+class Layout:
+    """Tables for the solve kernels, for any number of images."""
+
+    def __init__(self, analysis: Analysis, levels: list[Level], groups: Groups) -> None:
+        self.analysis, self.levels, self.groups = analysis, levels, groups
+        self.size = analysis.lattice.size
+        boundary = analysis.order - analysis.eliminated
+        ends = np.cumsum(np.concatenate([boundary[level.cls] for level in levels]))
+        self.updates_size = int(ends[-1])
+        starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
+        self._updates = np.split(starts, np.cumsum([len(level.cls) for level in levels])[:-1])
+        self._lay_out_programs()
+        self._lay_out_fronts()
+
+    @cached_property
+    def tiles(self) -> Places:
+        """The tiles."""
+        distinct, (group, lane) = self.levels[-1].distinct, self._lanes
+        members = self.groups.member[group, lane]
+        rank = np.empty(len(members), dtype=np.int64)
+        rank[members] = np.arange(len(members))
+        count = np.bincount(group, np.bincount(distinct)[members], minlength=len(self.groups.cls)).astype(np.int64)
+        return self._places(len(self.levels) - 1, np.argsort(rank[distinct], kind="stable"), count)
+
+    @cached_property
+    def fronts(self) -> Places:
+        """The nodes above the tiles, level by level from the image down."""
+        parts = [
+            self._places(depth, np.argsort(level.distinct, kind="stable"), np.bincount(level.distinct))
+            for depth, level in enumerate(self.levels[:-1])
+        ]
+        if not parts:
+            none = np.zeros(0, dtype=np.int64)
+            return Places(none, none, none.reshape(0, 2), none, none)
+        count = np.concatenate([part.count for part in parts])
+        return Places(
+            np.concatenate([part.origins for part in parts]),
+            np.concatenate([part.updates for part in parts]),
+            np.concatenate([part.halves for part in parts]),
+            np.concatenate([[0], np.cumsum(count)[:-1]]).astype(np.int64),
+            count,
+        )
+
+    @property
+    def _lanes(self) -> tuple[IntArray, IntArray]:
+        """Groups and lanes that stand for a tile."""
+        group, lane = np.nonzero(np.arange(LANES) < self.groups.filled[:, np.newaxis])
+        return group, lane
+
+    def _places(self, depth: int, order: IntArray, count: IntArray) -> Places:
+        level = self.levels[depth]
+        width, channels = self.analysis.lattice.shape[1], self.analysis.lattice.channels
+        origins = (level.pixel[order, 0] * width + level.pixel[order, 1]) * channels
+        below = self._updates[depth + 1] if depth + 1 < len(self.levels) else np.zeros(0, dtype=np.int64)
+        halves = below[level.child[order]] if len(below) else np.zeros((len(order), 2), dtype=np.int64)
+        first = np.concatenate([[0], np.cumsum(count)[:-1]]).astype(np.int64)
+        return Places(origins, self._updates[depth][order], halves, first, count.astype(np.int64))
+
+    def _lay_out_programs(self) -> None:
+        """Put the programs of all classes of tiles into one table each; `program_of` is indexed by class."""
+        programs, classes = self.analysis.programs, self.analysis.classes
+        self.nodes = np.vstack([each.nodes for each in programs.values()])
+        self.positions = np.concatenate([each.positions for each in programs.values()])
+        shifts = [self._tile_shifts(classes[cls]) for cls in programs]
+        self.tile_shifts = np.concatenate(shifts)
+        self.program_of = np.zeros((len(classes), 7), dtype=np.int64)
+        node = position = shift = 0
+        for (cls, program), mine in zip(programs.items(), shifts, strict=True):
+            around = program.order
+            self.program_of[cls] = (
+                node,
+                node + len(program.nodes),
+                position,
+                shift,
+                len(mine) - around,
+                around,
+                program.factor_size,
+            )
+            node, position, shift = node + len(program.nodes), position + len(program.positions), shift + len(mine)
+        self.tile_unknowns = int((2 * self.program_of[:, 4] + self.program_of[:, 5]).max())
+        self.tile_order = int((self.nodes[:, 0] + self.nodes[:, 1]).max())
+
+    def _lay_out_fronts(self) -> None:
+        """Tabulate the nodes above the tiles: one row per distinct node, and where each level's begin."""
+        analysis, upper = self.analysis, self.levels[:-1]
+        cls = np.concatenate([level.cls[level.first] for level in upper] or [np.zeros(0, dtype=np.int64)])
+        used, which = np.unique(cls, return_inverse=True)
+        shifts = [self._shifts(analysis.classes[each].front) for each in used]
+        starts = np.concatenate([[0], np.cumsum([len(each) for each in shifts])]).astype(np.int64)
+        self.front_shifts = np.concatenate(shifts or [np.zeros(0, dtype=np.int64)])
+        children = np.array([each.children or (0, 0) for each in analysis.classes], dtype=np.int64)
+        boundary = analysis.order - analysis.eliminated
+        panels, _ = front_starts(analysis, self.levels)
+        self.front_rows = np.zeros((len(cls), 8), dtype=np.int64)
+        self.front_rows[:, 0] = np.concatenate(panels or [np.zeros(0, dtype=np.int64)])
+        self.front_rows[:, 1] = analysis.eliminated[cls]
+        self.front_rows[:, 2] = analysis.order[cls]
+        self.front_rows[:, 3] = starts[which.reshape(-1)]
+        self.front_rows[:, 4::2] = analysis.tables.map_start[cls]
+        self.front_rows[:, 5::2] = boundary[children[cls]]
+        self.level_start = np.concatenate([[0], np.cumsum([len(level.first) for level in upper])]).astype(np.int64)
+        self.front_order = int(self.front_rows[:, 2].max(initial=0))
+
+    def _tile_shifts(self, tile: NodeClass) -> IntArray:
+        """Return the shifts of a tile's own unknowns in raster order, then its boundary's."""
+        rows, columns = (each.ravel() for each in np.indices(tile.key[:2]))
+        return self._shifts(np.vstack([np.column_stack([rows, columns]), tile.boundary]))
+
+    def _shifts(self, pixels: IntArray) -> IntArray:
+        """Return the unknowns of pixels, relative to the first unknown of their node."""
+        return expand(pixels[:, 0] * self.analysis.lattice.shape[1] + pixels[:, 1], self.analysis.lattice.channels)
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Work for one number of images; neither the rows nor the cuts depend on the number of threads.
+
+    Attributes
+    ----------
+    blocks : dict of (int, (ndarray, list))
+        Per width, rows for ``dissection_lane_solve`` and their cut into tasks.
+    items : ndarray
+        Rows for ``dissection_front_solve``.
+    cuts : list of list
+        Per level above the tiles, its cut into tasks.
+    """
+
+    images: int
+    blocks: dict[int, tuple[IntArray, Cut]]
+    items: IntArray
+    cuts: list[Cut]
+
+
+def schedule(layout: Layout, images: int) -> Schedule:
+    """Cut the work for `images` images."""
+    items, level_of, cost = _items(layout, images)
+    first_item = np.searchsorted(level_of, np.arange(len(layout.level_start)))
+    cuts = [_cut(cost, int(first), int(last)) for first, last in pairwise(first_item)]
+    return Schedule(images, _blocks(layout, images), items, cuts)
+
+
+def _blocks(layout: Layout, images: int) -> dict[int, tuple[IntArray, Cut]]:
+    """Cut each group's work into blocks of up to `WIDTH` vectors: images, or columns where all lanes hold one tile."""
+    groups, tiles = layout.groups, layout.tiles
+    alike = groups.filled == 1
+    columns = np.where(alike, tiles.count * images, images)
+    lanes = np.where(alike, LANES, 1)
+    group, step = _chunks(columns, lanes * WIDTH)
+    first = step * (lanes * WIDTH)[group]
+    last = np.minimum(first + (lanes * WIDTH)[group], columns[group])
+    program = layout.program_of[groups.cls[group]]
+    filled = np.where(alike, 0, groups.filled)[group]
+    rows = np.column_stack([groups.start[group], tiles.first[group], filled, first, last, program[:, :6]])
+    narrow = last - first <= lanes[group]
+    result = {}
+    for width, chosen in ((WIDTH, ~narrow), (1, narrow)):
+        mine = np.ascontiguousarray(rows[chosen])
+        result[width] = mine, _cut(program[chosen, 6] * LANES, 0, len(mine))
+    return result
+
+
+def _items(layout: Layout, images: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the rows of the work above the tiles, the level of each and its cost."""
+    rows, fronts = layout.front_rows, layout.fronts
+    columns = fronts.count * images
+    size = np.maximum(rows[:, 1] * rows[:, 2], 1)
+    chunk = COLUMNS * np.maximum(1, _TASK // size)
+    node, step = _chunks(columns, chunk)
+    first = step * chunk[node]
+    last = np.minimum(first + chunk[node], columns[node])
+    items = np.column_stack([rows[node, :4], fronts.first[node], first, last, rows[node, 4:]])
+    level = np.searchsorted(layout.level_start, node, side="right") - 1
+    return np.ascontiguousarray(items), level, size[node] * (-(-(last - first) // COLUMNS))
+
+
+def _chunks(count: IntArray, chunk: IntArray) -> tuple[IntArray, IntArray]:
+    """Cut ranges of `count` into chunks: return the range each belongs to and its number within it."""
+    pieces = -(-count // chunk)
+    which = np.repeat(np.arange(len(count)), pieces)
+    before = np.cumsum(pieces) - pieces
+    return which, np.arange(len(which)) - before[which]
+
+
+def _cut(cost: IntArray, first: int, last: int) -> Cut:
+    """Cut ``first ... last`` into runs that cost about `_TASK`."""
+    if first == last:
+        return []
+    task = (np.cumsum(cost[first:last]) - cost[first:last]) // _TASK
+    begins = first + np.flatnonzero(np.diff(task, prepend=-1))
+    return list(zip(begins.tolist(), [*begins[1:].tolist(), last], strict=True))
