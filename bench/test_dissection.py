@@ -8,7 +8,6 @@ comes with it takes three times as long): which one it is stands in each result 
 import numpy as np
 import pytest
 
-import sparsegmrf
 from bench.peers import PEERS, libraries
 from bench.problems import PROBLEMS, right_hand_sides
 
@@ -27,7 +26,7 @@ CASES = [
 
 @pytest.fixture(scope="module", params=CASES)
 def case(request):
-    """One competitor, factorized once (the untimed call), its answer checked."""
+    """One competitor, factorized once, its answer checked."""
     problem, size, name = request.param
     stencil, other = (PROBLEMS[problem](size, seed) for seed in (0, 1))
     peer = PEERS[name](stencil, other)
@@ -40,53 +39,42 @@ def case(request):
     peer.close()
 
 
-def timed(benchmark, case, operation, call, rounds):
-    """Time `call` as a member of the group of `operation` on this problem and size."""
-    problem, size, name, peer = case
-    benchmark.group = f"{operation} {problem} {size}"
-    benchmark.name = name
-    benchmark.extra_info |= {
-        "peer": name,
-        "problem": problem,
-        "size": size,
-        "operation": operation,
-        "factor_bytes": getattr(peer, "nbytes", None),
-        "threads": sparsegmrf.get_num_threads(),
-        **libraries(),
-    }
-    return benchmark.pedantic(call, rounds=rounds, iterations=1)
+def extra(case):
+    """What is recorded beside the times: the factor's bytes, and the libraries at work."""
+    problem, size, _, peer = case
+    return {"problem": problem, "size": size, "factor_bytes": getattr(peer, "nbytes", None), **libraries()}
 
 
 def rounds(size):
     return 7 if size <= 256 else 5 if size <= 512 else 3
 
 
-def needs(case, operation):
-    """Return the peer's operation, or skip the test where it has none."""
-    _, size, name, peer = case
+def run(timed, case, operation):
+    """Time an operation of the peer in the group of this problem and size; skip if the peer has it not."""
+    problem, size, name, peer = case
     if not hasattr(peer, operation):
         pytest.skip(f"{name} has no {operation}")
-    return size, peer, getattr(peer, operation)
+    group = f"{operation} {problem} {size}"
+    timed(group, name, getattr(peer, operation), rounds=rounds(size), **extra(case))
 
 
-def test_order_analyse_factorize(benchmark, case):
-    size, _, factorize = needs(case, "factorize")
-    timed(benchmark, case, "factorize", factorize, rounds(size))
+def test_order_analyse_factorize(timed, case):
+    run(timed, case, "factorize")
 
 
-def test_refactorize(benchmark, case):
-    size, peer, refactorize = needs(case, "refactorize")
-    timed(benchmark, case, "refactorize", refactorize, rounds(size))
-    peer.factorize()
+def test_refactorize(timed, case):
+    run(timed, case, "refactorize")
+    case[-1].factorize()
 
 
 @pytest.mark.parametrize("count", [1, 16])
-def test_solve(benchmark, case, count):
-    size, peer, solve = needs(case, "solve")
+def test_solve(timed, case, count):
+    problem, size, name, peer = case
+    if not hasattr(peer, "solve"):
+        pytest.skip(f"{name} has no solve")
     b = peer.prepare(right_hand_sides(size, count))
-    timed(benchmark, case, f"solve {count}", lambda: solve(b), rounds(size))
+    timed(f"solve {count} {problem} {size}", name, lambda: peer.solve(b), rounds=rounds(size), **extra(case))
 
 
-def test_selected_inverse(benchmark, case):
-    size, _, selected_inverse = needs(case, "selected_inverse")
-    timed(benchmark, case, "selected inverse", selected_inverse, rounds(size))
+def test_selected_inverse(timed, case):
+    run(timed, case, "selected_inverse")
