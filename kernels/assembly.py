@@ -83,17 +83,6 @@ def _fill_pattern(
 
 
 @njit(cache=True, nogil=True)
-def _spread(source: Floats, count: int, shared: bool, target: Floats, stride: int) -> None:
-    """Copy `count` numbers, or one of them `count` times, to every `stride`-th place."""
-    if shared:
-        for j in range(count):
-            target[j * stride] = source[0]
-    else:
-        for j in range(count):
-            target[j * stride] = source[j]
-
-
-@njit(cache=True, nogil=True)
 def _fill_numbers(
     i: int,
     width: int,
@@ -107,24 +96,28 @@ def _fill_numbers(
     values: Floats,
     numbers: Floats,
 ) -> None:
-    """Fill the numbers of image row `i`: by pixel near its ends, by term where all are on the image."""
-    inner = min(width, max(0, -dj.min()))
-    outer = max(inner, width - max(0, dj.max()))
-    terms = high - low
+    """Fill the numbers of image row `i`, whose terms are ``low <= t < high``."""
+    columns = dj[low:high]
+    stride = step[low:high]
+    at = start[low:high] + stride * (i * width + mirrored[low:high] * (di[low:high] * width + columns))
+    inner = max(0, -dj.min())
+    count = width - max(0, dj.max()) - inner
     entry = 0
-    for j in range(width):
-        if j == inner and inner < outer:
-            for t in range(low, high):
-                source = i * width + inner + (di[t] * width + dj[t] if mirrored[t] else 0)
-                at = start[t] + step[t] * source
-                _spread(values[at:], outer - inner, step[t] == 0, numbers[entry + t - low :], terms)
-            entry += terms * (outer - inner)
-        if j < inner or j >= outer:
-            for t in range(low, high):
-                if 0 <= j + dj[t] < width:
-                    source = i * width + j + (di[t] * width + dj[t] if mirrored[t] else 0)
-                    numbers[entry] = values[start[t] + step[t] * source]
+    j = 0
+    while j < width:
+        if j == inner and count > 0:
+            pixels = numbers[entry : entry + count * len(at)].reshape(count, len(at))
+            for k in range(count):
+                for t in range(len(at)):
+                    pixels[k, t] = values[at[t] + stride[t] * (j + k)]
+            entry += count * len(at)
+            j += count
+        else:
+            for t in range(len(at)):
+                if 0 <= j + columns[t] < width:
+                    numbers[entry] = values[at[t] + stride[t] * j]
                     entry += 1
+            j += 1
 
 
 @njit(cache=True, nogil=True)
