@@ -197,8 +197,15 @@ def solve_tile(
         if di[t] == 0:
             reach = max(reach, abs(dj[t]))
     direction = -1 if backward else 1
+    margin = max(4, reach)
+    shared = False
+    ones = np.ones(span)
     reciprocal = np.full(span, 1.0 / values[base[0]])
-    weight = np.zeros((max(4, reach), span))
+    # In the order of elimination, the latter behind the last solved pixels:
+    weight = np.zeros((margin, span))
+    line = np.empty(margin + span)
+    ahead = np.empty(span)
+    power = np.empty(span)
     row_dj = np.empty(terms, np.int64)
     row_shift = np.empty(terms, np.int64)
     row_base = np.empty(terms, np.int64)
@@ -206,6 +213,7 @@ def solve_tile(
     for t in range(1, terms):
         if di[t] == 0 and step[t] == 0 and step[0] == 0:
             weight[abs(dj[t]) - 1] = -values[base[t]] / values[base[0]]
+            shared = True
     for item in range(item_first, item_last):
         solution = x[item]
         for place in range(first, last):
@@ -233,63 +241,111 @@ def solve_tile(
                 d = values[base[0] + row + low : base[0] + row + high]
                 for j in range(count):
                     reciprocal[j] = 1.0 / d[j]
+            if reach == 0:
+                for j in range(count):
+                    x_row[j] *= reciprocal[j]
+                continue
             for t in range(1, terms):
-                if di[t] == 0 and (step[t] or step[0]):
-                    scaled = weight[abs(dj[t]) - 1]
-                    if step[t]:
-                        plane = values[base[t] + row + low : base[t] + row + high]
-                        for j in range(count):
-                            scaled[j] = -plane[j] * reciprocal[j]
-                    else:
-                        shared = values[base[t]]
-                        for j in range(count):
-                            scaled[j] = -shared * reciprocal[j]
-            for j in range(count):
-                x_row[j] *= reciprocal[j]
-            if reach > 0:
-                _recur(row + (high - 1 if backward else low), direction, count, solved, reach, weight, solution)
+                if di[t] == 0 and step[t]:
+                    plane = values[base[t] + row + low : base[t] + row + high]
+                    _scale(backward, -1.0, plane, reciprocal, weight[abs(dj[t]) - 1, :count])
+                elif di[t] == 0 and step[0]:
+                    _scale(backward, -values[base[t]], ones, reciprocal, weight[abs(dj[t]) - 1, :count])
+            first_pixel = row + (high - 1 if backward else low)
+            for m in range(1, margin + 1):
+                line[margin - m] = solution[first_pixel - direction * m] if m <= solved else 0.0
+            _scale(backward, 1.0, x_row, reciprocal, line[margin : margin + count])
+            if reach == 1:
+                _recur_by_fours(count, shared, weight[0], line[margin - 1 : margin + count], ahead, power)
+            else:
+                _recur(count, margin, reach, weight, line)
+            _scale(backward, 1.0, line[margin : margin + count], ones, x_row)
+
+
+@njit(cache=True, nogil=True)
+def _scale(backward: bool, factor: float, a: Floats, b: Floats, target: Floats) -> None:
+    """``target = factor a b``, read from the end if `backward`."""
+    count = len(target)
+    if backward:  # unsigned, because an index that might be negative keeps the loop from vectorizing
+        end = np.uint64(count - 1)
+        for j in range(np.uint64(count)):
+            target[j] = factor * a[end - j] * b[end - j]
+    else:
+        for j in range(count):
+            target[j] = factor * a[j] * b[j]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
-def _recur(
-    start: int,
-    direction: int,
-    count: int,
-    solved: int,
-    reach: int,
-    weight: Floats,
-    x: Floats,
-) -> None:
-    """``x_j += sum_m a_mj x_{j-m}`` along one row, in place; `solved` pixels of the row stand before `start`.
+def _recur_by_fours(count: int, shared: bool, a: Floats, x: Floats, ahead: Floats, power: Floats) -> None:
+    """``x_j += a_j x_{j-1}`` in place, ``x_0`` standing before the `count` pixels; ``a_j`` may be one `shared` number.
+
+    Four steps at once, ``x_j = u_j + (a_j a_{j-1} a_{j-2} a_{j-3}) x_{j-4}``: the ``u_j`` and powers are vectors that
+    wait for nothing, and four chains of fused multiply-adds run side by side.
+    """
+    rest = max(0, count - 4)
+    t0 = x[5 : 5 + rest]
+    t1 = x[4 : 4 + rest]
+    t2 = x[3 : 3 + rest]
+    t3 = x[2 : 2 + rest]
+    if shared:
+        a1 = a[0]
+        a2 = a1 * a1
+        for j in range(rest):
+            ahead[j] = t0[j] + a1 * t1[j] + a2 * (t2[j] + a1 * t3[j])
+            power[j] = a2 * a2
+    else:
+        w0 = a[4 : 4 + rest]
+        w1 = a[3 : 3 + rest]
+        w2 = a[2 : 2 + rest]
+        w3 = a[1 : 1 + rest]
+        for j in range(rest):
+            pair = w0[j] * w1[j]
+            ahead[j] = t0[j] + w0[j] * t1[j] + pair * (t2[j] + w2[j] * t3[j])
+            power[j] = pair * (w2[j] * w3[j])
+    for j in range(min(4, count)):
+        x[j + 1] += a[j] * x[j]
+    whole = rest // 4 * 4
+    if whole > 0:
+        y0 = x[1]
+        y1 = x[2]
+        y2 = x[3]
+        y3 = x[4]
+        for j in range(0, whole, 4):
+            y0 = ahead[j] + power[j] * y0
+            y1 = ahead[j + 1] + power[j + 1] * y1
+            y2 = ahead[j + 2] + power[j + 2] * y2
+            y3 = ahead[j + 3] + power[j + 3] * y3
+            t0[j] = y0
+            t0[j + 1] = y1
+            t0[j + 2] = y2
+            t0[j + 3] = y3
+    for j in range(whole, rest):
+        x[5 + j] = ahead[j] + power[j] * x[1 + j]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _recur(count: int, margin: int, reach: int, a: Floats, x: Floats) -> None:
+    """``x_j += sum_m a_mj x_{j-m}`` in place, `margin` pixels standing before the `count` pixels.
 
     The nearest neighbour enters last, so that one fused multiply-add per pixel is all that waits for the pixel before.
     """
-    k = 0 if direction > 0 else count - 1
-    x1 = x[start - direction] if solved >= 1 else 0.0
-    if reach == 1:
-        nearest = weight[0]
-        for s in range(count):
-            x1 = x[start + direction * s] + nearest[k + direction * s] * x1
-            x[start + direction * s] = x1
-        return
-    x2 = x[start - 2 * direction] if solved >= 2 else 0.0
-    x3 = x[start - 3 * direction] if solved >= 3 else 0.0
-    x4 = x[start - 4 * direction] if solved >= 4 else 0.0
-    for s in range(count):
-        p = start + direction * s
-        total = x[p]
-        for m in range(min(reach, solved + s), 4, -1):
-            total += weight[m - 1, k] * x[p - direction * m]
-        total += weight[3, k] * x4
-        total += weight[2, k] * x3
-        total += weight[1, k] * x2
-        total += weight[0, k] * x1
-        x[p] = total
+    x1 = x[margin - 1]
+    x2 = x[margin - 2]
+    x3 = x[margin - 3]
+    x4 = x[margin - 4]
+    for j in range(count):
+        total = x[margin + j]
+        for m in range(reach, 4, -1):
+            total += a[m - 1, j] * x[margin + j - m]
+        total += a[3, j] * x4
+        total += a[2, j] * x3
+        total += a[1, j] * x2
+        total += a[0, j] * x1
+        x[margin + j] = total
         x4 = x3
         x3 = x2
         x2 = x1
         x1 = total
-        k += direction
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
