@@ -12,6 +12,7 @@ from sparsegmrf.errors import (
     UnstableError,
     UnstableWarning,
 )
+from sparsegmrf.experiment import Experiment, Limit, experiment, limit_on_weight
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import CholmodFactor, DenseFactor, Factor, TriangularFactor, factorize
@@ -24,10 +25,12 @@ __all__ = [
     "CausalAR",
     "CholmodFactor",
     "DenseFactor",
+    "Experiment",
     "Factor",
     "FileError",
     "FitReport",
     "Lattice",
+    "Limit",
     "NotPositiveDefiniteError",
     "OrderRow",
     "OrderSelection",
@@ -41,8 +44,10 @@ __all__ = [
     "UnstableError",
     "UnstableWarning",
     "ar1_precision",
+    "experiment",
     "factorize",
     "get_num_threads",
+    "limit_on_weight",
     "select_order",
     "set_num_threads",
 ]

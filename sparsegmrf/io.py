@@ -1,5 +1,6 @@
-"""Images as files, PNG, TIFF and NumPy arrays in and out; every file is written whole or not at all."""
+"""Images as PNG, TIFF and NumPy files, models as JSON; every file is written whole or not at all."""
 
+import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -15,11 +16,13 @@ import skimage.color
 
 from sparsegmrf._validate import integer_at_least, one_of, real_array
 from sparsegmrf.errors import ArgumentError, FileError
+from sparsegmrf.models import CausalAR
 from sparsegmrf.typing import BoolArray, FloatArray
 
 PathLike = str | os.PathLike[str]
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+_MODEL = "causal_ar"
 _PNG_WHITE = 65535
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # classic and big files, both byte orders
 
@@ -144,6 +147,68 @@ def write_image(path: PathLike, image: npt.ArrayLike) -> tuple[float, float] | N
     with replacing(target) as temporary:
         iio.imwrite(temporary, np.rint(grey).astype(np.uint16), plugin="pillow")
     return low, high
+
+
+def write_model(path: PathLike, model: CausalAR) -> None:
+    """Write a causal autoregression as JSON, every digit kept.
+
+    Parameters
+    ----------
+    path : path
+        The file; written whole or not at all.
+    model : CausalAR
+        The model. Its fit report is not written.
+    """
+    fields = {
+        "model": _MODEL,
+        "offsets": model.offsets.tolist(),
+        "weights": model.weights.tolist(),
+        "sigma": model.sigma,
+        "mean": model.mean,
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
+
+
+def read_model(path: PathLike) -> CausalAR:
+    """Read a causal autoregression from JSON.
+
+    Parameters
+    ----------
+    path : path
+        An object with ``"model": "causal_ar"``, ``offsets`` earlier in raster order, ``weights``, ``sigma``, ``mean``.
+
+    Returns
+    -------
+    CausalAR
+        The model.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, is no JSON, or lacks an entry.
+    ArgumentError
+        If an entry has a value that a model cannot have.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_model(folder + "/model.json", CausalAR([0.5, 0.4], support=[(-1, 0), (0, -1)]))
+    ...     read_model(folder + "/model.json").weights.tolist()
+    [0.5, 0.4]
+    """
+    source = Path(path)
+    try:
+        fields = json.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FileError(f"path must be a model in JSON, got {source}, which cannot be read: {error}.") from error
+    if not isinstance(fields, dict) or fields.get("model") != _MODEL:
+        raise FileError(f'path must be a model in JSON with "model": "{_MODEL}", got {source} without it.')
+    missing = sorted({"offsets", "weights", "sigma", "mean"} - set(fields))
+    if missing:
+        raise FileError(f"{source} must have offsets, weights, sigma and mean, but lacks {', '.join(missing)}.")
+    return CausalAR(fields["weights"], fields["sigma"], fields["mean"], support=fields["offsets"])
 
 
 @contextmanager

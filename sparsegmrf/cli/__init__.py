@@ -1,0 +1,21 @@
+"""Command line: ``sparsegmrf demo``, ``fit``, ``sample``, ``whiten`` and ``experiment``."""
+
+import sys
+from collections.abc import Sequence
+
+_EXTRA = ("typer", "rich", "matplotlib", "skimage", "imageio")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, or 2 after one line on standard error."""
+    try:
+        from sparsegmrf.cli._commands import run
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+            raise
+        print(
+            f"sparsegmrf: the command line needs {error.name}; install it with: pip install 'sparsegmrf[cli]'",
+            file=sys.stderr,
+        )
+        return 2
+    return run(arguments)

@@ -1,0 +1,236 @@
+"""The commands: read files, call the library, print and write."""
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import skimage.data
+import typer
+from rich.console import Console
+
+from sparsegmrf.cli._fit import FitOptions, Outcome, fit_model, innovations
+from sparsegmrf.cli._report import Progress, show_fit, show_table, show_written
+from sparsegmrf.errors import ArgumentError, SparseGMRFError, UnstableWarning
+from sparsegmrf.experiment import experiment as run_experiment
+from sparsegmrf.io import ImageFile, read_image, read_model, refuse_overwriting, write_image, write_model
+from sparsegmrf.plot import experiment_figure, fit_figure, write_figure
+
+# typer carries its own copy of click from some version on and exports no base of the errors it raises.
+_UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Exact Gaussian Markov random fields on images.",
+)
+
+Image = Annotated[Path, typer.Argument(help="Image: PNG, TIFF or .npy.")]
+Channel = Annotated[int | None, typer.Option(help="Channel to take from a colour or multi-band image, from 0.")]
+Grey = Annotated[bool, typer.Option("--grey", help="Take the luminance of a colour image.")]
+Raw = Annotated[bool, typer.Option("--raw", help="Keep 8- and 16-bit counts instead of dividing by 255 or 65535.")]
+Mask = Annotated[
+    str | None, typer.Option(help="Image that is not zero where pixels are missing, or nan: NaN is missing.")
+]
+Support = Annotated[Literal["nshp", "qp"], typer.Option(help="Half plane (nshp) or quarter plane (qp).")]
+Radius = Annotated[int, typer.Option(help="Reach of the half plane, pixels.")]
+Order = Annotated[tuple[int, int], typer.Option(help="Rows and columns the quarter plane reaches.")]
+Method = Annotated[Literal["least_squares", "yule_walker"], typer.Option(help="Estimator.")]
+Seed = Annotated[int, typer.Option(help="Seed of the draw.")]
+BurnIn = Annotated[int, typer.Option(help="Pixels drawn before the image and thrown away, to forget the border.")]
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; whatever the user can mend is told on one line of standard error, with exit code 2."""
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told once, by the exception
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UnstableWarning)
+        warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {message}")
+        try:
+            code = app(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        except _UsageError as error:
+            _tell(f"{error.format_message()} See: sparsegmrf --help")
+            return 2
+        except (typer.Abort, KeyboardInterrupt):
+            code = INTERRUPTED
+        except (SparseGMRFError, OSError, MemoryError) as error:
+            _tell(str(error) or type(error).__name__)
+            return 2
+    if code == INTERRUPTED:
+        _tell("interrupted; nothing half-written is left")
+    return int(code or 0)
+
+
+@app.callback(invoke_without_command=True)
+def about(
+    context: typer.Context, show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    if show_version:
+        print(version("sparsegmrf"))
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Figure: .png, .pdf or .svg.")] = Path("sparsegmrf-demo.png"),
+    seed: Seed = 0,
+) -> None:
+    """Fit a causal field to a sample image of grass, whiten it, score it, and draw from the fit."""
+    with Progress(5) as step:
+        step("reading the grass image of scikit-image")
+        grass = ImageFile(skimage.data.grass() / 255.0, 255.0, "only")  # type: ignore[no-untyped-call]
+        outcome = fit_model(grass, FitOptions(), step, seed=seed, burn_in=64)
+        step("drawing the figure")
+        _write_fit_figure(out, outcome, "grass")
+    show_fit("grass (512 x 512)", outcome)
+    show_written([out])
+
+
+@app.command()
+def fit(
+    image: Image,
+    out: Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg. Default: NAME-fit.png here.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Write the model to this .json file.")] = None,
+    support: Support = "nshp",
+    radius: Radius = 2,
+    order: Order = (1, 1),
+    method: Method = "least_squares",
+    mask: Mask = None,
+    channel: Channel = None,
+    grey: Grey = False,
+    raw: Raw = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare supports by BIC and fit the best one.")] = False,
+    seed: Seed = 0,
+    burn_in: BurnIn = 64,
+) -> None:
+    """Fit a causal autoregression to an image: weights, likelihood, stability, and a figure."""
+    figure = out if out is not None else Path(f"{image.stem}-fit.png")
+    refuse_overwriting([figure, model], [image, mask])
+    options = FitOptions(support, order, radius, method, mask, compare)
+    with Progress(5) as step:
+        step(f"reading {image.name}")
+        loaded = read_image(image, channel=channel, grey=grey, scale="none" if raw else "unit")
+        outcome = fit_model(loaded, options, step, seed=seed, burn_in=burn_in)
+        step("drawing the figure")
+        _write_fit_figure(figure, outcome, image.name)
+    if model is not None:
+        write_model(model, outcome.model)
+    show_fit(f"{image.name} ({' x '.join(map(str, loaded.pixels.shape))})", outcome)
+    show_written([figure, model])
+
+
+@app.command()
+def sample(
+    source: Annotated[Path, typer.Argument(help="Model (.json, written by fit), or an image to be fitted first.")],
+    out: Annotated[Path, typer.Option(help="Draw: .png (stretched), .tif or .npy (exact).")] = Path("sample.png"),
+    shape: Annotated[
+        tuple[int, int] | None, typer.Option(help="Height and width. Default: the image's, or 256 256.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(help="Number of draws, stacked in one .npy file.")] = None,
+    support: Support = "nshp",
+    radius: Radius = 2,
+    order: Order = (1, 1),
+    method: Method = "least_squares",
+    mask: Mask = None,
+    channel: Channel = None,
+    grey: Grey = False,
+    raw: Raw = False,
+    seed: Seed = 0,
+    burn_in: BurnIn = 64,
+) -> None:
+    """Draw images from a model, or from what is fitted to an image."""
+    refuse_overwriting([out], [source, mask])
+    if count is not None and out.suffix.lower() != ".npy":
+        raise ArgumentError(f"out must end in .npy to hold a stack of draws, got {out}; leave count out for one image.")
+    with Progress(3) as step:
+        step(f"reading {source.name}")
+        if source.suffix.lower() == ".json":
+            fitted, size = read_model(source), shape or (256, 256)
+        else:
+            loaded = read_image(source, channel=channel, grey=grey, scale="none" if raw else "unit")
+            fitted = FitOptions(support, order, radius, method, mask).fit(loaded.pixels)
+            size = shape or (loaded.pixels.shape[0], loaded.pixels.shape[1])
+        step("drawing")
+        draws = fitted.gmrf(size).sample(size=count, rng=seed, burn_in=burn_in)
+        step("writing")
+        stretch = write_image(out, draws)
+    show_table({"mean": f"{draws.mean():.6g}", "standard deviation": f"{draws.std():.6g}"})
+    show_written([out], stretch)
+
+
+@app.command()
+def whiten(
+    image: Image,
+    out: Annotated[
+        Path | None, typer.Option(help="Innovations: .tif, .npy, .png. Default: NAME-innovations.tif here.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Model (.json). Default: fit the image itself.")] = None,
+    support: Support = "nshp",
+    radius: Radius = 2,
+    order: Order = (1, 1),
+    method: Method = "least_squares",
+    mask: Mask = None,
+    channel: Channel = None,
+    grey: Grey = False,
+    raw: Raw = False,
+) -> None:
+    """Whiten an image: what a causal model cannot predict, in standard deviations."""
+    target = out if out is not None else Path(f"{image.stem}-innovations.tif")
+    refuse_overwriting([target], [image, model, mask])
+    options = FitOptions(support, order, radius, method, mask)
+    with Progress(3) as step:
+        step(f"reading {image.name}")
+        loaded = read_image(image, channel=channel, grey=grey, scale="none" if raw else "unit")
+        step("fitting" if model is None else f"reading {model.name}")
+        chosen = options.fit(loaded.pixels) if model is None else read_model(model)
+        step("whitening")
+        white = innovations(chosen, loaded.pixels, options.missing(loaded.pixels))
+        stretch = write_image(target, white.image)
+    show_table(white.summary())
+    show_written([target], stretch)
+
+
+@app.command()
+def experiment(
+    k: Annotated[float, typer.Option("--k", help="Weight of the right and the lower neighbour, in [-1, 1].")] = 0.3,
+    size: Annotated[int, typer.Option(help="Side of the image in pixels, at most 64.")] = 16,
+    out: Annotated[Path, typer.Option(help="Figure: .png, .pdf or .svg.")] = Path("experiment.png"),
+    convention: Annotated[Literal["LLt", "LtL"], typer.Option(help="Q = L L^T or Q = L^T L.")] = "LLt",
+    seed: Seed = 0,
+) -> None:
+    """Draw Cholesky factor, precision, covariance, a sample, and the limit on the weight."""
+    with Progress(2) as step:
+        step("building the matrices and the limit curve")
+        result = run_experiment(k, size, seed, convention)
+        step("drawing the figure")
+        write_figure(out, experiment_figure(result))
+    show_table(
+        {
+            "k": f"{result.k:g}",
+            "condition number of Q": f"{result.condition:.6g}",
+            "largest marginal variance": f"{result.largest_variance:.6g}",
+        }
+    )
+    show_written([out])
+
+
+def _write_fit_figure(path: Path, outcome: Outcome, name: str) -> None:
+    report = outcome.report
+    title = (
+        f"{name}: causal autoregression, {report.support}, $\\sigma$ = {report.sigma:.4g}, "
+        f"{report.loglik_per_pixel:.4f} nats per pixel"
+    )
+    write_figure(path, fit_figure(outcome.image, outcome.white.image, outcome.draw, title=title, unit=outcome.unit))
+
+
+def _tell(message: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
+        "sparsegmrf: " + " ".join(message.split())
+    )

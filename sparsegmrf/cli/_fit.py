@@ -1,0 +1,115 @@
+"""What ``fit``, ``demo``, ``whiten`` and ``sample`` have in common: options, a fit, innovations."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.io import ImageFile, read_mask
+from sparsegmrf.models import CausalAR, FitReport, OrderSelection, select_order
+from sparsegmrf.stencil import TriangularStencil
+from sparsegmrf.typing import BoolArray, FloatArray
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How an image is fitted, as the command line has it."""
+
+    support: Literal["nshp", "qp"] = "nshp"
+    order: tuple[int, int] = (1, 1)
+    radius: int = 2
+    method: Literal["least_squares", "yule_walker"] = "least_squares"
+    mask: str | None = None
+    compare: bool = False
+
+    def missing(self, image: FloatArray) -> BoolArray | None:
+        """Return where pixels are missing, or None."""
+        if self.mask is None:
+            return None
+        if self.mask == "nan":
+            return np.isnan(image)
+        mask = read_mask(self.mask)
+        if mask.shape != image.shape:
+            raise ArgumentError(
+                f"mask must have the shape of the image {image.shape}, got {self.mask} of {mask.shape}."
+            )
+        return mask
+
+    def fit(self, image: FloatArray) -> CausalAR:
+        """Fit the support asked for."""
+        return CausalAR.fit(image, self.support, self.order, self.radius, self.method, self.missing(image))
+
+
+@dataclass(frozen=True, eq=False)
+class Innovations:
+    """Innovations in standard deviations, NaN where a missing pixel is involved, and the log-density of the others."""
+
+    image: FloatArray
+    log_density: float
+
+    @property
+    def known(self) -> FloatArray:
+        """Innovations that are known, flat."""
+        return self.image[np.isfinite(self.image)]
+
+    def summary(self) -> dict[str, str]:
+        """Return what a table shows."""
+        known = self.known
+        return {
+            "innovations": f"{known.size} of {self.image.size} pixels",
+            "mean": f"{known.mean():.6g}",
+            "variance (1 if white)": f"{known.var():.6g}",
+            "log-density per pixel": f"{self.log_density / known.size:.6f} nats",
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A fitted image; no draw if the recursion is not stable."""
+
+    model: CausalAR
+    report: FitReport
+    image: FloatArray
+    unit: str
+    white: Innovations
+    draw: FloatArray | None
+    comparison: OrderSelection | None
+
+
+def fit_model(
+    loaded: ImageFile, options: FitOptions, step: Callable[[str], None], *, seed: int, burn_in: int
+) -> Outcome:
+    """Fit, whiten and draw."""
+    image = loaded.pixels
+    missing = options.missing(image)
+    step("fitting")
+    comparison = select_order(image, mask=missing) if options.compare else None
+    model = comparison.best if comparison is not None else options.fit(image)
+    assert model.report is not None  # a fitted model has one
+    step("whitening")
+    white = innovations(model, image, missing)
+    step("drawing a sample")
+    shape = (image.shape[0], image.shape[1])
+    draw = model.gmrf(shape).sample(rng=seed, burn_in=burn_in) if model.is_stable() else None
+    shown = image if missing is None else np.where(missing, np.nan, image)
+    unit = "intensity" if loaded.divisor == 1.0 else f"intensity (counts / {loaded.divisor:g})"
+    return Outcome(model, model.report, shown, unit, white, draw, comparison)
+
+
+def innovations(model: CausalAR, image: FloatArray, missing: BoolArray | None) -> Innovations:
+    """Return ``A (x - mu)``, NaN wherever the equation touches a missing pixel."""
+    shape = (image.shape[0], image.shape[1])
+    field = model.gmrf(shape)
+    white = field.whiten(image if missing is None else np.where(missing, model.mean, image))
+    if missing is not None:
+        ones = TriangularStencil(model.offsets, 1.0, np.ones(len(model.offsets)), shape)
+        white[np.asarray(ones.tocsr() @ missing.ravel().astype(np.float64)).reshape(shape) > 0.0] = np.nan
+    known = white[np.isfinite(white)]
+    if not known.size:
+        raise ArgumentError(
+            "mask must leave a pixel whose whole neighbourhood is observed, got none; take fewer weights."
+        )
+    scale = np.log(2.0 * np.pi) + 2.0 * np.log(model.sigma)
+    return Innovations(white, float(-0.5 * (known.size * scale + known @ known)))

@@ -1,0 +1,90 @@
+"""What the commands print: tables on standard output, progress on standard error."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from rich import box
+from rich import progress as bars
+from rich.console import Console
+from rich.table import Table
+
+from sparsegmrf.cli._fit import Outcome
+
+
+class Progress:
+    """A bar with as many steps as announced, shown on terminals only and gone at the end; calling it begins a step."""
+
+    def __init__(self, steps: int) -> None:
+        console = Console(stderr=True)
+        self._bar = bars.Progress(
+            bars.SpinnerColumn(),
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=steps)
+        self._begun = 0
+
+    def __enter__(self) -> Callable[[str], None]:
+        self._bar.start()
+        return self._begin
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def _begin(self, name: str) -> None:
+        self._bar.update(self._task, description=name, completed=self._begun, refresh=True)
+        self._begun += 1
+
+
+def show_fit(name: str, outcome: Outcome) -> None:
+    """Print the weights with standard errors and the figures of a fit."""
+    console = Console(highlight=False, markup=False)
+    report, model = outcome.report, outcome.model
+    if outcome.comparison is not None:
+        console.print(outcome.comparison.summary(), "\n")
+    weights = Table("offset", "weight", "std. error", "z", box=box.SIMPLE_HEAD, title=f"{name}: {report.support}")
+    for column in weights.columns:
+        column.justify = "right"
+    for (di, dj), weight, error in zip(model.offsets.tolist(), model.weights, report.standard_errors, strict=True):
+        weights.add_row(f"({di}, {dj})", f"{weight:.6f}", f"{error:.6f}", f"{weight / error:.1f}")
+    if len(model.weights):
+        console.print(weights)
+    verdict = model.stability()
+    show_table(
+        {
+            "method": f"{report.method}, {report.n_equations} equations",
+            "unit": outcome.unit,
+            "sigma": f"{report.sigma:.6g} +- {report.sigma_error:.2g}",
+            "mean": f"{report.mean:.6g} +- {report.mean_error:.2g}",
+            "log-likelihood per pixel": f"{report.loglik_per_pixel:.6f} nats",
+            "AIC, BIC": f"{report.aic:.1f}, {report.bic:.1f}",
+            "stability margin": f"{verdict.margin:.6g}, {'stable' if verdict.stable else 'NOT stable'} "
+            f"(by {verdict.decided_by})",
+            "innovation variance": f"{outcome.white.known.var():.6g} (1 if the model fits)",
+        }
+    )
+
+
+def show_table(rows: Mapping[str, str]) -> None:
+    """Print names and values."""
+    table = Table(box=None, show_header=False)
+    table.add_column(justify="right")
+    table.add_column()
+    for name, value in rows.items():
+        table.add_row(name, value)
+    Console(highlight=False, markup=False).print(table)
+
+
+def show_written(paths: Iterable[Path | None], stretch: tuple[float, float] | None = None) -> None:
+    """Print which files were written, and what black and white of a PNG stand for."""
+    note = "" if stretch is None else f" (black is {stretch[0]:.6g}, white {stretch[1]:.6g})"
+    for path in paths:
+        if path is not None:
+            Console(highlight=False, markup=False, soft_wrap=True).print(f"wrote {path}{note}")

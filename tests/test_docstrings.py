@@ -1,0 +1,22 @@
+"""Every example in a docstring runs and gives what it shows."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import sparsegmrf
+
+MODULES = sorted(module.name for module in pkgutil.walk_packages(sparsegmrf.__path__, "sparsegmrf."))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_give_what_they_show(name):
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.failed == 0
+
+
+def test_all_public_names_are_documented():
+    for name in sparsegmrf.__all__:
+        assert getattr(sparsegmrf, name).__doc__, name
