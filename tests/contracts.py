@@ -2,15 +2,19 @@
 
 In a test module::
 
-    TestContract = factor_contract(DenseFactor, strategies.symmetric_stencils())
+    TestContract = symmetric_factor_contract(DenseFactor, strategies.symmetric_stencils())
 """
+
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, Factor, SymmetricStencil
+import sparsegmrf
+from sparsegmrf import ArgumentError, Factor, SymmetricStencil, _threads
 from tests import reference
 
 RTOL = 1e-9
@@ -132,6 +136,36 @@ def factor_contract(make, cases):
                 assert np.array_equal(operation(frozen), operation(x))
 
         @given(cases)
+        def test_bits_do_not_depend_on_the_number_of_threads(self, case):
+            before, x = sparsegmrf.get_num_threads(), case.images(3)
+            results = []
+            try:
+                for threads in (1, 3):
+                    sparsegmrf.set_num_threads(threads)
+                    with patch.object(_threads, "rows_per_task", lambda width: 1):
+                        factor = make(case.stencil)
+                        results.append(
+                            [
+                                np.float64(factor.logdet),
+                                *(operation(x) for operation in (factor.whiten, factor.unwhiten, factor.solve)),
+                                factor.selected_inverse().pool.values,
+                                factor.marginal_variance(),
+                                factor.covariance_with((0, 0)),
+                            ]
+                        )
+            finally:
+                sparsegmrf.set_num_threads(before)
+            for one, several in zip(*results, strict=True):
+                assert np.array_equal(one, several)
+
+        @given(cases)
+        def test_numbers_that_are_not_real_are_refused_by_name(self, case):
+            factor = make(case.stencil)
+            for name, operation in (("x", factor.whiten), ("e", factor.unwhiten), ("b", factor.solve)):
+                with pytest.raises(ArgumentError, match=rf"^{name} must hold real numbers"):
+                    operation(case.images().astype(complex))
+
+        @given(cases)
         def test_wrong_shapes_are_refused_by_name(self, case):
             factor = make(case.stencil)
             height, width = case.shape
@@ -147,6 +181,27 @@ def factor_contract(make, cases):
                 factor.covariance_with((0, 0), case.channels)
 
     return Contract
+
+
+def symmetric_factor_contract(make, cases):
+    """Return a test class for a factor of symmetric stencils: also independent of how the image lies."""
+
+    class SymmetricContract(factor_contract(make, cases)):
+        @given(cases, st.sampled_from([0, 1]))
+        def test_flipped_image_has_the_flipped_field(self, case, axis):
+            self.check_moved(case, case.flipped(axis), lambda image: np.flip(image, axis))
+
+        @given(cases)
+        def test_transposed_image_has_the_transposed_field(self, case):
+            self.check_moved(case, case.transposed(), lambda image: np.swapaxes(image, 0, 1))
+
+        def check_moved(self, case, moved_case, move):
+            factor, moved, x = make(case.stencil), make(moved_case.stencil), case.images()
+            assert_allclose(moved.logdet, factor.logdet, rtol=RTOL, atol=RTOL)
+            assert_allclose(moved.solve(move(x)), move(factor.solve(x)), rtol=RTOL, atol=RTOL)
+            assert_allclose(moved.marginal_variance(), move(factor.marginal_variance()), rtol=RTOL)
+
+    return SymmetricContract
 
 
 def columns(operation, case):
