@@ -14,6 +14,7 @@ from sparsegmrf.stencil import TriangularStencil
 from sparsegmrf.typing import FloatArray, IntArray
 
 _TASK = 2**17
+_LEAST_BLOCK = 256
 _PADDING = 8
 """Keeps rows of a window whose side is a power of two from meeting in the same cache sets."""
 
@@ -60,7 +61,7 @@ def covariances(A: TriangularStencil, offsets: IntArray) -> FloatArray:
     lag_back, lag_on = _back_and_on(np.where(later[:, np.newaxis], -lag, lag))
     lag_start = reported.astype(np.int64) * (height * width * channels**2)
     flat = planes.reshape(-1)
-    block = max(256, _TASK // m)
+    block = max(_LEAST_BLOCK, _TASK // m)
 
     def cross(i: int, first: int, last: int) -> None:
         rolling_covariance.advance_columns(i, first, last, False, *grid, *stencil, state)
