@@ -15,7 +15,15 @@ from sparsegmrf.errors import (
 from sparsegmrf.experiment import Experiment, Limit, experiment, limit_on_weight
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.linalg import CholmodFactor, DenseFactor, Factor, TriangularFactor, factorize
+from sparsegmrf.linalg import (
+    CholmodFactor,
+    DenseFactor,
+    Factor,
+    SpectralFactor,
+    SpectralForm,
+    TriangularFactor,
+    factorize,
+)
 from sparsegmrf.models import CausalAR, FitReport, OrderRow, OrderSelection, Stability, select_order
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
@@ -35,6 +43,8 @@ __all__ = [
     "OrderRow",
     "OrderSelection",
     "SparseGMRFError",
+    "SpectralFactor",
+    "SpectralForm",
     "Stability",
     "StencilError",
     "SymmetricStencil",

@@ -15,6 +15,7 @@ from sparsegmrf.linalg import Factor, TriangularFactor, factorize
 from sparsegmrf.linalg._growth import check_growth
 from sparsegmrf.linalg._normals import fill_standard_normal
 from sparsegmrf.linalg.choose import Precision, method_for, read_precision
+from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._from_cholesky import whitening_of_cholesky
 from sparsegmrf.stencil._partial_correlation import partial_correlation
@@ -243,6 +244,8 @@ class GMRF:
             return self._given.gram()
         if isinstance(self._given, SymmetricStencil):
             return self._given
+        if isinstance(self._given, SpectralForm):
+            return self._given.stencil
         return SymmetricStencil.from_csr(self._given, self.shape, channels=self.channels)
 
     @cached_property
@@ -257,7 +260,7 @@ class GMRF:
 
     def tocsr(self) -> sp.csr_array:
         """Return the precision as a CSR array with sorted indices."""
-        stencil = isinstance(self._given, SymmetricStencil | TriangularStencil)
+        stencil = isinstance(self._given, SymmetricStencil | TriangularStencil | SpectralForm)
         return self.precision.tocsr() if stencil else sp.csr_array(self._given, copy=True)
 
     def logpdf(self, x: ArrayLike) -> FloatArray | float:

@@ -4,6 +4,7 @@ from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.cholmod import CholmodFactor
 from sparsegmrf.linalg.choose import factorize
 from sparsegmrf.linalg.dense import DenseFactor
+from sparsegmrf.linalg.spectral import SpectralFactor, SpectralForm
 from sparsegmrf.linalg.triangular import TriangularFactor
 
-__all__ = ["CholmodFactor", "DenseFactor", "Factor", "TriangularFactor", "factorize"]
+__all__ = ["CholmodFactor", "DenseFactor", "Factor", "SpectralFactor", "SpectralForm", "TriangularFactor", "factorize"]

@@ -14,13 +14,15 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.cholmod import CholmodFactor
 from sparsegmrf.linalg.dense import DenseFactor
+from sparsegmrf.linalg.spectral import SpectralFactor, SpectralForm, is_diagonal
 from sparsegmrf.linalg.triangular import TriangularFactor
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._assembly import symmetric_matrix
 from sparsegmrf.typing import Shape
 
 Stencil = SymmetricStencil | TriangularStencil
-Precision: TypeAlias = Stencil | sp.sparray | sp.spmatrix
+_KNOWS_PIXELS = SymmetricStencil | TriangularStencil | SpectralForm
+Precision: TypeAlias = Stencil | SpectralForm | sp.sparray | sp.spmatrix
 
 REACH = 5
 """Largest distance in rows or columns, in pixels, at which a sparse matrix is still read as a stencil."""
@@ -40,6 +42,7 @@ class _Method:
 # In order of preference. A method chosen by name refuses by itself what it cannot take.
 _METHODS = (
     _Method("triangular", lambda Q: isinstance(Q, TriangularStencil), lambda Q, **_: TriangularFactor(Q)),
+    _Method("spectral", is_diagonal, lambda Q, **_: SpectralFactor(Q)),
     _Method("dense", lambda Q: True, DenseFactor),
     _Method("cholmod", lambda Q: False, CholmodFactor),
 )
@@ -51,12 +54,13 @@ def factorize(precision: Precision, method: str = "auto", *, shape: Shape | None
 
     Parameters
     ----------
-    precision : SymmetricStencil, TriangularStencil or scipy sparse array
+    precision : SymmetricStencil, TriangularStencil, SpectralForm or scipy sparse array
         ``Q`` in 1/intensity^2, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``. A sparse
         array that couples pixels at most 5 rows and 5 columns apart is read as a stencil.
-    method : {"auto", "triangular", "dense", "cholmod"}
-        ``"triangular"`` is for whitening matrices, ``"dense"`` the oracle for tiny images, ``"cholmod"`` needs
-        scikit-sparse. ``"auto"`` takes the first that suits; `Factor.method` and, at debug level, the log say which.
+    method : {"auto", "triangular", "spectral", "dense", "cholmod"}
+        ``"triangular"`` is for whitening matrices, ``"spectral"`` for what a fast transform diagonalizes exactly,
+        ``"dense"`` is the oracle for tiny images, ``"cholmod"`` needs scikit-sparse. ``"auto"`` takes the first that
+        suits; `Factor.method` and, at debug level, the log say which.
     shape : (int, int), optional
         Height and width in pixels; needed with a sparse array, which knows nothing of pixels.
     channels : int
@@ -85,8 +89,12 @@ def factorize(precision: Precision, method: str = "auto", *, shape: Shape | None
     """
     read, lattice = read_precision(precision, shape, channels)
     chosen = _choose(read, method)
+    if isinstance(read, SpectralForm) and chosen.name != "spectral":
+        read = read.stencil
     _log.debug("%s factor for %s on %s", chosen.name, type(read).__name__, lattice)
-    grid: dict[str, Any] = {} if isinstance(read, Stencil) else {"shape": lattice.shape, "channels": lattice.channels}
+    grid: dict[str, Any] = (
+        {} if isinstance(read, _KNOWS_PIXELS) else {"shape": lattice.shape, "channels": lattice.channels}
+    )
     return chosen.make(read, **grid)
 
 
@@ -97,7 +105,7 @@ def method_for(precision: Precision, method: str = "auto") -> str:
 
 def read_precision(precision: Precision, shape: Shape | None = None, channels: int = 1) -> tuple[Precision, Lattice]:
     """Return a precision as a stencil wherever it is one, else as a checked sparse array, and its lattice."""
-    if isinstance(precision, Stencil):
+    if isinstance(precision, _KNOWS_PIXELS):
         if shape is not None and image_shape(shape) != precision.shape:
             raise ArgumentError(
                 f"shape must be left out with a stencil or be its own, {precision.shape}, got {shape!r}."

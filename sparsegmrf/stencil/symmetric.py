@@ -23,6 +23,7 @@ from sparsegmrf.stencil._coefficients import (
     symmetric_blocks,
 )
 from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign, reach
+from sparsegmrf.stencil.symbol import min_symbol, symbol
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offset, Offsets, Shape
 
 BOUNDARIES = ("dirichlet", "neumann", "torus")
@@ -214,6 +215,14 @@ class SymmetricStencil:
         """Return the diagonal as an image ``(H, W)`` or ``(H, W, C)``, without what a small torus folds onto it."""
         centre = self.plane(0)
         return centre if self.channels == 1 else np.ascontiguousarray(np.diagonal(centre, axis1=-2, axis2=-1))
+
+    def symbol(self, frequencies: ArrayLike) -> FloatArray:
+        """Return ``q_0 + 2 sum_k q_k cos(o_k . w)`` at frequencies ``(..., 2)`` in radians per pixel."""
+        return symbol(self, frequencies)
+
+    def min_symbol(self) -> float:
+        """Return the smallest value of the symbol; positive: positive definite however large the lattice is."""
+        return min_symbol(self)
 
     def tocsr(self) -> sp.csr_array:
         """Assemble the matrix.
