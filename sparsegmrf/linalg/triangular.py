@@ -1,10 +1,12 @@
 """Factor of a field that is given by its whitening matrix: nothing to factorize, everything is a recursion."""
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 
-from sparsegmrf.errors import StencilError
+from sparsegmrf._validate import images
+from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg._recursion import Recursion
@@ -17,7 +19,8 @@ class TriangularFactor(Factor):
     """Factor ``Q = A^T A`` whose ``A`` is itself a triangular stencil, causal or anticausal.
 
     With ``K`` neighbours per pixel every operation takes ``O(n K)`` time and no memory but its result, except the
-    covariances of neighbours. Results do not depend on the number of threads.
+    covariances of neighbours. Results do not depend on the number of threads. The four products of ``A`` take ``out=``,
+    a C-contiguous float64 array for the result: fresh memory can cost as much as the arithmetic.
 
     Parameters
     ----------
@@ -80,13 +83,21 @@ class TriangularFactor(Factor):
         pool = self._A.pool
         return pool.values.nbytes + pool.start.nbytes + pool.step.nbytes
 
-    def whiten_transpose(self, g: ArrayLike) -> FloatArray:
-        """Return ``A^T g``, the adjoint of `whiten`; with ``g = A x`` this is ``Q x``."""
-        return self._on_images("g", g, lambda flat: _product(self._transposed, flat))
+    def whiten(self, x: ArrayLike, *, out: FloatArray | None = None) -> FloatArray:
+        """Return ``A x``: white with unit variance when `x` is a draw of ``N(0, Q^-1)``; into `out` if given."""
+        return self._apply("x", x, self._direct.multiply, out, apart=True)
 
-    def unwhiten_transpose(self, g: ArrayLike) -> FloatArray:
-        """Return ``A^-T g``, the adjoint of `unwhiten`."""
-        return self._on_images("g", g, lambda flat: _solution(self._transposed, flat))
+    def unwhiten(self, e: ArrayLike, *, out: FloatArray | None = None) -> FloatArray:
+        """Return ``A^-1 e``: a draw of ``N(0, Q^-1)`` when `e` is white; into `out` if given, which may be `e`."""
+        return self._apply("e", e, self._direct.solve, out)
+
+    def whiten_transpose(self, g: ArrayLike, *, out: FloatArray | None = None) -> FloatArray:
+        """Return ``A^T g``, the adjoint of `whiten`; with ``g = A x`` this is ``Q x``."""
+        return self._apply("g", g, self._transposed.multiply, out, apart=True)
+
+    def unwhiten_transpose(self, g: ArrayLike, *, out: FloatArray | None = None) -> FloatArray:
+        """Return ``A^-T g``, the adjoint of `unwhiten`; `out` may be `g`."""
+        return self._apply("g", g, self._transposed.solve, out)
 
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances ``Q^-1[p, p + o_k]`` on all offsets of ``Q = A^T A``, exactly.
@@ -147,27 +158,50 @@ class TriangularFactor(Factor):
                 total = total + np.abs(np.linalg.solve(A.diagonal, weight)).sum(axis=-1)
         return float(total.max())
 
+    def _apply(
+        self,
+        name: str,
+        value: ArrayLike,
+        operation: Callable[[FloatArray, FloatArray], None],
+        out: FloatArray | None,
+        *,
+        apart: bool = False,
+    ) -> FloatArray:
+        array = images(name, value, self.lattice.image_shape)
+        result = np.empty_like(array) if out is None else _checked_target(name, array, out, apart)
+        flat = (-1, self.lattice.size)
+        operation(array.reshape(flat), result.reshape(flat))
+        return result
+
     def _whiten(self, x: FloatArray) -> FloatArray:
-        return _product(self._direct, x)
+        result = np.empty_like(x)
+        self._direct.multiply(x, result)
+        return result
 
     def _unwhiten(self, e: FloatArray) -> FloatArray:
-        return _solution(self._direct, e)
+        result = np.empty_like(e)
+        self._direct.solve(e, result)
+        return result
 
     def _unwhiten_over(self, e: FloatArray) -> FloatArray:
         self._direct.solve(e, e)
         return e
 
     def _solve(self, b: FloatArray) -> FloatArray:
-        return self._unwhiten_over(_solution(self._transposed, b))
+        result = np.empty_like(b)
+        self._transposed.solve(b, result)
+        self._direct.solve(result, result)
+        return result
 
 
-def _product(recursion: Recursion, x: FloatArray) -> FloatArray:
-    result = np.empty_like(x)
-    recursion.multiply(x, result)
-    return result
-
-
-def _solution(recursion: Recursion, b: FloatArray) -> FloatArray:
-    result = np.empty_like(b)
-    recursion.solve(b, result)
-    return result
+def _checked_target(name: str, array: FloatArray, out: FloatArray, apart: bool) -> FloatArray:
+    fits = isinstance(out, np.ndarray) and out.dtype == np.float64 and out.shape == array.shape
+    if not (fits and out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
+        raise ArgumentError(
+            f"out must be a writable C-contiguous float64 array of shape {array.shape}, got "
+            f"{type(out).__name__} of shape {np.shape(out)}; make it by numpy.empty({array.shape})."
+        )
+    same = out.ctypes.data == array.ctypes.data
+    if np.may_share_memory(out, array) and (apart or not same):
+        raise ArgumentError(f"out must not overlap {name}, got arrays that share memory; pass another array.")
+    return out

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from numpy.testing import assert_allclose
 
-from sparsegmrf import DenseFactor, StencilError, SymmetricStencil, TooLargeError, TriangularFactor, TriangularStencil
+from sparsegmrf import (
+    ArgumentError,
+    DenseFactor,
+    StencilError,
+    SymmetricStencil,
+    TooLargeError,
+    TriangularFactor,
+    TriangularStencil,
+)
 from sparsegmrf.linalg import _rolling
 from tests import strategies
 from tests.contracts import columns, factor_contract
@@ -177,3 +185,37 @@ def test_other_dtypes_are_converted(dtype):
     image = (np.arange(20).reshape(4, 5) % 3).astype(dtype)
     assert factor.whiten(image).dtype == np.float64
     assert np.array_equal(factor.unwhiten(image), factor.unwhiten(image.astype(float)))
+
+
+@given(CASES)
+def test_result_goes_to_the_array_given(case):
+    factor, x = TriangularFactor(case.stencil), case.images(2)
+    for name in ("whiten", "unwhiten", "whiten_transpose", "unwhiten_transpose"):
+        operation, out = getattr(factor, name), np.empty_like(x)
+        assert operation(x, out=out) is out
+        assert np.array_equal(out, operation(x))
+    for name in ("unwhiten", "unwhiten_transpose"):
+        operation, over = getattr(factor, name), x.copy()
+        operation(over, out=over)
+        assert np.array_equal(over, operation(x))
+
+
+def test_unsuitable_targets_are_refused():
+    factor, x = TriangularFactor(TriangularStencil(QUARTER_PLANE, 1.0, [-0.2] * 3, (4, 5))), np.ones((2, 4, 5))
+    frozen = np.empty((2, 4, 5))
+    frozen.flags.writeable = False
+    for out in (
+        np.empty((4, 5)),
+        np.empty((2, 4, 5), dtype=np.float32),
+        np.empty((2, 5, 4)).swapaxes(1, 2),
+        frozen,
+        [1.0],
+    ):
+        with pytest.raises(
+            ArgumentError, match=r"^out must be a writable C-contiguous float64 array of shape \(2, 4, 5\)"
+        ):
+            factor.unwhiten(x, out=out)
+    memory = np.ones((3, 4, 5))
+    for operation, out in ((factor.whiten, memory[:2]), (factor.unwhiten, memory[1:])):
+        with pytest.raises(ArgumentError, match=r"^out must not overlap [xe]"):
+            operation(memory[:2], out=out)
