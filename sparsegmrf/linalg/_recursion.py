@@ -14,7 +14,8 @@ from sparsegmrf.typing import FloatArray, IntArray
 
 _BAND = 128
 _SPAN = 1024
-_TILE = _BAND * _SPAN
+_TILE = 2**16
+"""Unknowns in a tile, at least: below, starting a task costs as much as solving it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class Recursion:
         """Set `out` to ``A x``, both ``(batch, n)`` and apart in memory."""
         (height, width), channels = self.lattice.shape, self.lattice.channels
         x = read_only(x)
-        rows = max(1, _TILE // (width * channels))
+        rows = max(1, 2 * _TILE // (width * channels))
         group = max(1, rows // height)
         stencil = (self.di, self.dj, self.base, self.step, read_only(self.values))
 
@@ -113,10 +114,11 @@ class Recursion:
 def _tile(height: int, width: int, channels: int) -> tuple[int, int, int]:
     """Return rows and sheared columns of a tile, and how many whole images make one task."""
     size = height * width * channels
-    if size <= _TILE:
-        return height, height * width, _TILE // size
+    if size <= 2 * _TILE:
+        return height, height * width, max(1, 2 * _TILE // size)
     band = min(height, _BAND)
-    span = min(width, max(_SPAN, _TILE // (band * channels)))
+    least = _TILE // (band * channels) if height < _BAND else _SPAN // 2
+    span = min(width, max(1, least, min(_SPAN, width // 2)))
     return max(band, _TILE // (span * channels)), span, 1
 
 
