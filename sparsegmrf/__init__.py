@@ -18,11 +18,14 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import (
     CholmodFactor,
     DenseFactor,
+    DissectionFactor,
     Factor,
+    Plan,
     SpectralFactor,
     SpectralForm,
     TriangularFactor,
     factorize,
+    plan,
 )
 from sparsegmrf.models import CausalAR, FitReport, OrderRow, OrderSelection, Stability, select_order
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
@@ -33,6 +36,7 @@ __all__ = [
     "CausalAR",
     "CholmodFactor",
     "DenseFactor",
+    "DissectionFactor",
     "Experiment",
     "Factor",
     "FileError",
@@ -42,6 +46,7 @@ __all__ = [
     "NotPositiveDefiniteError",
     "OrderRow",
     "OrderSelection",
+    "Plan",
     "SparseGMRFError",
     "SpectralFactor",
     "SpectralForm",
@@ -58,6 +63,7 @@ __all__ = [
     "factorize",
     "get_num_threads",
     "limit_on_weight",
+    "plan",
     "select_order",
     "set_num_threads",
 ]

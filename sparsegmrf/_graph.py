@@ -11,8 +11,9 @@ from sparsegmrf import _threads
 def run_graph(tasks: Sequence[Callable[[], None]], needs: Sequence[Sequence[int]]) -> None:
     """Run every task after those it needs; among the ready ones the lowest index goes first.
 
-    The calling thread works too, so an interrupt reaches it between two tasks; then, and after an exception, no further
-    task starts, those under way end, and the exception is raised.
+    After an exception the tasks before the one that failed still run, and no others; then the exception of the earliest
+    failure is raised: the same one for any number of threads. The calling thread works too, so an interrupt reaches it
+    between two tasks; then nothing new starts.
 
     Parameters
     ----------
@@ -33,43 +34,64 @@ class _Graph:
             for other in set(before):
                 self.dependents[other].append(task)
         self.ready = [task for task, count in enumerate(self.missing) if count == 0]
-        self.left = len(tasks)
+        self.running = 0
+        self.limit = len(tasks)
         self.changed = threading.Condition()
-        self.error: BaseException | None = None
+        self.failure: Exception | None = None
+        self.interrupt: BaseException | None = None
 
     def run(self) -> None:
         extra = min(_threads.get_num_threads(), len(self.tasks)) - 1
         futures: list[Future[None]] = []
-        if extra > 0:
-            _threads._submit(self._work, extra, futures)
-        self._work()
+        try:
+            if extra > 0:
+                _threads._submit(self._work, extra, futures)
+            self._work()
+        except BaseException as interrupt:
+            self._stop(interrupt)
         wait(futures)
-        if self.error is not None:
-            raise self.error
+        if self.interrupt is not None:
+            raise self.interrupt
+        if self.failure is not None:
+            raise self.failure
 
     def _work(self) -> None:
-        try:
-            while (task := self._next()) is not None:
+        while (task := self._next()) is not None:
+            try:
                 self.tasks[task]()
-                self._done(task)
-        except BaseException as error:
-            with self.changed:
-                self.error = self.error or error
-                self.changed.notify_all()
+            except Exception as failure:
+                self._end(task, failure)
+            except BaseException as interrupt:
+                self._stop(interrupt)
+                self._end(task, None)
+            else:
+                self._end(task, None)
 
     def _next(self) -> int | None:
+        """Return the first task that is ready, waiting for one; None when none will come."""
         with self.changed:
-            while not self.ready and self.left and self.error is None:
+            while True:
+                if self.ready and self.ready[0] < self.limit:
+                    self.running += 1
+                    return heapq.heappop(self.ready)
+                if self.running == 0 or self.limit == 0:
+                    return None
                 self.changed.wait()
-            if self.error is not None or not self.ready:
-                return None
-            return heapq.heappop(self.ready)
 
-    def _done(self, task: int) -> None:
+    def _end(self, task: int, failure: Exception | None) -> None:
         with self.changed:
-            self.left -= 1
-            for other in self.dependents[task]:
-                self.missing[other] -= 1
-                if self.missing[other] == 0:
-                    heapq.heappush(self.ready, other)
+            self.running -= 1
+            if failure is not None and task < self.limit:
+                self.limit, self.failure = task, failure
+            if failure is None:
+                for other in self.dependents[task]:
+                    self.missing[other] -= 1
+                    if self.missing[other] == 0:
+                        heapq.heappush(self.ready, other)
+            self.changed.notify_all()
+
+    def _stop(self, interrupt: BaseException) -> None:
+        with self.changed:
+            self.interrupt = self.interrupt or interrupt
+            self.limit = 0
             self.changed.notify_all()

@@ -57,3 +57,21 @@ def test_failure_or_interrupt_ends_the_run_and_is_raised(threads, error, count):
     with pytest.raises(error, match="stop"):
         run_graph(chain, [[], *[[k] for k in range(49)]])
     assert started == []
+
+
+@given(graphs(), st.integers(1, 4), st.sets(st.integers(0, 11)))
+def test_the_earliest_failure_is_raised_whatever_the_number_of_threads(needs, count, failing):
+    def task(k):
+        if k in failing:
+            raise ValueError(k)
+
+    before = get_num_threads()
+    set_num_threads(count)
+    try:
+        run_graph([lambda k=k: task(k) for k in range(len(needs))], needs)
+        raised = None
+    except ValueError as error:
+        raised = error.args[0]
+    finally:
+        set_num_threads(before)
+    assert raised == min((k for k in failing if k < len(needs)), default=None)

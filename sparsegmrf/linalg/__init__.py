@@ -4,7 +4,19 @@ from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.cholmod import CholmodFactor
 from sparsegmrf.linalg.choose import factorize
 from sparsegmrf.linalg.dense import DenseFactor
+from sparsegmrf.linalg.dissection import DissectionFactor, Plan, plan
 from sparsegmrf.linalg.spectral import SpectralFactor, SpectralForm
 from sparsegmrf.linalg.triangular import TriangularFactor
 
-__all__ = ["CholmodFactor", "DenseFactor", "Factor", "SpectralFactor", "SpectralForm", "TriangularFactor", "factorize"]
+__all__ = [
+    "CholmodFactor",
+    "DenseFactor",
+    "DissectionFactor",
+    "Factor",
+    "Plan",
+    "SpectralFactor",
+    "SpectralForm",
+    "TriangularFactor",
+    "factorize",
+    "plan",
+]

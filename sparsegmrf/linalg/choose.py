@@ -14,6 +14,7 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.cholmod import CholmodFactor
 from sparsegmrf.linalg.dense import DenseFactor
+from sparsegmrf.linalg.dissection import DissectionFactor
 from sparsegmrf.linalg.spectral import SpectralFactor, SpectralForm, is_diagonal
 from sparsegmrf.linalg.triangular import TriangularFactor
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
@@ -43,8 +44,9 @@ class _Method:
 _METHODS = (
     _Method("triangular", lambda Q: isinstance(Q, TriangularStencil), lambda Q, **_: TriangularFactor(Q)),
     _Method("spectral", is_diagonal, lambda Q, **_: SpectralFactor(Q)),
-    _Method("dense", lambda Q: True, DenseFactor),
-    _Method("cholmod", lambda Q: False, CholmodFactor),
+    _Method("dissection", lambda Q: _is_plain(Q), lambda Q, **_: DissectionFactor(Q)),
+    _Method("cholmod", lambda Q: True, CholmodFactor),
+    _Method("dense", lambda Q: False, DenseFactor),
 )
 METHODS = ("auto", *(method.name for method in _METHODS))
 
@@ -57,10 +59,11 @@ def factorize(precision: Precision, method: str = "auto", *, shape: Shape | None
     precision : SymmetricStencil, TriangularStencil, SpectralForm or scipy sparse array
         ``Q`` in 1/intensity^2, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``. A sparse
         array that couples pixels at most 5 rows and 5 columns apart is read as a stencil.
-    method : {"auto", "triangular", "spectral", "dense", "cholmod"}
+    method : {"auto", "triangular", "spectral", "dissection", "cholmod", "dense"}
         ``"triangular"`` is for whitening matrices, ``"spectral"`` for what a fast transform diagonalizes exactly,
-        ``"dense"`` is the oracle for tiny images, ``"cholmod"`` needs scikit-sparse. ``"auto"`` takes the first that
-        suits; `Factor.method` and, at debug level, the log say which.
+        ``"dissection"`` for all stencils but those on a torus, ``"cholmod"`` for everything but needs scikit-sparse,
+        ``"dense"`` is the oracle for tiny images. ``"auto"`` takes the first that suits; `Factor.method` and, at debug
+        level, the log say which.
     shape : (int, int), optional
         Height and width in pixels; needed with a sparse array, which knows nothing of pixels.
     channels : int
@@ -131,6 +134,11 @@ def read_precision(precision: Precision, shape: Shape | None = None, channels: i
 def _choose(precision: Precision, method: str) -> _Method:
     one_of("method", method, METHODS)
     return next(each for each in _METHODS if each.name == method or (method == "auto" and each.suits(precision)))
+
+
+def _is_plain(precision: Precision) -> bool:
+    """Tell whether the dissection takes a precision: a stencil that does not wrap."""
+    return isinstance(precision, SymmetricStencil) and precision.boundary != "torus"
 
 
 def _reach(matrix: sp.csr_array, lattice: Lattice) -> int:

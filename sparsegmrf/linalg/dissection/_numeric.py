@@ -46,7 +46,23 @@ class Blocks:
 
 
 class NotPositiveError(Exception):
-    """A pivot is not positive: depth, distinct node, node of the tile's program (or -1), column, value."""
+    """A pivot is not positive.
+
+    Attributes
+    ----------
+    depth, node : int
+        Level and distinct node.
+    program_node : int
+        Node of the tile's program, or -1 above the tiles.
+    column : int
+        Eliminated unknown of the node.
+    pivot : float
+        Value found.
+    """
+
+    def __init__(self, depth: int, node: int, program_node: int, column: int, pivot: float) -> None:
+        super().__init__(depth, node, program_node, column, pivot)
+        self.depth, self.node, self.program_node, self.column, self.pivot = depth, node, program_node, column, pivot
 
 
 def front_starts(analysis: Analysis, levels: list[Level]) -> tuple[list[IntArray], int]:
@@ -173,9 +189,11 @@ class _Job:
             slots,
         )
         if status >= 0:
-            raise NotPositiveError(
-                len(self.levels) - 1, int(members[status % LANES]), status >> 32, (status & (2**32 - 1)) // LANES
-            )
+            row, column, lane = status >> 32, (status & (2**32 - 1)) // LANES, status % LANES
+            m = int(program.nodes[row, :2].sum())
+            place = self.groups.start[group] + program.nodes[row, 2] + column * m - column * (column - 1) // 2
+            pivot = float(self.blocks.tiles[place * LANES + lane])
+            raise NotPositiveError(len(self.levels) - 1, int(members[lane]), row, column, pivot)
         logs = np.empty(LANES)
         dissection_lanes.log_pivots(program.nodes, self.groups.start[group], self.blocks.tiles, logs)
         filled = self.groups.filled[group]

@@ -1,5 +1,6 @@
 """What a factorization will take, from the classes alone."""
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from sparsegmrf._validate import image_shape
 from sparsegmrf.errors import ArgumentError, TooLargeError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg.dissection import _classes, _tree
+from sparsegmrf.linalg.dissection._analysis import LANES
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray, Shape
 
@@ -86,10 +88,15 @@ def plan_of(stencil: SymmetricStencil) -> Plan:
     return _plan(stencil.lattice, stencil.offsets, stencil.is_homogeneous)
 
 
-def tile_side(offsets: IntArray, shared: bool) -> int:
-    """Return the largest side of a tile: fronts in lanes should not go far beyond the second-level cache."""
+def tile_side(lattice: Lattice, offsets: IntArray, shared: bool) -> int:
+    """Return the largest side of a tile in pixels.
+
+    Fronts in lanes should not go far beyond the second-level cache, and lanes should be full: some 256 tiles are enough
+    for every class of tiles (inner ones, those at each side and corner) to fill most of its lanes.
+    """
     reach = max(1, int(np.abs(offsets).max(initial=1)))
-    return max(8, (32 if shared else 64) // reach)
+    largest = (32 if shared else 64) // reach
+    return max(8, min(largest, math.isqrt(lattice.n_pixels) // 16))
 
 
 def refuse_if_too_large(predicted: Plan) -> None:
@@ -127,17 +134,18 @@ def _plan(lattice: Lattice, offsets: IntArray, shared: bool) -> Plan:
     nodes = int(count.sum())
     if shared:
         count = np.minimum(count, 1)
-    nonzeros = count @ (s * (s + 1) / 2 + s * b)
+    entries = s * (s + 1) / 2 + s * b
     operations = float(count @ (s**3 / 3 + s * s * b + s * b * b))
-    # Above the tiles the square corner of a panel is stored whole.
-    depth = _tree.tile_depth(classes, tile_side(offsets, shared))
+    depth = _tree.tile_depth(classes, tile_side(lattice, offsets, shared))
     above = _above(classes, depth)
-    factor = 8 * int(nonzeros + (count * above) @ (s * s / 2))
+    # Above the tiles the square corner of a panel is stored whole; tiles stand in full groups of lanes.
     tiles = _tree.unfold_classes(classes, depth)
+    lanes = np.ceil(count[tiles] / LANES) * LANES
+    factor = 8 * int((count * above) @ (s * m) + lanes @ _with_halves(classes, entries)[tiles])
     updates = 8 * int((count[tiles] * (b[tiles] * (b[tiles] + 1) / 2)).sum())
     peak = factor + updates + 8 * int(_live(classes, b * above, shared))
     seconds = operations / (_RATE * get_num_threads()) + 1e-7 * lattice.size
-    return Plan(int(nonzeros), operations, factor, peak, seconds, len(classes), nodes)
+    return Plan(int(count @ entries), operations, factor, peak, seconds, len(classes), nodes)
 
 
 def _instances(classes: list[_classes.NodeClass]) -> FloatArray:
@@ -148,6 +156,15 @@ def _instances(classes: list[_classes.NodeClass]) -> FloatArray:
         for child in classes[cls].children:
             count[child] += count[cls]
     return count
+
+
+def _with_halves(classes: list[_classes.NodeClass], own: FloatArray) -> FloatArray:
+    """Add to each class what its halves have, and theirs."""
+    total = own.copy()
+    for cls, each in enumerate(classes):
+        for child in each.children:
+            total[cls] += total[child]
+    return total
 
 
 def _above(classes: list[_classes.NodeClass], depth: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The analysis by classes: every pixel is eliminated once, every matrix entry is assembled once, fronts are complete."""
+"""The analysis by classes: every pixel is eliminated and every matrix entry assembled once; fronts are complete."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_every_pixel_is_eliminated_once(problem):
     shape, offsets, leaf = problem
     seen = np.zeros(shape, dtype=int)
     for each, row, column in nodes(analyse(shape, offsets, leaf)):
-        own = each.front[: each.eliminated] + (row, column)
+        own = each.front[: each.eliminated] + np.array([row, column])
         np.add.at(seen, tuple(own.T), 1)
     assert (seen == 1).all()
 
@@ -46,7 +46,7 @@ def test_every_matrix_entry_is_assembled_once_in_a_column_that_is_eliminated_the
     shape, offsets, leaf = problem
     entries = []
     for each, row, column in nodes(analyse(shape, offsets, leaf)):
-        front = each.front + (row, column)
+        front = each.front + np.array([row, column])
         for r, c, k, di, dj, transposed in each.assembly.tolist():
             assert r >= c
             assert c < each.eliminated
@@ -75,7 +75,7 @@ def test_boundary_is_what_the_rectangle_is_coupled_to_and_maps_lead_to_it(proble
         inside = {(i, j) for i in range(row, row + height) for j in range(column, column + width)}
         near = {(i + di, j + dj) for i, j in inside for di, dj in both.tolist()} - inside
         on_image = {(i, j) for i, j in near if 0 <= i < shape[0] and 0 <= j < shape[1]}
-        assert {tuple(pixel) for pixel in (each.boundary + (row, column)).tolist()} == on_image
+        assert {tuple(pixel) for pixel in (each.boundary + np.array([row, column])).tolist()} == on_image
         for child, origin, where in zip(each.children, each.origins, each.maps, strict=True):
             assert np.array_equal(each.front[where], classes[child].boundary + origin)
 

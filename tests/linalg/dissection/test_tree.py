@@ -1,4 +1,4 @@
-"""Identical nodes are found: by class for a homogeneous stencil, by class and content for one that varies in a region."""
+"""Identical nodes are found: by class for a homogeneous stencil, else by class and content."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def counts(levels):
 
 @pytest.mark.parametrize("boundary", ["dirichlet", "neumann"])
 def test_homogeneous_stencil_has_one_distinct_node_per_class(boundary):
-    analysis, levels = tree(SymmetricStencil(OFFSETS, [4.5, -1.0, -1.0], SHAPE, boundary=boundary))
+    _, levels = tree(SymmetricStencil(OFFSETS, [4.5, -1.0, -1.0], SHAPE, boundary=boundary))
     for level in levels:
         assert len(level.first) == len(np.unique(level.cls))
         assert np.array_equal(level.cls[level.first][level.distinct], level.cls)
