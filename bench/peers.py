@@ -197,7 +197,7 @@ class Pardiso:
 
 
 class Sparsax:
-    """sparsax, that is CHOLMOD behind JAX; the one peer with a selected inverse. It looks values up that it saw before."""
+    """sparsax: CHOLMOD behind JAX, with a selected inverse; values seen before are looked up, not factorized again."""
 
     def __init__(self, stencil, other):
         self._library = pytest.importorskip("sparsax", reason="sparsax is not installed")
