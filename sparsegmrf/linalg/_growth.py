@@ -7,18 +7,20 @@ import numpy as np
 from sparsegmrf.errors import UnstableError, UnstableWarning
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.triangular import TriangularFactor
+from sparsegmrf.typing import FloatArray
 
 TOLERATED_LOSS = 1e-6
 """Rounding error of a whitened draw, in standard deviations, above which it comes with a warning."""
 
 
-def check_growth(name: str, values: str, factor: Factor, largest: float) -> None:
-    """Refuse `values` that overflowed in a recursion, and warn where they cost digits.
+def check_growth(name: str, values: str, factor: Factor, field: FloatArray) -> None:
+    """Refuse `values` in a `field` that overflowed in a recursion, and warn where they cost digits.
 
     Whitening a field of magnitude ``|x|`` rounds at ``eps (d + sum_k |w_k|) |x|``. A contraction cannot get there.
     """
-    if not isinstance(factor, TriangularFactor) or factor.contraction() < 1.0:
+    if not isinstance(factor, TriangularFactor) or factor.contraction() < 1.0 or not field.size:
         return
+    largest = float(np.maximum(field.max(), -field.min()))
     rate = factor.contraction()
     limit = (
         f"the weights of a pixel sum up to {rate:.4g} times its diagonal (max_p sum_k |w_pk| / d_p), and only below 1 "
