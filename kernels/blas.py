@@ -28,6 +28,7 @@ def _external(module: ModuleType, name: str, arguments: int) -> Callable[..., No
     return cast(Callable[..., None], function)
 
 
+dlauum = _external(scipy.linalg.cython_lapack, "dlauum", 5)
 dpotrf = _external(scipy.linalg.cython_lapack, "dpotrf", 5)
 dpotri = _external(scipy.linalg.cython_lapack, "dpotri", 5)
 dtrtri = _external(scipy.linalg.cython_lapack, "dtrtri", 6)

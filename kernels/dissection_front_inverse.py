@@ -1,16 +1,18 @@
 """Selected inverse above the tiles: one front at a time by BLAS, from the whole image down.
 
 The covariance ``Z`` of a front of ``m = S + B`` unknowns is column-major ``m x m``, the eliminated unknowns first; only
-its lower triangle is read. ``L`` is the front's panel of the factor (m x S, leading dimension m, lower).
+its lower triangle is read. ``L`` is the front's panel of the factor (m x S, leading dimension m, lower). In order, with
+``G = L_BS L_SS^-1``: `invert_corner`, `gain`, `square_corner`, `subtract_boundary` leave
+``Z_SS = L_SS^-T L_SS^-1 - G^T Z_BS`` and ``Z_BS = -Z_BB G``.
 """
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from sparsegmrf.kernels.blas import dgemm, dpotri, dsymm, dtrsm
+from sparsegmrf.kernels.blas import dgemm, dlauum, dsymm, dtrmm, dtrtri
 
-BUILT_ON = {"blas": "6f3272805bc6"}
+BUILT_ON = {"blas": "0192a8513bd7"}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -19,61 +21,105 @@ Sizes = npt.NDArray[np.int32]
 
 
 @njit(cache=True, nogil=True)
-def invert_front(
-    s: int, m: int, letters: Letters, numbers: Floats, L: Floats, Z: Floats, G: Floats, sizes: Sizes
-) -> None:
-    """Work out the eliminated columns of Z from the covariance of the boundary.
+def invert_corner(s: int, m: int, letters: Letters, L: Floats, Z: Floats, sizes: Sizes) -> None:
+    """``Z_SS = L_SS^-1``, zero above the diagonal, and ``Z_BS = 0``; `sizes` is workspace for int32."""
+    sizes[0] = s
+    sizes[1] = m
+    address = sizes.ctypes.data
+    lower = letters.ctypes.data
+    for c in range(s):
+        Z[c * m : c * m + c] = 0.0
+        Z[c * m + c : c * m + s] = L[c * m + c : c * m + s]
+        Z[c * m + s : c * m + m] = 0.0
+    dtrtri(lower, lower + 3, address, Z.ctypes.data, address + 4, address + 8)
 
-    With ``G = L_BS L_SS^-1``: ``Z_BS = -Z_BB G`` and ``Z_SS = L_SS^-T L_SS^-1 - G^T Z_BS``. `G` (B x S) and `sizes`
-    (six int32) are workspace; `numbers` holds 1, -1 and 0.
-    """
+
+@njit(cache=True, nogil=True)
+def gain(s: int, m: int, letters: Letters, numbers: Floats, L: Floats, Z: Floats, G: Floats, sizes: Sizes) -> None:
+    """``G = L_BS Z_SS`` by BLAS for a lower triangular ``Z_SS``; `sizes` is workspace for int32."""
+    b = m - s
+    for c in range(s):
+        G[c * b : c * b + b] = L[c * m + s : c * m + m]
+    sizes[0] = s
+    sizes[1] = m
+    sizes[2] = b
+    address = sizes.ctypes.data
+    lower = letters.ctypes.data
+    one = numbers.ctypes.data
+    front = Z.ctypes.data
+    dtrmm(
+        lower + 1,
+        lower,
+        lower + 3,
+        lower + 3,
+        address + 8,
+        address,
+        one,
+        front,
+        address + 4,
+        G.ctypes.data,
+        address + 8,
+    )
+
+
+@njit(cache=True, nogil=True)
+def square_corner(s: int, m: int, letters: Letters, Z: Floats, sizes: Sizes) -> None:
+    """``Z_SS = Z_SS^T Z_SS`` (lower) for a lower triangular ``Z_SS``; `sizes` is workspace for int32."""
+    sizes[0] = s
+    sizes[1] = m
+    address = sizes.ctypes.data
+    dlauum(letters.ctypes.data, address, Z.ctypes.data, address + 4, address + 8)
+
+
+@njit(cache=True, nogil=True)
+def subtract_boundary(s: int, m: int, letters: Letters, numbers: Floats, Z: Floats, G: Floats, sizes: Sizes) -> None:
+    """``Z_BS -= Z_BB G`` and then ``Z_SS -= G^T Z_BS`` (lower) by BLAS; `sizes` is workspace for int32."""
     b = m - s
     sizes[0] = s
     sizes[1] = m
     sizes[2] = b
-    n_s = sizes.ctypes.data
-    n_m = n_s + 4
-    n_b = n_s + 8
-    info = n_s + 12
-    rows = n_s + 16
-    columns = n_s + 20
+    address = sizes.ctypes.data
+    rows = address + 12
+    columns = address + 16
     lower = letters.ctypes.data
-    right = lower + 1
     transposed = lower + 2
-    plain = lower + 3
     one = numbers.ctypes.data
     minus = one + 8
-    zero = one + 16
-    panel = L.ctypes.data
     front = Z.ctypes.data
-    gain = G.ctypes.data
-    for c in range(s):
-        Z[c * m + c : c * m + s] = L[c * m + c : c * m + s]
-    dpotri(lower, n_s, front, n_m, info)
-    if b == 0:
-        return
-    for c in range(s):
-        G[c * b : c * b + b] = L[c * m + s : c * m + m]
-    dtrsm(right, lower, plain, plain, n_b, n_s, one, panel, n_m, gain, n_b)
-    dsymm(lower, lower, n_b, n_s, minus, front + 8 * (s * m + s), n_m, gain, n_b, zero, front + 8 * s, n_m)
+    right = G.ctypes.data
+    boundary = front + 8 * (s * m + s)
+    dsymm(
+        lower,
+        lower,
+        address + 8,
+        address,
+        minus,
+        boundary,
+        address + 4,
+        right,
+        address + 8,
+        one,
+        front + 8 * s,
+        address + 4,
+    )
     # The lower triangle of G^T Z_BS, in strips of columns.
     for c in range(0, s, 96):
-        sizes[4] = s - c
-        sizes[5] = min(96, s - c)
+        sizes[3] = s - c
+        sizes[4] = min(96, s - c)
         dgemm(
             transposed,
-            plain,
+            lower + 3,
             rows,
             columns,
-            n_b,
+            address + 8,
             minus,
-            gain + 8 * c * b,
-            n_b,
+            right + 8 * c * b,
+            address + 8,
             front + 8 * (c * m + s),
-            n_m,
+            address + 4,
             one,
             front + 8 * (c * m + c),
-            n_m,
+            address + 4,
         )
 
 

@@ -12,7 +12,7 @@ from numba import njit
 
 from sparsegmrf.kernels.blas import dgemm, dpotrf, dsyrk, dtrsm
 
-BUILT_ON = {"blas": "6f3272805bc6"}
+BUILT_ON = {"blas": "0192a8513bd7"}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -218,6 +218,8 @@ def update_columns(
 @njit(cache=True, nogil=True)
 def factor_front(s: int, m: int, letters: Letters, numbers: Floats, L: Floats, U: Floats, sizes: Sizes) -> int:
     """Factorize an assembled front as a whole: -1, or the column whose pivot is not positive."""
+    if s == 0:
+        return -1
     failed = factor_panel(s, m, 0, s, letters, numbers, L, sizes)
     if failed < 0 and m > s:
         update_columns(m, s, m - s, 0, s, letters, numbers, L, U, 0, m - s, sizes)

@@ -5,9 +5,24 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from threadpoolctl import threadpool_limits
 
-from sparsegmrf.kernels import blas, dissection_front_inverse
+from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse
 
-NUMBERS = np.array([1.0, -1.0, 0.0])
+
+def invert_front(s, m, L, Z, wide):
+    """The order in which the kernels are called, by BLAS or by the products for wide registers."""
+    sizes = np.empty(6, dtype=np.int32)
+    gain = np.full((m - s) * s, np.nan)
+    workspace = np.full(dense_products.workspace(s), np.nan)
+    dissection_front_inverse.invert_corner(s, m, blas.LETTERS, L, Z, sizes)
+    if wide:
+        dense_products.multiply_triangular(s, m, L, Z, gain, workspace)
+        dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
+        dense_products.subtract_symmetric(m - s, s, Z, s * m + s, m, gain, Z, s, m, workspace)
+        dense_products.subtract_gram(s, m - s, gain, Z, s, m, Z, m, workspace)
+    else:
+        dissection_front_inverse.gain(s, m, blas.LETTERS, blas.NUMBERS, L, Z, gain, sizes)
+        dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
+        dissection_front_inverse.subtract_boundary(s, m, blas.LETTERS, blas.NUMBERS, Z, gain, sizes)
 
 
 def positive(order, seed=0):
@@ -21,8 +36,9 @@ def covariance(order):
     return inverse + inverse.T
 
 
-@pytest.mark.parametrize(("s", "m"), [(1, 1), (1, 2), (5, 5), (3, 11), (40, 47), (230, 250)])
-def test_eliminated_columns_are_those_of_the_dense_inverse(s, m):
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize(("s", "m"), [(1, 2), (5, 6), (3, 11), (40, 47), (230, 250)])
+def test_eliminated_columns_are_those_of_the_dense_inverse(s, m, wide):
     Q = positive(m)
     lower = np.tril_indices(m)
     inverse = np.linalg.inv(Q)
@@ -34,9 +50,7 @@ def test_eliminated_columns_are_those_of_the_dense_inverse(s, m):
     Z[:, :s] = np.nan
     panel, front = L[:, :s].ravel(order="F"), Z.ravel(order="F")
     with threadpool_limits(1, "blas"):
-        dissection_front_inverse.invert_front(
-            s, m, blas.LETTERS, NUMBERS, panel, front, np.full((m - s) * s, np.nan), np.empty(6, dtype=np.int32)
-        )
+        invert_front(s, m, panel, front, wide)
     assert_allclose(front.reshape(m, m).T[lower], inverse[lower], rtol=0, atol=1e-10 * np.abs(inverse).max())
     assert_array_equal(panel, L[:, :s].ravel(order="F"))
 

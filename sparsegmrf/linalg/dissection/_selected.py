@@ -14,15 +14,13 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from sparsegmrf._graph import run_graph
-from sparsegmrf.kernels import blas, dissection_front_inverse, dissection_lane_inverse
+from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse, dissection_lane_inverse
 from sparsegmrf.linalg.dissection import _numeric
 from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.linalg.dissection._programs import TileProgram
 from sparsegmrf.linalg.dissection._tree import Level
 from sparsegmrf.stencil._coefficients import block_shape
 from sparsegmrf.typing import FloatArray, IntArray
-
-_NUMBERS = np.array([1.0, -1.0, 0.0])
 
 
 def selected_planes(analysis: Analysis, levels: list[Level], groups: Groups, blocks: _numeric.Blocks) -> FloatArray:
@@ -63,6 +61,7 @@ class _Job:
     ) -> None:
         self.analysis, self.levels, self.groups, self.blocks, self.planes = analysis, levels, groups, blocks, planes
         self.buffers = _numeric._Buffers()
+        self.wide = dense_products.WIDE
         self.layouts = {cls: _layout(program) for cls, program in analysis.programs.items()}
         self.batches = _batches(levels[-1], groups)
         self.lane_of = np.empty((len(levels[-1].cls), 2), dtype=np.int64)
@@ -108,10 +107,7 @@ class _Job:
         Z = self.fronts.pop((depth, node)) if depth else self.buffers.take(m * m)
         if s > 0:
             start = int(self.blocks.front_start[depth][level.distinct[node]])
-            L = self.blocks.fronts[start : start + s * m]
-            gain = self.buffers.take((m - s) * s)
-            dissection_front_inverse.invert_front(s, m, blas.LETTERS, _NUMBERS, L, Z, gain, np.empty(6, dtype=np.int32))
-            self.buffers.give(gain)
+            self._invert_front(s, m, self.blocks.fronts[start : start + s * m], Z)
         dissection_front_inverse.scatter_front(
             tables.assembly,
             tables.assembly_start[cls],
@@ -128,6 +124,28 @@ class _Job:
             positions = tables.maps[first : first + len(analysis.classes[child].boundary) * lattice.channels]
             self._hand_down(depth + 1, int(level.child[node, half]), Z, m, positions)
         self.buffers.give(Z)
+
+    def _invert_front(self, s: int, m: int, L: FloatArray, Z: FloatArray) -> None:
+        """Work out the eliminated columns of a front's covariance from that of its boundary."""
+        b = m - s
+        sizes = np.empty(6, dtype=np.int32)
+        dissection_front_inverse.invert_corner(s, m, blas.LETTERS, L, Z, sizes)
+        if b == 0:
+            dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
+            return
+        gain = self.buffers.take(b * s)
+        if self.wide:
+            workspace = self.buffers.take(dense_products.workspace(s))
+            dense_products.multiply_triangular(s, m, L, Z, gain, workspace)
+            dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
+            dense_products.subtract_symmetric(b, s, Z, s * (m + 1), m, gain, Z, s, m, workspace)
+            dense_products.subtract_gram(s, b, gain, Z, s, m, Z, m, workspace)
+            self.buffers.give(workspace)
+        else:
+            dissection_front_inverse.gain(s, m, blas.LETTERS, blas.NUMBERS, L, Z, gain, sizes)
+            dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
+            dissection_front_inverse.subtract_boundary(s, m, blas.LETTERS, blas.NUMBERS, Z, gain, sizes)
+        self.buffers.give(gain)
 
     def _hand_down(self, depth: int, node: int, Z: FloatArray, m: int, positions: IntArray) -> None:
         """Start the front of a half, or the lane of a tile, with the covariance of its boundary."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsegmrf import SymmetricStencil
+from sparsegmrf.kernels import dense_products
 from sparsegmrf.linalg.dissection import _analysis, _numeric
 from sparsegmrf.linalg.dissection._selected import selected_planes
 from tests import reference, strategies
@@ -127,6 +128,13 @@ def test_result_does_not_depend_on_the_number_of_threads(threads, kind):
     assert_array_equal(selected_planes(*factor), alone)
 
 
+@pytest.mark.parametrize("wide", [True, False])
+def test_fronts_agree_with_the_dense_inverse_by_own_products_and_by_blas(monkeypatch, wide):
+    monkeypatch.setattr(dense_products, "WIDE", wide)
+    stencil = dominant(OFFSETS["13-point"], "per pixel", (40, 40))
+    assert_allclose(selected(stencil, 8, 16), dense(stencil), rtol=0, atol=1e-10)
+
+
 def test_result_does_not_depend_on_the_tree():
     stencil = dominant(OFFSETS["13-point"], "per pixel", (61, 83))
     assert_allclose(selected(stencil, 6, 4), selected(stencil, 40, 24), rtol=0, atol=1e-13)
@@ -159,6 +167,11 @@ def test_trace_of_precision_times_covariance_is_the_number_of_unknowns():
     planes = selected(stencil, 32, 20)
     covariance = SymmetricStencil._from_planes(stencil.offsets, planes, stencil.lattice)
     assert_allclose(stencil.inner(covariance), 230 * 190, rtol=1e-12)
+
+
+def test_stencil_without_reach_along_an_axis_is_worked_out_without_a_word_from_lapack(capfd):
+    selected(dominant(OFFSETS["one row"], "per pixel", (40, 40)), 4, 4)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_factor_is_left_as_it_was():
