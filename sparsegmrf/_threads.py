@@ -76,10 +76,11 @@ def run(tasks: Sequence[Task]) -> None:
         _submit(partial(_work, waiting, failures), helpers, futures)
         _work(waiting, failures)
         for future in futures:
-            future.result()
+            if not future.cancel():  # one that has not started, behind another caller's tasks, has nothing left to do
+                future.result()
     except BaseException:  # an interrupt of this thread: nothing new starts, what runs ends, then it goes on its way
         waiting.clear()
-        wait(futures)
+        wait([future for future in futures if not future.cancel()])
         raise
     if failures:
         raise min(failures, key=lambda failure: failure[0])[1]

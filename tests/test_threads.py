@@ -157,6 +157,23 @@ def test_calls_from_several_threads_at_once_all_finish(threads):
     assert len(done) == 800
 
 
+def test_a_call_does_not_wait_for_the_tasks_of_another(threads):
+    threads(2)
+    busy, release, done = threading.Barrier(3, timeout=30), threading.Event(), []
+
+    def blocks():
+        busy.wait()
+        done.append(release.wait(30))
+
+    other = threading.Thread(target=lambda: _threads.run([blocks, blocks]))
+    other.start()
+    busy.wait()
+    _threads.run([lambda: done.append("mine")] * 4)
+    release.set()
+    other.join(30)
+    assert done == ["mine"] * 4 + [True] * 2
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_of_a_task_has_a_pool_of_its_own(threads):
