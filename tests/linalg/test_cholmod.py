@@ -29,10 +29,10 @@ TestTriangular = factor_contract(CholmodFactor, strategies.triangular_stencils(l
 def membrane(shape, kappa2=0.1, squared=False, seed=None):
     """Return ``kappa^2 + G`` (five points) or its square (13 points), per-pixel where a seed is given."""
     rng = np.random.default_rng(seed)
-    conductance = [np.ones(shape) if seed is None else rng.uniform(0.5, 2.0, shape) for _ in range(2)]
-    Q = reference.symmetric_matrix([(0, 1), (1, 0)], [-conductance[0], -conductance[1]], shape)
-    Q += np.diag(kappa2 - Q.sum(axis=1))
-    return SymmetricStencil.from_csr(sp.csr_array(Q @ Q if squared else Q), shape)
+    edges = [-np.ones(shape) if seed is None else -rng.uniform(0.5, 2.0, shape) for _ in range(2)]
+    Q = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [0.0, *edges], shape).tocsr()
+    Q = Q + sp.diags_array(kappa2 - Q.sum(axis=1))
+    return SymmetricStencil.from_csr(Q @ Q if squared else Q, shape)
 
 
 def nine_point(shape, channels, seed):
@@ -85,7 +85,7 @@ def test_every_ordering_that_is_named_is_accepted():
 
 def test_supernodal_and_simplicial_factors_are_exact_alike():
     # CHOLMOD takes the simplicial L D L^T below about 40 operations per entry of L, the supernodal L L^T above.
-    small, large = membrane((6, 6), seed=3), membrane((60, 60), squared=True, seed=3)
+    small, large = membrane((6, 6), seed=3), membrane((40, 40), squared=True, seed=3)
     for stencil in (small, large):
         ours, dense = CholmodFactor(stencil), DenseFactor(stencil)
         x = np.random.default_rng(0).standard_normal((2, *stencil.shape))
@@ -137,12 +137,12 @@ def test_refactorize_refuses_another_pattern():
             factor.refactorize(other)
 
 
-@pytest.mark.parametrize("side", [6, 60])
+@pytest.mark.parametrize("side", [6, 40])
 def test_failed_pivot_is_reported_with_its_pixel_and_value(side):
-    planes = [membrane((side, side), seed=5, squared=True).plane(k) for k in range(7)]
-    offsets = membrane((side, side), seed=5, squared=True).offsets
+    good = membrane((side, side), seed=5, squared=True)
+    planes = [good.plane(k) for k in range(7)]
     planes[0][2, 3] = -7.0
-    stencil = SymmetricStencil(offsets, planes, (side, side))
+    stencil = SymmetricStencil(good.offsets, planes, (side, side))
     with pytest.raises(NotPositiveDefiniteError) as caught:
         CholmodFactor(stencil)
     # Elimination in another order may meet the failure at a neighbour, whose Schur complement then is not positive.
@@ -152,7 +152,7 @@ def test_failed_pivot_is_reported_with_its_pixel_and_value(side):
     assert f"pivot {caught.value.pivot:g} at pixel {caught.value.pixel}" in str(caught.value)
 
 
-@pytest.mark.parametrize("side", [6, 60])
+@pytest.mark.parametrize("side", [6, 40])
 def test_reported_pivot_is_the_schur_complement_of_what_was_eliminated_before(side):
     good = membrane((side, side), seed=5, squared=True)
     planes = [good.plane(k) for k in range(len(good.offsets))]
