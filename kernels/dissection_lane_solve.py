@@ -17,9 +17,14 @@ A block is one row of integers:
 ====  =================================================  ====  =================================================
 """
 
+from collections.abc import Callable
+from typing import Any, cast
+
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 
 from sparsegmrf.kernels.lane_vector import (
     add,
@@ -37,6 +42,76 @@ BUILT_ON = {"lane_vector": "af6127585575"}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+
+
+_LLVM = ir.VectorType(ir.DoubleType(), 8)
+_PLACES = cast(Any, types.UniTuple)(types.intp, 8)
+_PAIRS = ((0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15))
+_FOURS = ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
+_HALVES = ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
+
+
+def _pointer(context: Any, builder: Any, array_type: Any, array: Any, first: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [first]), _LLVM.as_pointer())
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """Transpose eight vectors: swap off-diagonal entries of 2 x 2 blocks, then 2 x 2 blocks, then 4 x 4 blocks."""
+    for distance, masks in ((1, _PAIRS), (2, _FOURS), (4, _HALVES)):
+        swapped = list(rows)
+        for low in range(8):
+            if not low & distance:
+                for row, mask in zip((low, low + distance), masks, strict=True):
+                    constant = ir.Constant(ir.VectorType(ir.IntType(32), 8), mask)
+                    swapped[row] = builder.shuffle_vector(rows[low], rows[low + distance], constant)
+        rows = swapped
+    return rows
+
+
+@intrinsic
+def _read_transposed(typing_context: Any, source: Any, places: Any, w: Any, vector: Any, step: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, places, w, vector, step = arguments
+        rows = []
+        for lane in range(8):
+            place = builder.extract_value(places, lane)
+            rows.append(builder.load(_pointer(context, builder, signature.args[0], source, place)))
+            rows[-1].align = 8
+        for row in _transposed(builder, rows):
+            first = builder.mul(vector, vector.type(8))
+            builder.store(row, _pointer(context, builder, signature.args[2], w, first)).align = 8
+            vector = builder.add(vector, step)
+        return context.get_dummy_value()
+
+    return types.void(source, _PLACES, w, types.intp, types.intp), emit
+
+
+@intrinsic
+def _write_transposed(typing_context: Any, w: Any, vector: Any, step: Any, target: Any, places: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        w, vector, step, target, places = arguments
+        rows = []
+        for _ in range(8):
+            first = builder.mul(vector, vector.type(8))
+            rows.append(builder.load(_pointer(context, builder, signature.args[0], w, first)))
+            rows[-1].align = 8
+            vector = builder.add(vector, step)
+        for lane, row in enumerate(_transposed(builder, rows)):
+            place = builder.extract_value(places, lane)
+            builder.store(row, _pointer(context, builder, signature.args[3], target, place)).align = 8
+        return context.get_dummy_value()
+
+    return types.void(w, types.intp, types.intp, target, _PLACES), emit
+
+
+_Eight = tuple[int, int, int, int, int, int, int, int]
+
+read_transposed = cast(Callable[[Floats, _Eight, Floats, int, int], None], _read_transposed)
+"""Read eight numbers from each of eight places: lane by lane into the vectors ``vector, vector + step, ...`` of w."""
+
+write_transposed = cast(Callable[[Floats, int, int, Floats, _Eight], None], _write_transposed)
+"""Write the vectors ``vector, vector + step, ...`` of w: each lane's eight numbers to its place."""
 
 
 @njit(cache=True, nogil=True)
@@ -299,6 +374,7 @@ def _factor_node(invert: bool, width: int, L: Floats, base: int, s: int, m: int,
 def _locate(
     block: Ints,
     width: int,
+    part: int,
     images: int,
     size: int,
     origins: Ints,
@@ -312,48 +388,113 @@ def _locate(
         for lane in range(8):
             k = v * 8 + lane
             if block[2] > 0:
-                image = block[3] + v
+                image = block[3] + part * width + v
                 tile = lane
                 used = lane < block[2] and image < block[4]
             else:
-                column = block[3] + k
+                column = block[3] + part * width * 8 + k
                 image = column % images
                 tile = column // images
                 used = column < block[4]
-            if used:
-                places[k] = image * size + origins[block[1] + tile]
-                updates_at[k] = image * updates_size + update_start[block[1] + tile]
-            else:
-                places[k] = -1
-                updates_at[k] = -1
+            places[k] = image * size + origins[block[1] + tile] if used else -1
+            updates_at[k] = image * updates_size + update_start[block[1] + tile] if used else -1
 
 
 @njit(cache=True, nogil=True)
 def _gather(
-    width: int, count: int, shifts: Ints, first_shift: int, source: Floats, places: Ints, w: Floats, first: int
+    width: int,
+    count: int,
+    rising: bool,
+    shifts: Ints,
+    first_shift: int,
+    source: Floats,
+    places: Ints,
+    w: Floats,
+    first: int,
 ) -> None:
-    """Read `count` unknowns of each lane into ``w[first:]``; lanes that stand for none take what the first one has."""
-    lanes = width * 8
-    for k in range(lanes):
-        place = places[k] if places[k] >= 0 else places[0]
-        at = first * lanes + k
-        for t in range(count):
-            w[at] = source[place + shifts[first_shift + t]]
-            at += lanes
+    """Read `count` unknowns of each lane into ``w[first:]``; lanes that stand for none take what the first one has.
+
+    `rising` shifts let eight that follow one another be told by the first and the last of them.
+    """
+    for v in range(width):
+        lanes = places[v * 8 : v * 8 + 8]
+        p0 = lanes[0] if lanes[0] >= 0 else places[0]
+        p1 = lanes[1] if lanes[1] >= 0 else p0
+        p2 = lanes[2] if lanes[2] >= 0 else p0
+        p3 = lanes[3] if lanes[3] >= 0 else p0
+        p4 = lanes[4] if lanes[4] >= 0 else p0
+        p5 = lanes[5] if lanes[5] >= 0 else p0
+        p6 = lanes[6] if lanes[6] >= 0 else p0
+        p7 = lanes[7] if lanes[7] >= 0 else p0
+        t = 0
+        while t < count:
+            shift = shifts[first_shift + t]
+            vector = (first + t) * width + v
+            if rising and t + 8 <= count and shifts[first_shift + t + 7] == shift + 7:
+                a = p0 + shift, p1 + shift, p2 + shift, p3 + shift, p4 + shift, p5 + shift, p6 + shift, p7 + shift
+                read_transposed(source, a, w, vector, width)
+                t += 8
+            else:
+                at = vector * 8
+                w[at] = source[p0 + shift]
+                w[at + 1] = source[p1 + shift]
+                w[at + 2] = source[p2 + shift]
+                w[at + 3] = source[p3 + shift]
+                w[at + 4] = source[p4 + shift]
+                w[at + 5] = source[p5 + shift]
+                w[at + 6] = source[p6 + shift]
+                w[at + 7] = source[p7 + shift]
+                t += 1
 
 
 @njit(cache=True, nogil=True)
 def _scatter(
     width: int, count: int, shifts: Ints, first_shift: int, target: Floats, places: Ints, w: Floats, first: int
 ) -> None:
-    """Write `count` unknowns of each lane from ``w[first:]`` to the images."""
-    lanes = width * 8
-    for k in range(lanes):
-        if places[k] >= 0:
-            at = first * lanes + k
-            for t in range(count):
-                target[places[k] + shifts[first_shift + t]] = w[at]
-                at += lanes
+    """Write `count` unknowns of each lane, by rising shifts, from ``w[first:]`` to the images."""
+    for v in range(width):
+        lanes = places[v * 8 : v * 8 + 8]
+        # Lanes that stand for a tile come first.
+        full = lanes[7] >= 0
+        t = 0
+        while t < count:
+            shift = shifts[first_shift + t]
+            vector = (first + t) * width + v
+            if full and t + 8 <= count and shifts[first_shift + t + 7] == shift + 7:
+                a = (
+                    lanes[0] + shift,
+                    lanes[1] + shift,
+                    lanes[2] + shift,
+                    lanes[3] + shift,
+                    lanes[4] + shift,
+                    lanes[5] + shift,
+                    lanes[6] + shift,
+                    lanes[7] + shift,
+                )
+                write_transposed(w, vector, width, target, a)
+                t += 8
+            else:
+                for lane in range(8):
+                    if lanes[lane] >= 0:
+                        target[lanes[lane] + shift] = w[vector * 8 + lane]
+                t += 1
+
+
+@njit(cache=True, nogil=True)
+def _parts(block: Ints, width: int) -> int:
+    """Count the vectors of a block in units of `width`."""
+    step = width if block[2] > 0 else width * 8
+    parts: int = (block[4] - block[3] + step - 1) // step
+    return parts
+
+
+@njit(cache=True, nogil=True)
+def _chunk_end(nodes: Ints, node: int, last: int, step: int) -> int:
+    """Return the node at which the factor of a run of nodes, from `node` on in steps of `step`, outgrows the cache."""
+    end = node + step
+    while end != last and abs(nodes[end, 2] - nodes[node, 2]) < 4096:
+        end += step
+    return end
 
 
 @njit(cache=True, nogil=True)
@@ -384,25 +525,38 @@ def transpose_tiles(
     for number in range(first, last):
         block = blocks[number]
         own, around = block[9], block[10]
-        _locate(block, width, images, size, origins, 0, origins, places, places[32:])
-        _gather(width, own, shifts, block[8], values, places, w, 0)
-        _gather(width, around, shifts, block[8] + own, result if invert else values, places, w, own)
-        for step in range(block[6] - block[5]):
-            # Ancestors first for the solve; for the product any order that overwrites an unknown after its last use.
-            node = block[6] - 1 - step if invert else block[5] + step
-            s = nodes[node, 0]
-            m = s + nodes[node, 1]
-            place = block[7] + nodes[node, 13]
-            for r in range(m):
-                source = positions[place + r] * width
-                for v in range(width):
-                    store(f, r * width + v, load(w, source + v))
-            _transpose_node(invert, width, factor, block[0] + nodes[node, 2], s, m, f, T)
-            for r in range(s):
-                target = positions[place + r] * width
-                for v in range(width):
-                    store(w, target + v, load(f, r * width + v))
-        _scatter(width, own, shifts, block[8], result, places, w, 0)
+        unknowns = own + around
+        parts = _parts(block, width)
+        for part in range(parts):
+            lanes = places[64 * part : 64 * part + 32]
+            _locate(block, width, part, images, size, origins, 0, origins, lanes, places[64 * part + 32 :])
+            begin = part * unknowns
+            _gather(width, own, True, shifts, block[8], values, lanes, w, begin)
+            _gather(width, around, False, shifts, block[8] + own, result if invert else values, lanes, w, begin + own)
+        # Ancestors first for the solve; for the product any order that overwrites an unknown after its last use.
+        step = -1 if invert else 1
+        node = block[6] - 1 if invert else block[5]
+        end = block[5] - 1 if invert else block[6]
+        while node != end:
+            stop = _chunk_end(nodes, node, end, step)
+            for part in range(parts):
+                begin = part * unknowns
+                for each in range(node, stop, step):
+                    s = nodes[each, 0]
+                    m = s + nodes[each, 1]
+                    place = block[7] + nodes[each, 13]
+                    for r in range(m):
+                        at = (begin + positions[place + r]) * width
+                        for v in range(width):
+                            store(f, r * width + v, load(w, at + v))
+                    _transpose_node(invert, width, factor, block[0] + nodes[each, 2], s, m, f, T)
+                    for r in range(s):
+                        at = (begin + positions[place + r]) * width
+                        for v in range(width):
+                            store(w, at + v, load(f, r * width + v))
+            node = stop
+        for part in range(parts):
+            _scatter(width, own, shifts, block[8], result, places[64 * part :], w, part * unknowns)
 
 
 @njit(cache=True, nogil=True)
@@ -434,37 +588,49 @@ def factor_tiles(
     `values` and `result` are images of `size` unknowns. What the tiles add to their boundaries goes to `updates`, which
     has `updates_size` numbers per image.
     """
-    updates_at = places[32:]
     for number in range(first, last):
         block = blocks[number]
         own, around = block[9], block[10]
-        _locate(block, width, images, size, origins, updates_size, update_start, places, updates_at)
-        # Inverted: w = [b; 0] and the updates are subtracted. Product: w = 0 gathers the sums, y stands behind it.
+        # Inverted: w = [b; 0], and the updates are subtracted. Product: w = 0 gathers the sums, y stands behind it.
         kept = 0 if invert else own + around
-        w[: (own + around) * width * 8] = 0.0
-        _gather(width, own, shifts, block[8], values, places, w, kept)
-        for node in range(block[5], block[6]):
-            s = nodes[node, 0]
-            m = s + nodes[node, 1]
-            place = block[7] + nodes[node, 13]
-            for r in range(m):
-                at = positions[place + r] * width
-                for v in range(width):
-                    if r >= s or invert:
-                        store(f, r * width + v, load(w, at + v))
-                    else:
-                        store(f, r * width + v, load(w, kept * width + at + v))
-            _factor_node(invert, width, factor, block[0] + nodes[node, 2], s, m, f, T)
-            for r in range(m):
-                at = positions[place + r] * width
-                for v in range(width):
-                    x = load(f, r * width + v)
-                    if r < s and not invert:
-                        x = add(x, load(w, at + v))
-                    store(w, at + v, x)
-        _scatter(width, own, shifts, block[8], result, places, w, 0)
-        lanes = width * 8
-        for k in range(lanes):
-            if places[k] >= 0:
-                for t in range(around):
-                    updates[updates_at[k] + t] = w[(own + t) * lanes + k]
+        unknowns = own + around if invert else 2 * own + around
+        parts = _parts(block, width)
+        for part in range(parts):
+            lanes = places[64 * part : 64 * part + 32]
+            updates_at = places[64 * part + 32 : 64 * part + 64]
+            _locate(block, width, part, images, size, origins, updates_size, update_start, lanes, updates_at)
+            begin = part * unknowns
+            w[begin * width * 8 : (begin + own + around) * width * 8] = 0.0
+            _gather(width, own, True, shifts, block[8], values, lanes, w, begin + kept)
+        node = block[5]
+        while node != block[6]:
+            stop = _chunk_end(nodes, node, block[6], 1)
+            for part in range(parts):
+                begin = part * unknowns
+                for each in range(node, stop):
+                    s = nodes[each, 0]
+                    m = s + nodes[each, 1]
+                    place = block[7] + nodes[each, 13]
+                    for r in range(m):
+                        at = (begin + positions[place + r] + (kept if r < s else 0)) * width
+                        for v in range(width):
+                            store(f, r * width + v, load(w, at + v))
+                    _factor_node(invert, width, factor, block[0] + nodes[each, 2], s, m, f, T)
+                    for r in range(m):
+                        at = (begin + positions[place + r]) * width
+                        for v in range(width):
+                            x = load(f, r * width + v)
+                            if r < s and not invert:
+                                x = add(x, load(w, at + v))
+                            store(w, at + v, x)
+            node = stop
+        for part in range(parts):
+            begin = part * unknowns
+            _scatter(width, own, shifts, block[8], result, places[64 * part :], w, begin)
+            for v in range(width):
+                for lane in range(8):
+                    target = places[64 * part + 32 + v * 8 + lane]
+                    if target >= 0:
+                        at = ((begin + own) * width + v) * 8 + lane
+                        for t in range(around):
+                            updates[target + t] = w[at + t * width * 8]

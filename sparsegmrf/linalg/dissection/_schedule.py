@@ -16,6 +16,9 @@ from sparsegmrf.typing import IntArray
 WIDTH = 4
 """Vectors of right-hand sides that the lane kernels take at a time."""
 
+PARTS = 4
+"""Times `WIDTH` vectors that go through a tile together, to use a piece of the factor for all while it is in cache."""
+
 COLUMNS = 16
 """Right-hand sides that the front kernels take at a time."""
 
@@ -169,6 +172,8 @@ class Schedule:
     ----------
     blocks : dict of (int, (ndarray, list))
         Per width, rows for ``dissection_lane_solve`` and their cut into tasks.
+    parts : int
+        Most `WIDTH` vectors in a block.
     items : ndarray
         Rows for ``dissection_front_solve``.
     cuts : list of list
@@ -177,6 +182,7 @@ class Schedule:
 
     images: int
     blocks: dict[int, tuple[IntArray, Cut]]
+    parts: int
     items: IntArray
     cuts: list[Cut]
 
@@ -186,27 +192,29 @@ def schedule(layout: Layout, images: int) -> Schedule:
     items, level_of, cost = _items(layout, images)
     first_item = np.searchsorted(level_of, np.arange(len(layout.level_start)))
     cuts = [_cut(cost, int(first), int(last)) for first, last in pairwise(first_item)]
-    return Schedule(images, _blocks(layout, images), items, cuts)
+    return Schedule(images, *_blocks(layout, images), items, cuts)
 
 
-def _blocks(layout: Layout, images: int) -> dict[int, tuple[IntArray, Cut]]:
-    """Cut each group's work into blocks of up to `WIDTH` vectors: images, or columns where all lanes hold one tile."""
+def _blocks(layout: Layout, images: int) -> tuple[dict[int, tuple[IntArray, Cut]], int]:
+    """Cut each group's work into blocks of vectors: of images, or of columns where all lanes hold one tile."""
     groups, tiles = layout.groups, layout.tiles
     alike = groups.filled == 1
     columns = np.where(alike, tiles.count * images, images)
     lanes = np.where(alike, LANES, 1)
-    group, step = _chunks(columns, lanes * WIDTH)
-    first = step * (lanes * WIDTH)[group]
-    last = np.minimum(first + (lanes * WIDTH)[group], columns[group])
+    chunk = lanes * WIDTH * PARTS
+    group, step = _chunks(columns, chunk)
+    first = step * chunk[group]
+    last = np.minimum(first + chunk[group], columns[group])
     program = layout.program_of[groups.cls[group]]
     filled = np.where(alike, 0, groups.filled)[group]
     rows = np.column_stack([groups.start[group], tiles.first[group], filled, first, last, program[:, :6]])
     narrow = last - first <= lanes[group]
+    parts = -(-(last - first) // (lanes[group] * WIDTH))
     result = {}
     for width, chosen in ((WIDTH, ~narrow), (1, narrow)):
         mine = np.ascontiguousarray(rows[chosen])
-        result[width] = mine, _cut(program[chosen, 6] * LANES, 0, len(mine))
-    return result
+        result[width] = mine, _cut((program[:, 6] * LANES * parts)[chosen], 0, len(mine))
+    return result, int(parts.max(initial=1))
 
 
 def _items(layout: Layout, images: int) -> tuple[IntArray, IntArray, IntArray]:

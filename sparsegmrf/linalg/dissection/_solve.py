@@ -20,7 +20,7 @@ from sparsegmrf._validate import read_only
 from sparsegmrf.kernels import dissection_front_solve, dissection_lane_solve
 from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.linalg.dissection._numeric import Blocks, aligned
-from sparsegmrf.linalg.dissection._schedule import COLUMNS, WIDTH, Layout, Schedule, schedule
+from sparsegmrf.linalg.dissection._schedule import COLUMNS, PARTS, WIDTH, Layout, Schedule, schedule
 from sparsegmrf.linalg.dissection._tree import Level
 from sparsegmrf.typing import FloatArray, IntArray
 
@@ -114,7 +114,7 @@ class _Pass:
         columns = COLUMNS if (work.items[:, 6] - work.items[:, 5] > 1).any() else 1
         # Tile vectors, fronts, four columns' results, places.
         self.sizes = (
-            layout.tile_unknowns * width * LANES,
+            layout.tile_unknowns * width * LANES * work.parts,
             max(layout.tile_order * width * LANES, layout.front_order * columns),
             4 * max(width * LANES, columns),
         )
@@ -240,4 +240,4 @@ class _Pass:
             return self.free.pop()
         except IndexError:
             w, f, T = (aligned(size) for size in self.sizes)
-            return w, f, T, np.empty(2 * WIDTH * LANES, dtype=np.int64)
+            return w, f, T, np.empty(2 * PARTS * WIDTH * LANES, dtype=np.int64)
