@@ -29,7 +29,7 @@ def dominant(offsets, shape, channels=1, seed=0):
 
 
 def membrane(shape, conductance=1.0, kappa2=0.1, seed=None):
-    """Return ``kappa^2 + G`` with conductances of `conductance`, times a random factor per edge where a seed is given."""
+    """Return ``kappa^2 + G`` with the given conductance, times a random factor per edge where a seed is given."""
     right, below = np.broadcast_to(np.array(conductance), (2, *shape)).copy()
     if seed is not None:
         right, below = (right, below) * np.random.default_rng(seed).uniform(0.5, 1.5, (2, *shape))
