@@ -14,12 +14,14 @@ from sparsegmrf.errors import (
 )
 from sparsegmrf.experiment import Experiment, Limit, experiment, limit_on_weight
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import (
     CholmodFactor,
     DenseFactor,
     DissectionFactor,
     Factor,
+    IntrinsicFactor,
     Plan,
     SpectralFactor,
     SpectralForm,
@@ -41,6 +43,8 @@ __all__ = [
     "Factor",
     "FileError",
     "FitReport",
+    "IntrinsicFactor",
+    "IntrinsicGMRF",
     "Lattice",
     "Limit",
     "NotPositiveDefiniteError",

@@ -285,7 +285,7 @@ class GMRF:
         batch = white.shape[: white.ndim - len(self.lattice.image_shape)]
         flat = white.reshape(-1, self.lattice.size)
         squares = np.einsum("bp,bp->b", flat, flat)
-        density = 0.5 * (self.logdet - self.lattice.size * _LOG_2PI - squares)
+        density = 0.5 * (self.logdet - self.factor.rank * _LOG_2PI - squares)
         return density.reshape(batch) if batch else float(density[0])
 
     def whiten(self, x: ArrayLike) -> FloatArray:
@@ -415,7 +415,7 @@ class GMRF:
 
     def entropy(self) -> float:
         """Return the differential entropy ``n/2 (1 + log 2 pi) - logdet(Q)/2``, in nats."""
-        return 0.5 * (self.lattice.size * (1.0 + _LOG_2PI) - self.logdet)
+        return 0.5 * (self.factor.rank * (1.0 + _LOG_2PI) - self.logdet)
 
     def covariance_object(self) -> "Covariance":
         """Return ``Q^-1`` as a `scipy.stats.Covariance` for `scipy.stats.multivariate_normal`; images are flattened."""

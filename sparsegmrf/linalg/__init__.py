@@ -5,6 +5,7 @@ from sparsegmrf.linalg.cholmod import CholmodFactor
 from sparsegmrf.linalg.choose import factorize
 from sparsegmrf.linalg.dense import DenseFactor
 from sparsegmrf.linalg.dissection import DissectionFactor, Plan, plan
+from sparsegmrf.linalg.intrinsic import IntrinsicFactor
 from sparsegmrf.linalg.spectral import SpectralFactor, SpectralForm
 from sparsegmrf.linalg.triangular import TriangularFactor
 
@@ -13,6 +14,7 @@ __all__ = [
     "DenseFactor",
     "DissectionFactor",
     "Factor",
+    "IntrinsicFactor",
     "Plan",
     "SpectralFactor",
     "SpectralForm",

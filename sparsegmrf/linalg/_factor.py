@@ -30,7 +30,7 @@ class Factor(ABC):
     @property
     @abstractmethod
     def logdet(self) -> float:
-        """Log-determinant of ``Q``, ``2 log |det A|``, in nats."""
+        """Log-determinant of ``Q``, ``2 log |det A|``, in nats; over the positive eigenvalues of an intrinsic ``Q``."""
 
     @property
     @abstractmethod
@@ -56,6 +56,11 @@ class Factor(ABC):
     @abstractmethod
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances ``Q^-1[p, p + o_k]`` (intensity^2) on the precision's own offsets, as a stencil."""
+
+    @property
+    def rank(self) -> int:
+        """Number of positive eigenvalues of ``Q``: that of the unknowns, fewer for an intrinsic field."""
+        return self.lattice.size
 
     @property
     def shape(self) -> Shape:

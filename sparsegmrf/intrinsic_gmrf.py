@@ -1,0 +1,168 @@
+"""Intrinsic fields: a precision with a null space, and the density of what it identifies."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.linalg._null_space import NullSpace
+from sparsegmrf.linalg.choose import method_for
+from sparsegmrf.linalg.intrinsic import IntrinsicFactor
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class IntrinsicGMRF(GMRF):
+    """Field with a positive semi-definite precision ``Q`` that says nothing about the directions in its null space.
+
+    With ``r`` null vectors (orthonormal, ``V``) and ``P = I - V V^T``:
+    ``log p(x) = [-(n - r) log 2 pi + pdet(Q) - (x - mu)^T Q (x - mu)] / 2``, the density of ``P (x - mu)`` on its own
+    space, where ``pdet`` is the sum of the logarithms of the positive eigenvalues. Draws are ``mu`` plus an image
+    orthogonal to the null space, with covariance the pseudo-inverse ``Q^+``; variances and covariances are those.
+    A lattice that falls apart into connected parts has the given null vectors on each part by itself.
+
+    `whiten` gives ``n - r`` independent white numbers and zeros at ``r`` pinned pixels; ``A^T A = Q`` still holds.
+
+    Parameters
+    ----------
+    precision : SymmetricStencil
+        ``Q`` in 1/intensity^2.
+    null_space : {"constants", "planes"} or array_like, (r, H, W) or (r, H, W, C)
+        Images that span the null space: ``"constants"`` (one per channel), ``"planes"`` (also ``i`` and ``j``), or the
+        images themselves. Each is taken by itself on every connected part; what depends there on those before it is
+        left out.
+    mean : float or array_like, (H, W) or (H, W, C)
+        ``mu`` in intensity.
+    method : str
+        How to factorize, as for `factorize`.
+    domain : array_like of bool, (H, W) or (H, W, C), optional
+        True where a pixel belongs to the field. The precision must not couple the others to it; they are held at the
+        mean with variance zero and do not count.
+
+    Raises
+    ------
+    StencilError
+        If `precision` is no `SymmetricStencil`.
+    ArgumentError
+        If the precision does not send the null space to zero, or `domain` cuts through couplings.
+    NotPositiveDefiniteError
+        When the factor is built, if the precision has a direction off the null space that is not positive.
+
+    References
+    ----------
+    H. Rue, L. Held, Gaussian Markov Random Fields (2005), chapter 3. Their density, eq. 3.18, is the same.
+
+    Examples
+    --------
+    >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.0, -1.0, -1.0], (4, 4), boundary="neumann")
+    >>> field = IntrinsicGMRF(stencil)
+    >>> field.rank_deficiency, round(field.logdet, 9)
+    (1, 14.289028007)
+    >>> bool(abs(field.sample(rng=0).sum()) < 1e-12)
+    True
+    """
+
+    _null: NullSpace
+
+    def __init__(
+        self,
+        precision: SymmetricStencil,
+        null_space: "str | ArrayLike" = "constants",
+        mean: ArrayLike = 0.0,
+        method: str = "auto",
+        *,
+        domain: ArrayLike | None = None,
+    ) -> None:
+        if not isinstance(precision, SymmetricStencil):
+            raise StencilError(
+                f"precision must be a SymmetricStencil, got {type(precision).__name__}; read a sparse array with "
+                "SymmetricStencil.from_csr, and give a whitening matrix to GMRF.from_whitening."
+            )
+        super().__init__(precision, mean, method)
+        null = NullSpace.of(precision, null_space, domain)
+        # With pixels deleted the precision is no longer homogeneous, and no fast transform diagonalizes it.
+        rest = precision.plus_diagonal(null.outside.reshape(precision.lattice.image_shape))
+        object.__setattr__(self, "_null", null)
+        object.__setattr__(self, "_method", method_for(rest, method))
+
+    @property
+    def rank_deficiency(self) -> int:
+        """Number of null vectors ``r``."""
+        return self._null.rank
+
+    @property
+    def rank(self) -> int:
+        """Number of positive eigenvalues ``n - r``."""
+        return self.lattice.size - int(np.count_nonzero(self._null.outside)) - self._null.rank
+
+    @property
+    def domain(self) -> BoolArray:
+        """Which pixels (or unknowns, with channels) belong to the field."""
+        return ~self._null.outside.reshape(self.lattice.image_shape)
+
+    @cached_property
+    def factor(self) -> IntrinsicFactor:
+        """Factor of the precision, built at first use."""
+        return IntrinsicFactor(self.precision, self._null, self._method)
+
+    def project(self, x: ArrayLike) -> FloatArray:
+        """Return ``P x``, the image without its part in the null space; zero outside the domain.
+
+        Raises
+        ------
+        ArgumentError
+            If `x` has another shape.
+        """
+        return self.factor.project(x)
+
+    def geometric_mean_variance(self) -> float:
+        """Return the geometric mean of the marginal variances, in intensity^2: the typical variance of the field.
+
+        Multiplying the precision by it makes the geometric mean 1, so that one prior for the precision parameter means
+        the same on every lattice. Unknowns that the constraint fixes (variance zero) do not count.
+
+        Raises
+        ------
+        ArgumentError
+            If the constraint fixes every unknown.
+
+        References
+        ----------
+        S. H. Sorbye, H. Rue (2014), Scaling intrinsic Gaussian Markov random field priors in spatial modelling, Spatial
+        Statistics 8, eq. 7.
+
+        Examples
+        --------
+        >>> path = SymmetricStencil([(0, 0), (0, 1)], [2.0, -1.0], (1, 2), boundary="neumann")
+        >>> IntrinsicGMRF(path).geometric_mean_variance(), IntrinsicGMRF(path).scaled().geometric_mean_variance()
+        (0.25, 1.0)
+        """
+        free = self._null.free().reshape(self.lattice.image_shape)
+        if not free.any():
+            raise ArgumentError(
+                "the field has no pixel left free by its null space, so no variance to scale; use more pixels."
+            )
+        return float(np.exp(np.log(self.marginal_variance()[free]).mean()))
+
+    def scaled(self) -> "IntrinsicGMRF":
+        """Return the field with its precision multiplied by `geometric_mean_variance`, which then is 1."""
+        field = IntrinsicGMRF.__new__(IntrinsicGMRF)
+        scaled = self.precision * self.geometric_mean_variance()
+        for name, value in (
+            ("lattice", self.lattice),
+            ("_given", scaled),
+            ("_mean", self._mean),
+            ("_method", self._method),
+            ("_null", self._null),
+        ):
+            object.__setattr__(field, name, value)
+        return field
+
+    def __repr__(self) -> str:
+        return (
+            f"IntrinsicGMRF(shape={self.shape}, channels={self.channels}, rank_deficiency={self.rank_deficiency}, "
+            f"method={self._method!r})"
+        )

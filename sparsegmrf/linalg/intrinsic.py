@@ -1,0 +1,236 @@
+"""Factor of a positive semi-definite precision: as many pixels deleted as there are null vectors, then projected."""
+
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import SuperLU, splu
+
+from sparsegmrf._validate import read_only
+from sparsegmrf.errors import NotPositiveDefiniteError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg._null_space import NullSpace, largest_row
+from sparsegmrf.linalg.choose import factorize
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil._decoupled import decoupled
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+
+_SINGULAR = 8.0 * float(np.finfo(np.float64).eps)
+"""Smallest Rayleigh quotient off the null space, relative to the norm of ``Q``, that is told from zero."""
+
+
+class IntrinsicFactor(Factor):
+    """Factor of a positive semi-definite ``Q`` with null space ``V`` (orthonormal), by deleting pixels.
+
+    With ``r`` pinned unknowns ``S``: ``pdet Q = det Q_rest / det(V_S)^2``, where ``Q_rest`` has the rows and columns of
+    ``S`` replaced by the identity. The covariance ``G`` of the field that is zero on ``S`` is a generalized inverse,
+    and ``P G P`` with ``P = I - V V^T`` the pseudo-inverse. `whiten` takes off the null vectors that fit the pinned
+    unknowns and holds zeros there; the other ``n - r`` numbers are white. `unwhiten` ignores what stands at pinned
+    unknowns and gives an image orthogonal to the null space. Unknowns outside the domain are held at zero.
+
+    Parameters
+    ----------
+    precision : SymmetricStencil
+        ``Q`` in 1/intensity^2.
+    null_space : {"constants", "planes"}, array_like, (r, H, W) or (r, H, W, C), or NullSpace
+        Images that span the null space on every connected part, as for `IntrinsicGMRF`.
+    method : str
+        How to factorize ``Q_rest``, as for `factorize`.
+    domain : array_like of bool, (H, W), optional
+        Pixels of the field, as for `IntrinsicGMRF`.
+
+    Raises
+    ------
+    ArgumentError
+        If the null space is not one.
+    NotPositiveDefiniteError
+        If ``Q`` has a direction off the null space whose quadratic form is not positive.
+
+    References
+    ----------
+    H. Rue, L. Held, Gaussian Markov Random Fields (2005), chapter 3.
+
+    Examples
+    --------
+    >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.0, -1.0, -1.0], (4, 4), boundary="neumann")
+    >>> factor = IntrinsicFactor(stencil)
+    >>> round(factor.logdet, 9), factor.rank
+    (14.289028007, 15)
+    """
+
+    method = "intrinsic"
+
+    def __init__(
+        self,
+        precision: SymmetricStencil,
+        null_space: "str | ArrayLike | NullSpace" = "constants",
+        method: str = "auto",
+        *,
+        domain: ArrayLike | None = None,
+    ) -> None:
+        null = null_space if isinstance(null_space, NullSpace) else NullSpace.of(precision, null_space, domain)
+        self._null, self._precision = null, precision
+        pins = null.pins()
+        self._pinned: BoolArray = null.outside.copy()
+        self._pinned[pins] = True
+        self._V = null.spread(null.basis)
+        self._pins = pins
+        self._V_S: SuperLU | None = splu(sp.csc_array(self._V[pins])) if len(pins) else None
+        self._inner = self._factorize(method)
+        self._check_definite()
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self._precision.lattice
+
+    @property
+    def rank(self) -> int:
+        """Number of positive eigenvalues of ``Q``: unknowns of the field less null vectors."""
+        return int(np.count_nonzero(~self._null.outside)) - self._null.rank
+
+    @property
+    def null_space(self) -> NullSpace:
+        """The null space."""
+        return self._null
+
+    @property
+    def inner(self) -> Factor:
+        """Factor of ``Q_rest``."""
+        return self._inner
+
+    @property
+    def pinned(self) -> BoolArray:
+        """Which unknowns hold no white number: the pinned ones, and those outside the domain."""
+        return self._pinned.reshape(self.lattice.image_shape).copy()
+
+    @property
+    def logdet(self) -> float:
+        """Generalized log-determinant: the sum of the logarithms of the positive eigenvalues, in nats."""
+        if self._V_S is None:
+            return self._inner.logdet
+        pivots = np.abs(np.concatenate([self._V_S.L.diagonal(), self._V_S.U.diagonal()]))
+        return self._inner.logdet - 2.0 * float(np.log(pivots).sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the inner factor and of the null vectors."""
+        V = self._V
+        return self._inner.nbytes + int(V.data.nbytes + V.indices.nbytes + V.indptr.nbytes)
+
+    def project(self, x: ArrayLike) -> FloatArray:
+        """Return ``P x``: the image without its part in the null space, and zero outside the domain."""
+        return self._on_images("x", x, self._project)
+
+    def selected_inverse(self) -> SymmetricStencil:
+        """Return the covariances under the constraint, ``P G P``, on the precision's offsets as a stencil."""
+        selected, lattice = self._inner.selected_inverse(), self.lattice
+        torus = selected.boundary == "torus"
+        grid = (*lattice.shape, lattice.channels, lattice.channels)
+        planes = np.empty((len(selected.offsets), *grid))
+        identity = self._pinned.reshape(grid[:3])[..., np.newaxis] * np.eye(lattice.channels)
+        for k, (di, dj) in enumerate(selected.offsets.tolist()):
+            planes[k] = selected.plane(k).reshape(grid) + self._correction((di, dj), torus)
+            if (di % lattice.shape[0], dj % lattice.shape[1]) == (0, 0) and (torus or not k):
+                planes[k] -= identity
+        if lattice.channels == 1:
+            planes = planes[..., 0, 0]
+        return SymmetricStencil._from_planes(selected.offsets, np.ascontiguousarray(planes), lattice, selected.boundary)
+
+    def marginal_variance(self) -> FloatArray:
+        """Return the diagonal of ``P G P`` as an image, in intensity^2."""
+        diagonal = self._inner.marginal_variance().ravel() - self._pinned
+        diagonal += 2.0 * np.einsum("dn,dn->n", self._null.basis, self._mixed)
+        return diagonal.reshape(self.lattice.image_shape)
+
+    def _project(self, x: FloatArray) -> FloatArray:
+        result: FloatArray = x - (self._V @ (self._V.T @ x.T)).T
+        result[:, self._null.outside] = 0.0
+        return np.ascontiguousarray(result)
+
+    def _whiten(self, x: FloatArray) -> FloatArray:
+        shifted = np.array(x)
+        if self._V_S is not None:  # x - V V_S^-1 x_S is zero on S and has the same quadratic form
+            shifted -= (self._V @ self._V_S.solve(np.ascontiguousarray(x[:, self._pins].T))).T
+        shifted[:, self._pinned] = 0.0
+        return self._inner._whiten(read_only(shifted))
+
+    def _unwhiten(self, e: FloatArray) -> FloatArray:
+        white = np.array(e)
+        white[:, self._pinned] = 0.0
+        return self._project(self._inner._unwhiten_over(white))
+
+    def _solve(self, b: FloatArray) -> FloatArray:
+        return self._project(self._generalized_inverse(self._project(b)))
+
+    def _generalized_inverse(self, b: FloatArray) -> FloatArray:
+        """Return ``G b``, which is zero on the pinned unknowns."""
+        held = np.array(b)
+        held[:, self._pinned] = 0.0
+        return self._inner._solve(read_only(held))
+
+    @cached_property
+    def _mixed(self) -> FloatArray:
+        """Images ``N`` with ``P G P - G = V N^T + N V^T`` on each part: ``N = -G V + V (V^T G V) / 2``."""
+        null = self._null
+        GV = self._generalized_inverse(null.basis)
+        mixed = -GV
+        inner = null.products(null.basis, GV)
+        for first, second in np.ndindex(inner.shape[1:]):
+            mixed[second] += 0.5 * inner[null.labels, first, second] * null.basis[first]
+        return mixed
+
+    def _correction(self, offset: tuple[int, int], torus: bool) -> FloatArray:
+        """Return the plane of ``V N^T + N V^T`` at an offset."""
+        lattice, null = self.lattice, self._null
+        grid = (*lattice.shape, lattice.channels)
+        here = np.broadcast_to(null.labels.reshape(grid)[..., :, np.newaxis], (*grid, lattice.channels))
+        back = (-offset[0], -offset[1])
+        there = np.roll(null.labels.reshape(grid), back, axis=(0, 1))[..., np.newaxis, :]
+        plane = np.zeros((*grid, lattice.channels))
+        for v, n in zip(null.basis.reshape(-1, *grid), self._mixed.reshape(-1, *grid), strict=True):
+            v_there, n_there = (np.roll(image, back, axis=(0, 1))[..., np.newaxis, :] for image in (v, n))
+            plane += v[..., np.newaxis] * n_there + n[..., np.newaxis] * v_there
+        plane *= here == there
+        if not torus:
+            on_image = np.zeros(lattice.shape, dtype=bool)
+            on_image[lattice.with_neighbour(offset)] = True
+            plane[~on_image] = 0.0
+        return plane
+
+    def _factorize(self, method: str) -> Factor:
+        rest = decoupled(self._precision, self._pinned.reshape(self.lattice.image_shape))
+        try:
+            return factorize(rest, method)
+        except NotPositiveDefiniteError as error:
+            raise NotPositiveDefiniteError(
+                f"the precision is not positive definite off its null space of {self._null.rank} vectors: with as many "
+                f"pixels deleted, pivot {error.pivot:g} at pixel {error.pixel}; give the whole null space, or correct "
+                "the coefficients.",
+                error.pixel,
+                error.pivot,
+            ) from None
+
+    def _check_definite(self) -> None:
+        """Refuse a further null vector, which may pass a factorization with a pivot of rounding errors.
+
+        Two steps of inverse iteration find the direction that ``Q`` nearly sends to zero.
+        """
+        if self.rank == 0:
+            return
+        x = self._project(np.random.default_rng(0).standard_normal((1, self.lattice.size)))
+        for _ in range(2):
+            x = self._solve(x / np.linalg.norm(x))
+        x /= np.linalg.norm(x)
+        image = x[0].reshape(self.lattice.image_shape)
+        quotient = float(np.sum(image * (self._precision @ image)))
+        if not quotient > _SINGULAR * largest_row(self._precision):
+            where = tuple(int(index) for index in np.unravel_index(np.argmax(np.abs(image)), image.shape))
+            raise NotPositiveDefiniteError(
+                f"the precision is not positive definite off its null space of {self._null.rank} vectors: a further "
+                f"unit vector, largest at pixel {where}, has the quadratic form {quotient:.3g}; give the whole null "
+                "space.",
+                where,
+                quotient,
+            )

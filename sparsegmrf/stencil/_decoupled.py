@@ -1,0 +1,27 @@
+"""Unknowns taken out of a matrix: their rows and columns are those of the identity."""
+
+import numpy as np
+
+from sparsegmrf.stencil._coefficients import block_shape
+from sparsegmrf.stencil.symmetric import SymmetricStencil
+from sparsegmrf.typing import BoolArray
+
+
+def decoupled(Q: SymmetricStencil, unknowns: BoolArray) -> SymmetricStencil:
+    """Return `Q` with the rows and columns of some unknowns, ``(H, W)`` or ``(H, W, C)``, replaced by the identity.
+
+    The pattern and the log-determinant of what is left stay as they are.
+    """
+    lattice = Q.lattice
+    planes = np.empty((len(Q.offsets), *lattice.shape, *block_shape(lattice)))
+    for k, (di, dj) in enumerate(Q.offsets.tolist()):
+        # Q[p, p + o] = 0 where p or p + o is taken out; on a torus the neighbour is the wrapped one.
+        neighbour = np.roll(unknowns, (-di, -dj), axis=(0, 1))
+        rows, columns = (unknowns, neighbour) if Q.channels == 1 else (unknowns[..., None], neighbour[..., None, :])
+        planes[k] = np.where(rows | columns, 0.0, Q.plane(k))
+    if Q.channels == 1:
+        planes[0][unknowns] = 1.0
+    else:
+        channel = np.arange(Q.channels)
+        planes[0][..., channel, channel] = np.where(unknowns, 1.0, planes[0][..., channel, channel])
+    return SymmetricStencil._from_planes(Q.offsets, planes, lattice, "torus" if Q.boundary == "torus" else "dirichlet")
