@@ -124,33 +124,47 @@ def subtract_boundary(s: int, m: int, letters: Letters, numbers: Floats, Z: Floa
 
 
 @njit(cache=True, nogil=True)
-def gather_boundary(Z: Floats, m: int, positions: Ints, target: Floats, first: int, leading: int) -> None:
-    """Copy a half's boundary covariance out of its parent's front, the lower triangle.
+def gather_boundary(Z: Floats, m: int, positions: Ints, packed: Floats, first: int, runs: Ints) -> None:
+    """Copy a half's boundary covariance out of its parent's front, packed lower by columns, to ``packed[first:]``.
 
-    It goes to ``target[first:]``, column-major with the leading dimension `leading`, or packed if that is 0.
+    Rows that follow one another in the half mostly do so in the parent: `runs` (workspace, one more than `positions`)
+    takes the ends of such runs.
     """
-    order = positions.shape[0]
-    diagonal = first
+    order = len(positions)
+    count = 0
+    for r in range(1, order + 1):
+        if r == order or positions[r] != positions[r - 1] + 1:
+            runs[count] = r
+            count += 1
+    place = first
+    own = 0
     for a in range(order):
         column = positions[a]
-        place = diagonal
-        r = a
-        while r < order:
-            # Rows that follow one another in the half mostly do so in the parent.
-            row = positions[r]
-            length = 1
-            while r + length < order and positions[r + length] == row + length:
-                length += 1
+        if a == runs[own]:
+            own += 1
+        begin = a
+        for run in range(own, count):
+            row = positions[begin]
+            length = runs[run] - begin
+            target = packed[place : place + length]
             if row >= column:
                 source = Z[column * m + row : column * m + row + length]
                 for t in range(length):
-                    target[place + t] = source[t]
+                    target[t] = source[t]
             else:
                 for t in range(length):
-                    target[place + t] = Z[(row + t) * m + column]
+                    target[t] = Z[(row + t) * m + column]
             place += length
-            r += length
-        diagonal += leading + 1 if leading > 0 else order - a
+            begin = runs[run]
+
+
+@njit(cache=True, nogil=True)
+def unpack_boundary(s: int, m: int, packed: Floats, Z: Floats) -> None:
+    """Copy a packed lower matrix into the lower triangle of ``Z_BB``."""
+    place = 0
+    for c in range(s, m):
+        Z[c * m + c : c * m + m] = packed[place : place + m - c]
+        place += m - c
 
 
 @njit(cache=True, nogil=True)

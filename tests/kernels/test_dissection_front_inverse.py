@@ -56,22 +56,22 @@ def test_eliminated_columns_are_those_of_the_dense_inverse(s, m, wide):
 
 
 @pytest.mark.parametrize("positions", [[], [4], [0, 1, 2, 6, 7], [5, 6, 2, 3, 8, 0]])
-def test_boundary_of_a_half_is_gathered_square_or_packed(positions):
+def test_boundary_of_a_half_is_gathered_packed_and_unpacked_into_its_front(positions):
     m, own, order = 9, 3, len(positions)
     inverse = covariance(m)
     Z = np.where(np.tri(m, dtype=bool), inverse, np.nan).ravel(order="F")
     where = np.array(positions, dtype=np.int64)
     expected = inverse[np.ix_(where, where)]
+    lower = np.tril_indices(order)
+    packed = np.full(2 + len(lower[0]), -7.0)
+    dissection_front_inverse.gather_boundary(Z, m, where, packed, 2, np.empty(order + 1, dtype=np.int64))
+    assert_array_equal(packed, [-7.0, -7.0, *expected.T[np.triu_indices(order)]])
     size = own + order
     square = np.full(size * size, -7.0)
-    dissection_front_inverse.gather_boundary(Z, m, where, square, own * size + own, size)
+    dissection_front_inverse.unpack_boundary(own, size, packed[2:], square)
     front = square.reshape(size, size).T
-    lower = np.tril_indices(order)
     assert_array_equal(front[own:, own:][lower], expected[lower])
     assert (front == -7.0).sum() == size * size - len(lower[0])
-    packed = np.full(2 + len(lower[0]), -7.0)
-    dissection_front_inverse.gather_boundary(Z, m, where, packed, 2, 0)
-    assert_array_equal(packed, [-7.0, -7.0, *expected.T[np.triu_indices(order)]])
 
 
 def test_covariances_go_to_their_coefficient_transposed_where_the_table_says_so():

@@ -53,6 +53,15 @@ class _Layout:
     largest: int
 
 
+@dataclass(frozen=True)
+class _Largest:
+    """Numbers in the largest front, the largest ``G = L_BS L_SS^-1`` and the workspace of its products."""
+
+    front: int
+    gain: int
+    workspace: int
+
+
 class _Job:
     """One selected inversion as a graph of tasks: a task per node above the tiles, depth first, and one per batch."""
 
@@ -69,9 +78,11 @@ class _Job:
             self.lane_of[batch.tiles] = np.column_stack(
                 [np.full(len(batch.tiles), number), np.arange(len(batch.tiles))]
             )
-        self.fronts: dict[tuple[int, int], FloatArray] = {}
-        self.boundaries: dict[int, FloatArray] = {}
+        self.boundaries: dict[tuple[int, int], FloatArray] = {}
         self.lock = threading.Lock()
+        above = np.unique(np.concatenate([level.cls for level in levels[:-1]] or [levels[0].cls]))
+        s, m = analysis.eliminated[above], analysis.order[above]
+        self.largest = _Largest(int((m * m).max()), int((s * (m - s)).max()), dense_products.workspace(int(s.max())))
         self.tasks: list[Callable[[], None]] = []
         self.needs: list[list[int]] = []
         self._plan()
@@ -104,7 +115,11 @@ class _Job:
         level, analysis = self.levels[depth], self.analysis
         lattice, tables, cls = analysis.lattice, analysis.tables, int(level.cls[node])
         s, m = int(analysis.eliminated[cls]), int(analysis.order[cls])
-        Z = self.fronts.pop((depth, node)) if depth else self.buffers.take(m * m)
+        Z = self.buffers.take(self.largest.front)
+        if depth:
+            boundary = self.boundaries.pop((depth, node))
+            dissection_front_inverse.unpack_boundary(s, m, boundary, Z)
+            self.buffers.give(boundary)
         if s > 0:
             start = int(self.blocks.front_start[depth][level.distinct[node]])
             self._invert_front(s, m, self.blocks.fronts[start : start + s * m], Z)
@@ -133,9 +148,9 @@ class _Job:
         if b == 0:
             dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             return
-        gain = self.buffers.take(b * s)
+        gain = self.buffers.take(self.largest.gain)
         if self.wide:
-            workspace = self.buffers.take(dense_products.workspace(s))
+            workspace = self.buffers.take(self.largest.workspace)
             dense_products.multiply_triangular(s, m, L, Z, gain, workspace)
             dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             dense_products.subtract_symmetric(b, s, Z, s * (m + 1), m, gain, Z, s, m, workspace)
@@ -148,20 +163,18 @@ class _Job:
         self.buffers.give(gain)
 
     def _hand_down(self, depth: int, node: int, Z: FloatArray, m: int, positions: IntArray) -> None:
-        """Start the front of a half, or the lane of a tile, with the covariance of its boundary."""
-        cls, order = int(self.levels[depth].cls[node]), len(positions)
-        if depth < len(self.levels) - 1:
-            size = int(self.analysis.order[cls])
-            target = self.fronts[depth, node] = self.buffers.take(size * size)
-            first, leading = (size - order) * (size + 1), size
-        else:
-            batch, lane = (int(each) for each in self.lane_of[node])
-            packed = order * (order + 1) // 2
-            with self.lock:
-                if batch not in self.boundaries:
-                    self.boundaries[batch] = self.buffers.take(packed * LANES)
-            target, first, leading = self.boundaries[batch], packed * lane, 0
-        dissection_front_inverse.gather_boundary(Z, m, positions, target, first, leading)
+        """Keep the covariance of a half's boundary for its own task; tiles of one batch share an array."""
+        order = len(positions)
+        packed = order * (order + 1) // 2
+        lane, key, size = 0, (depth, node), _rounded(packed)
+        if depth == len(self.levels) - 1:
+            key, lane, size = (depth, int(self.lane_of[node, 0])), int(self.lane_of[node, 1]), packed * LANES
+        with self.lock:
+            if key not in self.boundaries:
+                self.boundaries[key] = self.buffers.take(size)
+            target = self.boundaries[key]
+        runs = np.empty(order + 1, dtype=np.int64)
+        dissection_front_inverse.gather_boundary(Z, m, positions, target, packed * lane, runs)
 
     def _invert_batch(self, number: int) -> None:
         batch = self.batches[number]
@@ -169,7 +182,7 @@ class _Job:
         lattice, tables = self.analysis.lattice, self.analysis.tables
         program, layout = self.analysis.programs[cls], self.layouts[cls]
         packed = program.order * (program.order + 1) // 2
-        boundary = self.boundaries.pop(number) if packed else self.buffers.take(0)
+        boundary = self.boundaries.pop((len(self.levels) - 1, number)) if packed else np.empty(0)
         for lane in range(len(batch.tiles), LANES):
             boundary[lane * packed : (lane + 1) * packed] = boundary[:packed]
         pixel = self.levels[-1].pixel[batch.tiles]
@@ -220,6 +233,12 @@ def _depth_first(levels: list[Level]) -> list[tuple[int, int, int]]:
         if depth + 2 < len(levels):
             stack.extend((depth + 1, int(child), place) for child in levels[depth].child[node][::-1])
     return order
+
+
+def _rounded(size: int) -> int:
+    """Return a size a little larger, so that nearly equal buffers are exchangeable."""
+    step = 1 << max(0, size.bit_length() - 4)
+    return -(-size // step) * step
 
 
 def _layout(program: TileProgram) -> _Layout:
