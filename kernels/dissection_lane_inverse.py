@@ -207,16 +207,85 @@ def _rows_of_4(Z: Floats, base: int, m: int, first: int, r: int, j: int, width: 
 @njit(cache=True, nogil=True)
 def _corner(Z: Floats, base: int, m: int, j: int, width: int, K: Floats, G: Floats) -> None:
     """``Z_JJ = L_JJ^-T L_JJ^-1 - G^T Z_RJ``, lower triangle."""
-    for b in range(width):
-        column = base + (j + b) * m - (j + b) * (j + b + 1) // 2
-        for a in range(b, width):
-            total = spread(0.0)
-            for i in range(a, width):
-                left = load(K, a * 4 - a * (a + 1) // 2 + i)
-                total = add_product(left, load(K, b * 4 - b * (b + 1) // 2 + i), total)
-            for r in range(j + width, m):
-                total = subtract_product(load(G, 4 * r + a), load(Z, column + r), total)
-            store(Z, column + j + a, total)
+    j1 = j + min(1, width - 1)
+    j2 = j + min(2, width - 1)
+    j3 = j + width - 1
+    c0 = base + j * m - j * (j + 1) // 2
+    c1 = base + j1 * m - j1 * (j1 + 1) // 2
+    c2 = base + j2 * m - j2 * (j2 + 1) // 2
+    c3 = base + j3 * m - j3 * (j3 + 1) // 2
+    a00 = spread(0.0)
+    a10 = spread(0.0)
+    a20 = spread(0.0)
+    a30 = spread(0.0)
+    a11 = spread(0.0)
+    a21 = spread(0.0)
+    a31 = spread(0.0)
+    a22 = spread(0.0)
+    a32 = spread(0.0)
+    a33 = spread(0.0)
+    for r in range(j + width, m):
+        g0 = load(G, 4 * r)
+        g1 = load(G, 4 * r + 1)
+        g2 = load(G, 4 * r + 2)
+        g3 = load(G, 4 * r + 3)
+        z = load(Z, c0 + r)
+        a00 = subtract_product(g0, z, a00)
+        a10 = subtract_product(g1, z, a10)
+        a20 = subtract_product(g2, z, a20)
+        a30 = subtract_product(g3, z, a30)
+        z = load(Z, c1 + r)
+        a11 = subtract_product(g1, z, a11)
+        a21 = subtract_product(g2, z, a21)
+        a31 = subtract_product(g3, z, a31)
+        z = load(Z, c2 + r)
+        a22 = subtract_product(g2, z, a22)
+        a32 = subtract_product(g3, z, a32)
+        z = load(Z, c3 + r)
+        a33 = subtract_product(g3, z, a33)
+    k0 = load(K, 0)
+    a00 = add_product(k0, k0, a00)
+    k0 = load(K, 1)
+    k1 = load(K, 4)
+    a00 = add_product(k0, k0, a00)
+    a10 = add_product(k1, k0, a10)
+    a11 = add_product(k1, k1, a11)
+    k0 = load(K, 2)
+    k1 = load(K, 5)
+    k2 = load(K, 7)
+    a00 = add_product(k0, k0, a00)
+    a10 = add_product(k1, k0, a10)
+    a20 = add_product(k2, k0, a20)
+    a11 = add_product(k1, k1, a11)
+    a21 = add_product(k2, k1, a21)
+    a22 = add_product(k2, k2, a22)
+    k0 = load(K, 3)
+    k1 = load(K, 6)
+    k2 = load(K, 8)
+    k3 = load(K, 9)
+    a00 = add_product(k0, k0, a00)
+    a10 = add_product(k1, k0, a10)
+    a20 = add_product(k2, k0, a20)
+    a30 = add_product(k3, k0, a30)
+    a11 = add_product(k1, k1, a11)
+    a21 = add_product(k2, k1, a21)
+    a31 = add_product(k3, k1, a31)
+    a22 = add_product(k2, k2, a22)
+    a32 = add_product(k3, k2, a32)
+    a33 = add_product(k3, k3, a33)
+    store(Z, c0 + j, a00)
+    if width > 1:
+        store(Z, c0 + j + 1, a10)
+        store(Z, c1 + j + 1, a11)
+    if width > 2:
+        store(Z, c0 + j + 2, a20)
+        store(Z, c1 + j + 2, a21)
+        store(Z, c2 + j + 2, a22)
+    if width > 3:
+        store(Z, c0 + j + 3, a30)
+        store(Z, c1 + j + 3, a31)
+        store(Z, c2 + j + 3, a32)
+        store(Z, c3 + j + 3, a33)
 
 
 @njit(cache=True, nogil=True)
