@@ -16,9 +16,6 @@ from sparsegmrf.linalg.dissection._analysis import LANES
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray, Shape
 
-LEAF = 20
-"""Most pixels of a leaf."""
-
 _RATE = 3.0e10
 """Operations a second of one core, for the rough time."""
 
@@ -75,7 +72,7 @@ def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
     --------
     >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
     >>> plan((1024, 1024), stencil).classes
-    149
+    163
     """
     if not isinstance(stencil, SymmetricStencil):
         raise ArgumentError(f"stencil must be a SymmetricStencil, got {type(stencil).__name__}.")
@@ -97,6 +94,14 @@ def tile_side(lattice: Lattice, offsets: IntArray, shared: bool) -> int:
     reach = max(1, int(np.abs(offsets).max(initial=1)))
     largest = (32 if shared else 64) // reach
     return max(8, min(largest, math.isqrt(lattice.n_pixels) // 16))
+
+
+def leaf_pixels(offsets: IntArray) -> int:
+    """Return the most pixels of a leaf.
+
+    Small leaves save entries; below some 20 pixels wide separators save nothing more and only add nodes.
+    """
+    return 6 if int(np.abs(offsets).max(initial=1)) == 1 else 20
 
 
 def refuse_if_too_large(predicted: Plan) -> None:
@@ -126,7 +131,7 @@ def available_bytes() -> int:
 
 
 def _plan(lattice: Lattice, offsets: IntArray, shared: bool) -> Plan:
-    classes = _classes.analyse(lattice.shape, offsets, LEAF)
+    classes = _classes.analyse(lattice.shape, offsets, leaf_pixels(offsets))
     s = np.array([each.eliminated for each in classes], dtype=np.float64) * lattice.channels
     m = np.array([len(each.front) for each in classes], dtype=np.float64) * lattice.channels
     b = m - s

@@ -13,13 +13,31 @@ from sparsegmrf.typing import IntArray
 class Tables:
     """Index tables of all classes as the kernels read them: unknowns instead of pixels, flat shifts instead of pairs.
 
-    ``map_start[c, half]`` and ``assembly_start[c]`` say where class ``c``'s part begins.
+    ``map_start[c, half]`` and ``assembly_start[c]`` say where class ``c``'s part begins; in pixels, its front is
+    ``fronts[front_start[c] : front_start[c + 1]]``.
     """
 
     maps: IntArray
     map_start: IntArray
     assembly: IntArray
     assembly_start: IntArray
+    fronts: IntArray
+    front_start: IntArray
+    eliminated: IntArray
+    children: IntArray
+    origins: IntArray
+    descendants: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Visits:
+    """Nodes of an unfolded class in elimination order: class, place in the tree, first pixel relative to the tile."""
+
+    cls: IntArray
+    depth: IntArray
+    half: IntArray
+    row: IntArray
+    column: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +48,12 @@ class TileProgram:
     ----------
     nodes : ndarray (nodes, 14)
         See ``sparsegmrf.kernels.dissection_lanes``.
-    visits : list of Visit
+    visits : Visits
         Class and first pixel of each node.
-    classes : list of NodeClass
-        All classes of the image.
+    top : NodeClass
+        Class of the tile itself.
+    tables : Tables
+        Of all classes.
     channels : int
         Unknowns per pixel.
     factor_size, slot_size : int
@@ -41,16 +61,12 @@ class TileProgram:
     """
 
     nodes: IntArray
-    visits: "list[Visit]"
-    classes: list[NodeClass]
+    visits: Visits
+    top: NodeClass
+    tables: Tables
     channels: int
     factor_size: int
     slot_size: int
-
-    @property
-    def top(self) -> NodeClass:
-        """Class of the tile itself."""
-        return self.classes[self.visits[-1].cls]
 
     @property
     def order(self) -> int:
@@ -60,44 +76,59 @@ class TileProgram:
     @cached_property
     def positions(self) -> IntArray:
         """Tile position of each front unknown, node after node: own unknowns in raster order, then the boundary's."""
-        places = _TilePlaces(self.top, self.channels)
-        fronts = [places.of(self.classes[each.cls].front + each.pixel) for each in self.visits]
-        return np.concatenate(fronts)
+        tables, visits = self.tables, self.visits
+        sizes = tables.front_start[visits.cls + 1] - tables.front_start[visits.cls]
+        first = np.cumsum(sizes) - sizes
+        entry = np.arange(int(sizes.sum())) + np.repeat(tables.front_start[visits.cls] - first, sizes)
+        corner = np.column_stack([visits.row, visits.column])
+        pixels = tables.fronts[entry] + np.repeat(corner, sizes, axis=0)
+        return expand(_tile_places(self.top, pixels), self.channels)
 
 
 def tables(classes: list[NodeClass], width: int, channels: int) -> Tables:
-    """Flatten the classes' maps and assembly tables for an image `width` pixels wide."""
+    """Flatten the classes' tables for an image `width` pixels wide."""
     maps = [expand(positions, channels) for each in classes for positions in each.maps]
     sizes = np.array([[len(positions) for positions in each.maps] or [0, 0] for each in classes])
-    map_start = np.concatenate([[0], np.cumsum(sizes.ravel() * channels)])[:-1].reshape(-1, 2)
     rows = np.vstack([each.assembly for each in classes])
     assembly = np.column_stack([rows[:, :3], rows[:, 3] * width + rows[:, 4], rows[:, 5]])
-    assembly_start = np.concatenate([[0], np.cumsum([len(each.assembly) for each in classes])])
-    flat = np.concatenate(maps) if maps else np.zeros(0, dtype=np.int64)
-    return Tables(flat, map_start, np.ascontiguousarray(assembly), assembly_start)
+    descendants = np.ones(len(classes), dtype=np.int64)
+    for cls, each in enumerate(classes):
+        descendants[cls] += sum(int(descendants[child]) for child in each.children)
+    return Tables(
+        np.concatenate(maps) if maps else np.zeros(0, dtype=np.int64),
+        _starts(sizes.ravel() * channels)[:-1].reshape(-1, 2),
+        np.ascontiguousarray(assembly),
+        _starts([len(each.assembly) for each in classes]),
+        np.vstack([each.front for each in classes]),
+        _starts([len(each.front) for each in classes]),
+        np.array([each.eliminated for each in classes], dtype=np.int64),
+        np.array([each.children or (-1, -1) for each in classes], dtype=np.int64),
+        np.array([each.origins if each.children else np.zeros((2, 2)) for each in classes], dtype=np.int64),
+        descendants,
+    )
 
 
 def tile_program(classes: list[NodeClass], root: int, tables: Tables, width: int, channels: int) -> TileProgram:
     """Unfold class `root` into a program."""
-    visits = _elimination_order(classes, root)
-    slots = _slots(classes, visits, channels)
-    nodes = np.full((len(visits), 14), -1, dtype=np.int64)
-    factor_size = 0
-    filled = 0
-    for row, visit in enumerate(visits):
-        each = classes[visit.cls]
-        s, m = each.eliminated * channels, len(each.front) * channels
-        nodes[row, :4] = s, m - s, factor_size, slots[visit.depth, visit.half]
-        for half, child in enumerate(each.children):
-            child_order = len(classes[child].boundary) * channels
-            first = tables.map_start[visit.cls, half]
-            nodes[row, 4 + 3 * half : 7 + 3 * half] = slots[visit.depth + 1, half], child_order, first
-        nodes[row, 10:12] = tables.assembly_start[visit.cls : visit.cls + 2]
-        nodes[row, 12] = visit.row * width + visit.column
-        nodes[row, 13] = filled
-        filled += m
-        factor_size += m * s - s * (s - 1) // 2
-    return TileProgram(nodes, visits, classes, channels, factor_size, int(slots[-1, 0]))
+    visits = _visits(tables, root)
+    cls = visits.cls
+    m = (tables.front_start[cls + 1] - tables.front_start[cls]) * channels
+    s = tables.eliminated[cls] * channels
+    slots = _slots(visits, m - s)
+    factor = _starts(m * s - s * (s - 1) // 2)
+    nodes = np.full((len(cls), 14), -1, dtype=np.int64)
+    nodes[:, :4] = np.column_stack([s, m - s, factor[:-1], slots[visits.depth, visits.half]])
+    inner = tables.children[cls, 0] >= 0
+    for half in range(2):
+        child = tables.children[cls[inner], half]
+        order = (tables.front_start[child + 1] - tables.front_start[child] - tables.eliminated[child]) * channels
+        where = slots[visits.depth[inner] + 1, half]
+        nodes[inner, 4 + 3 * half : 7 + 3 * half] = np.column_stack([where, order, tables.map_start[cls[inner], half]])
+    nodes[:, 10] = tables.assembly_start[cls]
+    nodes[:, 11] = tables.assembly_start[cls + 1]
+    nodes[:, 12] = visits.row * width + visits.column
+    nodes[:, 13] = _starts(m)[:-1]
+    return TileProgram(nodes, visits, classes[root], tables, channels, int(factor[-1]), int(slots[-1, 0]))
 
 
 def expand(positions: IntArray, channels: int) -> IntArray:
@@ -106,62 +137,59 @@ def expand(positions: IntArray, channels: int) -> IntArray:
     return unknowns
 
 
-@dataclass(frozen=True)
-class Visit:
-    """One node of an unfolded class: where it stands in the tree and in the tile."""
-
-    cls: int
-    depth: int
-    half: int
-    row: int
-    column: int
-
-    @property
-    def pixel(self) -> tuple[int, int]:
-        """First pixel relative to the tile's."""
-        return (self.row, self.column)
+def _starts(sizes: IntArray | list[int]) -> IntArray:
+    """Return where parts of these sizes begin when they follow one another, and the end."""
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
-def _elimination_order(classes: list[NodeClass], root: int) -> list[Visit]:
-    order: list[Visit] = []
-    stack = [Visit(root, 0, 0, 0, 0)]
-    while stack:
-        visit = stack.pop()
-        order.append(visit)
-        each = classes[visit.cls]
-        for half, child in enumerate(each.children):
-            row, column = (int(step) for step in each.origins[half])
-            stack.append(Visit(child, visit.depth + 1, half, visit.row + row, visit.column + column))
-    return order[::-1]
+def _visits(tables: Tables, root: int) -> Visits:
+    """Unfold level by level; a node stands behind all its descendants, which follow those of earlier nodes."""
+    size = int(tables.descendants[root])
+    fields = np.zeros((5, size), dtype=np.int64)
+    level = np.array([[root], [0], [0], [0], [0]], dtype=np.int64)
+    first = np.zeros(1, dtype=np.int64)
+    while level.shape[1]:
+        cls, depth, _, row, column = level
+        fields[:, first + tables.descendants[cls] - 1] = level
+        inner = np.flatnonzero(tables.children[cls, 0] >= 0)
+        children, origins = tables.children[cls[inner]], tables.origins[cls[inner]]
+        level = np.hstack(
+            [
+                np.vstack(
+                    [
+                        children[:, half],
+                        depth[inner] + 1,
+                        np.full(len(inner), half),
+                        row[inner] + origins[:, half, 0],
+                        column[inner] + origins[:, half, 1],
+                    ]
+                )
+                for half in range(2)
+            ]
+        )
+        first = np.concatenate([first[inner], first[inner] + tables.descendants[children[:, 0]]])
+    return Visits(*fields)
 
 
-def _slots(classes: list[NodeClass], visits: list[Visit], channels: int) -> IntArray:
+def _slots(visits: Visits, orders: IntArray) -> IntArray:
     """Place one update matrix per depth and half, so that a node and its halves never collide; the last row ends."""
-    depths = 1 + max(visit.depth for visit in visits)
+    depths = 1 + int(visits.depth.max())
     sizes = np.zeros((depths, 2), dtype=np.int64)
-    for visit in visits:
-        b = len(classes[visit.cls].boundary) * channels
-        sizes[visit.depth, visit.half] = max(sizes[visit.depth, visit.half], b * (b + 1) // 2)
+    np.maximum.at(sizes, (visits.depth, visits.half), orders * (orders + 1) // 2)
     ends = np.cumsum(sizes.ravel())
     starts = np.concatenate([[0], ends, [ends[-1]]])
     return starts.reshape(depths + 1, 2).astype(np.int64)
 
 
-class _TilePlaces:
-    """Positions in a tile's vector: its own unknowns in raster order, then its boundary's."""
-
-    def __init__(self, top: NodeClass, channels: int) -> None:
-        height, width = top.key[:2]
-        self.channels = channels
-        self.margin = int(np.abs(np.minimum(top.front.min(axis=0, initial=0), 0)).max()) + int(
-            np.maximum(top.front.max(axis=0, initial=0) + 1 - (height, width), 0).max()
-        )
-        self.table = np.full((height + 2 * self.margin, width + 2 * self.margin), -1, dtype=np.int64)
-        inside = slice(self.margin, self.margin + height), slice(self.margin, self.margin + width)
-        self.table[inside] = np.arange(height * width).reshape(height, width)
-        boundary = top.boundary + self.margin
-        self.table[boundary[:, 0], boundary[:, 1]] = height * width + np.arange(len(boundary))
-
-    def of(self, pixels: IntArray) -> IntArray:
-        shifted = pixels + self.margin
-        return expand(self.table[shifted[:, 0], shifted[:, 1]], self.channels)
+def _tile_places(top: NodeClass, pixels: IntArray) -> IntArray:
+    """Return positions in a tile's vector: its own pixels in raster order, then those of its boundary."""
+    height, width = top.key[:2]
+    low = np.minimum(top.front.min(axis=0, initial=0), 0)
+    high = np.maximum(top.front.max(axis=0, initial=0) + 1, (height, width))
+    table = np.full(high - low, -1, dtype=np.int64)
+    table[-low[0] : height - low[0], -low[1] : width - low[1]] = np.arange(height * width).reshape(height, width)
+    boundary = top.boundary - low
+    table[boundary[:, 0], boundary[:, 1]] = height * width + np.arange(len(boundary))
+    shifted = pixels - low
+    places: IntArray = table[shifted[:, 0], shifted[:, 1]]
+    return places

@@ -244,7 +244,7 @@ def _rounded(size: int) -> int:
 def _layout(program: TileProgram) -> _Layout:
     """Walk a tile's program backwards, parents first, with one slot per depth."""
     nodes = program.nodes
-    depth = np.array([visit.depth for visit in program.visits])
+    depth = program.visits.depth
     order = nodes[:, 0] + nodes[:, 1]
     sizes = np.zeros(depth.max() + 1, dtype=np.int64)
     np.maximum.at(sizes, depth, order * (order + 1) // 2)
@@ -256,5 +256,5 @@ def _layout(program: TileProgram) -> _Layout:
         latest[depth[node]] = node
         if depth[node]:
             parent = latest[depth[node] - 1]
-            table[node, 1:] = parent, nodes[parent, 6 + 3 * program.visits[node].half]
+            table[node, 1:] = parent, nodes[parent, 6 + 3 * program.visits.half[node]]
     return _Layout(table, int(ends[-1]), int(order.max()))

@@ -12,7 +12,7 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.dissection import _file, _numeric, _selected
 from sparsegmrf.linalg.dissection._analysis import Analysis, analyse, build_tree, group_tiles
-from sparsegmrf.linalg.dissection._plan import LEAF, plan_of, refuse_if_too_large, tile_side
+from sparsegmrf.linalg.dissection._plan import leaf_pixels, plan_of, refuse_if_too_large, tile_side
 from sparsegmrf.linalg.dissection._solve import Solver
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
@@ -31,8 +31,8 @@ class DissectionFactor(Factor):
         Positive definite, on any lattice, with any number of channels; not on a torus.
     tile : int, optional
         Largest side of a tile in pixels. The default suits the stencil; results do not depend on it beyond rounding.
-    leaf : int
-        Most pixels of a rectangle that is eliminated as a whole.
+    leaf : int, optional
+        Most pixels of a rectangle that is eliminated as a whole; likewise.
 
     Raises
     ------
@@ -59,10 +59,12 @@ class DissectionFactor(Factor):
 
     method = "dissection"
 
-    def __init__(self, precision: SymmetricStencil, *, tile: int | None = None, leaf: int = LEAF) -> None:
+    def __init__(self, precision: SymmetricStencil, *, tile: int | None = None, leaf: int | None = None) -> None:
         _check(precision)
         if tile is None:
             tile = tile_side(precision.lattice, precision.offsets, precision.is_homogeneous)
+        if leaf is None:
+            leaf = leaf_pixels(precision.offsets)
         tile, leaf = integer_at_least("tile", tile, 1), integer_at_least("leaf", leaf, 1)
         refuse_if_too_large(plan_of(precision))
         self._set(precision, analyse(precision.lattice, precision.offsets, tile=tile, leaf=leaf))
@@ -182,8 +184,8 @@ class DissectionFactor(Factor):
         instance = level.first[failure.node]
         cls, (row, first) = int(level.cls[instance]), level.pixel[instance]
         if failure.program_node >= 0:
-            visit = self._analysis.programs[cls].visits[failure.program_node]
-            cls, row, first = visit.cls, row + visit.row, first + visit.column
+            visits, at = self._analysis.programs[cls].visits, failure.program_node
+            cls, row, first = int(visits.cls[at]), row + visits.row[at], first + visits.column[at]
         di, dj = self._analysis.classes[cls].front[failure.column // channels]
         pixel: tuple[int, ...] = (int(row + di), int(first + dj))
         if channels > 1:
