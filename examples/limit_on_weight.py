@@ -1,7 +1,7 @@
 """How far can the weight of a Cholesky field be raised before its inverse has no correct digit left?
 
-The field ties each pixel to its right and its lower neighbour by ``k``; ``Q = L L^T`` is positive definite for every ``k``. On
-images without borders the answer is one half; on small images it is more, and falls with the size. Run with
+The field ties each pixel to its right and its lower neighbour by ``k``; ``Q = L L^T`` is always positive definite. On
+images without borders the answer is one half; on small images it is more, and it falls with the size. Run with
 ``python examples/limit_on_weight.py``.
 """
 

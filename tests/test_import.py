@@ -46,7 +46,8 @@ def python(code, **environment):
 
 
 @pytest.mark.parametrize(
-    "library", ["matplotlib", "skimage", "imageio", "typer", "rich", "torch", "dask", "sksparse", "scipy.stats"]
+    "library",
+    ["matplotlib", "skimage", "imageio", "typer", "rich", "torch", "dask", "sksparse", "scipy.stats", "scipy.optimize"],
 )
 def test_import_leaves_the_libraries_of_the_extras_alone(library, loaded):
     assert library not in loaded

@@ -4,7 +4,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize
 
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
@@ -105,6 +104,8 @@ def symbol_at(offsets: IntArray, weights: FloatArray, rows: FloatArray, columns:
 
 def lowest(offsets: IntArray, weights: FloatArray) -> float:
     """Return the minimum of the symbol: the best points of a grid, polished."""
+    from scipy.optimize import minimize  # importing it takes longer than the rest of the package
+
     reach = int(np.abs(offsets).max(initial=1))
     angles = np.linspace(-np.pi, np.pi, _GRID * max(1, reach), endpoint=False)
     half = angles[angles >= 0.0]  # the symbol is even
