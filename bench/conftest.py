@@ -27,9 +27,12 @@ def installed(name):
 
 @pytest.fixture
 def timed(benchmark):
-    """Time a call as member `name` of a group, after one untimed call; `answer` is checked by `check` before that."""
+    """Time a call as member `name` of a group, after one untimed call; `answer` is checked by `check` before that.
 
-    def run(group, name, call, *, check=None, rounds=5, **extra):
+    `before` is called before each round, untimed.
+    """
+
+    def run(group, name, call, *, check=None, rounds=5, before=None, **extra):
         answer = call()
         if check is not None:
             check(answer)
@@ -37,6 +40,6 @@ def timed(benchmark):
         benchmark.group = group
         benchmark.name = name
         benchmark.extra_info |= {"threads": sparsegmrf.get_num_threads(), **extra}
-        benchmark.pedantic(call, rounds=rounds, iterations=1)
+        benchmark.pedantic(call, setup=before, rounds=rounds, iterations=1)
 
     return run

@@ -1,8 +1,8 @@
 """The competitors of the sparse factorization benches, each with the data in the form it likes best.
 
 A peer is made from two stencils of one pattern (untimed) and then does, as timed calls, ``factorize`` (ordering and
-analysis included), ``refactorize`` (the second values), ``solve`` and ``selected_inverse``. Peers keep their own thread
-defaults; `libraries` says what they are.
+analysis included), ``refactorize`` (the second values), ``solve`` and ``selected_inverse``; ``close`` frees what they
+made. Peers keep their own thread defaults; `libraries` says what they are.
 """
 
 import ctypes
@@ -20,13 +20,17 @@ class Sparsegmrf:
     def __init__(self, stencil, other):
         from sparsegmrf.linalg.dissection import DissectionFactor
 
-        self._make, self._stencil, self._other, self.factor = DissectionFactor, stencil, other, None
+        self._make, self._stencil, self._other = DissectionFactor, stencil, other
+        self.factor = self.second = None
 
     def factorize(self):
         self.factor = self._make(self._stencil)
 
     def refactorize(self):
-        return self.factor.refactorize(self._other)
+        self.second = self.factor.refactorize(self._other)
+
+    def before_refactorize(self):
+        self.second = None
 
     def prepare(self, images):
         return images
@@ -49,7 +53,7 @@ class Sparsegmrf:
         return self.factor.nbytes
 
     def close(self):
-        self.factor = None
+        self.factor = self.second = None
 
 
 class Cholmod:
@@ -132,7 +136,6 @@ class Pardiso:
         self._shape = stencil.shape
 
     def factorize(self):
-        self._free()
         self._call(12, self._matrix.data)
 
     def refactorize(self):
@@ -154,9 +157,6 @@ class Pardiso:
         return 1024 * int(self._solver.iparm[16])
 
     def close(self):
-        self._free()
-
-    def _free(self):
         self._call(-1, self._matrix.data)
         self._solver.pt[:] = 0
 
@@ -209,7 +209,6 @@ class Sparsax:
         self._n, self._shape, self.token = upper.shape[0], stencil.shape, None
 
     def factorize(self):
-        self._library.clear_cache()
         self.token = self._library.factor(self._row, self._column, self._values, self._n).block_until_ready()
 
     def prepare(self, images):

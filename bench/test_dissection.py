@@ -35,6 +35,7 @@ def case(request):
         b = right_hand_sides(size, 1)
         residual = np.abs(stencil @ peer.images(peer.solve(peer.prepare(b))) - b).max()
         assert residual < RESIDUAL, f"{name} solves with a residual of {residual:g}"
+    peer.bytes = getattr(peer, "nbytes", None)
     yield problem, size, name, peer
     peer.close()
 
@@ -42,28 +43,30 @@ def case(request):
 def extra(case):
     """What is recorded beside the times: the factor's bytes, and the libraries at work."""
     problem, size, _, peer = case
-    return {"problem": problem, "size": size, "factor_bytes": getattr(peer, "nbytes", None), **libraries()}
+    return {"problem": problem, "size": size, "factor_bytes": peer.bytes, **libraries()}
 
 
 def rounds(size):
     return 7 if size <= 256 else 5 if size <= 512 else 3
 
 
-def run(timed, case, operation):
+def run(timed, case, operation, before=None):
     """Time an operation of the peer in the group of this problem and size; skip if the peer has it not."""
     problem, size, name, peer = case
     if not hasattr(peer, operation):
         pytest.skip(f"{name} has no {operation}")
     group = f"{operation} {problem} {size}"
-    timed(group, name, getattr(peer, operation), rounds=rounds(size), **extra(case))
+    timed(group, name, getattr(peer, operation), rounds=rounds(size), before=before, **extra(case))
 
 
 def test_order_analyse_factorize(timed, case):
-    run(timed, case, "factorize")
+    case[-1].close()
+    run(timed, case, "factorize", before=case[-1].close)
 
 
 def test_refactorize(timed, case):
-    run(timed, case, "refactorize")
+    run(timed, case, "refactorize", before=getattr(case[-1], "before_refactorize", None))
+    case[-1].close()
     case[-1].factorize()
 
 
