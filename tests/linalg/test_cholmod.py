@@ -1,5 +1,6 @@
 """CholmodFactor: the contract for all it takes, the permutation kept out of sight, and what it refuses."""
 
+import logging
 import subprocess
 import sys
 
@@ -10,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, DenseFactor, NotPositiveDefiniteError, SymmetricStencil, TriangularStencil
+from sparsegmrf import (
+    GMRF,
+    ArgumentError,
+    DenseFactor,
+    NotPositiveDefiniteError,
+    SymmetricStencil,
+    TriangularStencil,
+    factorize,
+)
 from sparsegmrf.kernels import takahashi
 from tests import reference, strategies
 from tests.conftest import require
@@ -222,6 +231,24 @@ def test_takahashi_recursion_names_a_column_that_lacks_its_fill():
     L = sp.csc_array(np.array([[1.0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1]]))
     column = takahashi.invert_on_pattern(L.indptr, L.indices, L.data, np.empty(6), np.empty((3, 3)), np.empty(3))
     assert column == 0
+
+
+def test_auto_takes_cholmod_for_what_no_lattice_method_can(caplog):
+    far = STENCILS["five-point"].tocsr().tolil()
+    far[0, 390] = far[390, 0] = -0.2
+    varying = SymmetricStencil(
+        [(0, 0), (0, 1)], [np.linspace(3.0, 4.0, 20).reshape(4, 5), -1.0], (4, 5), boundary="torus"
+    )
+    with caplog.at_level(logging.DEBUG, logger="sparsegmrf"):
+        wrapped, linked = factorize(varying), factorize(sp.csr_array(far), shape=(17, 23))
+    assert isinstance(wrapped, CholmodFactor)
+    assert isinstance(linked, CholmodFactor)
+    assert [message.split()[0] for message in caplog.messages] == ["cholmod", "cholmod"]
+    assert linked.logdet == pytest.approx(reference.logdet(far.toarray()), rel=1e-12)
+    field = GMRF.from_precision(sp.csr_array(far), (17, 23), mean=2.0)
+    x = field.sample(rng=0)
+    expected = reference.log_density(x, np.full(x.shape, 2.0), far.toarray())
+    assert field.logpdf(x) == pytest.approx(expected, rel=1e-12)
 
 
 def test_without_scikit_sparse_the_core_works_and_the_error_names_the_remedy():
