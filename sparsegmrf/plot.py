@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import scipy.signal
+from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import CenteredNorm, Normalize
+from matplotlib.colors import CenteredNorm, Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from sparsegmrf._validate import integer_at_least, one_of, real_array
 from sparsegmrf.errors import ArgumentError
@@ -17,8 +19,9 @@ from sparsegmrf.io import replacing
 from sparsegmrf.typing import ArrayLike, FloatArray
 
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")
-_GREY = "gray"
-_DIVERGING = "RdBu_r"
+_MISSING = "#e6b422"  # amber: in neither colour map
+_GREY = colormaps["gray"].with_extremes(bad=_MISSING)
+_DIVERGING = colormaps["RdBu_r"].with_extremes(bad=_MISSING)
 _DISPLAYED = 2048
 
 
@@ -191,7 +194,7 @@ def _plane(name: str, value: ArrayLike) -> FloatArray:
 
 
 def _picture(
-    ax: Axes, picture: FloatArray, title: str, colours: str, norm: Normalize, unit: str, extend: str = "neither"
+    ax: Axes, picture: FloatArray, title: str, colours: Colormap, norm: Normalize, unit: str, extend: str = "neither"
 ) -> None:
     height, width = picture.shape
     step = max(1, -(-max(height, width) // _DISPLAYED))
@@ -203,8 +206,11 @@ def _picture(
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
         aspect="equal" if max(height, width) < 8 * min(height, width) else "auto",
     )
-    ax.set_title(title if step == 1 else f"{title}, every {step}. pixel", fontsize=10)
+    notes = ([f"every {step}. pixel"] if step > 1 else []) + (["amber: missing"] if np.isnan(picture).any() else [])
+    ax.set_title(", ".join([title, *notes]), fontsize=10)
     ax.tick_params(labelsize=8)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(8, integer=True))
     _colour_bar(ax, shown, unit, extend)
 
 

@@ -46,7 +46,7 @@ def test_fit_figure_takes_a_constant_image_and_missing_pixels(tmp_path):
     image[3, 4] = np.nan
     figure = fit_figure(image, white, white)
     write_figure(tmp_path / "figure.png", figure, dpi=40)
-    assert panels(figure)["(a) image"].get_images()[0].get_array().mask.sum() == 1
+    assert panels(figure)["(a) image, amber: missing"].get_images()[0].get_array().mask.sum() == 1
 
 
 def test_large_pictures_are_thinned_and_say_so():
