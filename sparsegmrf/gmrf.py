@@ -12,6 +12,7 @@ from sparsegmrf._validate import finite, generator, images, integer_at_least, re
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import Factor, TriangularFactor, factorize
+from sparsegmrf.linalg._composite import CompositeForm
 from sparsegmrf.linalg._growth import check_growth
 from sparsegmrf.linalg._normals import fill_standard_normal
 from sparsegmrf.linalg.choose import Precision, method_for, read_precision
@@ -244,7 +245,7 @@ class GMRF:
             return self._given.gram()
         if isinstance(self._given, SymmetricStencil):
             return self._given
-        if isinstance(self._given, SpectralForm):
+        if isinstance(self._given, SpectralForm | CompositeForm):
             return self._given.stencil
         return SymmetricStencil.from_csr(self._given, self.shape, channels=self.channels)
 
@@ -260,7 +261,7 @@ class GMRF:
 
     def tocsr(self) -> sp.csr_array:
         """Return the precision as a CSR array with sorted indices."""
-        stencil = isinstance(self._given, SymmetricStencil | TriangularStencil | SpectralForm)
+        stencil = isinstance(self._given, SymmetricStencil | TriangularStencil | SpectralForm | CompositeForm)
         return self.precision.tocsr() if stencil else sp.csr_array(self._given, copy=True)
 
     def logpdf(self, x: ArrayLike) -> FloatArray | float:

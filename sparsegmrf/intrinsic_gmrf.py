@@ -1,15 +1,14 @@
 """Intrinsic fields: a precision with a null space, and the density of what it identifies."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf._validate import images
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg._null_space import NullSpace
-from sparsegmrf.linalg.choose import method_for
-from sparsegmrf.linalg.intrinsic import IntrinsicFactor
+from sparsegmrf.linalg.intrinsic import IntrinsicForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
@@ -65,8 +64,6 @@ class IntrinsicGMRF(GMRF):
     True
     """
 
-    _null: NullSpace
-
     def __init__(
         self,
         precision: SymmetricStencil,
@@ -81,12 +78,7 @@ class IntrinsicGMRF(GMRF):
                 f"precision must be a SymmetricStencil, got {type(precision).__name__}; read a sparse array with "
                 "SymmetricStencil.from_csr, and give a whitening matrix to GMRF.from_whitening."
             )
-        super().__init__(precision, mean, method)
-        null = NullSpace.of(precision, null_space, domain)
-        # With pixels deleted the precision is no longer homogeneous, and no fast transform diagonalizes it.
-        rest = precision.plus_diagonal(null.outside.reshape(precision.lattice.image_shape))
-        object.__setattr__(self, "_null", null)
-        object.__setattr__(self, "_method", method_for(rest, method))
+        super().__init__(IntrinsicForm(precision, NullSpace.of(precision, null_space, domain)), mean, method)
 
     @property
     def rank_deficiency(self) -> int:
@@ -103,11 +95,6 @@ class IntrinsicGMRF(GMRF):
         """Which pixels (or unknowns, with channels) belong to the field."""
         return ~self._null.outside.reshape(self.lattice.image_shape)
 
-    @cached_property
-    def factor(self) -> IntrinsicFactor:
-        """Factor of the precision, built at first use."""
-        return IntrinsicFactor(self.precision, self._null, self._method)
-
     def project(self, x: ArrayLike) -> FloatArray:
         """Return ``P x``, the image without its part in the null space; zero outside the domain.
 
@@ -116,7 +103,8 @@ class IntrinsicGMRF(GMRF):
         ArgumentError
             If `x` has another shape.
         """
-        return self.factor.project(x)
+        flat = images("x", x, self.lattice.image_shape)
+        return self._null.project(flat.reshape(-1, self.lattice.size)).reshape(flat.shape)
 
     def geometric_mean_variance(self) -> float:
         """Return the geometric mean of the marginal variances, in intensity^2: the typical variance of the field.
@@ -153,13 +141,17 @@ class IntrinsicGMRF(GMRF):
         scaled = self.precision * self.geometric_mean_variance()
         for name, value in (
             ("lattice", self.lattice),
-            ("_given", scaled),
+            ("_given", IntrinsicForm(scaled, self._null)),
             ("_mean", self._mean),
             ("_method", self._method),
-            ("_null", self._null),
         ):
             object.__setattr__(field, name, value)
         return field
+
+    @property
+    def _null(self) -> NullSpace:
+        assert isinstance(self._given, IntrinsicForm)
+        return self._given.null_space
 
     def __repr__(self) -> str:
         return (

@@ -5,7 +5,9 @@ from sparsegmrf.linalg.cholmod import CholmodFactor
 from sparsegmrf.linalg.choose import factorize
 from sparsegmrf.linalg.dense import DenseFactor
 from sparsegmrf.linalg.dissection import DissectionFactor, Plan, plan
+from sparsegmrf.linalg.independent import IndependentFactor
 from sparsegmrf.linalg.intrinsic import IntrinsicFactor
+from sparsegmrf.linalg.separable import SeparableFactor
 from sparsegmrf.linalg.spectral import SpectralFactor, SpectralForm
 from sparsegmrf.linalg.triangular import TriangularFactor
 
@@ -14,8 +16,10 @@ __all__ = [
     "DenseFactor",
     "DissectionFactor",
     "Factor",
+    "IndependentFactor",
     "IntrinsicFactor",
     "Plan",
+    "SeparableFactor",
     "SpectralFactor",
     "SpectralForm",
     "TriangularFactor",

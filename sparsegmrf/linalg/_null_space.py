@@ -1,6 +1,7 @@
 """Null space of a positive semi-definite precision: an orthonormal basis on each connected part of the lattice."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -86,6 +87,17 @@ class NullSpace:
     def rank(self) -> int:
         """Number of null vectors ``r``."""
         return int(np.count_nonzero(self.columns >= 0))
+
+    @cached_property
+    def vectors(self) -> sp.csr_array:
+        """The orthonormal null vectors as columns, ``(n, r)``."""
+        return self.spread(self.basis)
+
+    def project(self, x: FloatArray) -> FloatArray:
+        """Return ``(I - V V^T) x`` for ``(batch, n)``, zero outside the domain."""
+        result: FloatArray = x - (self.vectors @ (self.vectors.T @ x.T)).T
+        result[:, self.outside] = 0.0
+        return np.ascontiguousarray(result)
 
     def free(self) -> BoolArray:
         """Return which unknowns have a variance: those of parts with more unknowns than null vectors, in the domain.

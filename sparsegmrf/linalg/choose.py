@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ import scipy.sparse as sp
 from sparsegmrf._validate import image_shape, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg._composite import CompositeForm
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.cholmod import CholmodFactor
 from sparsegmrf.linalg.dense import DenseFactor
@@ -22,8 +24,8 @@ from sparsegmrf.stencil._assembly import symmetric_matrix
 from sparsegmrf.typing import Shape
 
 Stencil = SymmetricStencil | TriangularStencil
-_KNOWS_PIXELS = SymmetricStencil | TriangularStencil | SpectralForm
-Precision: TypeAlias = Stencil | SpectralForm | sp.sparray | sp.spmatrix
+_KNOWS_PIXELS = SymmetricStencil | TriangularStencil | SpectralForm | CompositeForm
+Precision: TypeAlias = Stencil | SpectralForm | CompositeForm | sp.sparray | sp.spmatrix
 
 REACH = 5
 """Largest distance in rows or columns, in pixels, at which a sparse matrix is still read as a stencil."""
@@ -91,6 +93,8 @@ def factorize(precision: Precision, method: str = "auto", *, shape: Shape | None
     11.799454
     """
     read, lattice = read_precision(precision, shape, channels)
+    if isinstance(read, CompositeForm):
+        return read.factor(partial(factorize, method=one_of("method", method, METHODS)))
     chosen = _choose(read, method)
     if isinstance(read, SpectralForm) and chosen.name != "spectral":
         read = read.stencil
@@ -103,6 +107,9 @@ def factorize(precision: Precision, method: str = "auto", *, shape: Shape | None
 
 def method_for(precision: Precision, method: str = "auto") -> str:
     """Return the name of the method that `factorize` would take, without factorizing."""
+    if isinstance(precision, CompositeForm):
+        names = {method_for(part, method) for part in precision.parts}
+        return names.pop() if len(names) == 1 else method
     return _choose(precision, method).name
 
 

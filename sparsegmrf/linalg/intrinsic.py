@@ -1,6 +1,9 @@
 """Factor of a positive semi-definite precision: as many pixels deleted as there are null vectors, then projected."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,12 +12,71 @@ from scipy.sparse.linalg import SuperLU, splu
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import NotPositiveDefiniteError
 from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg._composite import CompositeForm
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg._null_space import NullSpace, largest_row
 from sparsegmrf.linalg.choose import factorize
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class IntrinsicForm(CompositeForm):
+    """Positive semi-definite precision and its null space.
+
+    Attributes
+    ----------
+    precision : SymmetricStencil
+        ``Q`` in 1/intensity^2.
+    null_space : NullSpace
+        As `NullSpace.of` makes it.
+    """
+
+    precision: SymmetricStencil
+    null_space: NullSpace
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self.precision.lattice
+
+    @property
+    def stencil(self) -> SymmetricStencil:
+        """The precision as a stencil."""
+        return self.precision
+
+    @property
+    def offsets(self) -> IntArray:
+        """Offsets of the stencil."""
+        return self.precision.offsets
+
+    @property
+    def parts(self) -> tuple[SymmetricStencil]:
+        """The precision with pixels deleted."""
+        return (self.rest,)
+
+    @cached_property
+    def pins(self) -> IntArray:
+        """Unknowns ``S``, one per null vector."""
+        return self.null_space.pins()
+
+    @cached_property
+    def pinned(self) -> BoolArray:
+        """Unknowns that hold no white number, ``(n,)``: those of ``S`` and those outside the domain."""
+        pinned = self.null_space.outside.copy()
+        pinned[self.pins] = True
+        return pinned
+
+    @property
+    def rest(self) -> SymmetricStencil:
+        """The precision with the rows and columns of pinned unknowns replaced by the identity."""
+        return decoupled(self.precision, self.pinned.reshape(self.lattice.image_shape))
+
+    def factor(self, factorize: Callable[[Any], Factor]) -> "IntrinsicFactor":
+        """Return the factor made of that of the precision with pixels deleted."""
+        return IntrinsicFactor._of(self, factorize)
+
 
 _SINGULAR = 8.0 * float(np.finfo(np.float64).eps)
 """Smallest Rayleigh quotient off the null space, relative to the norm of ``Q``, that is told from zero."""
@@ -33,7 +95,7 @@ class IntrinsicFactor(Factor):
     ----------
     precision : SymmetricStencil
         ``Q`` in 1/intensity^2.
-    null_space : {"constants", "planes"}, array_like, (r, H, W) or (r, H, W, C), or NullSpace
+    null_space : {"constants", "planes"} or array_like, (r, H, W) or (r, H, W, C)
         Images that span the null space on every connected part, as for `IntrinsicGMRF`.
     method : str
         How to factorize ``Q_rest``, as for `factorize`.
@@ -64,20 +126,25 @@ class IntrinsicFactor(Factor):
     def __init__(
         self,
         precision: SymmetricStencil,
-        null_space: "str | ArrayLike | NullSpace" = "constants",
+        null_space: "str | ArrayLike" = "constants",
         method: str = "auto",
         *,
         domain: ArrayLike | None = None,
     ) -> None:
-        null = null_space if isinstance(null_space, NullSpace) else NullSpace.of(precision, null_space, domain)
-        self._null, self._precision = null, precision
-        pins = null.pins()
-        self._pinned: BoolArray = null.outside.copy()
-        self._pinned[pins] = True
-        self._V = null.spread(null.basis)
-        self._pins = pins
-        self._V_S: SuperLU | None = splu(sp.csc_array(self._V[pins])) if len(pins) else None
-        self._inner = self._factorize(method)
+        form = IntrinsicForm(precision, NullSpace.of(precision, null_space, domain))
+        self._build(form, lambda rest: factorize(rest, method))
+
+    @classmethod
+    def _of(cls, form: IntrinsicForm, factorize: Callable[[Any], Factor]) -> "IntrinsicFactor":
+        factor = cls.__new__(cls)
+        factor._build(form, factorize)
+        return factor
+
+    def _build(self, form: IntrinsicForm, factorize: Callable[[Any], Factor]) -> None:
+        self._null, self._precision = form.null_space, form.stencil
+        self._pins, self._pinned = form.pins, form.pinned
+        self._V_S: SuperLU | None = splu(sp.csc_array(self._null.vectors[self._pins])) if len(self._pins) else None
+        self._inner = self._factorize(form.rest, factorize)
         self._check_definite()
 
     @property
@@ -116,12 +183,12 @@ class IntrinsicFactor(Factor):
     @property
     def nbytes(self) -> int:
         """Bytes of the inner factor and of the null vectors."""
-        V = self._V
+        V = self._null.vectors
         return self._inner.nbytes + int(V.data.nbytes + V.indices.nbytes + V.indptr.nbytes)
 
     def project(self, x: ArrayLike) -> FloatArray:
         """Return ``P x``: the image without its part in the null space, and zero outside the domain."""
-        return self._on_images("x", x, self._project)
+        return self._on_images("x", x, self._null.project)
 
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances under the constraint, ``P G P``, on the precision's offsets as a stencil."""
@@ -144,25 +211,20 @@ class IntrinsicFactor(Factor):
         diagonal += 2.0 * np.einsum("dn,dn->n", self._null.basis, self._mixed)
         return diagonal.reshape(self.lattice.image_shape)
 
-    def _project(self, x: FloatArray) -> FloatArray:
-        result: FloatArray = x - (self._V @ (self._V.T @ x.T)).T
-        result[:, self._null.outside] = 0.0
-        return np.ascontiguousarray(result)
-
     def _whiten(self, x: FloatArray) -> FloatArray:
         shifted = np.array(x)
         if self._V_S is not None:  # x - V V_S^-1 x_S is zero on S and has the same quadratic form
-            shifted -= (self._V @ self._V_S.solve(np.ascontiguousarray(x[:, self._pins].T))).T
+            shifted -= (self._null.vectors @ self._V_S.solve(np.ascontiguousarray(x[:, self._pins].T))).T
         shifted[:, self._pinned] = 0.0
         return self._inner._whiten(read_only(shifted))
 
     def _unwhiten(self, e: FloatArray) -> FloatArray:
         white = np.array(e)
         white[:, self._pinned] = 0.0
-        return self._project(self._inner._unwhiten_over(white))
+        return self._null.project(self._inner._unwhiten_over(white))
 
     def _solve(self, b: FloatArray) -> FloatArray:
-        return self._project(self._generalized_inverse(self._project(b)))
+        return self._null.project(self._generalized_inverse(self._null.project(b)))
 
     def _generalized_inverse(self, b: FloatArray) -> FloatArray:
         """Return ``G b``, which is zero on the pinned unknowns."""
@@ -199,10 +261,9 @@ class IntrinsicFactor(Factor):
             plane[~on_image] = 0.0
         return plane
 
-    def _factorize(self, method: str) -> Factor:
-        rest = decoupled(self._precision, self._pinned.reshape(self.lattice.image_shape))
+    def _factorize(self, rest: SymmetricStencil, factorize: Callable[[Any], Factor]) -> Factor:
         try:
-            return factorize(rest, method)
+            return factorize(rest)
         except NotPositiveDefiniteError as error:
             raise NotPositiveDefiniteError(
                 f"the precision is not positive definite off its null space of {self._null.rank} vectors: with as many "
@@ -219,7 +280,7 @@ class IntrinsicFactor(Factor):
         """
         if self.rank == 0:
             return
-        x = self._project(np.random.default_rng(0).standard_normal((1, self.lattice.size)))
+        x = self._null.project(np.random.default_rng(0).standard_normal((1, self.lattice.size)))
         for _ in range(2):
             x = self._solve(x / np.linalg.norm(x))
         x /= np.linalg.norm(x)

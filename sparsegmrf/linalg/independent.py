@@ -1,0 +1,216 @@
+"""Independent fields on one lattice, one unknown per pixel and field: a precision and factor that keep them apart."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sparsegmrf._validate import read_only
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg._composite import CompositeForm
+from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg.intrinsic import IntrinsicForm
+from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import FloatArray, IntArray
+
+Member: TypeAlias = SymmetricStencil | SpectralForm | IntrinsicForm
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class IndependentForm(CompositeForm):
+    """Precision of ``C`` independent fields stacked per pixel: its ``C x C`` blocks are diagonal.
+
+    Parameters
+    ----------
+    members : sequence of SymmetricStencil, SpectralForm or IntrinsicForm
+        Precision of each field in 1/intensity^2, with one unknown per pixel, all on one lattice. Each is given the
+        offsets of all, with zero coefficients, so that covariances on them are known for every field.
+
+    Raises
+    ------
+    ArgumentError
+        If there are no members, one has channels, they are on different lattices, or some but not all live on a torus.
+    """
+
+    members: tuple[Member, ...]
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        if not len(members):
+            raise ArgumentError("members must hold at least one precision, got none.")
+        lattices = [member.lattice for member in members]
+        if any(lattice != Lattice(lattices[0].shape) for lattice in lattices):
+            raise ArgumentError(
+                f"members must have one unknown per pixel on one lattice, got {', '.join(map(str, lattices))}."
+            )
+        wraps = {_wraps(member) for member in members}
+        if len(wraps) > 1:
+            raise ArgumentError("members must all live on a torus or none, got both; give them one boundary.")
+        union = np.unique(np.concatenate([member.offsets for member in members]), axis=0)
+        object.__setattr__(self, "members", tuple(_with_offsets(member, union) for member in members))
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return Lattice(self.members[0].lattice.shape, len(self.members))
+
+    @property
+    def parts(self) -> tuple[Member, ...]:
+        """The precisions of the fields."""
+        return self.members
+
+    @property
+    def stencil(self) -> SymmetricStencil:
+        """The precision as a stencil with diagonal blocks."""
+        return stacked([m if isinstance(m, SymmetricStencil) else m.stencil for m in self.members])
+
+    def factor(self, factorize: Callable[[Any], Factor]) -> "IndependentFactor":
+        """Return the factor made of those of the fields."""
+        return IndependentFactor([factorize(member) for member in self.members])
+
+
+class IndependentFactor(Factor):
+    """Factor of independent fields stacked per pixel: each channel is whitened by a factor of its own.
+
+    Parameters
+    ----------
+    factors : sequence of Factor
+        One per field, on one lattice, with one unknown per pixel and selected inverses on the same offsets.
+
+    Raises
+    ------
+    ArgumentError
+        If there are none, or they are not on one lattice with one unknown per pixel.
+
+    Examples
+    --------
+    >>> from sparsegmrf import DenseFactor
+    >>> parts = [DenseFactor(SymmetricStencil([(0, 0)], [q], (2, 2))) for q in (1.0, 4.0)]
+    >>> IndependentFactor(parts).marginal_variance()[0, 0].tolist()
+    [1.0, 0.25]
+    """
+
+    method = "independent"
+
+    def __init__(self, factors: Sequence[Factor]) -> None:
+        self._factors = tuple(factors)
+        if not self._factors:
+            raise ArgumentError("factors must hold at least one factor, got none.")
+        shape = self._factors[0].shape
+        if any(factor.lattice != Lattice(shape) for factor in self._factors):
+            raise ArgumentError(
+                "factors must have one unknown per pixel on one lattice, got "
+                f"{', '.join(str(factor.lattice) for factor in self._factors)}."
+            )
+        self._lattice = Lattice(shape, len(self._factors))
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self._lattice
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:
+        """Factors of the fields."""
+        return self._factors
+
+    @property
+    def rank(self) -> int:
+        """Number of positive eigenvalues of ``Q``."""
+        return sum(factor.rank for factor in self._factors)
+
+    @property
+    def logdet(self) -> float:
+        """Log-determinant of ``Q``, the sum of those of the fields, in nats."""
+        return float(sum(factor.logdet for factor in self._factors))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all factors."""
+        return sum(factor.nbytes for factor in self._factors)
+
+    def selected_inverse(self) -> SymmetricStencil:
+        """Return the covariances on the precision's own offsets as a stencil with diagonal blocks."""
+        selected = [factor.selected_inverse() for factor in self._factors]
+        if any(not np.array_equal(each.offsets, selected[0].offsets) for each in selected):
+            raise ArgumentError(
+                "factors must know the covariances on the same offsets; make them by factorizing an IndependentForm."
+            )
+        return stacked(selected)
+
+    def marginal_variance(self) -> FloatArray:
+        """Return the diagonal of ``Q^-1`` as an image, in intensity^2."""
+        variance = np.stack([factor.marginal_variance() for factor in self._factors], axis=-1)
+        return variance.reshape(self._lattice.image_shape)
+
+    def covariance_with(self, pixel: tuple[int, int], channel: int = 0) -> FloatArray:
+        """Return the covariance of every unknown with one as an image: zero in the other fields, in intensity^2."""
+        self._lattice.unknown(pixel, channel)  # refuses what is off the image
+        column = np.zeros((*self.shape, len(self._factors)))
+        column[..., channel] = self._factors[channel].covariance_with(pixel)
+        return column.reshape(self._lattice.image_shape)
+
+    def _whiten(self, x: FloatArray) -> FloatArray:
+        return self._each(x, lambda factor, plane: factor._whiten(plane))
+
+    def _unwhiten(self, e: FloatArray) -> FloatArray:
+        return self._each(e, lambda factor, plane: factor._unwhiten(plane))
+
+    def _solve(self, b: FloatArray) -> FloatArray:
+        return self._each(b, lambda factor, plane: factor._solve(plane))
+
+    def _each(self, x: FloatArray, operation: Callable[[Factor, FloatArray], FloatArray]) -> FloatArray:
+        images = x.reshape(len(x), self._lattice.n_pixels, len(self._factors))
+        result = np.empty(images.shape)
+        for channel, factor in enumerate(self._factors):
+            result[..., channel] = operation(factor, read_only(images[..., channel]))
+        return result.reshape(x.shape)
+
+
+def stacked(stencils: Sequence[SymmetricStencil]) -> SymmetricStencil:
+    """Return the stencil whose ``C x C`` blocks hold those of `stencils` on their diagonals."""
+    first = stencils[0]
+    if len(stencils) == 1:
+        return first
+    union = np.unique(np.concatenate([stencil.offsets for stencil in stencils]), axis=0)
+    boundaries = {stencil.boundary for stencil in stencils}
+    boundary = first.boundary if len(boundaries) == 1 else "dirichlet"
+    blocks = []
+    for offset in union.tolist():
+        values = [_coefficient(stencil, offset, boundary) for stencil in stencils]
+        spread = np.stack(np.broadcast_arrays(*values), axis=-1)
+        blocks.append(spread[..., np.newaxis] * np.eye(len(stencils)))
+    return SymmetricStencil(union, blocks, first.shape, channels=len(stencils), boundary=boundary)
+
+
+def _coefficient(stencil: SymmetricStencil, offset: list[int], boundary: str) -> FloatArray:
+    """Return a coefficient as it is under `boundary`, or zero."""
+    found = np.flatnonzero((stencil.offsets == offset).all(axis=1))
+    if not len(found):
+        return np.zeros(())
+    k = int(found[0])
+    return stencil.coefficient(k) if stencil.boundary == boundary else stencil.pool.coefficient(k, stencil.lattice)
+
+
+def _with_offsets(member: Member, offsets: IntArray) -> Member:
+    """Return a precision that has all `offsets`, with zero coefficients where it had none."""
+    if isinstance(member, SpectralForm):
+        return SpectralForm(member.basis, member.eigenvalues, offsets, member._stencil)
+    if isinstance(member, IntrinsicForm):
+        return IntrinsicForm(_padded(member.stencil, offsets), member.null_space)
+    return _padded(member, offsets)
+
+
+def _padded(stencil: SymmetricStencil, offsets: IntArray) -> SymmetricStencil:
+    if len(stencil.offsets) == len(offsets):
+        return stencil
+    coefficients = [_coefficient(stencil, offset, stencil.boundary) for offset in offsets.tolist()]
+    return SymmetricStencil(offsets, coefficients, stencil.shape, boundary=stencil.boundary)
+
+
+def _wraps(member: Member) -> bool:
+    if isinstance(member, SpectralForm):
+        return member.basis == "dft"
+    return (member if isinstance(member, SymmetricStencil) else member.stencil).boundary == "torus"
