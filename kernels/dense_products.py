@@ -250,20 +250,39 @@ def _strips_of_rows(
 
 @njit(cache=True, nogil=True)
 def _add_tiles(
-    rows: int, columns: int, shift: int, depth: int, sign: float, W: Floats, C: Floats, first: int, leading: int
+    rows: int,
+    columns: int,
+    shift: int,
+    zero: int,
+    depth: int,
+    sign: float,
+    W: Floats,
+    C: Floats,
+    first: int,
+    leading: int,
 ) -> None:
-    """``C += sign A B`` for the strips in W, at and below the diagonal; C begins `shift` rows below it."""
+    """``C += sign A B`` for the strips in W, at and below the diagonal; C begins `shift` rows below it.
+
+    In column ``zero + i`` of B the first i numbers are zero.
+    """
     for column in range(0, columns, 8):
+        skip = max(0, column - zero)
+        left = 24 + 3 * skip
+        right = 192 + 240 * 256 + column * depth + 8 * skip
         for row in range(0, rows, 24):
             if row + 24 + shift <= column:
                 continue
-            _tile(depth, W, 24 + row * depth // 8, 192 + 240 * 256 + column * depth)
+            _tile(depth - skip, W, left + row * depth // 8, right)
             count = min(24, rows - row)
             for j in range(min(8, columns - column)):
                 target = first + (column + j) * leading + row
                 above = min(max(0, column + j - row - shift), count)
-                for i in range(above, count):
-                    C[target + i] += sign * W[j * 24 + i]
+                if count - above == 24:  # a length known to the compiler
+                    for i in range(24):
+                        C[target + i] += sign * W[j * 24 + i]
+                else:
+                    for i in range(above, count):
+                        C[target + i] += sign * W[j * 24 + i]
 
 
 @njit(cache=True, nogil=True)
@@ -273,13 +292,13 @@ def multiply_triangular(s: int, m: int, L: Floats, T: Floats, C: Floats, W: Floa
     C (m - s rows, s columns) is contiguous. W is `workspace`.
     """
     C[: (m - s) * s] = 0.0
-    for begin in range(0, s, 128):
-        end = min(begin + 128, s)
+    for begin in range(0, s, 256):
+        end = min(begin + 256, s)
         _strips_of_columns(T, begin, m, end, end - begin, 8, W, 192 + 240 * 256)
         for row in range(s, m, 240):
             high = min(row + 240, m)
             _strips_of_rows(L, 0, m, row, high, begin, end, 24, W, 192)
-            _add_tiles(high - row, end, end, end - begin, 1.0, W, C, row - s, m - s)
+            _add_tiles(high - row, end, end, begin, end - begin, 1.0, W, C, row - s, m - s)
 
 
 @njit(cache=True, nogil=True)
@@ -306,7 +325,7 @@ def subtract_symmetric(
         for row in range(0, order, 240):
             high = min(row + 240, order)
             _strips_of_rows(A, first, leading, row, high, begin, end, 24, W, 192)
-            _add_tiles(high - row, columns, columns, end - begin, -1.0, W, C, target + row, step)
+            _add_tiles(high - row, columns, columns, columns, end - begin, -1.0, W, C, target + row, step)
 
 
 @njit(cache=True, nogil=True)
@@ -324,7 +343,7 @@ def subtract_gram(
         for row in range(0, order, 240):
             rows = min(240, order - row)
             _strips_of_columns(A, row * length + begin, length, rows, depth, 24, W, 192)
-            _add_tiles(rows, min(order, row + rows), row, depth, -1.0, W, C, row, step)
+            _add_tiles(rows, min(order, row + rows), row, order, depth, -1.0, W, C, row, step)
 
 
 @njit(cache=True, nogil=True)
@@ -353,4 +372,6 @@ def subtract_outer(
             high = min(row + 240, m)
             _strips_of_rows(L, 0, m, row, high, begin, end, 24, W, 192)
             columns = min(width, high - first)
-            _add_tiles(high - row, columns, row - first, end - begin, -1.0, W, T, corner + row - first, leading)
+            _add_tiles(
+                high - row, columns, row - first, columns, end - begin, -1.0, W, T, corner + row - first, leading
+            )
