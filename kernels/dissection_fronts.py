@@ -129,9 +129,7 @@ def assemble_node(
 
 
 @njit(cache=True, nogil=True)
-def factor_panel(
-    s: int, m: int, first: int, width: int, letters: Letters, numbers: Floats, L: Floats, sizes: Sizes
-) -> int:
+def factor_panel(m: int, first: int, width: int, letters: Letters, numbers: Floats, L: Floats, sizes: Sizes) -> int:
     """Factorize columns ``first ... first + width``, updated already: -1, or the column whose pivot is not positive.
 
     ``L_11 = chol(L_11)``, ``L_21 = L_21 L_11^-T``; `sizes` is workspace for int32.
@@ -213,17 +211,6 @@ def update_columns(
             target + 8 * width,
             address + 16,
         )
-
-
-@njit(cache=True, nogil=True)
-def factor_front(s: int, m: int, letters: Letters, numbers: Floats, L: Floats, U: Floats, sizes: Sizes) -> int:
-    """Factorize an assembled front as a whole: -1, or the column whose pivot is not positive."""
-    if s == 0:
-        return -1
-    failed = factor_panel(s, m, 0, s, letters, numbers, L, sizes)
-    if failed < 0 and m > s:
-        update_columns(m, s, m - s, 0, s, letters, numbers, L, U, 0, m - s, sizes)
-    return failed
 
 
 @njit(cache=True, nogil=True)

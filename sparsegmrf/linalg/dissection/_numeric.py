@@ -10,7 +10,7 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from sparsegmrf._graph import run_graph
-from sparsegmrf.kernels import blas, dissection_fronts, dissection_lanes
+from sparsegmrf.kernels import blas, dense_products, dissection_fronts, dissection_lanes
 from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.linalg.dissection._tree import Level
 from sparsegmrf.stencil._coefficients import Pool
@@ -21,6 +21,9 @@ _SPLIT = 2.5e8
 
 _PANEL = 256
 """Columns of a large front that one task works on."""
+
+_STRIP = 64
+"""Columns that LAPACK factorizes at a time where our own products do the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,9 +209,8 @@ class _Job:
     def _factor_node(self, depth: int, node: int, halves: tuple[int, int]) -> None:
         self._assemble_node(depth, node, halves)
         s, m, L = self._panel(depth, node)
-        U = self.live[depth, node]
-        status = dissection_fronts.factor_front(s, m, blas.LETTERS, blas.NUMBERS, L, U, _sizes())
-        self._check(depth, node, status)
+        self._eliminate(depth, node, 0, s)
+        self._update(m, s, m - s, 0, s, L, self.live[depth, node], 0, m - s)
         self._finish_node(depth, node)
 
     def _assemble_node(self, depth: int, node: int, halves: tuple[int, int]) -> None:
@@ -250,35 +252,56 @@ class _Job:
             self._release(depth + 1, half)
 
     def _factor_panel(self, depth: int, node: int, first: int) -> None:
-        s, m, L = self._panel(depth, node)
-        width = min(_PANEL, s - first)
-        status = dissection_fronts.factor_panel(s, m, first, width, blas.LETTERS, blas.NUMBERS, L, _sizes())
-        self._check(depth, node, status)
+        s, _, _ = self._panel(depth, node)
+        self._eliminate(depth, node, first, min(first + _PANEL, s))
 
     def _update_panel(self, depth: int, node: int, first: int, later: int) -> None:
         s, m, L = self._panel(depth, node)
-        width = min(_PANEL, s - later)
-        dissection_fronts.update_columns(
-            m, later, width, first, _PANEL, blas.LETTERS, blas.NUMBERS, L, L, later * m + later, m, _sizes()
-        )
+        self._update(m, later, min(_PANEL, s - later), first, _PANEL, L, L, later * m + later, m)
 
     def _update_rest(self, depth: int, node: int, first: int) -> None:
         s, m, L = self._panel(depth, node)
         b = m - s
-        U = self.live[depth, node]
-        width = min(_PANEL, b - first)
-        dissection_fronts.update_columns(
-            m, s + first, width, 0, s, blas.LETTERS, blas.NUMBERS, L, U, first * b + first, b, _sizes()
-        )
+        self._update(m, s + first, min(_PANEL, b - first), 0, s, L, self.live[depth, node], first * b + first, b)
+
+    def _eliminate(self, depth: int, node: int, first: int, last: int) -> None:
+        """Factorize columns ``first ... last`` of a panel, strip by strip where our own products are faster."""
+        _, m, L = self._panel(depth, node)
+        strip = _STRIP if dense_products.WIDE else last - first
+        for at in range(first, last, max(strip, 1)):
+            end = min(at + strip, last)
+            status = dissection_fronts.factor_panel(m, at, end - at, blas.LETTERS, blas.NUMBERS, L, _sizes())
+            if status >= 0:
+                raise NotPositiveError(depth, node, -1, status, float(L[status * m + status]))
+            self._update(m, end, last - end, at, end - at, L, L, end * m + end, m)
+
+    def _update(
+        self,
+        m: int,
+        first: int,
+        width: int,
+        rank_first: int,
+        rank: int,
+        L: FloatArray,
+        T: FloatArray,
+        corner: int,
+        leading: int,
+    ) -> None:
+        """Subtract ``L_2 L_1^T`` from `width` columns of T, see `dissection_fronts.update_columns`."""
+        if width == 0 or rank == 0:
+            return
+        if dense_products.WIDE:
+            W = self.buffers.take(dense_products.workspace(width))
+            dense_products.subtract_outer(m, first, width, rank_first, rank, L, T, corner, leading, W)
+            self.buffers.give(W)
+        else:
+            dissection_fronts.update_columns(
+                m, first, width, rank_first, rank, blas.LETTERS, blas.NUMBERS, L, T, corner, leading, _sizes()
+            )
 
     def _finish_node(self, depth: int, node: int) -> None:
         s, m, L = self._panel(depth, node)
         self.blocks.log_pivots[depth][node] = dissection_fronts.log_pivots(s, m, L)
-
-    def _check(self, depth: int, node: int, status: int) -> None:
-        if status >= 0:
-            _, m, L = self._panel(depth, node)
-            raise NotPositiveError(depth, node, -1, status, float(L[status * m + status]))
 
     def _sizes(self, cls: int) -> tuple[int, int]:
         return int(self.analysis.eliminated[cls]), int(self.analysis.order[cls])

@@ -77,12 +77,32 @@ def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
     if not isinstance(stencil, SymmetricStencil):
         raise ArgumentError(f"stencil must be a SymmetricStencil, got {type(stencil).__name__}.")
     lattice = Lattice(image_shape(shape), stencil.channels)
-    return _plan(lattice, stencil.offsets, stencil.is_homogeneous)
+    shared = stencil.is_homogeneous
+    classes = _classes.analyse(lattice.shape, stencil.offsets, leaf_pixels(stencil.offsets))
+    return predict(lattice, classes, tile_side(lattice, stencil.offsets, shared), shared)
 
 
-def plan_of(stencil: SymmetricStencil) -> Plan:
-    """Predict the factorization of a stencil on its own lattice."""
-    return _plan(stencil.lattice, stencil.offsets, stencil.is_homogeneous)
+def predict(lattice: Lattice, classes: list[_classes.NodeClass], tile: int, shared: bool) -> Plan:
+    """Predict the factorization of an analysed lattice with tiles of at most `tile` pixels a side."""
+    s = np.array([each.eliminated for each in classes], dtype=np.float64) * lattice.channels
+    m = np.array([len(each.front) for each in classes], dtype=np.float64) * lattice.channels
+    b = m - s
+    count = _instances(classes)
+    nodes = int(count.sum())
+    if shared:
+        count = np.minimum(count, 1)
+    entries = s * (s + 1) / 2 + s * b
+    operations = float(count @ (s**3 / 3 + s * s * b + s * b * b))
+    depth = _tree.tile_depth(classes, tile)
+    above = _above(classes, depth)
+    # Above the tiles the square corner of a panel is stored whole; tiles stand in full groups of lanes.
+    tiles = _tree.unfold_classes(classes, depth)
+    lanes = np.ceil(count[tiles] / LANES) * LANES
+    factor = 8 * int((count * above) @ (s * m) + lanes @ _with_halves(classes, entries)[tiles])
+    updates = 8 * int((count[tiles] * (b[tiles] * (b[tiles] + 1) / 2)).sum())
+    peak = factor + updates + 8 * int(_live(classes, b * above, shared))
+    seconds = operations / (_RATE * get_num_threads()) + 1e-7 * lattice.size
+    return Plan(int(count @ entries), operations, factor, peak, seconds, len(classes), nodes)
 
 
 def tile_side(lattice: Lattice, offsets: IntArray, shared: bool) -> int:
@@ -128,29 +148,6 @@ def available_bytes() -> int:
     if most.exists() and used.exists() and most.read_text().strip().isdecimal():
         limits.append(int(most.read_text()) - int(used.read_text()))
     return min(limits)
-
-
-def _plan(lattice: Lattice, offsets: IntArray, shared: bool) -> Plan:
-    classes = _classes.analyse(lattice.shape, offsets, leaf_pixels(offsets))
-    s = np.array([each.eliminated for each in classes], dtype=np.float64) * lattice.channels
-    m = np.array([len(each.front) for each in classes], dtype=np.float64) * lattice.channels
-    b = m - s
-    count = _instances(classes)
-    nodes = int(count.sum())
-    if shared:
-        count = np.minimum(count, 1)
-    entries = s * (s + 1) / 2 + s * b
-    operations = float(count @ (s**3 / 3 + s * s * b + s * b * b))
-    depth = _tree.tile_depth(classes, tile_side(lattice, offsets, shared))
-    above = _above(classes, depth)
-    # Above the tiles the square corner of a panel is stored whole; tiles stand in full groups of lanes.
-    tiles = _tree.unfold_classes(classes, depth)
-    lanes = np.ceil(count[tiles] / LANES) * LANES
-    factor = 8 * int((count * above) @ (s * m) + lanes @ _with_halves(classes, entries)[tiles])
-    updates = 8 * int((count[tiles] * (b[tiles] * (b[tiles] + 1) / 2)).sum())
-    peak = factor + updates + 8 * int(_live(classes, b * above, shared))
-    seconds = operations / (_RATE * get_num_threads()) + 1e-7 * lattice.size
-    return Plan(int(count @ entries), operations, factor, peak, seconds, len(classes), nodes)
 
 
 def _instances(classes: list[_classes.NodeClass]) -> FloatArray:
