@@ -94,8 +94,10 @@ def factorize(analysis: Analysis, levels: list[Level], groups: Groups, pool: Poo
     logs = [np.empty(len(level.first)) for level in levels]
     blocks = Blocks(aligned(groups.size * LANES), aligned(total), starts, logs)
     job = _Job(analysis, levels, groups, pool, blocks)
+    # The tasks hold the job: were it to hold them still, only a garbage collection would free the blocks.
+    tasks, job.tasks = job.tasks, []
     with ThreadpoolController().limit(limits=1, user_api="blas"):
-        run_graph(job.tasks, job.needs)
+        run_graph(tasks, job.needs)
     return blocks
 
 
