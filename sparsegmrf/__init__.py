@@ -32,6 +32,7 @@ from sparsegmrf.linalg import (
     plan,
 )
 from sparsegmrf.models import CausalAR, FitReport, OrderRow, OrderSelection, Stability, select_order
+from sparsegmrf.stationary_edge import StationaryEdgeField
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "SpectralFactor",
     "SpectralForm",
     "Stability",
+    "StationaryEdgeField",
     "StencilError",
     "SymmetricStencil",
     "TooLargeError",
