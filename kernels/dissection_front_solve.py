@@ -147,7 +147,35 @@ def _single_subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: i
         x[r] -= column0[r] * y0 + column1[r] * y1 + column2[r] * y2 + column3[r] * y3
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _add_dots(width: int, column: Floats, f: Floats, T: Floats) -> None:
+    """``T += sum_r L[r, c] f_r`` for one column."""
+    if width == 1:
+        a = 0.0
+        for r in range(len(column)):
+            a += column[r] * f[r]
+        T[0] += a
+    else:
+        for r in range(len(column)):
+            x = f[r * width : (r + 1) * width]
+            for v in range(width):
+                T[v] += column[r] * x[v]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def _subtract(width: int, column: Floats, f: Floats, T: Floats) -> None:
+    """``f_r -= L[r, c] T`` for one column."""
+    if width == 1:
+        for r in range(len(column)):
+            f[r] -= column[r] * T[0]
+    else:
+        for r in range(len(column)):
+            x = f[r * width : (r + 1) * width]
+            for v in range(width):
+                x[v] -= column[r] * T[v]
+
+
+@njit(cache=True, nogil=True, fastmath={"contract"})
 def _transpose_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f_S <- L_SS^T f_S + L_BS^T f_B``, or inverted ``f_S <- L_SS^-T (f_S - L_BS^T f_B)``, four columns at a time."""
     whole = s - s % 4
@@ -166,9 +194,7 @@ def _transpose_front(invert: bool, width: int, L: Floats, base: int, s: int, m: 
         if count < 4:
             T[: count * width] = 0.0
             for j in range(count):
-                for r in range(m - last):
-                    for v in range(width):
-                        T[j * width + v] += L[t + j * m + r] * f[(last + r) * width + v]
+                _add_dots(width, L[t + j * m : t + j * m + m - last], f[last * width :], T[j * width : (j + 1) * width])
         elif width == 1:
             _single_dots_of_4(L, t, m, m - last, f, last, T)
         else:
@@ -176,23 +202,24 @@ def _transpose_front(invert: bool, width: int, L: Floats, base: int, s: int, m: 
         for step in range(count):
             j = count - 1 - step if invert else step
             diagonal = base + (c + j) * m + c + j
-            pivot = 1.0 / L[diagonal] if invert else L[diagonal]
+            sums = T[j * width : (j + 1) * width]
+            for d in range(1, count - j):
+                entry = L[diagonal + d]
+                other = f[(c + j + d) * width : (c + j + d + 1) * width]
+                for v in range(width):
+                    sums[v] += entry * other[v]
             x = f[(c + j) * width : (c + j + 1) * width]
-            for v in range(width):
-                a = T[j * width + v]
-                if invert:
-                    a = x[v] - a
-                    for d in range(1, count - j):
-                        a -= L[diagonal + d] * f[(c + j + d) * width + v]
-                    x[v] = a * pivot
-                else:
-                    for d in range(1, count - j):
-                        a += L[diagonal + d] * f[(c + j + d) * width + v]
-                    x[v] = a + x[v] * pivot
+            pivot = 1.0 / L[diagonal] if invert else L[diagonal]
+            if invert:
+                for v in range(width):
+                    x[v] = (x[v] - sums[v]) * pivot
+            else:
+                for v in range(width):
+                    x[v] = x[v] * pivot + sums[v]
         done += count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract"})
 def _factor_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f <- [L_SS; L_BS] f_S + [0; f_B]``, or inverted ``f_S <- L_SS^-1 f_S``, then ``f_B <- f_B - L_BS f_S``."""
     whole = s - s % 4
@@ -213,17 +240,19 @@ def _factor_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int
             diagonal = base + (c + j) * m + c + j
             pivot = 1.0 / L[diagonal] if invert else L[diagonal]
             x = f[(c + j) * width : (c + j + 1) * width]
+            y = T[j * width : (j + 1) * width]
             for v in range(width):
-                y = x[v] * pivot
-                T[j * width + v] = y if invert else -x[v]
-                x[v] = y
-                for d in range(1, count - j):
-                    f[(c + j + d) * width + v] -= L[diagonal + d] * T[j * width + v]
+                product = x[v] * pivot
+                y[v] = product if invert else -x[v]
+                x[v] = product
+            for d in range(1, count - j):
+                entry = L[diagonal + d]
+                other = f[(c + j + d) * width : (c + j + d + 1) * width]
+                for v in range(width):
+                    other[v] -= entry * y[v]
         if count < 4:
             for j in range(count):
-                for r in range(m - last):
-                    for v in range(width):
-                        f[(last + r) * width + v] -= L[t + j * m + r] * T[j * width + v]
+                _subtract(width, L[t + j * m : t + j * m + m - last], f[last * width :], T[j * width : (j + 1) * width])
         elif width == 1:
             _single_subtract_4(L, t, m, m - last, f, last, T)
         else:
@@ -232,23 +261,32 @@ def _factor_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int
 
 
 @njit(cache=True, nogil=True)
+def _locate(item: Ints, start: int, width: int, images: int, size: int, origins: Ints, places: Ints) -> int:
+    """Find where each column's node begins in the images, from column `start` on; return how many columns there are.
+
+    Columns that stand for none take what the first one has.
+    """
+    used: int = min(width, item[6] - start)
+    for v in range(width):
+        instance, image = divmod(start + v if v < used else start, images)
+        places[v] = image * size + origins[item[4] + instance]
+    return used
+
+
+@njit(cache=True, nogil=True)
 def _gather(
-    width: int,
-    used: int,
-    count: int,
-    shifts: Ints,
-    first_shift: int,
-    source: Floats,
-    places: Ints,
-    f: Floats,
-    first: int,
+    width: int, count: int, shifts: Ints, first_shift: int, source: Floats, places: Ints, f: Floats, first: int
 ) -> None:
-    """Read `count` unknowns of each column into ``f[first:]``; unused columns take what the first one has."""
-    for t in range(count):
-        shift = shifts[first_shift + t]
-        at = (first + t) * width
-        for v in range(width):
-            f[at + v] = source[places[v if v < used else 0] + shift]
+    """Read `count` unknowns of each column into ``f[first:]``."""
+    if width == 1:
+        for t in range(count):
+            f[first + t] = source[places[0] + shifts[first_shift + t]]
+    else:
+        for t in range(count):
+            shift = shifts[first_shift + t]
+            x = f[(first + t) * 16 : (first + t) * 16 + 16]
+            for v in range(16):
+                x[v] = source[places[v] + shift]
 
 
 @njit(cache=True, nogil=True)
@@ -260,6 +298,54 @@ def _scatter(
         shift = shifts[first_shift + t]
         for v in range(used):
             target[places[v] + shift] = f[t * width + v]
+
+
+@njit(cache=True, nogil=True)
+def _add_half(
+    width: int,
+    item: Ints,
+    start: int,
+    used: int,
+    half: int,
+    images: int,
+    maps: Ints,
+    half_start: Ints,
+    updates: Floats,
+    f: Floats,
+) -> None:
+    """Add the update of a half to f; the images of one instance stand together in the updates."""
+    order = item[8 + 2 * half]
+    position = maps[item[7 + 2 * half] : item[7 + 2 * half] + order]
+    column = 0
+    while column < used:
+        instance, image = divmod(start + column, images)
+        count = min(used - column, images - image)
+        place = half_start[item[4] + instance, half] * images + image
+        for t in range(order):
+            x = f[position[t] * width + column : position[t] * width + column + count]
+            u = updates[place + t * images : place + t * images + count]
+            for v in range(count):
+                x[v] += u[v]
+        column += count
+
+
+@njit(cache=True, nogil=True)
+def _keep_update(
+    width: int, item: Ints, start: int, used: int, images: int, update_start: Ints, updates: Floats, f: Floats
+) -> None:
+    """Write what the node adds to its boundary to the updates."""
+    s, b = item[1], item[2] - item[1]
+    column = 0
+    while column < used:
+        instance, image = divmod(start + column, images)
+        count = min(used - column, images - image)
+        place = update_start[item[4] + instance] * images + image
+        for t in range(b):
+            x = f[(s + t) * width + column : (s + t) * width + column + count]
+            u = updates[place + t * images : place + t * images + count]
+            for v in range(count):
+                u[v] = x[v]
+        column += count
 
 
 @njit(cache=True, nogil=True)
@@ -288,12 +374,9 @@ def transpose_fronts(
         s, m, shift = item[1], item[2], item[3]
         width = 1 if item[6] - item[5] == 1 else 16
         for start in range(item[5], item[6], width):
-            used = min(width, item[6] - start)
-            for v in range(used):
-                instance, image = divmod(start + v, images)
-                places[v] = image * size + origins[item[4] + instance]
-            _gather(width, used, s, shifts, shift, values, places, f, 0)
-            _gather(width, used, m - s, shifts, shift + s, result if invert else values, places, f, s)
+            used = _locate(item, start, width, images, size, origins, places)
+            _gather(width, s, shifts, shift, values, places, f, 0)
+            _gather(width, m - s, shifts, shift + s, result if invert else values, places, f, s)
             _transpose_front(invert, width, panels, item[0], s, m, f, T)
             _scatter(width, used, s, shifts, shift, result, places, f)
 
@@ -312,7 +395,6 @@ def factor_fronts(
     panels: Floats,
     update_start: Ints,
     half_start: Ints,
-    updates_size: int,
     values: Floats,
     result: Floats,
     updates: Floats,
@@ -322,33 +404,22 @@ def factor_fronts(
 ) -> None:
     """Apply the transpose of whitening to the nodes of some items, or of unwhitening (`invert`), after their halves.
 
-    `values` and `result` are images of `size` unknowns. `updates` has `updates_size` numbers per image: what a node
-    adds to its boundary is written from ``update_start`` on, what its halves add is read from ``half_start`` on.
+    `values` and `result` are images of `size` unknowns. What a node adds to its boundary is written to `updates` from
+    ``images * update_start`` on, what its halves add is read from ``images * half_start`` on: per unknown all images.
     """
     for number in range(first, last):
         item = items[number]
         s, m, shift = item[1], item[2], item[3]
         width = 1 if item[6] - item[5] == 1 else 16
         for start in range(item[5], item[6], width):
-            used = min(width, item[6] - start)
-            for v in range(used):
-                instance, image = divmod(start + v, images)
-                places[v] = image * size + origins[item[4] + instance]
-            _gather(width, used, s, shifts, shift, values, places, f, 0)
+            used = _locate(item, start, width, images, size, origins, places)
+            _gather(width, s, shifts, shift, values, places, f, 0)
             f[s * width : m * width] = 0.0
             if not invert:
                 _factor_front(False, width, panels, item[0], s, m, f, T)
-            for half in range(2):
-                for v in range(used):
-                    instance, image = divmod(start + v, images)
-                    source = image * updates_size + half_start[item[4] + instance, half]
-                    for t in range(item[8 + 2 * half]):
-                        f[maps[item[7 + 2 * half] + t] * width + v] += updates[source + t]
+            _add_half(width, item, start, used, 0, images, maps, half_start, updates, f)
+            _add_half(width, item, start, used, 1, images, maps, half_start, updates, f)
             if invert:
                 _factor_front(True, width, panels, item[0], s, m, f, T)
             _scatter(width, used, s, shifts, shift, result, places, f)
-            for v in range(used):
-                instance, image = divmod(start + v, images)
-                target = image * updates_size + update_start[item[4] + instance]
-                for t in range(m - s):
-                    updates[target + t] = f[(s + t) * width + v]
+            _keep_update(width, item, start, used, images, update_start, updates, f)

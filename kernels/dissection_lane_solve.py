@@ -196,11 +196,26 @@ def _dots_of_4(
 @njit(cache=True, nogil=True)
 def _dot(width: int, L: Floats, t: int, rows: int, f: Floats, first: int, T: Floats, at: int) -> None:
     """``T = sum_r L_c[r] f_r`` for one column; its vectors of T begin at `at`."""
-    for v in range(width):
-        a = spread(0.0)
+    a0 = spread(0.0)
+    if width == 4:
+        a1 = spread(0.0)
+        a2 = spread(0.0)
+        a3 = spread(0.0)
+        place = 4 * first
         for r in range(rows):
-            a = add_product(load(f, (first + r) * width + v), load(L, t + r), a)
-        store(T, at + v, a)
+            y = load(L, t + r)
+            a0 = add_product(load(f, place), y, a0)
+            a1 = add_product(load(f, place + 1), y, a1)
+            a2 = add_product(load(f, place + 2), y, a2)
+            a3 = add_product(load(f, place + 3), y, a3)
+            place += 4
+        store(T, at + 1, a1)
+        store(T, at + 2, a2)
+        store(T, at + 3, a3)
+    else:
+        for r in range(rows):
+            a0 = add_product(load(f, first + r), load(L, t + r), a0)
+    store(T, at, a0)
 
 
 @njit(cache=True, nogil=True)
@@ -271,11 +286,22 @@ def _subtract_4(
 @njit(cache=True, nogil=True)
 def _subtract(width: int, L: Floats, t: int, rows: int, f: Floats, first: int, T: Floats, at: int) -> None:
     """``f_r -= L_c[r] T_c`` for one column; its vectors of T begin at `at`."""
-    for v in range(width):
-        y = load(T, at + v)
+    y0 = load(T, at)
+    if width == 4:
+        y1 = load(T, at + 1)
+        y2 = load(T, at + 2)
+        y3 = load(T, at + 3)
+        place = 4 * first
         for r in range(rows):
-            place = (first + r) * width + v
-            store(f, place, subtract_product(y, load(L, t + r), load(f, place)))
+            z = load(L, t + r)
+            store(f, place, subtract_product(y0, z, load(f, place)))
+            store(f, place + 1, subtract_product(y1, z, load(f, place + 1)))
+            store(f, place + 2, subtract_product(y2, z, load(f, place + 2)))
+            store(f, place + 3, subtract_product(y3, z, load(f, place + 3)))
+            place += 4
+    else:
+        for r in range(rows):
+            store(f, first + r, subtract_product(y0, load(L, t + r), load(f, first + r)))
 
 
 @njit(cache=True, nogil=True)
@@ -299,11 +325,12 @@ def _transpose_node(invert: bool, width: int, L: Floats, base: int, s: int, m: i
         t3 = t2 + m - c - 2
         if count == 4:
             _dots_of_4(width, L, t + 4, t1 + 3, t2 + 2, t3 + 1, m - last, f, last, T)
+        elif count == 3:
+            _dots_of_4(width, L, t + 3, t1 + 2, t2 + 1, t + 3, m - last, f, last, T)
         else:
-            place = t
-            for j in range(count):
-                _dot(width, L, place + count - j, m - last, f, last, T, j * width)
-                place += m - c - j
+            _dot(width, L, t + count, m - last, f, last, T, 0)
+            if count == 2:
+                _dot(width, L, t1 + 1, m - last, f, last, T, width)
         for step in range(count):
             j = count - 1 - step if invert else step
             place = t + j * (m - c) - j * (j - 1) // 2
@@ -362,11 +389,13 @@ def _factor_node(invert: bool, width: int, L: Floats, base: int, s: int, m: int,
                     store(f, target, subtract_product(x, load(L, place + d - j), load(f, target)))
         if count == 4:
             _subtract_4(width, L, t + 4, t1 + 3, t2 + 2, t3 + 1, m - last, f, last, T)
+        elif count == 3:
+            T[3 * width * 8 : 4 * width * 8] = 0.0
+            _subtract_4(width, L, t + 3, t1 + 2, t2 + 1, t + 3, m - last, f, last, T)
         else:
-            place = t
-            for j in range(count):
-                _subtract(width, L, place + count - j, m - last, f, last, T, j * width)
-                place += m - c - j
+            _subtract(width, L, t + count, m - last, f, last, T, 0)
+            if count == 2:
+                _subtract(width, L, t1 + 1, m - last, f, last, T, width)
         done += count
 
 
@@ -378,7 +407,6 @@ def _locate(
     images: int,
     size: int,
     origins: Ints,
-    updates_size: int,
     update_start: Ints,
     places: Ints,
     updates_at: Ints,
@@ -397,7 +425,7 @@ def _locate(
                 tile = column // images
                 used = column < block[4]
             places[k] = image * size + origins[block[1] + tile] if used else -1
-            updates_at[k] = image * updates_size + update_start[block[1] + tile] if used else -1
+            updates_at[k] = update_start[block[1] + tile] * images + image if used else -1
 
 
 @njit(cache=True, nogil=True)
@@ -529,7 +557,7 @@ def transpose_tiles(
         parts = _parts(block, width)
         for part in range(parts):
             lanes = places[64 * part : 64 * part + 32]
-            _locate(block, width, part, images, size, origins, 0, origins, lanes, places[64 * part + 32 :])
+            _locate(block, width, part, images, size, origins, origins, lanes, places[64 * part + 32 :])
             begin = part * unknowns
             _gather(width, own, True, shifts, block[8], values, lanes, w, begin)
             _gather(width, around, False, shifts, block[8] + own, result if invert else values, lanes, w, begin + own)
@@ -574,7 +602,6 @@ def factor_tiles(
     size: int,
     factor: Floats,
     update_start: Ints,
-    updates_size: int,
     values: Floats,
     result: Floats,
     updates: Floats,
@@ -585,8 +612,8 @@ def factor_tiles(
 ) -> None:
     """Apply the transpose of whitening to the tiles of some blocks, or of unwhitening (`invert`).
 
-    `values` and `result` are images of `size` unknowns. What the tiles add to their boundaries goes to `updates`, which
-    has `updates_size` numbers per image.
+    `values` and `result` are images of `size` unknowns. What the tiles add to their boundaries goes to `updates`, from
+    ``images * update_start`` on: per unknown all images.
     """
     for number in range(first, last):
         block = blocks[number]
@@ -598,7 +625,7 @@ def factor_tiles(
         for part in range(parts):
             lanes = places[64 * part : 64 * part + 32]
             updates_at = places[64 * part + 32 : 64 * part + 64]
-            _locate(block, width, part, images, size, origins, updates_size, update_start, lanes, updates_at)
+            _locate(block, width, part, images, size, origins, update_start, lanes, updates_at)
             begin = part * unknowns
             w[begin * width * 8 : (begin + own + around) * width * 8] = 0.0
             _gather(width, own, True, shifts, block[8], values, lanes, w, begin + kept)
@@ -627,10 +654,9 @@ def factor_tiles(
         for part in range(parts):
             begin = part * unknowns
             _scatter(width, own, shifts, block[8], result, places[64 * part :], w, begin)
-            for v in range(width):
-                for lane in range(8):
-                    target = places[64 * part + 32 + v * 8 + lane]
-                    if target >= 0:
-                        at = ((begin + own) * width + v) * 8 + lane
-                        for t in range(around):
-                            updates[target + t] = w[at + t * width * 8]
+            for lane in range(8):
+                for t in range(around):
+                    for v in range(width):
+                        target = places[64 * part + 32 + v * 8 + lane]
+                        if target >= 0:
+                            updates[target + t * images] = w[((begin + own + t) * width + v) * 8 + lane]
