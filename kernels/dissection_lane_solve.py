@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from sparsegmrf.kernels.lane_vector import (
@@ -105,6 +106,27 @@ def _write_transposed(typing_context: Any, w: Any, vector: Any, step: Any, targe
     return types.void(w, types.intp, types.intp, target, _PLACES), emit
 
 
+@intrinsic
+def _prefetch_4(typing_context: Any, array: Any, vector: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, vector = arguments
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function_type = ir.FunctionType(ir.VoidType(), (byte, number, number, number))
+        get = cast(Callable[..., Any], cgutils.get_or_insert_function)
+        function = get(builder.module, function_type, "llvm.prefetch.p0i8")
+        for step in range(4):
+            first = builder.mul(builder.add(vector, vector.type(step)), vector.type(8))
+            place = builder.bitcast(_pointer(context, builder, signature.args[0], array, first), byte)
+            # For reading, into the nearest cache, of data.
+            builder.call(function, (place, number(0), number(3), number(1)))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), emit
+
+
+prefetch_4 = cast(Callable[[Floats, int], None], _prefetch_4)
+"""Ask for four vectors of an array; they may lie outside of it."""
+
 _Eight = tuple[int, int, int, int, int, int, int, int]
 
 read_transposed = cast(Callable[[Floats, _Eight, Floats, int, int], None], _read_transposed)
@@ -116,7 +138,7 @@ write_transposed = cast(Callable[[Floats, int, int, Floats, _Eight], None], _wri
 
 @njit(cache=True, nogil=True)
 def _dots_of_4(
-    width: int, L: Floats, t0: int, t1: int, t2: int, t3: int, rows: int, f: Floats, first: int, T: Floats
+    width: int, L: Floats, t0: int, t1: int, t2: int, t3: int, rows: int, f: Floats, first: int, T: Floats, ahead: int
 ) -> None:
     """``T_c = sum_r L_c[r] f_r`` for four columns whose first rows are at ``t0 ... t3`` and at ``f[first]``."""
     zero = spread(0.0)
@@ -139,6 +161,7 @@ def _dots_of_4(
         a33 = zero
         place = 4 * first
         for r in range(rows):
+            prefetch_4(L, t0 + 4 * r + ahead)
             x0 = load(f, place)
             x1 = load(f, place + 1)
             x2 = load(f, place + 2)
@@ -182,6 +205,7 @@ def _dots_of_4(
         store(T, 15, a33)
     else:
         for r in range(rows):
+            prefetch_4(L, t0 + 4 * r + ahead)
             x = load(f, first + r)
             a00 = add_product(x, load(L, t0 + r), a00)
             a10 = add_product(x, load(L, t1 + r), a10)
@@ -242,6 +266,7 @@ def _subtract_4(
         y33 = load(T, 15)
         place = 4 * first
         for r in range(rows):
+            prefetch_4(L, t0 + 4 * r + 128)
             x0 = load(f, place)
             x1 = load(f, place + 1)
             x2 = load(f, place + 2)
@@ -277,6 +302,7 @@ def _subtract_4(
         y2 = load(T, 2)
         y3 = load(T, 3)
         for r in range(rows):
+            prefetch_4(L, t0 + 4 * r + 128)
             x = subtract_product(y0, load(L, t0 + r), load(f, first + r))
             x = subtract_product(y1, load(L, t1 + r), x)
             x = subtract_product(y2, load(L, t2 + r), x)
@@ -307,6 +333,8 @@ def _subtract(width: int, L: Floats, t: int, rows: int, f: Floats, first: int, T
 @njit(cache=True, nogil=True)
 def _transpose_node(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f_S <- L_SS^T f_S + L_BS^T f_B``, or inverted ``f_S <- L_SS^-T (f_S - L_BS^T f_B)``, four columns at a time."""
+    # The factor is read from its start on for the product, from its end on for the solve.
+    ahead = -256 if invert else 128
     whole = s - s % 4
     done = 0
     while done < s:
@@ -324,9 +352,9 @@ def _transpose_node(invert: bool, width: int, L: Floats, base: int, s: int, m: i
         t2 = t1 + m - c - 1
         t3 = t2 + m - c - 2
         if count == 4:
-            _dots_of_4(width, L, t + 4, t1 + 3, t2 + 2, t3 + 1, m - last, f, last, T)
+            _dots_of_4(width, L, t + 4, t1 + 3, t2 + 2, t3 + 1, m - last, f, last, T, ahead)
         elif count == 3:
-            _dots_of_4(width, L, t + 3, t1 + 2, t2 + 1, t + 3, m - last, f, last, T)
+            _dots_of_4(width, L, t + 3, t1 + 2, t2 + 1, t + 3, m - last, f, last, T, ahead)
         else:
             _dot(width, L, t + count, m - last, f, last, T, 0)
             if count == 2:
