@@ -70,28 +70,39 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
     return rows
 
 
+def _ask(builder: Any, place: Any, write: int) -> None:
+    """Ask for the memory at a place, into the nearest cache; the place may lie outside of any array."""
+    byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+    function_type = ir.FunctionType(ir.VoidType(), (byte, number, number, number))
+    function = cast(Callable[..., Any], cgutils.get_or_insert_function)(
+        builder.module, function_type, "llvm.prefetch.p0i8"
+    )
+    builder.call(function, (builder.bitcast(place, byte), number(write), number(3), number(1)))
+
+
 @intrinsic
-def _read_transposed(typing_context: Any, source: Any, places: Any, w: Any, vector: Any, step: Any) -> Any:
+def _read_transposed(typing_context: Any, source: Any, places: Any, ahead: Any, w: Any, vector: Any, step: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, places, w, vector, step = arguments
+        source, places, ahead, w, vector, step = arguments
         rows = []
         for lane in range(8):
             place = builder.extract_value(places, lane)
             rows.append(builder.load(_pointer(context, builder, signature.args[0], source, place)))
             rows[-1].align = 8
+            _ask(builder, _pointer(context, builder, signature.args[0], source, builder.add(place, ahead)), 0)
         for row in _transposed(builder, rows):
             first = builder.mul(vector, vector.type(8))
-            builder.store(row, _pointer(context, builder, signature.args[2], w, first)).align = 8
+            builder.store(row, _pointer(context, builder, signature.args[3], w, first)).align = 8
             vector = builder.add(vector, step)
         return context.get_dummy_value()
 
-    return types.void(source, _PLACES, w, types.intp, types.intp), emit
+    return types.void(source, _PLACES, types.intp, w, types.intp, types.intp), emit
 
 
 @intrinsic
-def _write_transposed(typing_context: Any, w: Any, vector: Any, step: Any, target: Any, places: Any) -> Any:
+def _write_transposed(typing_context: Any, w: Any, vector: Any, step: Any, target: Any, places: Any, ahead: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w, vector, step, target, places = arguments
+        w, vector, step, target, places, ahead = arguments
         rows = []
         for _ in range(8):
             first = builder.mul(vector, vector.type(8))
@@ -101,24 +112,19 @@ def _write_transposed(typing_context: Any, w: Any, vector: Any, step: Any, targe
         for lane, row in enumerate(_transposed(builder, rows)):
             place = builder.extract_value(places, lane)
             builder.store(row, _pointer(context, builder, signature.args[3], target, place)).align = 8
+            _ask(builder, _pointer(context, builder, signature.args[3], target, builder.add(place, ahead)), 1)
         return context.get_dummy_value()
 
-    return types.void(w, types.intp, types.intp, target, _PLACES), emit
+    return types.void(w, types.intp, types.intp, target, _PLACES, types.intp), emit
 
 
 @intrinsic
 def _prefetch_4(typing_context: Any, array: Any, vector: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, vector = arguments
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        function_type = ir.FunctionType(ir.VoidType(), (byte, number, number, number))
-        get = cast(Callable[..., Any], cgutils.get_or_insert_function)
-        function = get(builder.module, function_type, "llvm.prefetch.p0i8")
         for step in range(4):
             first = builder.mul(builder.add(vector, vector.type(step)), vector.type(8))
-            place = builder.bitcast(_pointer(context, builder, signature.args[0], array, first), byte)
-            # For reading, into the nearest cache, of data.
-            builder.call(function, (place, number(0), number(3), number(1)))
+            _ask(builder, _pointer(context, builder, signature.args[0], array, first), 0)
         return context.get_dummy_value()
 
     return types.void(array, types.intp), emit
@@ -129,11 +135,14 @@ prefetch_4 = cast(Callable[[Floats, int], None], _prefetch_4)
 
 _Eight = tuple[int, int, int, int, int, int, int, int]
 
-read_transposed = cast(Callable[[Floats, _Eight, Floats, int, int], None], _read_transposed)
-"""Read eight numbers from each of eight places: lane by lane into the vectors ``vector, vector + step, ...`` of w."""
+read_transposed = cast(Callable[[Floats, _Eight, int, Floats, int, int], None], _read_transposed)
+"""Read eight numbers from each of eight places: lane by lane into the vectors ``vector, vector + step, ...`` of w.
 
-write_transposed = cast(Callable[[Floats, int, int, Floats, _Eight], None], _write_transposed)
-"""Write the vectors ``vector, vector + step, ...`` of w: each lane's eight numbers to its place."""
+Those that lie `ahead` of them will be asked for next.
+"""
+
+write_transposed = cast(Callable[[Floats, int, int, Floats, _Eight, int], None], _write_transposed)
+"""Write the vectors ``vector, vector + step, ...`` of w: each lane's eight numbers to its place, `ahead` as above."""
 
 
 @njit(cache=True, nogil=True)
@@ -488,7 +497,8 @@ def _gather(
             vector = (first + t) * width + v
             if rising and t + 8 <= count and shifts[first_shift + t + 7] == shift + 7:
                 a = p0 + shift, p1 + shift, p2 + shift, p3 + shift, p4 + shift, p5 + shift, p6 + shift, p7 + shift
-                read_transposed(source, a, w, vector, width)
+                ahead = shifts[first_shift + min(t + 64, count - 1)] - shift
+                read_transposed(source, a, ahead, w, vector, width)
                 t += 8
             else:
                 at = vector * 8
@@ -527,7 +537,8 @@ def _scatter(
                     lanes[6] + shift,
                     lanes[7] + shift,
                 )
-                write_transposed(w, vector, width, target, a)
+                ahead = shifts[first_shift + min(t + 64, count - 1)] - shift
+                write_transposed(w, vector, width, target, a, ahead)
                 t += 8
             else:
                 for lane in range(8):
@@ -548,7 +559,7 @@ def _parts(block: Ints, width: int) -> int:
 def _chunk_end(nodes: Ints, node: int, last: int, step: int) -> int:
     """Return the node at which the factor of a run of nodes, from `node` on in steps of `step`, outgrows the cache."""
     end = node + step
-    while end != last and abs(nodes[end, 2] - nodes[node, 2]) < 4096:
+    while end != last and abs(nodes[end, 2] - nodes[node, 2]) < 8192:
         end += step
     return end
 

@@ -40,7 +40,7 @@ class Solver:
 
     def whiten(self, x: FloatArray) -> FloatArray:
         """Return ``A x``."""
-        result = np.empty_like(x)
+        result = _like(x)
         for first, last in _threads.ranges(len(x), _IMAGES):
             work = _Pass(self._layout, self._blocks, self._schedule(last - first), x[first:last], result[first:last])
             _threads.run(
@@ -50,7 +50,7 @@ class Solver:
 
     def unwhiten(self, e: FloatArray) -> FloatArray:
         """Return ``A^-1 e``."""
-        result = np.empty_like(e)
+        result = _like(e)
         self._unwhiten(e, result)
         return result
 
@@ -93,7 +93,7 @@ class Solver:
             _threads.run(work.transpose_tiles(True))
 
     def _from_tiles_up(self, values: FloatArray, *, invert: bool) -> FloatArray:
-        result = np.empty_like(values)
+        result = _like(values)
         for first, last in _threads.ranges(len(values), _IMAGES):
             part = values[first:last], result[first:last]
             work = _Pass(self._layout, self._blocks, self._schedule(last - first), *part)
@@ -239,3 +239,8 @@ class _Pass:
         except IndexError:
             w, f, T = (aligned(size) for size in self.sizes)
             return w, f, T, np.empty(2 * PARTS * WIDTH * LANES, dtype=np.int64)
+
+
+def _like(images: FloatArray) -> FloatArray:
+    """Return uninitialized images; pixels that eight numbers are written to at a time mostly begin a cache line."""
+    return aligned(images.size).reshape(images.shape)
