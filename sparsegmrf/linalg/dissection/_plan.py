@@ -106,13 +106,13 @@ def predict(lattice: Lattice, classes: list[_classes.NodeClass], tile: int, shar
 
 
 def tile_side(lattice: Lattice, offsets: IntArray, shared: bool) -> int:
-    """Return the largest side of a tile in pixels.
+    """Return the side of the largest square tile in pixels.
 
     Fronts in lanes should not go far beyond the second-level cache, and lanes should be full: some 256 tiles are enough
     for every class of tiles (inner ones, those at each side and corner) to fill most of its lanes.
     """
     reach = max(1, int(np.abs(offsets).max(initial=1)))
-    largest = (32 if shared else 64) // reach
+    largest = 48 if reach == 1 and not shared else (32 if shared else 64) // reach
     return max(8, min(largest, math.isqrt(lattice.n_pixels) // 16))
 
 

@@ -1,5 +1,6 @@
 """The dissection tree of an image: instances of classes level by level, and which of them are identical."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,10 +37,12 @@ class Level:
 
 
 def tile_depth(classes: list[NodeClass], largest: int) -> int:
-    """Return the smallest depth at which no side exceeds `largest`, or at which a leaf occurs."""
+    """Return the smallest depth at which no node has more than ``largest^2`` pixels, or at which a leaf occurs."""
     depth = 0
     level = {len(classes) - 1}
-    while max(max(classes[cls].key[:2]) for cls in level) > largest and all(classes[cls].children for cls in level):
+    while max(math.prod(classes[cls].key[:2]) for cls in level) > largest**2 and all(
+        classes[cls].children for cls in level
+    ):
         level = {child for cls in level for child in classes[cls].children}
         depth += 1
     return depth

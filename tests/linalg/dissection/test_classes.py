@@ -85,14 +85,14 @@ def test_number_of_classes_grows_like_the_logarithm_of_the_side(side, expected):
     assert len(analyse((side, side), FIVE, 20)) == expected
 
 
-def test_tiles_are_of_one_depth_and_not_larger_than_asked():
+def test_tiles_are_of_one_depth_cover_all_but_separators_and_are_not_larger_than_asked():
     classes = analyse((300, 500), THIRTEEN, 20)
     depth = _tree.tile_depth(classes, 32)
     cls, pixel, _ = _tree.unfold(classes, depth)[-1]
     covered = np.zeros((300, 500), dtype=int)
     for each, (row, column) in zip(cls, pixel, strict=True):
         height, width = classes[each].key[:2]
-        assert max(height, width) <= 32
+        assert height * width <= 32**2
         covered[row : row + height, column : column + width] += 1
     assert covered.max() == 1
     assert set(_tree.unfold_classes(classes, depth)) == set(cls)
