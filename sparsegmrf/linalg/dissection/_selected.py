@@ -29,7 +29,8 @@ def selected_planes(analysis: Analysis, levels: list[Level], groups: Groups, blo
     planes = np.zeros((len(analysis.offsets), *lattice.shape, *block_shape(lattice)))
     job = _Job(analysis, levels, groups, blocks, planes.reshape(-1))
     with ThreadpoolController().limit(limits=1, user_api="blas"):
-        run_graph(job.tasks, job.needs)
+        tasks, job.tasks = job.tasks, []  # which hold the job: released with it
+        run_graph(tasks, job.needs)
     return planes
 
 
