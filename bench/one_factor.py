@@ -1,16 +1,18 @@
 """One factorization in a process of its own, for its time and peak memory.
 
 ``python -m bench.one_factor five-point 512``, or with ``--peer cholmod-default`` a competitor. Prints a line of JSON.
-Kernels are loaded (compiled, the first time) by a small factorization beforehand; peak memory is the process's
-high-water mark, and "growth" what the factorization added to it.
+Kernels are loaded (compiled, the first time) by a smaller factorization beforehand; peak memory is the process's
+high-water mark from then on (Linux), and "growth" what the factorization added to what was there.
 """
 
 import argparse
+import ctypes
+import gc
 import json
-import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +20,7 @@ import sparsegmrf
 from bench.peers import PEERS
 from bench.problems import KAPPA2, PROBLEMS, right_hand_sides
 
-WARM_UP = 128
+WARM_UP = 512
 
 
 def in_subprocess(problem, side, *options):
@@ -34,9 +36,10 @@ def measure(problem, side, name="sparsegmrf", repeat=1):
     warm.factorize()
     warm.solve(warm.prepare(right_hand_sides(WARM_UP, 1)))
     warm.close()
+    del warm, warm_up
     stencil = PROBLEMS[problem](side)
     peer = PEERS[name](stencil, stencil)
-    before = peak_bytes()
+    before = reset_peak()
     result = {"problem": problem, "side": side, "peer": name, "threads": sparsegmrf.get_num_threads()}
     result["factorize_seconds"] = float(np.median([seconds(anew(peer)) for _ in range(repeat)]))
     result["factorize_growth_bytes"] = peak_bytes() - before
@@ -77,9 +80,18 @@ def check(problem, stencil, peer):
     assert residual < 1e-9, f"residual {residual:g}"
 
 
+def reset_peak():
+    """Give freed memory back, set the high-water mark to what is in use, and return that."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak_bytes()
+
+
 def peak_bytes():
-    """High-water mark of this process's resident memory (Linux counts it in KiB)."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """High-water mark of this process's resident memory since `reset_peak`."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
 
 
 if __name__ == "__main__":
