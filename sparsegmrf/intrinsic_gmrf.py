@@ -9,6 +9,8 @@ from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg._null_space import NullSpace
 from sparsegmrf.linalg.intrinsic import IntrinsicForm
+from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
+from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
@@ -27,8 +29,9 @@ class IntrinsicGMRF(GMRF):
 
     Parameters
     ----------
-    precision : SymmetricStencil
-        ``Q`` in 1/intensity^2.
+    precision : SymmetricStencil or SpectralForm
+        ``Q`` in 1/intensity^2. A form that is zero at frequency zero and positive elsewhere has constants as its null
+        space; a stencil that has such a form is taken by it.
     null_space : {"constants", "planes"} or array_like, (r, H, W) or (r, H, W, C)
         Images that span the null space: ``"constants"`` (one per channel), ``"planes"`` (also ``i`` and ``j``), or the
         images themselves. Each is taken by itself on every connected part; what depends there on those before it is
@@ -44,7 +47,7 @@ class IntrinsicGMRF(GMRF):
     Raises
     ------
     StencilError
-        If `precision` is no `SymmetricStencil`.
+        If `precision` is neither.
     ArgumentError
         If the precision does not send the null space to zero, or `domain` cuts through couplings.
     NotPositiveDefiniteError
@@ -66,19 +69,19 @@ class IntrinsicGMRF(GMRF):
 
     def __init__(
         self,
-        precision: SymmetricStencil,
+        precision: SymmetricStencil | SpectralForm,
         null_space: "str | ArrayLike" = "constants",
         mean: ArrayLike = 0.0,
         method: str = "auto",
         *,
         domain: ArrayLike | None = None,
     ) -> None:
-        if not isinstance(precision, SymmetricStencil):
+        if not isinstance(precision, SymmetricStencil | SpectralForm):
             raise StencilError(
-                f"precision must be a SymmetricStencil, got {type(precision).__name__}; read a sparse array with "
-                "SymmetricStencil.from_csr, and give a whitening matrix to GMRF.from_whitening."
+                f"precision must be a SymmetricStencil or SpectralForm, got {type(precision).__name__}; read a "
+                "sparse array with SymmetricStencil.from_csr, and give a whitening matrix to GMRF.from_whitening."
             )
-        super().__init__(IntrinsicForm(precision, NullSpace.of(precision, null_space, domain)), mean, method)
+        super().__init__(_form(precision, null_space, method, domain), mean, method)
 
     @property
     def rank_deficiency(self) -> int:
@@ -138,10 +141,9 @@ class IntrinsicGMRF(GMRF):
     def scaled(self) -> "IntrinsicGMRF":
         """Return the field with its precision multiplied by `geometric_mean_variance`, which then is 1."""
         field = IntrinsicGMRF.__new__(IntrinsicGMRF)
-        scaled = self.precision * self.geometric_mean_variance()
         for name, value in (
             ("lattice", self.lattice),
-            ("_given", IntrinsicForm(scaled, self._null)),
+            ("_given", self._form.times(self.geometric_mean_variance())),
             ("_mean", self._mean),
             ("_method", self._method),
         ):
@@ -149,12 +151,34 @@ class IntrinsicGMRF(GMRF):
         return field
 
     @property
+    def _form(self) -> IntrinsicForm | SpectralIntrinsicForm:
+        assert isinstance(self._given, IntrinsicForm | SpectralIntrinsicForm)
+        return self._given
+
+    @property
     def _null(self) -> NullSpace:
-        assert isinstance(self._given, IntrinsicForm)
-        return self._given.null_space
+        return self._form.null_space
 
     def __repr__(self) -> str:
         return (
             f"IntrinsicGMRF(shape={self.shape}, channels={self.channels}, rank_deficiency={self.rank_deficiency}, "
             f"method={self._method!r})"
         )
+
+
+def _form(
+    precision: SymmetricStencil | SpectralForm, null_space: "str | ArrayLike", method: str, domain: ArrayLike | None
+) -> IntrinsicForm | SpectralIntrinsicForm:
+    """Return the precision as one fast transform takes it if it can and may, else with its null space."""
+    may = (
+        method in ("auto", "spectral") and domain is None and isinstance(null_space, str) and null_space == "constants"
+    )
+    if isinstance(precision, SpectralForm):
+        if may:
+            return SpectralIntrinsicForm(precision)
+        precision = precision.stencil
+    null = NullSpace.of(precision, null_space, domain)
+    spectral = SpectralForm.of_stencil(precision) if may and null.rank == 1 else None
+    if spectral is None or spectral.basis == "dst":
+        return IntrinsicForm(precision, null)
+    return SpectralIntrinsicForm.of(spectral, precision)

@@ -9,6 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from sparsegmrf._validate import boolean_mask, finite, real_array
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
 
@@ -82,6 +83,13 @@ class NullSpace:
         for array in (basis, labels, columns, outside):
             array.flags.writeable = False
         return cls(basis, labels, columns, outside)
+
+    @classmethod
+    def of_constants(cls, lattice: Lattice) -> "NullSpace":
+        """Return the constants on a connected lattice with one unknown per pixel."""
+        n = lattice.size
+        basis, labels = np.full((1, n), 1.0 / np.sqrt(n)), np.zeros(n, dtype=np.int64)
+        return cls(basis, labels, np.zeros((1, 1), dtype=np.int64), np.zeros(n, dtype=bool))
 
     @property
     def rank(self) -> int:

@@ -12,11 +12,12 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._composite import CompositeForm
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.intrinsic import IntrinsicForm
+from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
 
-Member: TypeAlias = SymmetricStencil | SpectralForm | IntrinsicForm
+Member: TypeAlias = SymmetricStencil | SpectralForm | IntrinsicForm | SpectralIntrinsicForm
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -25,7 +26,7 @@ class IndependentForm(CompositeForm):
 
     Parameters
     ----------
-    members : sequence of SymmetricStencil, SpectralForm or IntrinsicForm
+    members : sequence of SymmetricStencil, SpectralForm, IntrinsicForm or SpectralIntrinsicForm
         Precision of each field in 1/intensity^2, with one unknown per pixel, all on one lattice. Each is given the
         offsets of all, with zero coefficients, so that covariances on them are known for every field.
 
@@ -198,6 +199,9 @@ def _with_offsets(member: Member, offsets: IntArray) -> Member:
     """Return a precision that has all `offsets`, with zero coefficients where it had none."""
     if isinstance(member, SpectralForm):
         return SpectralForm(member.basis, member.eigenvalues, offsets, member._stencil)
+    if isinstance(member, SpectralIntrinsicForm):
+        form = member.form
+        return SpectralIntrinsicForm(SpectralForm(form.basis, form.eigenvalues, offsets, form._stencil))
     if isinstance(member, IntrinsicForm):
         return IntrinsicForm(_padded(member.stencil, offsets), member.null_space)
     return _padded(member, offsets)
@@ -211,6 +215,6 @@ def _padded(stencil: SymmetricStencil, offsets: IntArray) -> SymmetricStencil:
 
 
 def _wraps(member: Member) -> bool:
-    if isinstance(member, SpectralForm):
-        return member.basis == "dft"
+    if isinstance(member, SpectralForm | SpectralIntrinsicForm):
+        return (member if isinstance(member, SpectralForm) else member.form).basis == "dft"
     return (member if isinstance(member, SymmetricStencil) else member.stencil).boundary == "torus"

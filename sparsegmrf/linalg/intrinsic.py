@@ -73,6 +73,10 @@ class IntrinsicForm(CompositeForm):
         """The precision with the rows and columns of pinned unknowns replaced by the identity."""
         return decoupled(self.precision, self.pinned.reshape(self.lattice.image_shape))
 
+    def times(self, number: float) -> "IntrinsicForm":
+        """Return ``number * Q``."""
+        return IntrinsicForm(self.precision * number, self.null_space)
+
     def factor(self, factorize: Callable[[Any], Factor]) -> "IntrinsicFactor":
         """Return the factor made of that of the precision with pixels deleted."""
         return IntrinsicFactor._of(self, factorize)

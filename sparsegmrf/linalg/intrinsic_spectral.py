@@ -1,0 +1,176 @@
+"""Factor of an intrinsic precision that a fast transform diagonalizes, with constants as its null space."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from sparsegmrf._validate import read_only
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg._composite import CompositeForm
+from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg._null_space import TOLERANCE, NullSpace
+from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import FloatArray, IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralIntrinsicForm(CompositeForm):
+    """Precision ``Q = F^T diag(eigenvalues) F`` whose eigenvalue of frequency zero, that of constants, is zero.
+
+    Attributes
+    ----------
+    form : SpectralForm
+        In a cosine or Fourier basis; what rounding left of the eigenvalue of frequency zero is not used.
+
+    Raises
+    ------
+    ArgumentError
+        If the basis is that of sines, or the eigenvalue of frequency zero is not zero.
+    """
+
+    form: SpectralForm
+
+    @classmethod
+    def of(cls, form: SpectralForm, stencil: SymmetricStencil) -> "SpectralIntrinsicForm":
+        """Return the form of a stencil."""
+        return cls(SpectralForm(form.basis, form.eigenvalues, form.offsets, partial(_itself, stencil)))
+
+    def __post_init__(self) -> None:
+        if self.form.basis == "dst":
+            raise ArgumentError(
+                "the precision is cut off at the border, so that it does not send constants to zero; use GMRF, or the "
+                "boundary 'neumann'."
+            )
+        values = self.form.eigenvalues
+        largest = float(np.abs(values).max())
+        if abs(float(values[0, 0])) > TOLERANCE * largest:
+            raise ArgumentError(
+                "null_space must be sent to zero by the precision, but constants have the eigenvalue "
+                f"{values[0, 0]:.3g} (allowed: {TOLERANCE * largest:.3g}); a precision without this null vector goes "
+                "to GMRF."
+            )
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self.form.lattice
+
+    @property
+    def offsets(self) -> IntArray:
+        """Offsets on which covariances are wanted."""
+        return self.form.offsets
+
+    @property
+    def stencil(self) -> SymmetricStencil:
+        """The precision as a stencil, where it is one."""
+        return self.form.stencil
+
+    @property
+    def parts(self) -> tuple[SpectralForm]:
+        """``Q + v v^T`` with the constant unit vector ``v``."""
+        return (self.proper,)
+
+    @property
+    def proper(self) -> SpectralForm:
+        """``Q + v v^T``: the eigenvalue of frequency zero is 1."""
+        eigenvalues = self.form.eigenvalues.copy()
+        eigenvalues[0, 0] = 1.0
+        return SpectralForm(self.form.basis, eigenvalues, self.form.offsets)
+
+    @cached_property
+    def null_space(self) -> NullSpace:
+        """The constants."""
+        return NullSpace.of_constants(self.lattice)
+
+    def times(self, number: float) -> "SpectralIntrinsicForm":
+        """Return ``number * Q``."""
+        form = self.form
+        scaled = None if form._stencil is None else partial(_scaled, form._stencil, number)
+        return SpectralIntrinsicForm(SpectralForm(form.basis, form.eigenvalues * number, form.offsets, scaled))
+
+    def factor(self, factorize: Callable[[Any], Factor]) -> "SpectralIntrinsicFactor":
+        """Return the factor made of that of ``Q + v v^T``."""
+        return SpectralIntrinsicFactor(self, factorize(self.proper))
+
+
+class SpectralIntrinsicFactor(Factor):
+    """Factor of an intrinsic ``Q`` by one fast transform: ``Q^+ = (Q + v v^T)^-1 - v v^T``, ``v`` constant.
+
+    The whitened image is over frequencies; that of frequency zero holds no white number and is zero.
+
+    Parameters
+    ----------
+    form : SpectralIntrinsicForm
+        The precision.
+    inner : SpectralFactor
+        Factor of ``Q + v v^T``.
+    """
+
+    method = "spectral"
+
+    def __init__(self, form: SpectralIntrinsicForm, inner: Factor) -> None:
+        self._form, self._inner = form, inner
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self._form.lattice
+
+    @property
+    def rank(self) -> int:
+        """Number of positive eigenvalues."""
+        return self.lattice.size - 1
+
+    @property
+    def logdet(self) -> float:
+        """Generalized log-determinant: the sum of the logarithms of the positive eigenvalues, in nats."""
+        return self._inner.logdet  # the eigenvalue put in is 1
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the eigenvalues and their roots."""
+        return self._inner.nbytes
+
+    def selected_inverse(self) -> SymmetricStencil:
+        """Return the covariances under the constraint on the precision's own offsets as a stencil."""
+        selected, share = self._inner.selected_inverse(), 1.0 / self.lattice.size
+        planes = np.zeros((len(selected.offsets), *self.shape))
+        for k, (di, dj) in enumerate(selected.offsets.tolist()):
+            here = (slice(None), slice(None)) if selected.boundary == "torus" else self.lattice.with_neighbour((di, dj))
+            planes[(k, *here)] = selected.plane(k)[here] - share
+        return SymmetricStencil._from_planes(selected.offsets, planes, self.lattice, selected.boundary)
+
+    def marginal_variance(self) -> FloatArray:
+        """Return the diagonal of ``Q^+`` as an image, in intensity^2."""
+        return self._inner.marginal_variance() - 1.0 / self.lattice.size
+
+    def _whiten(self, x: FloatArray) -> FloatArray:
+        white = self._inner._whiten(x)
+        white[:, 0] = 0.0
+        return white
+
+    def _unwhiten(self, e: FloatArray) -> FloatArray:
+        return self._unwhiten_over(np.array(e))
+
+    def _unwhiten_over(self, e: FloatArray) -> FloatArray:
+        e[:, 0] = 0.0
+        return self._inner._unwhiten_over(e)
+
+    def _solve(self, b: FloatArray) -> FloatArray:
+        # v is an eigenvector, so that what is orthogonal to it stays so, but for rounding.
+        solved = self._inner._solve(read_only(b - b.mean(axis=1, keepdims=True)))
+        result: FloatArray = solved - solved.mean(axis=1, keepdims=True)
+        return result
+
+
+def _itself(stencil: SymmetricStencil) -> SymmetricStencil:
+    return stencil
+
+
+def _scaled(stencil: Callable[[], SymmetricStencil], number: float) -> SymmetricStencil:
+    return stencil() * number
