@@ -14,6 +14,7 @@ from sparsegmrf.errors import (
 )
 from sparsegmrf.experiment import Experiment, Limit, experiment, limit_on_weight
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference import condition, covariance_between, leave_one_out, variance_of
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import (
@@ -69,11 +70,15 @@ __all__ = [
     "UnstableError",
     "UnstableWarning",
     "ar1_precision",
+    "condition",
+    "covariance_between",
     "experiment",
     "factorize",
     "get_num_threads",
+    "leave_one_out",
     "limit_on_weight",
     "plan",
     "select_order",
     "set_num_threads",
+    "variance_of",
 ]

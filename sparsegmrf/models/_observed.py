@@ -17,6 +17,7 @@ class Observed:
 
     image: npt.NDArray[Any]
     missing: BoolArray | None
+    name: str = "image"
 
     @property
     def shape(self) -> Shape:
@@ -73,13 +74,16 @@ class Observed:
         if np.isinf(value):
             remedy = "replace it, or pass a boolean mask that is True where pixels are missing"
         raise ArgumentError(
-            f"image must be finite where it is observed, got {value} at pixel {(first + i, j)}; {remedy}."
+            f"{self.name} must be finite where it is observed, got {value} at pixel {(first + i, j)}; {remedy}."
         )
 
 
-def observe(image: object, mask: object) -> Observed:
-    """Return the checked image; `mask` is None, ``"nan"`` or True where missing; a masked array's own mask joins it."""
-    array = _image(image.data if isinstance(image, np.ma.MaskedArray) else image)
+def observe(image: object, mask: object, name: str = "image") -> Observed:
+    """Return the checked image; `mask` is None, ``"nan"`` or True where missing; a masked array's own mask joins it.
+
+    Messages call the image `name`.
+    """
+    array = _image(image.data if isinstance(image, np.ma.MaskedArray) else image, name)
     missing: BoolArray | None = None
     if isinstance(mask, str):
         if mask != "nan":
@@ -90,22 +94,22 @@ def observe(image: object, mask: object) -> Observed:
     if isinstance(image, np.ma.MaskedArray):
         inner = np.ma.getmaskarray(image)
         missing = inner if missing is None else missing | inner
-    return Observed(array, missing if missing is not None and missing.any() else None)
+    return Observed(array, missing if missing is not None and missing.any() else None, name)
 
 
-def _image(image: object) -> npt.NDArray[Any]:
+def _image(image: object, name: str) -> npt.NDArray[Any]:
     try:
         array = np.asarray(image)
     except ValueError as error:
-        raise ArgumentError(f"image must be a rectangular array of real numbers: {error}.") from None
+        raise ArgumentError(f"{name} must be a rectangular array of real numbers: {error}.") from None
     if array.dtype.kind not in "uif":
         raise ArgumentError(
-            f"image must hold real numbers, got dtype {array.dtype}; convert it first, e.g. image.astype(float)."
+            f"{name} must hold real numbers, got dtype {array.dtype}; convert it first, e.g. {name}.astype(float)."
         )
     if array.ndim != 2:
         raise ArgumentError(
-            f"image must have shape (H, W), got {array.shape}; fit one channel, or one image of a batch, at a time."
+            f"{name} must have shape (H, W), got {array.shape}; fit one channel, or one image of a batch, at a time."
         )
     if not array.size:
-        raise ArgumentError(f"image must have at least one pixel, got shape {array.shape}.")
+        raise ArgumentError(f"{name} must have at least one pixel, got shape {array.shape}.")
     return array

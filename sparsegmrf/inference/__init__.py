@@ -1,0 +1,26 @@
+"""Inference: fields given observations, fits by maximum likelihood, scores."""
+
+from sparsegmrf.inference.condition import condition
+from sparsegmrf.inference.covariances import covariance_between, variance_of
+from sparsegmrf.inference.scores import (
+    Predictions,
+    coverage,
+    crps,
+    interval_score,
+    leave_one_out,
+    log_score,
+    pit,
+)
+
+__all__ = [
+    "Predictions",
+    "condition",
+    "covariance_between",
+    "coverage",
+    "crps",
+    "interval_score",
+    "leave_one_out",
+    "log_score",
+    "pit",
+    "variance_of",
+]

@@ -1,0 +1,175 @@
+"""Conditioning a field on pixels that were observed, with noise or exactly."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsegmrf._validate import finite, real_array
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+from sparsegmrf.models._observed import observe
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil._decoupled import decoupled
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
+
+_IDENTIFIED = 1e-10
+"""Smallest eigenvalue of ``V_o^T V_o`` at which the observed pixels are taken to fix the null space ``V``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Observed values and how precise they are, as images.
+
+    Attributes
+    ----------
+    values : ndarray, (H, W)
+        Observed intensities, zero where missing.
+    observed : ndarray of bool, (H, W)
+        True where a pixel is observed.
+    weight : ndarray, (H, W)
+        ``1 / noise variance`` of the noisy pixels, zero where missing or exact.
+    exact : ndarray of bool, (H, W)
+        Pixels observed without noise.
+    """
+
+    values: FloatArray
+    observed: BoolArray
+    weight: FloatArray
+    exact: BoolArray
+
+    @property
+    def count(self) -> int:
+        """Number of observed pixels ``m``."""
+        return int(np.count_nonzero(self.observed))
+
+
+def condition(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, noise_variance: ArrayLike) -> GMRF:
+    """Return the field given some of its pixels, observed with independent Gaussian noise or exactly.
+
+    ``y_p = x_p + e_p`` at observed pixels, ``e_p ~ N(0, v_p)``. With ``W = diag(1/v_p)`` (zero where missing):
+    posterior precision ``P = Q + W``, mean ``mu + P^-1 W (y - mu)``. At pixels with ``v_p = 0`` the value is known:
+    their rows and columns are replaced by the identity, and ``-Q_uo (y_o - mu_o)`` moves to the right-hand side; the
+    lattice stays.
+
+    Parameters
+    ----------
+    gmrf : GMRF
+        The prior field, with one channel. Of an `IntrinsicGMRF` the null space (its level) is fixed by the
+        observations alone.
+    y : array_like, (H, W)
+        Observed intensities. Of a numpy masked array the mask counts as `mask`.
+    mask : ndarray of bool, (H, W), or "nan", optional
+        **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(y)``. Without a mask a NaN is an error.
+    noise_variance : float or array_like, (H, W)
+        ``v`` in intensity^2, zero or more; zero is an exact observation. Not read where a pixel is missing.
+
+    Returns
+    -------
+    GMRF
+        The posterior on the same lattice: `GMRF.mean`, `GMRF.marginal_variance`, `GMRF.sample`, `GMRF.logpdf`. With
+        exact observations it is an `IntrinsicGMRF` without null vectors whose `IntrinsicGMRF.domain` is the rest of the
+        image: pixels observed exactly are held at their value with variance zero, and do not count in the density.
+
+    Raises
+    ------
+    ArgumentError
+        If shapes differ, the field has channels, a noise variance is negative, no pixel is observed, nothing is left
+        to be known, an observed value is not finite, or the observed pixels do not fix the null space.
+
+    References
+    ----------
+    H. Rue, L. Held, Gaussian Markov Random Fields (2005), sections 2.2.4 and 2.3.3.
+
+    Examples
+    --------
+    >>> from sparsegmrf import SymmetricStencil
+    >>> prior = GMRF.from_precision(SymmetricStencil([(0, 0), (0, 1)], [2.0, -1.0], (1, 3)))
+    >>> y = [[1.0, np.nan, 3.0]]
+    >>> condition(prior, y, mask="nan", noise_variance=0.0).mean.round(3).tolist()
+    [[1.0, 2.0, 3.0]]
+    >>> condition(prior, y, mask="nan", noise_variance=1.0).mean.round(3).tolist()
+    [[0.667, 1.0, 1.333]]
+    """
+    if not isinstance(gmrf, GMRF):
+        raise ArgumentError(f"gmrf must be a GMRF, got {type(gmrf).__name__}; a model gives one by model.gmrf(shape).")
+    if gmrf.channels > 1:
+        raise ArgumentError(
+            f"gmrf must have one channel, got {gmrf.channels}; condition a separable field channel by channel."
+        )
+    data = observations(y, mask, noise_variance, gmrf.shape)
+    if isinstance(gmrf, IntrinsicGMRF):
+        _check_null_space_observed(gmrf, data.observed)
+    # The posterior of the deviation r = x - mu.
+    deviation = np.where(data.observed, data.values - gmrf.mean, 0.0)
+    P, held = posterior_precision(gmrf.precision, data)
+    right = data.weight * deviation
+    if held is not None:
+        if held.all():
+            raise ArgumentError(
+                "noise_variance must leave something unknown, but every pixel is observed exactly; the field given "
+                "these pixels is the image itself."
+            )
+        right = np.where(data.exact, 0.0, right - gmrf.precision @ np.where(data.exact, deviation, 0.0))
+        field: GMRF = IntrinsicGMRF(P, np.zeros((0, *gmrf.shape)), domain=~held)
+        mean = gmrf.mean + np.where(data.exact, deviation, field.factor.solve(right))
+    else:
+        field = GMRF.from_precision(P)
+        mean = gmrf.mean + field.factor.solve(right)
+    return _with_mean(field, mean)
+
+
+def posterior_precision(Q: SymmetricStencil, data: Observations) -> tuple[SymmetricStencil, BoolArray | None]:
+    """Return ``Q + W`` with exact observations taken out, and these (None: there are none)."""
+    P = Q.plus_diagonal(data.weight) if data.weight.any() else Q
+    if not data.exact.any():
+        return P, None
+    return decoupled(P, data.exact), data.exact
+
+
+def observations(y: object, mask: object, noise_variance: object, shape: Shape, name: str = "y") -> Observations:
+    """Return checked observations on a lattice of `shape`."""
+    seen = observe(y, mask, name)
+    if seen.shape != shape:
+        raise ArgumentError(f"{name} must have the shape {shape} of the field, got {seen.shape}; crop or transpose it.")
+    values, missing = seen.block(0, shape[0], 0.0)
+    observed = ~missing if missing.size else np.ones(shape, dtype=bool)
+    if not observed.any():
+        raise ArgumentError(f"{name} must have an observed pixel, but all {observed.size} are missing; check the mask.")
+    variance = real_array("noise_variance", noise_variance)
+    if variance.shape not in ((), shape):
+        raise ArgumentError(f"noise_variance must be a number or an image of shape {shape}, got {variance.shape}.")
+    variance = np.where(observed, variance, 1.0)
+    finite("noise_variance", variance, "mask the pixels that say nothing")
+    if variance.min() < 0.0:
+        raise ArgumentError(
+            f"noise_variance must not be negative, got {float(variance.min())}; it is a variance, zero is exact."
+        )
+    exact = observed & (variance == 0.0)
+    noisy = observed & ~exact
+    with np.errstate(over="ignore"):
+        weight = np.where(noisy, 1.0 / np.where(noisy, variance, 1.0), 0.0)
+    finite("1 / noise_variance", weight, "use 0 for exact observations")
+    return Observations(values, observed, weight, exact)
+
+
+def _check_null_space_observed(gmrf: IntrinsicGMRF, observed: BoolArray) -> None:
+    """Refuse observations under which a direction of the null space stays unknown."""
+    seen = gmrf._null.vectors[np.flatnonzero(observed)]
+    smallest = np.linalg.eigvalsh((seen.T @ seen).toarray())[0] if gmrf.rank_deficiency else 1.0
+    if smallest < _IDENTIFIED:
+        raise ArgumentError(
+            f"mask must leave enough observed pixels to fix the {gmrf.rank_deficiency} null vectors of the field (its "
+            f"level on every connected part), but {int(np.count_nonzero(observed))} observed pixels do not; use a "
+            "proper field, or leave out the parts without observations."
+        )
+
+
+def _with_mean(field: GMRF, mean: FloatArray) -> GMRF:
+    """Return a field with another mean that shares its factor."""
+    moved = type(field).__new__(type(field))
+    mean = np.array(mean)
+    mean.flags.writeable = False
+    for name, value in {**vars(field), "_mean": mean}.items():
+        object.__setattr__(moved, name, value)
+    return moved

@@ -1,0 +1,177 @@
+"""Posteriors against the dense conditional distribution."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+
+from sparsegmrf import GMRF, IntrinsicGMRF, SymmetricStencil, TriangularStencil, condition
+from sparsegmrf.errors import ArgumentError
+from tests import reference, strategies
+from tests.inference import dense
+
+FIVE = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.3, -1.0, -1.1], (5, 6))
+MEMBRANE = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.0, -1.0, -1.0], (5, 6), boundary="neumann")
+
+
+def problem(shape, seed, kind):
+    """Values, missing pixels and noise variances: all noisy, all exact, or mixed."""
+    rng = np.random.default_rng(seed)
+    y, missing = rng.standard_normal(shape), rng.random(shape) < 0.4
+    missing.flat[rng.integers(missing.size)] = False
+    if missing.size > 1 and not missing.any():
+        missing.flat[np.argmax(~missing.ravel())] = True
+    noise = rng.uniform(0.2, 2.0, shape)
+    if kind == "exact":
+        noise = np.zeros(shape)
+    if kind == "mixed":
+        noise[rng.random(shape) < 0.5] = 0.0
+    return y, missing, noise
+
+
+def check(field, covariance, y, missing, noise):
+    mean, expected = dense.conditional(field.mean.ravel(), covariance, y.ravel(), ~missing.ravel(), noise.ravel())
+    posterior = condition(field, y, mask=missing, noise_variance=noise)
+    assert_allclose(posterior.mean.ravel(), mean, rtol=1e-8, atol=1e-9)
+    assert_allclose(posterior.marginal_variance().ravel(), np.diagonal(expected), rtol=1e-8, atol=1e-9)
+    column = posterior.covariance_with((0, 0)).ravel()
+    assert_allclose(column, expected[0], rtol=1e-8, atol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    case=strategies.symmetric_stencils(largest=5, channels=(1,), boundaries=("dirichlet", "neumann")),
+    kind=st.sampled_from(["noisy", "exact", "mixed"]),
+)
+def test_posterior_is_the_dense_conditional_distribution(case, kind):
+    y, missing, noise = problem(case.shape, case.seed, kind)
+    if kind != "noisy" and not missing.any() and not noise.any():
+        return  # everything is known: refused, see below
+    check(GMRF.from_precision(case.stencil, mean=0.7), reference.covariance(case.Q), y, missing, noise)
+
+
+@pytest.mark.parametrize("kind", ["noisy", "exact", "mixed"])
+def test_posterior_of_an_intrinsic_field_has_its_level_from_the_data(kind):
+    y, missing, noise = problem((5, 6), 3, kind)
+    Q = MEMBRANE.tocsr().toarray()
+    w = 1e9  # the limit of a flat level
+    covariance = np.linalg.pinv(Q) + w * np.ones((30, 30)) / 30
+    mean, expected = dense.conditional(np.zeros(30), covariance, y.ravel(), ~missing.ravel(), noise.ravel())
+    posterior = condition(IntrinsicGMRF(MEMBRANE), y, mask=missing, noise_variance=noise)
+    assert_allclose(posterior.mean.ravel(), mean, atol=1e-5)
+    assert_allclose(posterior.marginal_variance().ravel(), np.diagonal(expected), atol=1e-4)
+    shifted = condition(IntrinsicGMRF(MEMBRANE), y + 10.0, mask=missing, noise_variance=noise)
+    assert_allclose(shifted.mean, posterior.mean + 10.0, rtol=1e-9)
+
+
+def test_field_given_by_its_whitening_matrix_is_conditioned_too():
+    A = TriangularStencil([(-1, 0), (0, -1)], 1.0, [-0.4, -0.5], (4, 5))
+    y, missing, noise = problem((4, 5), 1, "mixed")
+    dense_A = A.tocsr().toarray()
+    check(GMRF.from_whitening(A, mean=2.0), np.linalg.inv(dense_A.T @ dense_A), y, missing, noise)
+
+
+def test_exact_pixels_keep_their_values_in_mean_and_draws_and_have_no_variance():
+    y, missing, _ = problem((5, 6), 2, "exact")
+    posterior = condition(GMRF.from_precision(FIVE), y, mask=missing, noise_variance=0.0)
+    assert np.array_equal(posterior.mean[~missing], y[~missing])
+    assert np.array_equal(posterior.marginal_variance()[~missing], np.zeros(np.count_nonzero(~missing)))
+    draws = posterior.sample(3, rng=0)
+    assert np.array_equal(draws[:, ~missing], np.broadcast_to(y[~missing], (3, np.count_nonzero(~missing))))
+    assert np.abs(np.diff(draws[:, missing], axis=0)).min() > 0.0
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_prior_times_likelihood_is_posterior_times_evidence(noise):
+    y, missing, _ = problem((5, 6), 4, "noisy")
+    prior = GMRF.from_precision(FIVE, mean=0.3)
+    posterior = condition(prior, y, mask=missing, noise_variance=noise)
+    C = reference.covariance(FIVE.tocsr().toarray())[np.ix_(~missing.ravel(), ~missing.ravel())]
+    C += noise * np.eye(len(C))
+    evidence = dense.log_density(y[~missing] - 0.3, C)
+    x = posterior.sample(rng=1)
+    likelihood = dense.log_density((y - x)[~missing], noise * np.eye(len(C))) if noise else 0.0
+    assert prior.logpdf(x) + likelihood == pytest.approx(posterior.logpdf(x) + evidence, rel=1e-9)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_draws_have_the_moments_of_the_posterior(noise):
+    y, missing, _ = problem((5, 6), 5, "noisy")
+    posterior = condition(GMRF.from_precision(FIVE), y, mask=missing, noise_variance=noise)
+    free = posterior.marginal_variance() > 0.0
+    draws = posterior.sample(20_000, rng=3)[:, free]
+    std = np.sqrt(posterior.marginal_variance()[free])
+    # 30 means of 20000 draws beyond 6 standard errors: probability below 1e-7; a variance has relative error 0.01.
+    assert np.abs((draws.mean(axis=0) - posterior.mean[free]) / std).max() < 6.0 / np.sqrt(20_000)
+    assert_allclose(draws.std(axis=0), std, rtol=0.031)
+
+
+@pytest.mark.parametrize("kind", ["noisy", "exact"])
+def test_flipped_and_transposed_images_give_the_flipped_and_transposed_posterior(kind):
+    y, missing, noise = problem((5, 6), 6, kind)
+    plain = condition(GMRF.from_precision(FIVE), y, mask=missing, noise_variance=noise)
+    for turn, stencil in (
+        (np.fliplr, FIVE),
+        (np.flipud, FIVE),
+        (np.transpose, SymmetricStencil([(0, 0), (1, 0), (0, 1)], [4.3, -1.0, -1.1], (6, 5))),
+    ):
+        turned = condition(GMRF.from_precision(stencil), turn(y), mask=turn(missing), noise_variance=turn(noise))
+        assert_allclose(turned.mean, turn(plain.mean), atol=1e-12)
+        assert_allclose(turned.marginal_variance(), turn(plain.marginal_variance()), atol=1e-12)
+
+
+def test_masks_by_nan_by_array_and_by_masked_array_are_the_same():
+    y, missing, _ = problem((5, 6), 7, "noisy")
+    field = GMRF.from_precision(FIVE)
+    expected = condition(field, y, mask=missing, noise_variance=0.3).mean
+    holes = np.where(missing, np.nan, y)
+    assert np.array_equal(condition(field, holes, mask="nan", noise_variance=0.3).mean, expected)
+    assert np.array_equal(condition(field, np.ma.array(y, mask=missing), noise_variance=0.3).mean, expected)
+    assert np.array_equal(condition(field, holes, mask=missing, noise_variance=0.3).mean, expected)
+    noise = np.where(missing, np.nan, 0.3)
+    assert np.array_equal(condition(field, y, mask=missing, noise_variance=noise).mean, expected)
+
+
+def test_arguments_are_not_changed():
+    y, missing, noise = problem((5, 6), 8, "mixed")
+    copies = y.copy(), missing.copy(), noise.copy()
+    condition(GMRF.from_precision(FIVE), y, mask=missing, noise_variance=noise)
+    for array, copy in zip((y, missing, noise), copies, strict=True):
+        assert np.array_equal(array, copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"y": np.zeros((6, 5))}, r"^y must have the shape \(5, 6\)"),
+        ({"y": np.full((5, 6), np.nan)}, r'^y must be finite where it is observed.*mask="nan"'),
+        ({"y": np.full((5, 6), np.inf)}, r"^y must be finite"),
+        ({"mask": np.ones((5, 6), dtype=bool)}, r"^y must have an observed pixel, but all 30"),
+        ({"mask": np.zeros((5, 5), dtype=bool)}, r"^mask must have the shape"),
+        ({"noise_variance": -1.0}, r"^noise_variance must not be negative, got -1"),
+        ({"noise_variance": np.nan}, r"^noise_variance must be finite"),
+        ({"noise_variance": np.ones((2, 2))}, r"^noise_variance must be a number or an image"),
+        ({"noise_variance": 1e-320}, r"^1 / noise_variance must be finite.*use 0"),
+        ({"noise_variance": 0.0}, r"^noise_variance must leave something unknown"),
+        ({"gmrf": FIVE}, r"^gmrf must be a GMRF, got SymmetricStencil"),
+        (
+            {"gmrf": GMRF.from_precision(SymmetricStencil([(0, 0)], [1.0], (5, 6), channels=2))},
+            r"^gmrf must have one channel, got 2",
+        ),
+    ],
+)
+def test_bad_input_is_named_with_the_remedy(changes, message):
+    arguments = {"gmrf": GMRF.from_precision(FIVE), "y": np.zeros((5, 6)), "mask": None, "noise_variance": 1.0}
+    arguments |= changes
+    with pytest.raises(ArgumentError, match=message):
+        condition(arguments.pop("gmrf"), arguments.pop("y"), **arguments)
+
+
+def test_intrinsic_parts_without_observations_are_refused():
+    # Two rows that are not coupled: each has its own level.
+    rows = SymmetricStencil([(0, 0), (0, 1)], [2.0, -1.0], (2, 4), boundary="neumann")
+    missing = np.zeros((2, 4), dtype=bool)
+    missing[1] = True
+    with pytest.raises(ArgumentError, match=r"^mask must leave enough observed pixels to fix the 2 null vectors"):
+        condition(IntrinsicGMRF(rows), np.zeros((2, 4)), mask=missing, noise_variance=1.0)
