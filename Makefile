@@ -2,7 +2,9 @@
 
 PYTHON ?= python3
 VENV ?= .venv-test
-EXTRAS := cli,cholmod,test
+EXTRAS := cli,cholmod,torch,test
+# Alone and first, before anything could pull another build of it.
+TORCH := torch==2.13.0
 SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev python3-dev python3-venv
 
 .PHONY: test system-packages
@@ -12,6 +14,7 @@ test: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml | system-packages
 	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install $(TORCH)
 	$(VENV)/bin/python -m pip install --editable ".[$(EXTRAS)]"
 	touch $@
 

@@ -7,7 +7,7 @@ import pytest
 
 import sparsegmrf
 
-LIBRARIES = ("sparsegmrf", "numpy", "scipy", "numba", "scikit-sparse", "pypardiso", "sparsax")
+LIBRARIES = ("sparsegmrf", "numpy", "scipy", "numba", "scikit-sparse", "pypardiso", "sparsax", "spectral")
 
 
 def pytest_benchmark_update_machine_info(config, machine_info):

@@ -4,8 +4,12 @@ from sparsegmrf._threads import get_num_threads, set_num_threads
 from sparsegmrf.ar1 import ar1_precision
 from sparsegmrf.errors import (
     ArgumentError,
+    ConvergenceError,
     FileError,
+    ImageLayoutError,
+    NotFittedError,
     NotPositiveDefiniteError,
+    SingularCovarianceError,
     SparseGMRFError,
     StencilError,
     TooLargeError,
@@ -33,6 +37,7 @@ from sparsegmrf.linalg import (
     plan,
 )
 from sparsegmrf.models import CausalAR, FitReport, OrderRow, OrderSelection, Stability, select_order
+from sparsegmrf.pixels import DenseGaussian, PixelGaussian
 from sparsegmrf.stationary_edge import StationaryEdgeField
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
@@ -41,22 +46,28 @@ __all__ = [
     "ArgumentError",
     "CausalAR",
     "CholmodFactor",
+    "ConvergenceError",
     "DenseFactor",
+    "DenseGaussian",
     "DissectionFactor",
     "Experiment",
     "Factor",
     "FileError",
     "FitReport",
+    "ImageLayoutError",
     "IndependentFactor",
     "IntrinsicFactor",
     "IntrinsicGMRF",
     "Lattice",
     "Limit",
+    "NotFittedError",
     "NotPositiveDefiniteError",
     "OrderRow",
     "OrderSelection",
+    "PixelGaussian",
     "Plan",
     "SeparableFactor",
+    "SingularCovarianceError",
     "SparseGMRFError",
     "SpectralFactor",
     "SpectralForm",

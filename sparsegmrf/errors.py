@@ -1,6 +1,7 @@
 """Exceptions of the package; each is also the built-in a caller would catch."""
 
 import numpy as np
+import numpy.typing as npt
 
 
 class SparseGMRFError(Exception):
@@ -13,6 +14,14 @@ class ArgumentError(SparseGMRFError, ValueError):
 
 class StencilError(ArgumentError):
     """Offsets, coefficients or a matrix pattern do not make a stencil."""
+
+
+class ImageLayoutError(ArgumentError):
+    """The axis of an image that holds the channels is wrong or cannot be told."""
+
+
+class NotFittedError(SparseGMRFError, ValueError, AttributeError):
+    """An estimator is asked for what only a fit can give."""
 
 
 class FileError(ArgumentError, OSError):
@@ -37,6 +46,35 @@ class NotPositiveDefiniteError(SparseGMRFError, np.linalg.LinAlgError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (type(self), (self.args[0], self.pixel, self.pivot))
+
+
+class SingularCovarianceError(SparseGMRFError, np.linalg.LinAlgError):
+    """A covariance of channels is singular, or too close to it for double precision.
+
+    Attributes
+    ----------
+    direction : ndarray, (C,)
+        Unit vector along which the channels do not vary, channels in units of their standard deviations.
+    ratio : float
+        Variance along it over the largest one.
+    pixel : tuple of int or None
+        ``(row, column)`` of the window's centre if the covariance is that of a window.
+    """
+
+    def __init__(
+        self, message: str, direction: npt.NDArray[np.float64], ratio: float, pixel: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.direction = direction
+        self.ratio = ratio
+        self.pixel = pixel
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.args[0], self.direction, self.ratio, self.pixel))
+
+
+class ConvergenceError(SparseGMRFError, ArithmeticError):
+    """An iteration has not converged within the steps it may take."""
 
 
 class TooLargeError(SparseGMRFError, MemoryError):
