@@ -4,11 +4,12 @@ import heapq
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 
 from sparsegmrf import _threads
 
 
-def run_graph(tasks: Sequence[Callable[[], None]], needs: Sequence[Sequence[int]]) -> None:
+def run_graph(tasks: Sequence[Callable[[], object]], needs: Sequence[Sequence[int]]) -> None:
     """Run every task after those it needs; among the ready ones the lowest index goes first.
 
     After an exception the tasks before the one that failed still run, and no others; then the exception of the earliest
@@ -26,7 +27,7 @@ def run_graph(tasks: Sequence[Callable[[], None]], needs: Sequence[Sequence[int]
 
 
 class _Graph:
-    def __init__(self, tasks: Sequence[Callable[[], None]], needs: Sequence[Sequence[int]]) -> None:
+    def __init__(self, tasks: Sequence[Callable[[], object]], needs: Sequence[Sequence[int]]) -> None:
         self.tasks = tasks
         self.missing = [len(set(before)) for before in needs]
         self.dependents: list[list[int]] = [[] for _ in tasks]
@@ -41,12 +42,12 @@ class _Graph:
         self.interrupt: BaseException | None = None
 
     def run(self) -> None:
-        extra = min(_threads.get_num_threads(), len(self.tasks)) - 1
+        extra = 0 if _threads.within_task() else min(_threads.get_num_threads(), len(self.tasks)) - 1
         futures: list[Future[None]] = []
         try:
             if extra > 0:
-                _threads._submit(self._work, extra, futures)
-            self._work()
+                _threads.submit(partial(_threads.as_task, self._work), extra, futures)
+            _threads.as_task(self._work)
         except BaseException as interrupt:
             self._stop(interrupt)
         wait(futures)

@@ -65,7 +65,7 @@ def run(tasks: Sequence[Task]) -> None:
     it is the same one for any number of threads.
     """
     helpers = min(get_num_threads(), len(tasks)) - 1
-    if helpers < 1 or getattr(_inside, "task", False):
+    if helpers < 1 or within_task():
         for task in tasks:
             task()
         return
@@ -73,8 +73,9 @@ def run(tasks: Sequence[Task]) -> None:
     failures: list[tuple[int, Exception]] = []
     futures: list[Future[None]] = []
     try:
-        _submit(partial(_work, waiting, failures), helpers, futures)
-        _work(waiting, failures)
+        work = partial(as_task, partial(_work, waiting, failures))
+        submit(work, helpers, futures)
+        work()
         for future in futures:
             if not future.cancel():  # one that has not started, behind another caller's tasks, has nothing left to do
                 future.result()
@@ -101,25 +102,36 @@ def rows_per_task(width: int) -> int:
     return max(32, 2**16 // width)
 
 
-def _work(waiting: deque[tuple[int, Task]], failures: list[tuple[int, Exception]]) -> None:
-    """Take tasks until none is left; collect what they raise."""
+def within_task() -> bool:
+    """Tell whether the caller is a task of the pool's: what it starts runs in its own thread."""
+    return getattr(_inside, "task", False)
+
+
+def as_task(work: Callable[[], None]) -> None:
+    """Run `work` as a task."""
+    outer = within_task()
     _inside.task = True
     try:
-        while waiting:
-            try:
-                position, task = waiting.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            try:
-                task()
-            except Exception as error:
-                waiting.clear()
-                failures.append((position, error))
+        work()
     finally:
-        _inside.task = False
+        _inside.task = outer
 
 
-def _submit(work: Callable[[], None], helpers: int, futures: list[Future[None]]) -> None:
+def _work(waiting: deque[tuple[int, Task]], failures: list[tuple[int, Exception]]) -> None:
+    """Take tasks until none is left; collect what they raise."""
+    while waiting:
+        try:
+            position, task = waiting.popleft()
+        except IndexError:  # another thread took the last one
+            return
+        try:
+            task()
+        except Exception as error:
+            waiting.clear()
+            failures.append((position, error))
+
+
+def submit(work: Callable[[], None], helpers: int, futures: list[Future[None]]) -> None:
     """Hand `work` to the pool `helpers` times; under the lock, so that no other thread retires the pool meanwhile."""
     global _pool
     with _lock:

@@ -14,7 +14,6 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import Factor, TriangularFactor, factorize
 from sparsegmrf.linalg._composite import CompositeForm
 from sparsegmrf.linalg._growth import check_growth
-from sparsegmrf.linalg._normals import fill_standard_normal
 from sparsegmrf.linalg.choose import Precision, method_for, read_precision
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
@@ -348,8 +347,7 @@ class GMRF:
         margin = integer_at_least("burn_in", burn_in, 0)
         factor, inside = self._with_margin(margin) if margin else (self.factor, ())
         draw = np.empty((*batch, *factor.lattice.image_shape))
-        fill_standard_normal(stream, draw)
-        draw = factor._unwhiten_over(draw.reshape(-1, factor.lattice.size)).reshape(draw.shape)
+        draw = factor._draw(stream, draw.reshape(-1, factor.lattice.size)).reshape(draw.shape)
         if margin:
             draw = np.ascontiguousarray(draw[(..., *inside, *(() if self.channels == 1 else (slice(None),)))])
         check_growth("the draw", "values", factor, draw)

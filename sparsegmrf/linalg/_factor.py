@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsegmrf._validate import images, read_only
 from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg._normals import fill_standard_normal
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
@@ -48,6 +49,11 @@ class Factor(ABC):
     def _unwhiten_over(self, e: FloatArray) -> FloatArray:
         """Return ``A^-1 e`` for ``(batch, n)``; the writable `e` may be overwritten."""
         return self._unwhiten(read_only(e))
+
+    def _draw(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` with standard normals ``e`` ``(batch, n)``, drawn into `out`, which may be overwritten."""
+        fill_standard_normal(rng, out)
+        return self._unwhiten_over(out)
 
     @abstractmethod
     def _solve(self, b: FloatArray) -> FloatArray:

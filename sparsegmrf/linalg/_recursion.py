@@ -1,11 +1,13 @@
 """The four products of a triangular stencil: ``A x``, ``A^T x``, ``A^-1 b``, ``A^-T b``, in threads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from sparsegmrf import _threads
+from sparsegmrf._graph import run_graph
 from sparsegmrf._validate import read_only
 from sparsegmrf.kernels import triangular
 from sparsegmrf.lattice import Lattice
@@ -71,18 +73,18 @@ class Recursion:
         batch, bands = _threads.ranges(len(x), group), _threads.ranges(height, rows)
         _threads.run([partial(task, items, band) for items in batch for band in bands])
 
-    def solve(self, b: FloatArray, out: FloatArray) -> None:
+    def solve(self, b: FloatArray, out: FloatArray, made_by: Sequence[_threads.Task] = (), block: int = 1) -> None:
         """Set `out` to ``A^-1 b``, both ``(batch, n)``; `out` may be `b`.
 
         Tiles are bands of rows cut into spans of sheared columns ``j + shear*i``. Seen so, no neighbour has a larger
-        row or column, hence the tiles of an antidiagonal are independent.
+        row or column: a tile needs the one before it in its band and the one above. Where `b` is still to be made,
+        task ``k`` of `made_by` makes its numbers ``k*block ... (k + 1)*block``, and a band is solved while they are
+        fresh in cache.
         """
         (height, width), channels = self.lattice.shape, self.lattice.channels
         b = read_only(b)
         shear = self._shear()
         band, span, group = _tile(height, width, channels)
-        sheared = width + shear * (height - 1)
-
         stencil = (self.di, self.dj, self.base, self.step, read_only(self.values))
 
         def task(items: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]) -> None:
@@ -92,16 +94,28 @@ class Recursion:
             else:
                 triangular.solve_block_tile(*tile, channels, self.transposed, *stencil, b, out)
 
-        batch = _threads.ranges(len(b), group)
-        bands = _threads.ranges(height, band)
-        spans = _threads.ranges(sheared, span)
-        for step in range(len(bands) + len(spans) - 1):
-            tiles = [
-                (bands[r], spans[step - r])
-                for r in range(max(0, step + 1 - len(spans)), min(len(bands), step + 1))
-                if _meets_image(bands[r], spans[step - r], shear, width)
-            ]
-            _threads.run([partial(task, items, rows, columns) for items in batch for rows, columns in tiles])
+        spans = _threads.ranges(width + shear * (height - 1), span)
+        plan = _Pipeline(made_by, block)
+        for items in _threads.ranges(len(b), group):
+            above: dict[int, int] = {}
+            for rows in _threads.ranges(height, band):
+                first, last = (row * width * channels for row in self._in_memory(rows))
+                needs = plan.making(items[0] * b.shape[1] + first, (items[1] - 1) * b.shape[1] + last)
+                own: dict[int, int] = {}
+                for at, columns in enumerate(spans):
+                    if not _meets_image(rows, columns, shear, width):
+                        continue
+                    # Narrow sheared bands need not overlap: then the first tile comes after all of the band above.
+                    over = [above[at]] if at in above else [] if own else list(above.values())[-1:]
+                    own[at] = plan.add(partial(task, items, rows, columns), [*needs, *over])
+                    needs = [own[at]]
+                above = own
+        run_graph(plan.tasks, plan.needs)
+
+    def _in_memory(self, rows: tuple[int, int]) -> tuple[int, int]:
+        """Turn rows in elimination order into image rows."""
+        height = self.lattice.shape[0]
+        return (height - rows[1], height - rows[0]) if self.backward else rows
 
     def _shear(self) -> int:
         """Return the smallest ``s >= 0`` with ``dj <= s*(-di)`` for neighbours in other rows, in elimination order."""
@@ -109,6 +123,29 @@ class Recursion:
         other = self.di != 0
         rows_back, columns_on = -sign * self.di[other], sign * self.dj[other]
         return int(max(0, (-(-columns_on // rows_back)).max(initial=0)))
+
+
+class _Pipeline:
+    """Tasks in the order in which one thread would run them: a band's numbers are made right before it is solved."""
+
+    def __init__(self, made_by: Sequence[_threads.Task], block: int) -> None:
+        self.made_by, self.block = made_by, block
+        self.made: dict[int, int] = {}
+        self.tasks: list[_threads.Task] = []
+        self.needs: list[list[int]] = []
+
+    def add(self, task: _threads.Task, needs: list[int]) -> int:
+        self.tasks.append(task)
+        self.needs.append(needs)
+        return len(self.tasks) - 1
+
+    def making(self, first: int, last: int) -> list[int]:
+        """Return the tasks that make numbers ``first ... last``, added where they are not yet."""
+        blocks = range(first // self.block, -(-last // self.block)) if self.made_by else range(0)
+        for k in blocks:
+            if k not in self.made:
+                self.made[k] = self.add(self.made_by[k], [])
+        return [self.made[k] for k in blocks]
 
 
 def _tile(height: int, width: int, channels: int) -> tuple[int, int, int]:

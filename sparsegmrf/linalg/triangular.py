@@ -9,6 +9,7 @@ from sparsegmrf._validate import images
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg._normals import BLOCK, filling_tasks
 from sparsegmrf.linalg._recursion import Recursion
 from sparsegmrf.linalg._rolling import covariances
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
@@ -182,6 +183,10 @@ class TriangularFactor(Factor):
         result = np.empty_like(e)
         self._direct.solve(e, result)
         return result
+
+    def _draw(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
+        self._direct.solve(out, out, filling_tasks(rng, out), BLOCK)
+        return out
 
     def _unwhiten_over(self, e: FloatArray) -> FloatArray:
         self._direct.solve(e, e)

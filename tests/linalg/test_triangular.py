@@ -14,7 +14,7 @@ from sparsegmrf import (
     TriangularFactor,
     TriangularStencil,
 )
-from sparsegmrf.linalg import _rolling
+from sparsegmrf.linalg import _normals, _recursion, _rolling, triangular
 from tests import strategies
 from tests.contracts import columns, factor_contract
 
@@ -219,3 +219,23 @@ def test_unsuitable_targets_are_refused():
     for operation, out in ((factor.whiten, memory[:2]), (factor.unwhiten, memory[1:])):
         with pytest.raises(ArgumentError, match=r"^out must not overlap [xe]"):
             operation(memory[:2], out=out)
+
+
+@pytest.mark.parametrize("shape", [(90, 70), (300, 3), (3, 300), (1, 50)])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_draw_made_band_by_band_is_the_unwhitened_array_of_normals(shape, sign, monkeypatch, threads):
+    monkeypatch.setattr(_recursion, "_TILE", 64)
+    monkeypatch.setattr(_recursion, "_SPAN", 16)
+    monkeypatch.setattr(_recursion, "_BAND", 8)
+    monkeypatch.setattr(_normals, "BLOCK", 50)
+    monkeypatch.setattr(triangular, "BLOCK", 50)
+    A = TriangularStencil([(sign, -3 * sign), (0, sign), (2 * sign, sign)], 1.5, [-0.4, 0.5, -0.3], shape)
+    factor = TriangularFactor(A)
+    normals = np.empty((2, shape[0] * shape[1]))
+    _normals.fill_standard_normal(np.random.default_rng(3), normals)
+    expected = factor.unwhiten(normals.reshape(2, *shape)).reshape(normals.shape)
+    for count in (1, 3):
+        threads(count)
+        drawn = factor._draw(np.random.default_rng(3), np.empty_like(normals))
+        assert np.array_equal(drawn, expected)
+        assert_allclose(factor.whiten(drawn.reshape(2, *shape)).reshape(normals.shape), normals, atol=1e-12)

@@ -30,7 +30,7 @@ class DissectionFactor(Factor):
     precision : SymmetricStencil
         Positive definite, on any lattice, with any number of channels; not on a torus.
     tile : int, optional
-        Side of the largest square tile in pixels. The default suits the stencil; results do not depend on it beyond rounding.
+        Side of the largest square tile in pixels. The default suits the stencil; results depend on it by rounding only.
     leaf : int, optional
         Most pixels of a rectangle that is eliminated as a whole; likewise.
 
