@@ -36,15 +36,32 @@ from sparsegmrf.linalg import (
     factorize,
     plan,
 )
-from sparsegmrf.models import CausalAR, FitReport, OrderRow, OrderSelection, Stability, select_order
+from sparsegmrf.models import (
+    CAR,
+    SAR,
+    CausalAR,
+    CholeskyField,
+    FitReport,
+    Intrinsic,
+    Matern,
+    Model,
+    OrderRow,
+    OrderSelection,
+    Stability,
+    TensionSpline,
+    select_order,
+)
 from sparsegmrf.pixels import DenseGaussian, PixelGaussian
 from sparsegmrf.stationary_edge import StationaryEdgeField
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
 __all__ = [
+    "CAR",
     "GMRF",
+    "SAR",
     "ArgumentError",
     "CausalAR",
+    "CholeskyField",
     "CholmodFactor",
     "ConvergenceError",
     "DenseFactor",
@@ -56,10 +73,13 @@ __all__ = [
     "FitReport",
     "ImageLayoutError",
     "IndependentFactor",
+    "Intrinsic",
     "IntrinsicFactor",
     "IntrinsicGMRF",
     "Lattice",
     "Limit",
+    "Matern",
+    "Model",
     "NotFittedError",
     "NotPositiveDefiniteError",
     "OrderRow",
@@ -75,6 +95,7 @@ __all__ = [
     "StationaryEdgeField",
     "StencilError",
     "SymmetricStencil",
+    "TensionSpline",
     "TooLargeError",
     "TriangularFactor",
     "TriangularStencil",

@@ -223,9 +223,10 @@ class IntrinsicFactor(Factor):
         return self._inner._whiten(read_only(shifted))
 
     def _unwhiten(self, e: FloatArray) -> FloatArray:
-        white = np.array(e)
-        white[:, self._pinned] = 0.0
-        return self._null.project(self._inner._unwhiten_over(white))
+        # Pinned unknowns are decoupled: whatever white number went into them, the rest has its own.
+        field = np.array(self._inner._unwhiten_over(np.array(e)))
+        field[:, self._pinned] = 0.0
+        return self._null.project(field)
 
     def _solve(self, b: FloatArray) -> FloatArray:
         return self._null.project(self._generalized_inverse(self._null.project(b)))

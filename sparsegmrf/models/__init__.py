@@ -1,8 +1,29 @@
 """Models: named parameters that stand for a stencil on a lattice."""
 
+from sparsegmrf.models._model import Model
+from sparsegmrf.models.car import CAR
 from sparsegmrf.models.causal_ar import CausalAR
+from sparsegmrf.models.cholesky_field import CholeskyField
+from sparsegmrf.models.intrinsic import Intrinsic
+from sparsegmrf.models.matern import Matern
 from sparsegmrf.models.order_selection import OrderRow, OrderSelection, select_order
 from sparsegmrf.models.report import FitReport
+from sparsegmrf.models.sar import SAR
 from sparsegmrf.models.stability import Stability
+from sparsegmrf.models.tension_spline import TensionSpline
 
-__all__ = ["CausalAR", "FitReport", "OrderRow", "OrderSelection", "Stability", "select_order"]
+__all__ = [
+    "CAR",
+    "SAR",
+    "CausalAR",
+    "CholeskyField",
+    "FitReport",
+    "Intrinsic",
+    "Matern",
+    "Model",
+    "OrderRow",
+    "OrderSelection",
+    "Stability",
+    "TensionSpline",
+    "select_order",
+]

@@ -1,0 +1,177 @@
+"""What every model of a precision offers: parameters, stencil, derivatives, limits, field."""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from sparsegmrf._validate import image_shape
+from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import ArrayLike, Shape
+
+if TYPE_CHECKING:
+    from sparsegmrf.gmrf import GMRF
+    from sparsegmrf.stationary_edge import StationaryEdgeField
+
+Interval = tuple[float, float]
+POSITIVE: Interval = (0.0, float("inf"))
+REAL: Interval = (float("-inf"), float("inf"))
+
+
+class Model(ABC):
+    """Named parameters that stand for a precision on any lattice; immutable.
+
+    `parameters` names the scalars that a fit may vary, `derivatives` has the derivative of the precision by each of
+    them, and `limits` the open interval in which the precision is positive definite, the other parameters held.
+    """
+
+    @property
+    @abstractmethod
+    def parameters(self) -> dict[str, float]:
+        """Scalar parameters by name."""
+
+    @abstractmethod
+    def limits(self, shape: Shape) -> dict[str, Interval]:
+        """Return by parameter the open interval ``(low, high)`` in which ``Q`` is positive definite on a lattice."""
+
+    @abstractmethod
+    def _stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision, parameters being within their limits."""
+
+    @abstractmethod
+    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return ``dQ/dtheta`` by parameter, parameters being within their limits."""
+
+    def _spectral(self, shape: Shape) -> SpectralForm | None:
+        """Return the precision by its eigenvalues where a basis diagonalizes it exactly."""
+        return SpectralForm.of_stencil(self._stencil(shape))
+
+    def stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision ``Q`` on a lattice of ``(height, width)`` pixels, in 1/intensity^2.
+
+        Raises
+        ------
+        ArgumentError
+            If a parameter is outside its limits on this lattice; the message has the interval.
+        """
+        return self._stencil(self._checked(shape))
+
+    def derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return the derivative of the precision by each parameter, as stencils whose offsets the precision has."""
+        return self._derivatives(self._checked(shape))
+
+    def spectral(self, shape: Shape) -> SpectralForm | None:
+        """Return the precision by its eigenvalues where a fast transform diagonalizes it exactly, else None."""
+        return self._spectral(self._checked(shape))
+
+    def gmrf(self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto") -> "GMRF":
+        """Return the field on a lattice.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width in pixels.
+        mean : float or array_like, (H, W)
+            Mean in intensity.
+        method : str
+            How to factorize, as for `factorize`; ``"auto"`` takes the spectral factor wherever it is exact.
+
+        Raises
+        ------
+        ArgumentError
+            If a parameter is outside its limits on this lattice; the message has the interval.
+        """
+        from sparsegmrf.gmrf import GMRF
+
+        form = self.spectral(shape) if method in ("auto", "spectral") else None
+        return GMRF(self.stencil(shape) if form is None else form, mean, method)
+
+    def stationary(
+        self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto", *, tolerance: float = 1e-4
+    ) -> "StationaryEdgeField":
+        """Return the field of the lattice without borders, restricted to an image: the same variance up to the edges.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width in pixels.
+        mean : float or array_like, (H, W)
+            Mean in intensity.
+        method : str
+            How to factorize the padded precision, as for `factorize`.
+        tolerance : float
+            Largest loss of variance by the padding's end, as a share of the variance.
+
+        Raises
+        ------
+        StencilError
+            If the model differs between pixels (maps, a barrier), or its precision is no stencil.
+        ArgumentError
+            If there is no such field without borders: a parameter is outside its limits there, or it is intrinsic.
+        """
+        from sparsegmrf.stationary_edge import StationaryEdgeField
+
+        if "boundary" not in {field.name for field in dataclasses.fields(self)}:  # type: ignore[arg-type]
+            raise StencilError(f"{type(self).__name__} has no field without borders.")
+        wrapped = self.replace(boundary="torus")._stationary_stencil(image_shape(shape))
+        return StationaryEdgeField(wrapped, mean, method, tolerance=tolerance)
+
+    def _stationary_stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision on a torus, which has the coefficients far from any border everywhere."""
+        return self._stencil(shape)
+
+    def replace(self, **changes: object) -> Self:
+        """Return the model with some fields or parameters changed.
+
+        Raises
+        ------
+        ArgumentError
+            If a name is neither a field nor a parameter.
+        """
+        fields = {field.name for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        changed = {name: value for name, value in changes.items() if name in fields}
+        derived = {name: value for name, value in changes.items() if name not in fields}
+        unknown = sorted(set(derived) - set(self.parameters))
+        if unknown:
+            raise ArgumentError(
+                f"{unknown[0]} must be a field or a parameter of {type(self).__name__}, which has "
+                f"{', '.join(sorted(fields | set(self.parameters)))}."
+            )
+        if derived:
+            changed |= self._fields_of({**self.parameters, **{name: float(value) for name, value in derived.items()}})  # type: ignore[arg-type]
+        return dataclasses.replace(self, **changed)  # type: ignore[type-var]
+
+    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        """Return the fields that hold parameters whose names are not fields themselves."""
+        return {}
+
+    def _is_inside(self, shape: Shape) -> bool:
+        """Return whether a cheaper test than the limits shows that all parameters are within them."""
+        return False
+
+    def _checked(self, shape: Shape) -> Shape:
+        """Return the shape, after comparing every parameter with its limits."""
+        height, width = image_shape(shape)
+        if self._is_inside((height, width)):
+            return height, width
+        values = self.parameters
+        for name, (low, high) in self.limits((height, width)).items():
+            if not low < values[name] < high:
+                raise ArgumentError(
+                    f"{name} must lie in ({low:.10g}, {high:.10g}), where the precision is positive definite on "
+                    f"{height} x {width} pixels with the other parameters as they are, got {values[name]:.10g}; "
+                    "limits(shape) gives these intervals."
+                )
+        return height, width
+
+
+def frozen_map(value: object) -> object:
+    """Return an array as a read-only copy, anything else as it is."""
+    if not isinstance(value, np.ndarray) or value.ndim == 0:
+        return value
+    copy = np.array(value)
+    copy.flags.writeable = False
+    return copy

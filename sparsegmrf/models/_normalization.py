@@ -1,0 +1,56 @@
+"""The number that makes sigma the standard deviation of a Matern field far from borders, and its derivatives."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsegmrf.models._fractional import parsimonious, partial_fractions
+from sparsegmrf.models._lattice_variance import (
+    derivative_by_conductance,
+    derivative_by_kappa2,
+    lattice_variance,
+)
+from sparsegmrf.typing import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Normalization:
+    """Variance of ``K^alpha``, or of the polynomial that stands for it, on the lattice without borders.
+
+    With the partial fractions ``1/P(m) = sum_i w_i / (m - r_i)``, the variance of ``kappa^(2 alpha) P(K / kappa^2)`` is
+    ``kappa^(2 - 2 alpha) sum_i w_i v(kappa^2 (1 - r_i))`` with the variance ``v(kappa^2)`` of ``kappa^2 + G``.
+    """
+
+    alpha: float
+    by_polynomial: bool
+
+    def variance(self, kappa2: FloatArray, triples: FloatArray) -> FloatArray:
+        """Return the variance."""
+        if not self.by_polynomial:
+            return lattice_variance(kappa2, triples, self.alpha)
+        total = np.zeros(np.broadcast_shapes(kappa2.shape, triples.shape[:-1]))
+        for root, weight in zip(*partial_fractions(parsimonious(self.alpha)), strict=True):
+            total += (weight * lattice_variance(kappa2 * (1.0 - root), triples, 1.0)).real
+        return np.asarray(kappa2 ** (1.0 - self.alpha) * total)
+
+    def by_kappa2(self, kappa2: FloatArray, triples: FloatArray) -> float:
+        """Return the derivative by ``kappa^2``, one number."""
+        if not self.by_polynomial:
+            return float(derivative_by_kappa2(kappa2, triples, self.alpha))
+        slope = 0.0
+        for root, weight in zip(*partial_fractions(parsimonious(self.alpha)), strict=True):
+            shift = 1.0 - root
+            slope += float((weight * shift * derivative_by_kappa2(kappa2 * shift, triples, 1.0)).real)
+        own = (1.0 - self.alpha) / kappa2 * self.variance(kappa2, triples)
+        return float(own + kappa2 ** (1.0 - self.alpha) * slope)
+
+    def by_conductances(self, kappa2: FloatArray, triples: FloatArray) -> FloatArray:
+        """Return the derivative by the three conductances, three numbers."""
+        if not self.by_polynomial:
+            return np.array([float(derivative_by_conductance(kappa2, triples, self.alpha, k)) for k in range(3)])
+        slopes = np.zeros(3)
+        for root, weight in zip(*partial_fractions(parsimonious(self.alpha)), strict=True):
+            for k in range(3):
+                part = derivative_by_conductance(kappa2 * (1.0 - root), triples, 1.0, k)
+                slopes[k] += float((weight * part).real)
+        return np.asarray(kappa2 ** (1.0 - self.alpha) * slopes)

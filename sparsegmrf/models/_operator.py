@@ -1,0 +1,116 @@
+"""What Matern fields and tension splines share: a diffusion operator with anisotropy, borders and barriers."""
+
+import numpy as np
+
+from sparsegmrf._validate import boolean_mask, one_of
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.models._anisotropy import (
+    Diffusion,
+    check_anisotropy,
+    diffusion,
+    isotropic,
+    ratio_and_angle,
+    stretch_and_shear,
+)
+from sparsegmrf.models._laplacian import laplacian
+from sparsegmrf.models._model import frozen_map
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil.symmetric import BOUNDARIES
+from sparsegmrf.typing import BoolArray, FloatArray, Offset, Shape
+
+BASES = {"dirichlet": "dst", "neumann": "dct", "torus": "dft"}
+
+
+class Operator:
+    """``G = -div H grad`` on any lattice."""
+
+    def __init__(self, anisotropy: object, boundary: str, barrier: object) -> None:
+        self.boundary = one_of("boundary", boundary, BOUNDARIES)
+        self.barrier: BoolArray | None = None
+        if barrier is not None:
+            shape = np.asarray(barrier).shape
+            if len(shape) != 2:
+                raise ArgumentError(f"barrier must be an (H, W) mask, got shape {shape}.")
+            self.barrier = boolean_mask("barrier", barrier, shape).copy()
+            self.barrier.flags.writeable = False
+        self.anisotropy: tuple[FloatArray, FloatArray] | None = None
+        self.diffusion: Diffusion = isotropic()
+        if anisotropy is not None:
+            self.anisotropy = check_anisotropy(anisotropy)
+            for name, each in zip(("ratio", "angle"), self.anisotropy, strict=True):
+                check_map(f"anisotropy, the {name},", each)
+            self.diffusion = diffusion(*self.anisotropy)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Stretch and shear of a single anisotropy."""
+        if self.anisotropy is None or self.anisotropy[0].ndim or self.anisotropy[1].ndim:
+            return {}
+        a, b = stretch_and_shear(*self.anisotropy)
+        return {"stretch": float(a), "shear": float(b)}
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether all pixels are alike."""
+        return self.barrier is None and self.diffusion.triples.ndim == 1
+
+    @property
+    def is_spectral(self) -> bool:
+        """Whether a fast transform diagonalizes it."""
+        return self.is_homogeneous and (self.boundary == "torus" or self.diffusion.is_separable)
+
+    def stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return ``G``."""
+        self.check_shape(shape)
+        return laplacian(shape, self.diffusion.conductances, self.boundary, self.barrier)
+
+    def derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return the derivatives of ``G`` by stretch and shear."""
+        if not self.parameters:
+            return {}
+        both = {"stretch": self.diffusion.by_stretch, "shear": self.diffusion.by_shear}
+        return {name: laplacian(shape, each, self.boundary, self.barrier) for name, each in both.items()}
+
+    def eigenvalues(self, rows: FloatArray, columns: FloatArray) -> FloatArray:
+        """Return those of ``G`` at the frequencies of its basis: no digits are lost near zero."""
+        result = np.zeros(np.broadcast_shapes(rows.shape, columns.shape))
+        for (di, dj), rho in self.diffusion.conductances.items():
+            if rho:
+                result += 4.0 * rho * np.sin((di * rows + dj * columns) / 2.0) ** 2
+        return result
+
+    def offsets(self, exponent: int) -> list[Offset]:
+        """Return the centre and later offsets of ``G^exponent``."""
+        steps = [(0, 0), *self.diffusion.conductances]
+        both = {(s * di, s * dj) for di, dj in steps for s in (1, -1)}
+        found = {(0, 0)}
+        for _ in range(exponent):
+            found = {(a + c, b + d) for a, b in found for c, d in both}
+        return sorted(offset for offset in found if offset >= (0, 0))
+
+    def check_shape(self, shape: Shape) -> None:
+        """Refuse maps of another shape."""
+        maps = {"barrier": self.barrier, "anisotropy": None}
+        if self.diffusion.triples.ndim > 1:
+            maps["anisotropy"] = self.diffusion.triples[..., 0] > 0.0
+        for name, each in maps.items():
+            if each is not None and each.shape != shape:
+                raise ArgumentError(f"{name} must have the shape {shape} of the lattice, got {each.shape}.")
+
+
+def check_map(name: str, value: FloatArray) -> None:
+    """Refuse what is neither a number nor an image."""
+    if value.ndim not in (0, 2):
+        raise ArgumentError(f"{name} must be a number or an (H, W) map, got shape {value.shape}.")
+
+
+def as_field(value: object) -> object:
+    """Return an anisotropy as it is kept in a model: maps as read-only copies."""
+    return tuple(frozen_map(each) for each in value) if isinstance(value, tuple | list) else value
+
+
+def anisotropy_of(parameters: dict[str, float]) -> dict[str, object]:
+    """Return the field that holds stretch and shear, if there are any."""
+    if "stretch" not in parameters:
+        return {}
+    return {"anisotropy": ratio_and_angle(parameters["stretch"], parameters["shear"])}

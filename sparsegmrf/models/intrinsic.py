@@ -1,0 +1,165 @@
+"""Intrinsic autoregressions: random walks of first and second order on the plane."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from sparsegmrf._validate import boolean_mask, integer_at_least, one_of, positive_number
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.models._anisotropy import ISOTROPIC
+from sparsegmrf.models._laplacian import laplacian
+from sparsegmrf.models._model import POSITIVE, Interval, Model
+from sparsegmrf.models._operator import BASES, Operator
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Offset, Shape
+
+if TYPE_CHECKING:
+    from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+
+_SECOND_DIFFERENCES: tuple[tuple[float, dict[Offset, float]], ...] = (
+    (1.0, {(0, 0): 1.0, (1, 0): -2.0, (2, 0): 1.0}),
+    (1.0, {(0, 0): 1.0, (0, 1): -2.0, (0, 2): 1.0}),
+    (2.0, {(0, 0): 1.0, (0, 1): -1.0, (1, 0): -1.0, (1, 1): 1.0}),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Intrinsic(Model):
+    """Intrinsic autoregression: ``Q = tau R`` with the structure matrix ``R`` of a random walk on the plane.
+
+    Order 1 (ICAR, RW1): ``x^T R x = sum (x_p - x_q)^2`` over pairs of neighbours; constants are in the null space.
+    Order 2 (thin plate, RW2): ``x^T R x = sum (D_ii x)^2 + 2 (D_ij x)^2 + (D_jj x)^2`` over all second differences that
+    lie on the image; in the interior the 13 points of ``G^2``, at the edges such that constants and planes, and nothing
+    else, are in the null space. Parts of a masked lattice that do not touch have null vectors of their own.
+
+    Parameters
+    ----------
+    order : {1, 2}
+        Of the random walk.
+    tau : float
+        Precision in 1/intensity^2, positive: of first or second differences, or with `scale` of the field.
+    scale : bool
+        Whether ``R`` is scaled so that the geometric mean of the marginal variances (of the field orthogonal to its
+        null space) is 1 at ``tau = 1``, so that ``tau`` means the same on any lattice. Costs a factorization and a
+        selected inverse once per lattice.
+    mask : array_like of bool, (H, W), optional
+        True where there is no field, as in NumPy's masked arrays. With order 2 a difference that touches such a pixel
+        is left out; where a part of the lattice bends like a hinge at such a place, planes are not all that is left
+        free, and the field is refused.
+    boundary : {"neumann", "torus"}
+        The lattice's own border, or wrapped (order 1 only).
+
+    Raises
+    ------
+    ArgumentError
+        If `tau` is not positive, or the order is neither 1 nor 2, or is 2 on a torus.
+
+    References
+    ----------
+    H. Rue, L. Held (2005), chapter 3. S. Sorbye, H. Rue (2014), Scaling intrinsic Gaussian Markov random field priors
+    in spatial modelling, Spatial Statistics 8.
+
+    Examples
+    --------
+    >>> field = Intrinsic(order=2).gmrf((16, 16))
+    >>> field.rank_deficiency, bool(abs(field.sample(rng=0).sum()) < 1e-9)
+    (3, True)
+    """
+
+    order: Literal[1, 2] = 1
+    tau: float = 1.0
+    scale: bool = False
+    mask: BoolArray | None = None
+    boundary: str = "neumann"
+    _factors: dict[Shape, float] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if integer_at_least("order", self.order, 1) > 2:
+            raise ArgumentError(f"order must be 1 or 2, got {self.order}.")
+        object.__setattr__(self, "tau", positive_number("tau", self.tau))
+        one_of("boundary", self.boundary, ("neumann", "torus"))
+        if self.order == 2 and self.boundary == "torus":
+            raise ArgumentError("order must be 1 on a torus, got 2: planes do not wrap.")
+        if self.mask is not None:
+            mask = boolean_mask("mask", self.mask, np.asarray(self.mask).shape).copy()
+            if mask.ndim != 2 or mask.all():
+                raise ArgumentError(f"mask must be an (H, W) image that leaves some pixel, got shape {mask.shape}.")
+            mask.flags.writeable = False
+            object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "_factors", {})
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """``tau``."""
+        return {"tau": self.tau}
+
+    @property
+    def is_intrinsic(self) -> bool:
+        """True: the precision is singular."""
+        return True
+
+    def limits(self, shape: Shape) -> dict[str, Interval]:
+        """Return the limits of ``tau``, positive, in which ``Q`` is positive definite off its null space."""
+        return {"tau": POSITIVE}
+
+    def gmrf(self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto") -> "IntrinsicGMRF":
+        """Return the intrinsic field on a lattice: density on the identified subspace, draws orthogonal to the rest."""
+        from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+
+        domain = None if self.mask is None else ~self.mask
+        null_space = "planes" if self.order == 2 else "constants"
+        form = self.spectral(shape) if method in ("auto", "spectral") else None
+        return IntrinsicGMRF(self.stencil(shape) if form is None else form, null_space, mean, method, domain=domain)
+
+    def _stencil(self, shape: Shape) -> SymmetricStencil:
+        if self.mask is not None and self.mask.shape != shape:
+            raise ArgumentError(f"mask must have the shape {shape} of the lattice, got {self.mask.shape}.")
+        R = _thin_plate(shape, self.mask) if self.order == 2 else laplacian(shape, ISOTROPIC, self.boundary, self.mask)
+        return R * (self.tau * self._scale_factor(shape))
+
+    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        return {"tau": self._stencil(shape) * (1.0 / self.tau)}
+
+    def _spectral(self, shape: Shape) -> SpectralForm | None:
+        if self.order == 2 or self.mask is not None:
+            return None
+        operator = Operator(None, self.boundary, None)
+        number = self.tau * self._scale_factor(shape)
+        return SpectralForm.of_symbol(
+            BASES[self.boundary],
+            shape,
+            lambda rows, columns: number * operator.eigenvalues(rows, columns),
+            operator.offsets(1),
+            lambda: self._stencil(shape),
+        )
+
+    def _scale_factor(self, shape: Shape) -> float:
+        """Return the geometric mean of the variances under ``R``, or 1."""
+        if not self.scale:
+            return 1.0
+        if shape not in self._factors:
+            plain = Intrinsic(self.order, mask=self.mask, boundary=self.boundary)
+            self._factors[shape] = plain.gmrf(shape).geometric_mean_variance()
+        return self._factors[shape]
+
+
+def _thin_plate(shape: Shape, mask: BoolArray | None) -> SymmetricStencil:
+    """Return the sum of squares of all second differences on the image as a stencil."""
+    height, width = shape
+    planes: dict[Offset, FloatArray] = {}
+    for weight, terms in _SECOND_DIFFERENCES:
+        last_row, last_column = (max(offset[axis] for offset in terms) for axis in (0, 1))
+        rows, columns = max(0, height - last_row), max(0, width - last_column)
+        taken = np.ones((rows, columns))
+        if mask is not None:
+            for i, j in terms:
+                taken[mask[i : i + rows, j : j + columns]] = 0.0
+        for a, of_a in terms.items():
+            for b, of_b in terms.items():
+                offset = (b[0] - a[0], b[1] - a[1])
+                if offset >= (0, 0):
+                    plane = planes.setdefault(offset, np.zeros(shape))
+                    plane[a[0] : a[0] + rows, a[1] : a[1] + columns] += weight * of_a * of_b * taken
+    return SymmetricStencil(list(planes), list(planes.values()), shape)

@@ -1,0 +1,152 @@
+"""Simultaneous autoregressions."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sparsegmrf._validate import one_of, positive_number
+from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.models._model import POSITIVE, Interval, Model
+from sparsegmrf.models._neighbourhood import Neighbourhood
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil.product import combination, product, triple_product
+from sparsegmrf.stencil.symmetric import BOUNDARIES
+from sparsegmrf.typing import FloatArray, IntArray, Offsets, Shape
+
+_SHARE = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class SAR(Model):
+    """Simultaneous autoregression ``x = rho W x + e / sqrt(tau)``: ``Q = tau (I - rho W)^T (I - rho W)``.
+
+    Parameters
+    ----------
+    rho : float or sequence of float, optional
+        Interaction, dimensionless. One number; with four neighbours a (vertical, horizontal) pair; or one per offset.
+        By default 0.8 of what a large lattice allows: 0.8 / neighbours, and 0.8 with standardized rows. Named as in
+        `CAR`.
+    tau : float
+        Precision of the innovations ``e`` in 1/intensity^2, positive.
+    neighbourhood : {4, 8} or sequence of (int, int)
+        As for `CAR`.
+    row_standardized : bool
+        Whether ``W`` has rows that sum up to 1: neighbours are averaged, ``W = D^-1 A`` with the number ``D`` of
+        neighbours on the image.
+    boundary : {"dirichlet", "neumann", "torus"}
+        As for `CAR`; with standardized rows the first two are the same.
+
+    Raises
+    ------
+    ArgumentError
+        As for `CAR`.
+
+    References
+    ----------
+    P. Whittle (1954), On stationary processes in the plane, Biometrika 41. J. LeSage, R. Pace, Introduction to Spatial
+    Econometrics (2009), chapter 4, for standardized rows.
+
+    Examples
+    --------
+    >>> model = SAR(0.2)
+    >>> round(model.gmrf((32, 32)).logdet, 6), model.gmrf((32, 32)).method
+    (-199.594569, 'spectral')
+    """
+
+    rho: float | tuple[float, ...] | None = None
+    tau: float = 1.0
+    neighbourhood: int | Offsets = 4
+    row_standardized: bool = False
+    boundary: str = "dirichlet"
+    _neighbours: Neighbourhood = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        one_of("boundary", self.boundary, BOUNDARIES)
+        object.__setattr__(self, "tau", positive_number("tau", self.tau))
+        count = 2 * len(Neighbourhood.of(self.neighbourhood, None, 0.0).offsets)
+        neighbours = Neighbourhood.of(self.neighbourhood, self.rho, _SHARE if self.row_standardized else _SHARE / count)
+        values = tuple(neighbours.values.tolist())
+        object.__setattr__(self, "rho", values[0] if neighbours.names == ("rho",) else values)
+        object.__setattr__(self, "_neighbours", neighbours)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Interactions and ``tau``."""
+        return {**dict(zip(self._neighbours.names, self._neighbours.values.tolist(), strict=True)), "tau": self.tau}
+
+    def limits(self, shape: Shape) -> dict[str, Interval]:
+        """Return by parameter the open interval around zero in which ``I - rho W`` is regular on a lattice.
+
+        The interval of the `CAR` with the same ``W``; beyond its ends ``Q`` is singular for some values only, but the
+        field is no longer that of the interval.
+        """
+        neighbours = self._neighbours
+        if self.row_standardized and self.boundary != "torus":
+            found = neighbours.degree_limits(shape)
+        else:
+            scale = 2.0 * len(neighbours.offsets) if self.row_standardized else 1.0
+            scaled = Neighbourhood(neighbours.offsets, neighbours.names, neighbours.values / scale, neighbours.owner)
+            unit = scaled.unit_limits(shape, self.boundary)
+            found = {name: (scale * low, scale * high) for name, (low, high) in unit.items()}
+        return {**found, "tau": POSITIVE}
+
+    def _is_inside(self, shape: Shape) -> bool:
+        return self._neighbours.is_dominated(self.row_standardized)
+
+    def _stencil(self, shape: Shape) -> SymmetricStencil:
+        unit, weights = self._unit(shape), self._neighbours.weights
+        if not self.row_standardized:
+            root = combination([1.0, -1.0], [unit, self._adjacency(shape, weights)])
+            return product(root, root) * self.tau
+        # (I - A D^-1)(I - D^-1 A) = I - (A D^-1 + D^-1 A) + A D^-2 A
+        A, once, twice = self._adjacency(shape, weights), self._per_degree(shape, 1), self._per_degree(shape, 2)
+        return combination([1.0, -2.0, 1.0], [unit, product(A, once), triple_product(A, twice, A)]) * self.tau
+
+    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        found = {name: self._by_rho(shape, parameter) for parameter, name in enumerate(self._neighbours.names)}
+        return {**found, "tau": self._stencil(shape) * (1.0 / self.tau)}
+
+    def _by_rho(self, shape: Shape, parameter: int) -> SymmetricStencil:
+        A = self._adjacency(shape, self._neighbours.weights)
+        W = self._adjacency(shape, self._neighbours.indicator(parameter))
+        if not self.row_standardized:
+            root = combination([1.0, -1.0], [self._unit(shape), A])
+            return product(root, W) * (-2.0 * self.tau)
+        once, twice = self._per_degree(shape, 1), self._per_degree(shape, 2)
+        return combination([-2.0, 2.0], [product(W, once), triple_product(W, twice, A)]) * self.tau
+
+    def _spectral(self, shape: Shape) -> SpectralForm | None:
+        if self.row_standardized:
+            return SpectralForm.of_stencil(self._stencil(shape)) if self.boundary == "torus" else None
+        root = combination([1.0, -1.0], [self._unit(shape), self._adjacency(shape, self._neighbours.weights)])
+        form = SpectralForm.of_stencil(root)
+        if form is None:
+            return None
+        return SpectralForm(
+            form.basis, self.tau * form.eigenvalues**2, self._squared_offsets(), lambda: self._stencil(shape)
+        )
+
+    def _squared_offsets(self) -> IntArray:
+        both = np.vstack([self._neighbours.offsets, -self._neighbours.offsets, np.zeros((1, 2), dtype=np.int64)])
+        sums = np.unique((both[:, np.newaxis] + both).reshape(-1, 2), axis=0)
+        return np.asarray(sums[(sums[:, 0] > 0) | ((sums[:, 0] == 0) & (sums[:, 1] >= 0))])
+
+    def _unit(self, shape: Shape) -> SymmetricStencil:
+        return SymmetricStencil([(0, 0)], [1.0], shape, boundary=self._rule)
+
+    def _adjacency(self, shape: Shape, weights: FloatArray) -> SymmetricStencil:
+        return self._neighbours.adjacency(shape, self._rule, weights)
+
+    def _per_degree(self, shape: Shape, exponent: int) -> SymmetricStencil:
+        """Return ``D^-exponent``, zero for a pixel without neighbours."""
+        count = self._neighbours.degree(shape, self._rule)
+        number = count.coefficient(0)
+        value = np.where(number > 0.0, 1.0 / np.maximum(number, 1.0) ** exponent, 0.0)
+        return SymmetricStencil([(0, 0)], [value], shape, boundary=self._rule)
+
+    @property
+    def _rule(self) -> str:
+        return "dirichlet" if self.row_standardized and self.boundary == "neumann" else self.boundary
+
+    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        return {"rho": tuple(parameters[name] for name in self._neighbours.names)}

@@ -1,0 +1,151 @@
+"""Tension splines: fields without a range, membranes at large distances and thin plates at small ones."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sparsegmrf._validate import finite_number, positive_number
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.models._model import POSITIVE, REAL, Interval, Model
+from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil.product import combination, diagonal_stencil, product
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
+
+if TYPE_CHECKING:
+    from sparsegmrf.gmrf import GMRF
+
+
+@dataclass(frozen=True, eq=False)
+class TensionSpline(Model):
+    """Tension-spline field ``Q = tau (eps + G)(kappa^2 + G)``, ``G = -div H grad`` on the pixels.
+
+    Its spectral density is proportional to ``1 / ((eps + g)(kappa^2 + g))``: a membrane (random walk) at distances
+    beyond ``1/kappa`` and a thin plate below. Without ``eps`` it has no level of its own: constants are in the null
+    space, and nothing reverts to a mean within large gaps.
+
+    Parameters
+    ----------
+    kappa : float
+        Inverse in 1/pixel of the distance at which it changes from plate to membrane; positive.
+    tau : float
+        Precision in 1/intensity^2, positive.
+    anisotropy : (ratio, angle), optional
+        As for `Matern`: two numbers, with the parameters ``stretch`` and ``shear``, or maps.
+    proper : float
+        ``eps`` in 1/pixel^2. 0 for the intrinsic field; a tiny positive number gives a proper one whose level varies
+        by about ``1 / (4 pi tau kappa^2) log(kappa^2 / eps)``. It is no parameter of a fit.
+    boundary : {"neumann", "dirichlet", "torus"}
+        No flux, zero outside (then it is proper), or wrapped.
+    barrier : array_like of bool, (H, W), optional
+        True where the field must not pass, as for `Matern`; the intrinsic field is held at the mean there,
+        and has one free level on each part of the image that is left.
+
+    Raises
+    ------
+    ArgumentError
+        If `kappa` or `tau` is not positive, `proper` is negative, or a map has another shape than the lattice.
+
+    References
+    ----------
+    H. Wendelberger (1981), thin plate splines in tension; L. Mitas, H. Mitasova (1988), General variational approach to
+    the interpolation problem, Computers & Mathematics with Applications 16.
+
+    Examples
+    --------
+    >>> TensionSpline(kappa=0.3, proper=1e-4).gmrf((64, 64)).sample(rng=0).shape
+    (64, 64)
+    >>> TensionSpline(kappa=0.3).gmrf((64, 64)).rank_deficiency
+    1
+    """
+
+    kappa: float = 0.2
+    tau: float = 1.0
+    anisotropy: tuple[float, float] | None = None
+    proper: float = 0.0
+    boundary: str = "neumann"
+    barrier: BoolArray | None = None
+    _operator: Operator = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("kappa", "tau"):
+            object.__setattr__(self, name, positive_number(name, getattr(self, name)))
+        proper = finite_number("proper", self.proper)
+        if proper < 0.0:
+            raise ArgumentError(f"proper must not be negative, got {proper}; 0 is the intrinsic field.")
+        object.__setattr__(self, "proper", proper)
+        object.__setattr__(self, "anisotropy", as_field(self.anisotropy))
+        object.__setattr__(self, "_operator", Operator(self.anisotropy, self.boundary, self.barrier))
+        object.__setattr__(self, "barrier", self._operator.barrier)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """``kappa`` and ``tau``, and ``stretch`` and ``shear`` of a single anisotropy."""
+        return {"kappa": self.kappa, "tau": self.tau, **self._operator.parameters}
+
+    @property
+    def is_intrinsic(self) -> bool:
+        """Whether constants are in the null space of the precision."""
+        return self.proper == 0.0 and self.boundary != "dirichlet"
+
+    def limits(self, shape: Shape) -> dict[str, Interval]:
+        """Return the limits: ``kappa`` and ``tau`` are positive, ``stretch`` and ``shear`` real; on any lattice."""
+        return {name: POSITIVE if name in ("kappa", "tau") else REAL for name in self.parameters}
+
+    def _stencil(self, shape: Shape) -> SymmetricStencil:
+        G = self._operator.stencil(shape)
+        kappa2, eps = self.kappa**2, self.proper
+        terms = [product(G, G), G]
+        if eps > 0.0:
+            terms.append(diagonal_stencil(eps * kappa2, G))
+        return combination([1.0, kappa2 + eps, 1.0][: len(terms)], terms) * self.tau
+
+    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        G = self._operator.stencil(shape)
+        eps, rate = self.proper, 2.0 * self.kappa * self.tau
+        found = {
+            "kappa": combination([rate, rate * eps], [G, diagonal_stencil(1.0, G)]) if eps > 0.0 else G * rate,
+            "tau": self._stencil(shape) * (1.0 / self.tau),
+        }
+        for name, E in self._operator.derivatives(shape).items():
+            found[name] = combination([2.0, self.kappa**2 + eps], [product(G, E), E]) * self.tau
+        return found
+
+    def _spectral(self, shape: Shape) -> SpectralForm | None:
+        if not self._operator.is_spectral:
+            return None
+        operator = self._operator
+        return SpectralForm.of_symbol(
+            BASES[self.boundary],
+            shape,
+            lambda rows, columns: _density(operator.eigenvalues(rows, columns), self.kappa**2, self.proper, self.tau),
+            operator.offsets(2),
+            lambda: self._stencil(shape),
+        )
+
+    def gmrf(self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto") -> "GMRF":
+        """Return the field on a lattice: an `IntrinsicGMRF` where constants are in the null space, else a `GMRF`.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width in pixels.
+        mean : float or array_like, (H, W)
+            Mean in intensity.
+        method : str
+            How to factorize, as for `factorize`.
+        """
+        if not self.is_intrinsic:
+            return super().gmrf(shape, mean, method)
+        from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+
+        domain = None if self.barrier is None else ~self.barrier
+        form = self.spectral(shape) if method in ("auto", "spectral") else None
+        return IntrinsicGMRF(self.stencil(shape) if form is None else form, "constants", mean, method, domain=domain)
+
+    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        return anisotropy_of(parameters)
+
+
+def _density(g: FloatArray, kappa2: float, eps: float, tau: float) -> FloatArray:
+    return tau * (eps + g) * (kappa2 + g)

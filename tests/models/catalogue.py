@@ -1,0 +1,99 @@
+"""One of each kind of model, and what it claims to be, written out densely."""
+
+import numpy as np
+
+from sparsegmrf.models import CAR, SAR, Intrinsic, Matern, TensionSpline
+from tests import reference
+
+SHAPE = (6, 7)
+_RNG = np.random.default_rng(0)
+BARRIER = np.zeros(SHAPE, dtype=bool)
+BARRIER[2, :5] = BARRIER[4, 3] = True
+RANGE = _RNG.uniform(3.0, 6.0, SHAPE)
+SIGMA = _RNG.uniform(1.0, 2.0, SHAPE)
+RATIO = _RNG.uniform(0.5, 4.0, SHAPE)
+ANGLE = _RNG.uniform(0.0, 3.0, SHAPE)
+WIDE = [(0, 1), (0, 2), (1, 0), (2, 1)]
+
+PROPER = {
+    "CAR": CAR(0.24),
+    "CAR pair": CAR((0.3, 0.1), tau=2.0),
+    "CAR pair, neumann": CAR((0.3, 0.1), boundary="neumann"),
+    "CAR torus": CAR(0.24, boundary="torus"),
+    "CAR 8": CAR(neighbourhood=8),
+    "CAR 8, four numbers": CAR((0.1, 0.02, 0.1, 0.05), neighbourhood=8),
+    "CAR 8, neumann": CAR(neighbourhood=8, boundary="neumann"),
+    "CAR wide": CAR(neighbourhood=WIDE),
+    "CAR wide, torus": CAR((0.1, -0.2, 0.05, 0.01), neighbourhood=WIDE, boundary="torus"),
+    "CAR degree": CAR(form="degree"),
+    "CAR degree, pair": CAR((0.9, -0.5), tau=3.0, form="degree"),
+    "CAR degree 8": CAR(-1.2, neighbourhood=8, form="degree"),
+    "CAR degree, torus": CAR(0.9, form="degree", boundary="torus"),
+    "SAR": SAR(0.24),
+    "SAR pair": SAR((0.1, 0.3), tau=0.5),
+    "SAR neumann": SAR(0.2, boundary="neumann"),
+    "SAR 8": SAR(neighbourhood=8),
+    "SAR wide": SAR((0.1, -0.2, 0.05, 0.01), neighbourhood=WIDE),
+    "SAR torus": SAR(neighbourhood=8, boundary="torus"),
+    "SAR rows": SAR(0.7, row_standardized=True),
+    "SAR rows, pair": SAR((0.5, -0.9), row_standardized=True),
+    "SAR rows, torus": SAR(0.7, neighbourhood=8, row_standardized=True, boundary="torus"),
+    "Matern": Matern(5.0),
+    "Matern 2": Matern(4.0, 2.0, 2),
+    "Matern 3, dirichlet": Matern(4.0, 2.0, 3, boundary="dirichlet"),
+    "Matern torus": Matern(6.0, 1.0, 2, anisotropy=(1.2, 0.7), boundary="torus"),
+    "Matern stretched": Matern(6.0, 1.0, 2, anisotropy=(1.5, 0.0)),
+    "Matern anisotropic": Matern(6.0, 1.0, 1, anisotropy=(5.0, 0.4)),
+    "Matern barrier": Matern(5.0, 1.0, 1, barrier=BARRIER),
+    "Matern maps": Matern(RANGE, SIGMA, 2, anisotropy=(RATIO, ANGLE), boundary="dirichlet", barrier=BARRIER),
+    "Matern sigma map": Matern(5.0, SIGMA, 1, anisotropy=(2.0, 2.4)),
+    "TensionSpline": TensionSpline(0.3, 2.0, proper=0.01),
+    "TensionSpline dirichlet": TensionSpline(0.3, boundary="dirichlet"),
+    "TensionSpline anisotropic": TensionSpline(0.3, anisotropy=(3.0, 1.0), proper=0.01, barrier=BARRIER),
+}
+FRACTIONAL = {
+    "Matern 0.5": Matern(5.0, nu=0.5),
+    "Matern 1.5, anisotropic": Matern(5.0, nu=1.5, anisotropy=(2.0, 0.4)),
+    "Matern 0.7, maps": Matern(RANGE, SIGMA, 0.7, barrier=BARRIER, boundary="torus"),
+    "Matern 0.5, sigma map": Matern(5.0, SIGMA, 0.5, anisotropy=(2.0, 2.4), barrier=BARRIER),
+}
+INTRINSIC = {
+    "Intrinsic 1": Intrinsic(1, 2.0),
+    "Intrinsic 1, torus": Intrinsic(1, boundary="torus"),
+    "Intrinsic 1, mask": Intrinsic(1, 0.5, mask=BARRIER),
+    "Intrinsic 1, scaled": Intrinsic(1, 0.5, scale=True),
+    "Intrinsic 1, scaled, mask": Intrinsic(1, 3.0, scale=True, mask=BARRIER),
+    "Intrinsic 2": Intrinsic(2, 2.0),
+    "Intrinsic 2, scaled": Intrinsic(2, scale=True),
+    "TensionSpline intrinsic": TensionSpline(0.3, 2.0),
+    "TensionSpline intrinsic, torus": TensionSpline(0.3, anisotropy=(2.0, 0.4), boundary="torus"),
+    "TensionSpline intrinsic, barrier": TensionSpline(0.3, anisotropy=(2.0, 0.4), barrier=BARRIER),
+}
+
+
+def adjacency(offsets, weights, shape, boundary):
+    """``sum_k w_k W_k``."""
+    return reference.symmetric_matrix([(0, 0), *offsets], [0.0, *weights], shape, 1, boundary)
+
+
+def diffusion_matrix(shape, conductance, offsets, boundary, blocked=None):
+    """``G`` pair by pair: ``conductance(pixel, offset)`` at both pixels, averaged; ``blocked(pixel, offset)`` cuts."""
+    height, width = shape
+    G = np.zeros((height * width, height * width))
+    for i, j in reference.pixels(shape):
+        for di, dj in [*offsets, *((-a, -b) for a, b in offsets)]:
+            later = (di, dj) if (di, dj) > (0, 0) else (-di, -dj)
+            a, b = i + di, j + dj
+            p = i * width + j
+            if boundary == "torus":
+                a, b = a % height, b % width
+            if not (0 <= a < height and 0 <= b < width):
+                if boundary == "dirichlet" and (blocked is None or not blocked((i, j), (0, 0))):
+                    G[p, p] += conductance((i, j), later)
+                continue
+            if blocked is not None and blocked((i, j), (di, dj)):
+                continue
+            c = (conductance((i, j), later) + conductance((a, b), later)) / 2.0
+            G[p, p] += c
+            G[p, a * width + b] -= c
+    return G

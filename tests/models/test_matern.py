@@ -1,0 +1,209 @@
+"""Matern: its matrix against the definition, its standard deviation and correlation, and what it refuses."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.special import gamma, kv
+
+from sparsegmrf import ArgumentError, DenseFactor, StencilError, factorize
+from sparsegmrf.models import Matern
+from sparsegmrf.models._anisotropy import diffusion
+from sparsegmrf.models._fractional import parsimonious
+from sparsegmrf.models._laplacian import passed
+from sparsegmrf.models._lattice_variance import lattice_variance
+from tests.models.catalogue import ANGLE, BARRIER, RANGE, RATIO, SHAPE, SIGMA, diffusion_matrix
+
+ISOTROPIC = np.array([1.0, 1.0, 0.0])
+
+
+def blocked(pixel, offset):
+    di, dj = offset
+    return any(
+        BARRIER[pixel[0] + a, pixel[1] + b]
+        for a in range(min(0, di), max(0, di) + 1)
+        for b in range(min(0, dj), max(0, dj) + 1)
+        if (a, b) in passed(offset)
+    )
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "torus"])
+@pytest.mark.parametrize("nu", [1, 2, 3])
+def test_integer_smoothness_is_a_power_of_the_diffusion_matrix(boundary, nu):
+    model = Matern(5.0, 2.0, nu, boundary=boundary)
+    G = diffusion_matrix(SHAPE, lambda pixel, offset: 1.0, [(0, 1), (1, 0)], boundary)
+    kappa2 = 8.0 * nu / 25.0
+    v = float(lattice_variance(np.array(kappa2), ISOTROPIC, nu + 1.0))
+    expected = v / 4.0 * np.linalg.matrix_power(kappa2 * np.eye(42) + G, nu + 1)
+    assert_allclose(model.stencil(SHAPE).tocsr().toarray(), expected, rtol=1e-10, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann"])
+def test_maps_and_barrier_are_their_definition_pair_by_pair(boundary):
+    model = Matern(RANGE, SIGMA, 2, anisotropy=(RATIO, ANGLE), boundary=boundary, barrier=BARRIER)
+    found = diffusion(RATIO, ANGLE)
+    G = diffusion_matrix(SHAPE, lambda p, e: found.conductances[e][p], list(found.conductances), boundary, blocked)
+    K = np.diag(model.kappa2.ravel()) + G
+    T = np.diag(np.sqrt(lattice_variance(model.kappa2, found.triples, 3.0) / SIGMA**2).ravel())
+    expected = T @ K @ K @ K @ T
+    assert_allclose(model.stencil(SHAPE).tocsr().toarray(), expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "torus"])
+@pytest.mark.parametrize("nu", [1, 2, 0.5])
+def test_constant_maps_are_numbers(boundary, nu):
+    one = np.ones(SHAPE)
+    plain = Matern(5.0, 2.0, nu, (2.5, 0.4), boundary).stencil(SHAPE).tocsr().toarray()
+    maps = Matern(5.0 * one, 2.0 * one, nu, (2.5 * one, 0.4 * one), boundary, one < 0.0).stencil(SHAPE)
+    assert_allclose(maps.tocsr().toarray(), plain, rtol=1e-11, atol=1e-13 * np.abs(plain).max())
+
+
+@pytest.mark.parametrize("reach", [5.0, 10.0, 30.0, 100.0])
+@pytest.mark.parametrize("nu", [0.5, 1, 2, 3])
+def test_standard_deviation_in_the_interior_is_sigma(reach, nu):
+    # Four ranges from the border the no-flux images add less than 1e-4 of the variance.
+    side = int(8 * reach) + 1
+    field = Matern(reach, 3.0, nu).gmrf((side, side))
+    assert field.method == "spectral"
+    assert np.sqrt(field.marginal_variance()[side // 2, side // 2]) == pytest.approx(3.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("reach", [10, 40, 100])
+@pytest.mark.parametrize("nu", [0.5, 1, 2])
+def test_correlation_is_that_of_the_matern_family(reach, nu):
+    side = 8 * reach + 1
+    field = Matern(float(reach), 1.0, nu).gmrf((side, side))
+    row = field.covariance_with((side // 2, side // 2))[side // 2, side // 2 :]
+    h = np.sqrt(8.0 * nu) * np.arange(reach // 4, 2 * reach) / reach
+    expected = 2.0 ** (1.0 - nu) / gamma(nu) * h**nu * kv(nu, h)
+    assert_allclose(row[reach // 4 : 2 * reach], expected, atol=0.02 if reach > 10 else 0.04)
+    if nu == 1:
+        assert row[reach] == pytest.approx(0.14, abs=0.006)
+
+
+@pytest.mark.parametrize("alpha", [1.5, 2.0, 2.3, 3.0, 4.0])
+@pytest.mark.parametrize("triple", [(1.0, 1.0, 0.0), (0.3, 2.0, 0.4), (0.0, 1.5, 0.667)])
+def test_lattice_variance_is_the_mean_over_frequencies(alpha, triple):
+    w = 2.0 * np.pi * np.arange(512) / 512
+    x, y = w[:, np.newaxis], w[np.newaxis]
+    s = [4.0 * np.sin(each / 2.0) ** 2 for each in (x, y, x + y)]
+    for kappa2 in (0.1, 3.0):
+        expected = np.mean((kappa2 + sum(r * each for r, each in zip(triple, s, strict=True))) ** -alpha)
+        assert lattice_variance(np.array(kappa2), np.array(triple), alpha) == pytest.approx(expected, rel=1e-12)
+
+
+def test_lattice_variance_approaches_the_continuous_one():
+    kappa2 = 8.0 / 1e4**2
+    assert lattice_variance(np.array(kappa2), ISOTROPIC, 2.0) * 4.0 * np.pi * kappa2 == pytest.approx(1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0.2, 1.0, 2.0, 5.0, 9.0])
+@pytest.mark.parametrize("angle", [0.0, 0.3, 0.785, 1.2, 2.9])
+def test_conductances_are_never_negative_and_make_the_tensor(ratio, angle):
+    conductances = diffusion(np.array(ratio), np.array(angle)).conductances
+    assert all(rho >= -1e-12 for rho in conductances.values())
+    H = sum(rho * np.outer(e, e) for e, rho in conductances.items())
+    along, across = np.array([np.sin(angle), np.cos(angle)]), np.array([np.cos(angle), -np.sin(angle)])
+    assert along @ H @ along == pytest.approx(ratio)
+    assert across @ H @ across == pytest.approx(1.0 / ratio)
+    assert abs(along @ H @ across) < 1e-12 * ratio
+
+
+def test_draws_correlate_along_and_across_as_the_ratio_says():
+    # 30 draws of 160 x 160 with effective ranges 40 and 10: some 500 independent patches, so that a correlation has a
+    # standard error below 0.05 and 0.3 is six of them: a false-alarm probability below 1e-8.
+    field = Matern(20.0, 1.0, 1, anisotropy=(4.0, np.pi / 4.0), boundary="torus").gmrf((160, 160))
+    draws = field.sample(30, rng=0)
+    along = np.corrcoef(draws[:, :-14, :-14].ravel(), draws[:, 14:, 14:].ravel())[0, 1]  # 19.8 pixels
+    across = np.corrcoef(draws[:, :-14, 14:].ravel(), draws[:, 14:, :-14].ravel())[0, 1]
+    exact = field.covariance_with((80, 80))
+    assert along == pytest.approx(exact[94, 94] / exact[80, 80], abs=0.1)
+    assert across == pytest.approx(exact[94, 66] / exact[80, 80], abs=0.1)
+    assert along - across > 0.3
+
+
+def test_no_correlation_passes_a_barrier():
+    wall = np.zeros((12, 15), dtype=bool)
+    wall[:, 7] = True
+    covariance = DenseFactor(Matern(8.0, barrier=wall).stencil((12, 15))).covariance_with((5, 6))
+    assert np.abs(covariance[:, 7:]).max() < 1e-15
+    assert covariance[:, :7].min() > 0.1
+    stairs = np.eye(12, dtype=bool)  # pixels that touch at corners only: nothing slips through, along diagonals either
+    corner = DenseFactor(Matern(8.0, anisotropy=(2.0, 0.4), barrier=stairs).stencil((12, 12))).covariance_with((2, 8))
+    assert np.abs(corner[np.tril_indices(12)]).max() < 1e-15
+
+
+def test_fractional_smoothness_is_exact_by_eigenvalues():
+    field = Matern(5.0, 1.0, 0.5, boundary="dirichlet").gmrf(SHAPE)
+    G = diffusion_matrix(SHAPE, lambda pixel, offset: 1.0, [(0, 1), (1, 0)], "dirichlet")
+    values, vectors = np.linalg.eigh(4.0 / 25.0 * np.eye(42) + G)
+    v = float(lattice_variance(np.array(4.0 / 25.0), ISOTROPIC, 1.5))
+    S = vectors @ np.diag(values**-1.5) @ vectors.T / v
+    assert_allclose(field.covariance_with((2, 3)).ravel(), S[:, 2 * 7 + 3], rtol=1e-10, atol=1e-12)
+    assert_allclose(field.marginal_variance().ravel(), np.diagonal(S), rtol=1e-10)
+    with pytest.raises(StencilError, match="no stencil"):
+        field.tocsr()
+
+
+def test_parsimonious_polynomial_is_the_least_squares_one():
+    c = parsimonious(1.5)
+
+    def misfit(coefficients):
+        """Integral over ``u = 1/m`` of ``u^(theta - 1 + 2 p) (u^-alpha - sum_j c_j u^-j)^2``, by the midpoint rule."""
+        u = (np.arange(200000) + 0.5) / 200000
+        error = u**-1.5 - sum(each * u**-j for j, each in enumerate(coefficients))
+        return float(np.mean(u**3.5 * error**2))
+
+    for j in range(3):
+        for step in (1e-3, -1e-3):
+            moved = c.copy()
+            moved[j] += step
+            assert misfit(moved) > misfit(c)
+
+
+@pytest.mark.parametrize("nu", [0.5, 1.5, 2.5])
+@pytest.mark.parametrize("reach", [5.0, 20.0])
+def test_stencil_of_a_fractional_smoothness_has_sigma_and_nearly_the_correlation(nu, reach):
+    model = Matern(reach, 2.0, nu, boundary="torus")
+    shape = (int(8 * reach), int(8 * reach))
+    approximate, exact = factorize(model.stencil(shape)), model.gmrf(shape)
+    found, expected = approximate.covariance_with((0, 0)), exact.covariance_with((0, 0))
+    assert found[0, 0] == pytest.approx(4.0, rel=1e-4)
+    assert np.abs(found - expected).max() < {0.5: 0.06, 1.5: 0.02, 2.5: 0.01}[nu] * 4.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"range": 0.0}, "range must be positive"),
+        ({"range": -np.ones((2, 2))}, "range must be positive"),
+        ({"range": np.nan}, "range"),
+        ({"range": np.ones(3)}, "range"),
+        ({"sigma": 0.0}, "sigma must be positive"),
+        ({"nu": 0.0}, "nu must be positive"),
+        ({"anisotropy": 2.0}, "anisotropy must be"),
+        ({"anisotropy": (0.0, 1.0)}, r"anisotropy\[0\]"),
+        ({"anisotropy": (1.0, np.inf)}, r"anisotropy\[1\]"),
+        ({"anisotropy": (np.ones(3), 1.0)}, "anisotropy"),
+        ({"boundary": "free"}, "boundary"),
+        ({"barrier": np.ones((2, 2))}, "barrier must be boolean"),
+        ({"barrier": np.ones(2, dtype=bool)}, "barrier"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, match):
+    with pytest.raises(ArgumentError, match=match):
+        Matern(**arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"range": np.ones((2, 2))},
+        {"sigma": np.ones((2, 2))},
+        {"anisotropy": (np.ones((2, 2)), 0.0)},
+        {"barrier": np.zeros((2, 2), dtype=bool)},
+    ],
+)
+def test_maps_of_another_shape_are_refused(arguments):
+    name = next(iter(arguments))
+    with pytest.raises(ArgumentError, match=rf"{name} must .*shape \(3, 4\).*\(2, 2\)"):
+        Matern(**arguments).gmrf((3, 4))

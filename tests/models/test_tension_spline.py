@@ -1,0 +1,51 @@
+"""TensionSpline: its matrix against the definition, and what lies in its null space."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sparsegmrf import ArgumentError, IntrinsicGMRF
+from sparsegmrf.models import TensionSpline
+from tests.models.catalogue import BARRIER, SHAPE, diffusion_matrix
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "torus"])
+@pytest.mark.parametrize("proper", [0.0, 0.01])
+def test_precision_is_its_definition(boundary, proper):
+    G = diffusion_matrix(SHAPE, lambda pixel, offset: 1.0, [(0, 1), (1, 0)], boundary)
+    expected = 2.0 * (proper * np.eye(42) + G) @ (0.09 * np.eye(42) + G)
+    found = TensionSpline(0.3, 2.0, proper=proper, boundary=boundary).stencil(SHAPE).tocsr().toarray()
+    assert_allclose(found, expected, atol=1e-12)
+
+
+def test_anisotropy_has_the_conductances_of_the_exponential_on_nine_points():
+    # H = exp [[a, b], [b, -a]], G = (hx - |h|) Dx + (hy - |h|) Dy + |h| D_diag for |h| < min(hx, hy)
+    import scipy.linalg
+
+    a, b = 0.3, -0.4
+    H = scipy.linalg.expm(np.array([[a, b], [b, -a]]))
+    hx, hy, h = H[0, 0], H[1, 1], H[0, 1]
+    rho = {(0, 1): hx - abs(h), (1, 0): hy - abs(h), (1, -1): abs(h)}
+    G = diffusion_matrix(SHAPE, lambda pixel, offset: rho[offset], list(rho), "neumann")
+    model = TensionSpline(1.0, anisotropy=(1.0, 0.0), proper=0.1).replace(stretch=a, shear=b)
+    expected = (0.1 * np.eye(42) + G) @ (np.eye(42) + G)
+    assert_allclose(model.stencil(SHAPE).tocsr().toarray(), expected, atol=1e-12)
+
+
+def test_without_proper_the_field_is_intrinsic_with_a_level_per_part():
+    assert isinstance(TensionSpline().gmrf(SHAPE), IntrinsicGMRF)
+    assert not isinstance(TensionSpline(proper=1e-3).gmrf(SHAPE), IntrinsicGMRF)
+    assert not isinstance(TensionSpline(boundary="dirichlet").gmrf(SHAPE), IntrinsicGMRF)
+    wall = np.zeros(SHAPE, dtype=bool)
+    wall[3] = True
+    assert TensionSpline(barrier=wall).gmrf(SHAPE).rank_deficiency == 2
+    assert TensionSpline(barrier=BARRIER).gmrf(SHAPE).rank_deficiency == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [({"kappa": 0.0}, "kappa"), ({"tau": -1.0}, "tau"), ({"proper": -1e-3}, "proper"), ({"boundary": "x"}, "boundary")],
+)
+def test_bad_arguments_are_named(arguments, match):
+    with pytest.raises(ArgumentError, match=match):
+        TensionSpline(**arguments)
