@@ -233,6 +233,11 @@ class GMRF:
         return self._method
 
     @property
+    def given(self) -> Precision:
+        """What the field was made of: a precision, its whitening matrix, or a form that `factorize` takes."""
+        return self._given
+
+    @property
     def whitening(self) -> TriangularStencil | None:
         """Whitening matrix ``A`` if the field was given by one, else None."""
         return self._given if isinstance(self._given, TriangularStencil) else None

@@ -3,6 +3,7 @@
 from sparsegmrf.models._model import Model
 from sparsegmrf.models.car import CAR
 from sparsegmrf.models.causal_ar import CausalAR
+from sparsegmrf.models.channels import Channels
 from sparsegmrf.models.cholesky_field import CholeskyField
 from sparsegmrf.models.intrinsic import Intrinsic
 from sparsegmrf.models.matern import Matern
@@ -10,12 +11,14 @@ from sparsegmrf.models.order_selection import OrderRow, OrderSelection, select_o
 from sparsegmrf.models.report import FitReport
 from sparsegmrf.models.sar import SAR
 from sparsegmrf.models.stability import Stability
+from sparsegmrf.models.sum import Sum
 from sparsegmrf.models.tension_spline import TensionSpline
 
 __all__ = [
     "CAR",
     "SAR",
     "CausalAR",
+    "Channels",
     "CholeskyField",
     "FitReport",
     "Intrinsic",
@@ -24,6 +27,7 @@ __all__ = [
     "OrderRow",
     "OrderSelection",
     "Stability",
+    "Sum",
     "TensionSpline",
     "select_order",
 ]

@@ -2,11 +2,11 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self, overload
 
 import numpy as np
 
-from sparsegmrf._validate import image_shape
+from sparsegmrf._validate import image_shape, one_of
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sparsegmrf.gmrf import GMRF
     from sparsegmrf.stationary_edge import StationaryEdgeField
 
+EDGES = ("boundary", "stationary")
 Interval = tuple[float, float]
 POSITIVE: Interval = (0.0, float("inf"))
 REAL: Interval = (float("-inf"), float("inf"))
@@ -67,8 +68,20 @@ class Model(ABC):
         """Return the precision by its eigenvalues where a fast transform diagonalizes it exactly, else None."""
         return self._spectral(self._checked(shape))
 
-    def gmrf(self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto") -> "GMRF":
-        """Return the field on a lattice.
+    @overload
+    def gmrf(
+        self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto", edge: Literal["boundary"] = "boundary"
+    ) -> "GMRF": ...
+
+    @overload
+    def gmrf(
+        self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto", *, edge: Literal["stationary"]
+    ) -> "StationaryEdgeField": ...
+
+    def gmrf(
+        self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto", edge: str = "boundary"
+    ) -> "GMRF | StationaryEdgeField":
+        """Return the field on a lattice: a `GMRF`, an `IntrinsicGMRF` where the precision is singular.
 
         Parameters
         ----------
@@ -78,12 +91,23 @@ class Model(ABC):
             Mean in intensity.
         method : str
             How to factorize, as for `factorize`; ``"auto"`` takes the spectral factor wherever it is exact.
+        edge : {"boundary", "stationary"}
+            ``"boundary"``: the lattice ends at the image, by the model's own rule. ``"stationary"``: it does not, and
+            the image is a part of it; the same as `stationary`, which also takes a tolerance.
 
         Raises
         ------
         ArgumentError
             If a parameter is outside its limits on this lattice; the message has the interval.
+        StencilError
+            If the edge is to be stationary and the model differs between pixels, or its precision is no stencil.
         """
+        if one_of("edge", edge, EDGES) == "stationary":
+            return self.stationary(shape, mean, method)
+        return self._gmrf(shape, mean, method)
+
+    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "GMRF":
+        """Return the field with the model's own boundary."""
         from sparsegmrf.gmrf import GMRF
 
         form = self.spectral(shape) if method in ("auto", "spectral") else None
@@ -115,7 +139,9 @@ class Model(ABC):
         from sparsegmrf.stationary_edge import StationaryEdgeField
 
         if "boundary" not in {field.name for field in dataclasses.fields(self)}:  # type: ignore[arg-type]
-            raise StencilError(f"{type(self).__name__} has no field without borders.")
+            raise StencilError(
+                f"{type(self).__name__} has no field without borders; take that of one spatial model."
+            )
         wrapped = self.replace(boundary="torus")._stationary_stencil(image_shape(shape))
         return StationaryEdgeField(wrapped, mean, method, tolerance=tolerance)
 

@@ -104,8 +104,7 @@ class Intrinsic(Model):
         """Return the limits of ``tau``, positive, in which ``Q`` is positive definite off its null space."""
         return {"tau": POSITIVE}
 
-    def gmrf(self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto") -> "IntrinsicGMRF":
-        """Return the intrinsic field on a lattice: density on the identified subspace, draws orthogonal to the rest."""
+    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "IntrinsicGMRF":
         from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 
         domain = None if self.mask is None else ~self.mask
@@ -141,7 +140,7 @@ class Intrinsic(Model):
             return 1.0
         if shape not in self._factors:
             plain = Intrinsic(self.order, mask=self.mask, boundary=self.boundary)
-            self._factors[shape] = plain.gmrf(shape).geometric_mean_variance()
+            self._factors[shape] = plain._gmrf(shape, 0.0, "auto").geometric_mean_variance()
         return self._factors[shape]
 
 

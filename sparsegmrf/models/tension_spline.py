@@ -123,20 +123,9 @@ class TensionSpline(Model):
             lambda: self._stencil(shape),
         )
 
-    def gmrf(self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto") -> "GMRF":
-        """Return the field on a lattice: an `IntrinsicGMRF` where constants are in the null space, else a `GMRF`.
-
-        Parameters
-        ----------
-        shape : (int, int)
-            Height and width in pixels.
-        mean : float or array_like, (H, W)
-            Mean in intensity.
-        method : str
-            How to factorize, as for `factorize`.
-        """
+    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "GMRF":
         if not self.is_intrinsic:
-            return super().gmrf(shape, mean, method)
+            return super()._gmrf(shape, mean, method)
         from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 
         domain = None if self.barrier is None else ~self.barrier

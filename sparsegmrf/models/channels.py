@@ -1,0 +1,114 @@
+"""Colour fields: one spatial model shared by channels that are correlated with each other."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sparsegmrf._validate import finite, images
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.linalg.separable import SeparableForm, channel_covariance, in_blocks
+from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.models._model import Interval, Model
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import ArrayLike, FloatArray, Shape
+
+if TYPE_CHECKING:
+    from sparsegmrf.gmrf import GMRF
+
+
+@dataclass(frozen=True, eq=False)
+class Channels(Model):
+    """Separable field of ``C`` channels: ``Q = Q_s (x) S^-1`` on images ``(H, W, C)``.
+
+    Every channel has the spatial model's precision ``Q_s`` up to its variance, and the covariance of channels ``a`` and
+    ``b`` at any two pixels is ``S[a, b]`` times that of the spatial field. Whitening, draws and densities act on pixels
+    and channels one after the other, ``logdet = C logdet Q_s - n log|S|``; what has ``C`` unknowns per pixel is never
+    factorized.
+
+    The parameters are the spatial model's. ``S`` is held in a fit; `estimate_covariance` has the best one in closed
+    form. A scale of ``S`` and one of the spatial model are the same thing; leave the latter's at 1.
+
+    Parameters
+    ----------
+    model : Model
+        The spatial model, with one unknown per pixel.
+    covariance : array_like, (C, C)
+        ``S``, symmetric positive definite.
+
+    Raises
+    ------
+    ArgumentError
+        If `model` is no `Model`, or `covariance` is not symmetric positive definite.
+
+    Examples
+    --------
+    >>> from sparsegmrf.models import CAR
+    >>> field = Channels(CAR(0.2), [[1.0, 0.8, 0.6], [0.8, 1.0, 0.8], [0.6, 0.8, 1.0]]).gmrf((32, 48))
+    >>> field.sample(rng=0).shape
+    (32, 48, 3)
+    """
+
+    model: Model
+    covariance: FloatArray
+
+    def __init__(self, model: Model, covariance: ArrayLike) -> None:
+        if not isinstance(model, Model):
+            raise ArgumentError(f"model must be a Model such as CAR or Matern, got {type(model).__name__}.")
+        object.__setattr__(self, "model", model)
+        object.__setattr__(self, "covariance", channel_covariance("covariance", covariance))
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Those of the spatial model."""
+        return self.model.parameters
+
+    def limits(self, shape: Shape) -> dict[str, Interval]:
+        """Return the limits of the spatial model's parameters."""
+        return self.model.limits(shape)
+
+    def estimate_covariance(self, x: ArrayLike, mean: ArrayLike = 0.0) -> FloatArray:
+        """Return the ``S`` under which images are most likely, given the spatial model: ``R^T Q_s R / rank(Q_s)``.
+
+        Parameters
+        ----------
+        x : array_like, (..., H, W, C)
+            Images in intensity, with as many channels as `covariance` has; the mean over all of them.
+        mean : float or array_like, (C,) or (H, W, C)
+            ``mu`` in intensity.
+
+        Raises
+        ------
+        ArgumentError
+            If `x` has another number of channels, holds no image, or is not finite.
+        """
+        array = np.asarray(x)
+        channels = len(self.covariance)
+        if array.ndim < 3 or array.shape[-1] != channels or not array.size:
+            raise ArgumentError(f"x must have shape (..., H, W, {channels}) and hold an image, got {array.shape}.")
+        shape = (array.shape[-3], array.shape[-2])
+        residual = finite("x", images("x", array, (*shape, channels))) - np.asarray(mean, dtype=np.float64)
+        planes = np.moveaxis(residual.reshape(-1, *shape, channels), -1, 0)
+        products = self.model.stencil(shape) @ planes
+        degrees = planes.shape[1] * self.model.gmrf(shape).factor.rank
+        estimate: FloatArray = np.einsum("abij,cbij->ac", planes, products) / degrees
+        return (estimate + estimate.T) / 2.0
+
+    def _stencil(self, shape: Shape) -> SymmetricStencil:
+        return SeparableForm(self.model._stencil(shape), self.covariance).stencil
+
+    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        inverse = np.linalg.inv(self.covariance)
+        block = (inverse + inverse.T) / 2.0
+        return {name: in_blocks(each, block) for name, each in self.model._derivatives(shape).items()}
+
+    def _spectral(self, shape: Shape) -> SpectralForm | None:
+        return None
+
+    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "GMRF":
+        from sparsegmrf.gmrf import GMRF
+
+        return GMRF(SeparableForm(self.model._gmrf(shape, 0.0, method).given, self.covariance), mean, method)
+
+    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        return {"model": self.model.replace(**parameters)}

@@ -1,0 +1,139 @@
+"""Sums of independent fields, such as a coarse and a fine one, kept apart at each pixel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import numpy as np
+
+from sparsegmrf._validate import finite, images, real_array
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.linalg.independent import IndependentForm, stacked
+from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.models._model import Interval, Model
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import ArrayLike, FloatArray, Shape
+
+if TYPE_CHECKING:
+    from sparsegmrf.gmrf import GMRF
+    from sparsegmrf.linalg.independent import Member
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, eq=False)
+class Sum(Model):
+    """Independent fields on one lattice, stacked per pixel: ``Q`` has diagonal ``C x C`` blocks, one entry per model.
+
+    What is observed is ``y = sum_c w_c x_c`` with the `observation` weights ``w``. The fields of a draw are in its
+    channels, and `observe` adds them up.
+
+    Parameters
+    ----------
+    models : sequence of Model
+        One per field, with one unknown per pixel.
+    labels : sequence of str, optional
+        A name per field; parameters are called ``name_label``. By default 0, 1, ...
+    observation : array_like, (C,), optional
+        Weights ``w``; by default 1.
+
+    Raises
+    ------
+    ArgumentError
+        If there are no models, or labels or weights do not go with them.
+
+    Examples
+    --------
+    >>> from sparsegmrf.models import CAR
+    >>> model = Sum([CAR(0.249), CAR(0.1, tau=4.0)], labels=["coarse", "fine"])
+    >>> sorted(model.parameters)
+    ['rho_coarse', 'rho_fine', 'tau_coarse', 'tau_fine']
+    >>> model.observe(model.gmrf((32, 48)).sample(rng=0)).shape
+    (32, 48)
+    """
+
+    models: tuple[Model, ...]
+    labels: tuple[str, ...]
+    observation: FloatArray
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        labels: Sequence[str] | None = None,
+        observation: ArrayLike | None = None,
+    ) -> None:
+        members = tuple(models)
+        if not members or not all(isinstance(member, Model) for member in members):
+            raise ArgumentError(
+                f"models must hold at least one Model and nothing else, got {[type(m).__name__ for m in members]}."
+            )
+        names = tuple(str(k) for k in range(len(members))) if labels is None else tuple(labels)
+        if len(names) != len(members) or len(set(names)) != len(names) or not all(isinstance(n, str) for n in names):
+            raise ArgumentError(f"labels must be {len(members)} distinct names, one per model, got {list(names)}.")
+        weights = np.ones(len(members)) if observation is None else np.array(real_array("observation", observation))
+        if weights.shape != (len(members),):
+            raise ArgumentError(f"observation must have one weight per model ({len(members)}), got {weights.shape}.")
+        finite("observation", weights).flags.writeable = False
+        for name, value in (("models", members), ("labels", names), ("observation", weights)):
+            object.__setattr__(self, name, value)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Those of all models, as ``name_label``."""
+        return self._named([model.parameters for model in self.models])
+
+    def limits(self, shape: Shape) -> dict[str, Interval]:
+        """Return the limits of all parameters."""
+        return self._named([model.limits(shape) for model in self.models])
+
+    def observe(self, x: ArrayLike) -> FloatArray:
+        """Return ``sum_c w_c x_c``, images ``(..., H, W)``, of stacked fields.
+
+        Parameters
+        ----------
+        x : array_like, (..., H, W, C)
+            Fields in intensity; ``(..., H, W)`` if there is a single one.
+
+        Raises
+        ------
+        ArgumentError
+            If `x` does not have a channel per field.
+        """
+        array = real_array("x", x)
+        if len(self.models) == 1:
+            return np.asarray(array * self.observation[0])
+        return np.asarray(images("x", array, (*array.shape[-3:-1], len(self.models))) @ self.observation)
+
+    def _stencil(self, shape: Shape) -> SymmetricStencil:
+        return stacked([model._stencil(shape) for model in self.models])
+
+    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        return self._named([self._derivatives_of(c, shape) for c in range(len(self.models))])
+
+    def _derivatives_of(self, field: int, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return the derivatives by the parameters of one model: zero in the blocks of the others."""
+        result = {}
+        for name, each in self.models[field]._derivatives(shape).items():
+            zero = SymmetricStencil([(0, 0)], [0.0], shape, boundary=each.boundary)
+            result[name] = stacked([each if c == field else zero for c in range(len(self.models))])
+        return result
+
+    def _spectral(self, shape: Shape) -> SpectralForm | None:
+        return None
+
+    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "GMRF":
+        from sparsegmrf.gmrf import GMRF
+
+        members = [cast("Member", model._gmrf(shape, 0.0, method).given) for model in self.models]
+        return GMRF(IndependentForm(members), mean, method)
+
+    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        models = []
+        for model, label in zip(self.models, self.labels, strict=True):
+            own = {name: parameters[f"{name}_{label}"] for name in model.parameters}
+            models.append(model.replace(**own))
+        return {"models": tuple(models)}
+
+    def _named(self, members: Sequence[dict[str, Value]]) -> dict[str, Value]:
+        pairs = zip(members, self.labels, strict=True)
+        return {f"{name}_{label}": value for own, label in pairs for name, value in own.items()}
