@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
-import scipy.signal
 
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError, SingularCovarianceError
@@ -155,7 +154,9 @@ def _norms(Q: SymmetricStencil, t: FloatArray) -> FloatArray:
 
 def _correlated(plane: FloatArray, t: FloatArray) -> FloatArray:
     """Return ``sum_a t_a plane[p + a]`` with ``a`` counted from the template's centre ``(h//2, w//2)``."""
-    full = scipy.signal.correlate(plane, t, mode="full", method="auto")
+    from scipy.signal import correlate  # importing scipy.signal takes long
+
+    full = correlate(plane, t, mode="full", method="auto")
     top, left = (side - 1 - side // 2 for side in t.shape)
     return np.ascontiguousarray(full[top : top + plane.shape[0], left : left + plane.shape[1]])
 
