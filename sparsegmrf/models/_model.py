@@ -139,9 +139,7 @@ class Model(ABC):
         from sparsegmrf.stationary_edge import StationaryEdgeField
 
         if "boundary" not in {field.name for field in dataclasses.fields(self)}:  # type: ignore[arg-type]
-            raise StencilError(
-                f"{type(self).__name__} has no field without borders; take that of one spatial model."
-            )
+            raise StencilError(f"{type(self).__name__} has no field without borders; take that of one spatial model.")
         wrapped = self.replace(boundary="torus")._stationary_stencil(image_shape(shape))
         return StationaryEdgeField(wrapped, mean, method, tolerance=tolerance)
 
