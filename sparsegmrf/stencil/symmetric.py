@@ -22,7 +22,8 @@ from sparsegmrf.stencil._coefficients import (
     pooled,
     symmetric_blocks,
 )
-from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign, reach
+from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign
+from sparsegmrf.stencil._stencil import Stencil
 from sparsegmrf.stencil.symbol import min_symbol, symbol
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offset, Offsets, Shape
 
@@ -30,7 +31,7 @@ BOUNDARIES = ("dirichlet", "neumann", "torus")
 _PIXELS = 2**16
 
 
-class SymmetricStencil:
+class SymmetricStencil(Stencil):
     """Symmetric sparse matrix on a lattice, given by its rows' centre and later neighbours.
 
     ``Q[p, p + o_k]`` is coefficient ``k`` at pixel ``p``, and ``Q[p + o_k, p]`` its transpose. A coefficient that
@@ -157,39 +158,9 @@ class SymmetricStencil:
             check_neumann(self._pool, [f"coefficients[{k}]" for k in order], lattice)
 
     @property
-    def offsets(self) -> IntArray:
-        """Offsets ``(K, 2)``: the centre first, then raster order; read-only."""
-        return self._offsets
-
-    @property
-    def lattice(self) -> Lattice:
-        """The pixel grid."""
-        return self._lattice
-
-    @property
-    def shape(self) -> Shape:
-        """Height and width in pixels."""
-        return self._lattice.shape
-
-    @property
-    def channels(self) -> int:
-        """Unknowns per pixel."""
-        return self._lattice.channels
-
-    @property
     def boundary(self) -> str:
         """The rule at the border."""
         return self._boundary
-
-    @property
-    def is_homogeneous(self) -> bool:
-        """Whether every coefficient is shared by all pixels (up to the boundary rule)."""
-        return not self._pool.step.any()
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """Largest row and column distance of a neighbour, in pixels."""
-        return reach(self._offsets)
 
     @cached_property
     def pool(self) -> Pool:

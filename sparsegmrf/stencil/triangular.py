@@ -12,12 +12,13 @@ from sparsegmrf.kernels import gram
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import _assembly
 from sparsegmrf.stencil._coefficients import Pool, as_coefficient, block_shape, drop_off_image, pooled
-from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign, reach
+from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign
+from sparsegmrf.stencil._stencil import Stencil
 from sparsegmrf.stencil.symmetric import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offsets, Shape
 
 
-class TriangularStencil:
+class TriangularStencil(Stencil):
     """Triangular matrix on a lattice: ``A[p, p] = d_p`` and ``A[p, p + o_k] = w_pk``.
 
     With earlier neighbours (causal) ``A`` is lower triangular, with later ones (anticausal, ``Q = L L^T``, ``A = L^T``)
@@ -140,39 +141,9 @@ class TriangularStencil:
             raise StencilError(f"diagonal blocks must be {side} triangular, as the whole matrix is, got {blocks!r}.")
 
     @property
-    def offsets(self) -> IntArray:
-        """Offsets ``(K, 2)`` in raster order; read-only."""
-        return self._offsets
-
-    @property
-    def lattice(self) -> Lattice:
-        """The pixel grid."""
-        return self._lattice
-
-    @property
-    def shape(self) -> Shape:
-        """Height and width in pixels."""
-        return self._lattice.shape
-
-    @property
-    def channels(self) -> int:
-        """Unknowns per pixel."""
-        return self._lattice.channels
-
-    @property
     def is_causal(self) -> bool:
         """Whether ``A`` is lower triangular: neighbours are earlier in raster order; False if ``A`` is diagonal."""
         return self._causal
-
-    @property
-    def is_homogeneous(self) -> bool:
-        """Whether diagonal and weights are shared by all pixels."""
-        return not self._pool.step.any()
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """Largest row and column distance of a neighbour, in pixels."""
-        return reach(self._offsets)
 
     @property
     def gram_offsets(self) -> IntArray:
