@@ -93,6 +93,45 @@ def read_image(
     return ImageFile(pixels / divisor if divisor != 1.0 else pixels, divisor, taken)
 
 
+def read_channels(path: PathLike, *, channel_axis: int = -1, scale: str = "unit") -> FloatArray:
+    """Read all channels of a PNG, TIFF or ``.npy`` image.
+
+    Parameters
+    ----------
+    path : path
+        The file, as for `read_image`.
+    channel_axis : int
+        Axis that holds the channels.
+    scale : {"unit", "none"}
+        As for `read_image`.
+
+    Returns
+    -------
+    ndarray, (H, W, C)
+        Intensities, channels last; one channel for an image without such an axis.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or is no image.
+    ArgumentError
+        If there are more axes than three, or no such axis.
+    """
+    one_of("scale", scale, ("unit", "none"))
+    array = _stored(Path(path))
+    real_array("image", array.ravel()[:0])
+    if array.ndim == 2:
+        array, channel_axis = array[..., np.newaxis], -1
+    if array.ndim != 3 or not -3 <= channel_axis < 3:
+        raise ArgumentError(
+            f"{Path(path).name} must be (H, W) or have one axis of channels, got {array.shape} and channel_axis "
+            f"{channel_axis}."
+        )
+    divisor = float(np.iinfo(array.dtype).max) if scale == "unit" and array.dtype in (np.uint8, np.uint16) else 1.0
+    pixels = np.ascontiguousarray(np.moveaxis(array, channel_axis, -1), dtype=np.float64)
+    return pixels / divisor if divisor != 1.0 else pixels
+
+
 def read_mask(path: PathLike) -> BoolArray:
     """Read a mask ``(H, W)`` from an image file: every pixel that is not zero is missing.
 

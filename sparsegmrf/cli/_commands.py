@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from sparsegmrf.cli._fit import FitOptions, Outcome, fit_model, innovations
+from sparsegmrf.cli._pixels import anomalies, density
 from sparsegmrf.cli._report import Progress, show_fit, show_table, show_written
 from sparsegmrf.errors import ArgumentError, SparseGMRFError, UnstableWarning
 from sparsegmrf.experiment import experiment as run_experiment
@@ -30,6 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Exact Gaussian Markov random fields on images.",
 )
+
+app.command()(density)
+app.command("rx")(anomalies)
 
 Image = Annotated[Path, typer.Argument(help="Image: PNG, TIFF or .npy.")]
 Channel = Annotated[int | None, typer.Option(help="Channel to take from a colour or multi-band image, from 0.")]
