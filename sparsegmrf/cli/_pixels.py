@@ -136,7 +136,7 @@ def _read(
         pixels = np.ascontiguousarray(pixels[..., [int(part) for part in parts]])
     if mask is None:
         return pixels, None
-    missing = np.isnan(pixels).any(axis=2) if mask == "nan" else read_mask(mask)
+    missing = np.asarray(np.isnan(pixels).any(axis=2)) if mask == "nan" else read_mask(mask)
     if missing.shape != pixels.shape[:2]:
         raise ArgumentError(f"mask must have the shape of the image {pixels.shape[:2]}, got {mask} of {missing.shape}.")
     return pixels, missing
