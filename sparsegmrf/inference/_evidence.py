@@ -1,0 +1,218 @@
+"""Density of observed pixels, the field and the trend integrated or profiled out, with its exact gradient.
+
+``y_o = X_o beta + x_o + e``, ``x ~ N(0, Q^-1)``, ``e ~ N(0, W^-1)``, and ``P = Q + W``. With
+``S = W - W P^-1 W`` (the precision of the measurements), ``z = P^-1 W r`` and ``r = y - X beta``:
+``2 log p = logdet Q - logdet P + log|W| - r^T S r - m log 2 pi``; exact pixels are taken out of ``P`` instead.
+
+An intrinsic ``Q`` with orthonormal null vectors ``V`` is read as the limit of a flat level: the density is that of the
+``m - r`` contrasts of the observations that do not see ``V``, ``+ logdet(V_o^T V_o)``. Columns of ``X`` in the span of
+``V`` then say nothing and are left out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference.condition import Observations, posterior_precision
+from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+from sparsegmrf.linalg import DissectionFactor, Factor, factorize
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import BoolArray, FloatArray, IntArray
+
+_LOG_2PI = float(np.log(2.0 * np.pi))
+_COLLINEAR = 1e-9
+
+
+class Refactorizer:
+    """Factorizes precisions of one pattern one after the other, analysing the pattern once."""
+
+    def __init__(self) -> None:
+        self._last: Factor | None = None
+
+    def __call__(self, precision: SymmetricStencil) -> Factor:
+        """Return the factor of a precision."""
+        last = self._last
+        if isinstance(last, DissectionFactor) and np.array_equal(last._precision.offsets, precision.offsets):
+            self._last = last.refactorize(precision)
+        else:
+            self._last = factorize(precision)
+        return self._last
+
+    def of_field(self, field: GMRF) -> Factor:
+        """Return the factor of a field; its own where that is no dissection."""
+        return self(field.precision) if type(field) is GMRF and field.method == "dissection" else field.factor
+
+
+@dataclass(frozen=True, eq=False)
+class Trend:
+    """Columns of covariates that the field does not hold itself, and what the contrasts of null vectors leave of them.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One per column.
+    columns : ndarray, (p, H, W)
+        Covariates.
+    deficiency : int
+        Number of null vectors ``r`` of the field.
+    log_null : float
+        ``logdet(V_o^T V_o)``.
+    log_gram : float
+        ``logdet`` of the columns' products on the observed pixels, null vectors projected out.
+    """
+
+    names: tuple[str, ...]
+    columns: FloatArray
+    deficiency: int
+    log_null: float
+    log_gram: float
+
+    @classmethod
+    def of(cls, names: tuple[str, ...], columns: FloatArray, field: GMRF, observed: BoolArray) -> "Trend":
+        """Leave out what is in the null space of the prior, and refuse what is collinear."""
+        seen = np.flatnonzero(observed)
+        X = columns.reshape(len(columns), -1)[:, seen].T
+        X = X / np.maximum(np.linalg.norm(X, axis=0), np.finfo(float).tiny)
+        V, log_null = _null_vectors(field, seen)
+        rest = X - V @ (V.T @ X)
+        kept = np.flatnonzero(np.linalg.norm(rest, axis=0) > _COLLINEAR)
+        rest = rest[:, kept]
+        if len(kept):
+            norms = np.linalg.norm(rest, axis=0)
+            smallest = np.linalg.eigvalsh((rest / norms).T @ (rest / norms))[0]
+            if smallest < _COLLINEAR:
+                raise ArgumentError(
+                    f"covariates must be linearly independent on the observed pixels, got {', '.join(names)} with a "
+                    f"smallest eigenvalue of their correlation of {smallest:.2g}; leave one out."
+                )
+        used = columns[kept]
+        raw = used.reshape(len(kept), -1)[:, seen].T
+        raw = raw - V @ (V.T @ raw)
+        log_gram = float(np.linalg.slogdet(raw.T @ raw)[1]) if len(kept) else 0.0
+        return cls(tuple(names[k] for k in kept), used, V.shape[1], log_null, log_gram)
+
+
+def _null_vectors(field: GMRF, seen: IntArray) -> tuple[FloatArray, float]:
+    """Return an orthonormal basis of ``V_o`` and ``logdet(V_o^T V_o)``."""
+    if not isinstance(field, IntrinsicGMRF):
+        return np.zeros((len(seen), 0)), 0.0
+    if not field.domain.all():
+        raise ArgumentError(
+            "model must have a value at every pixel, got an intrinsic field with pixels outside its domain; crop them."
+        )
+    V = field._null.vectors[seen].toarray()
+    q, r = np.linalg.qr(V)
+    pivots = np.abs(np.diagonal(r))
+    if len(seen) < V.shape[1] or pivots.min(initial=1.0) < _COLLINEAR:
+        raise ArgumentError(
+            f"mask must leave enough observed pixels to fix the {V.shape[1]} null vectors of the field, got "
+            f"{len(seen)} observed; use a proper field."
+        )
+    return q, 2.0 * float(np.log(pivots).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Log-density of the observations at one parameter value, and the parts of its gradient.
+
+    ``gradient(c)`` and ``loglik(c)`` are those of the precisions ``c Q`` and ``c W`` at the same `beta`.
+    """
+
+    base: float
+    quadratic: float
+    degrees: int
+    beta: FloatArray
+    beta_covariance: FloatArray
+    fitted: FloatArray
+    influences: FloatArray
+    traces: FloatArray
+    squares: FloatArray
+
+    @property
+    def best_scale(self) -> float:
+        """The factor ``c`` on all precisions that maximizes the density, ``degrees / r^T S r``."""
+        return self.degrees / self.quadratic
+
+    def loglik(self, scale: float = 1.0) -> float:
+        """Return the log-density in nats."""
+        return self.base + 0.5 * (self.degrees * float(np.log(scale)) - scale * self.quadratic)
+
+    def gradient(self, scale: float = 1.0) -> FloatArray:
+        """Return its derivatives by the directions given, the last by the logarithm of the noise variance."""
+        return self.traces - scale * self.squares
+
+
+def evidence(
+    Q: SymmetricStencil,
+    prior: Factor,
+    data: Observations,
+    trend: Trend,
+    factorizer: Refactorizer,
+    directions: list[SymmetricStencil] | None = None,
+    *,
+    restricted: bool = False,
+) -> Evidence:
+    """Return the density, and with `directions` ``dQ`` its derivatives along them and by the log noise variance.
+
+    ``d log p = [tr(Q^-1 dQ) - tr(P^-1 dQ) - z^T dQ z] / 2`` and, for the noise variance ``s``,
+    ``d log p / d log s = -[m - tr(W P^-1) - (r - z)^T W (r - z)] / 2``. With `restricted` (REML) the density is that of
+    the contrasts that do not see the trend either.
+    """
+    w, exact, p = data.weight, data.exact, len(trend.columns)
+    P, _ = posterior_precision(Q, data)
+    posterior = None if exact.all() else factorizer(P)
+    D = np.where(data.observed, np.concatenate([data.values[np.newaxis], trend.columns]), 0.0)
+    Z = _fitted(Q, posterior, D, w, exact)
+    R = np.where(exact, 0.0, D - Z) * np.sqrt(w)
+    QZ = Q @ Z
+    # D^T S D = R^T R + Z^T Q Z, a sum of two positive semi-definite matrices: no digits cancel.
+    gram = np.tensordot(R, R, ([1, 2], [1, 2])) + np.tensordot(Z, QZ, ([1, 2], [1, 2]))
+    gram = (gram + gram.T) / 2.0
+    covariance: FloatArray = np.asarray(np.linalg.inv(gram[1:, 1:]), dtype=np.float64)
+    beta = covariance @ gram[1:, 0]
+    mix = np.concatenate([[1.0], -beta])
+    z, r = np.tensordot(mix, Z, 1), np.tensordot(mix, R, 1)
+    quadratic = float(np.sum(r * r) + np.sum(z * (Q @ z)))
+    degrees = data.count - trend.deficiency - (p if restricted else 0)
+    noisy = w > 0.0
+    base = prior.logdet + float(np.log(w[noisy]).sum()) + trend.log_null - degrees * _LOG_2PI
+    base -= 0.0 if posterior is None else posterior.logdet
+    if restricted:
+        base += trend.log_gram - float(np.linalg.slogdet(gram[1:, 1:])[1])
+    traces, squares = np.zeros(0), np.zeros(0)
+    if directions is not None:
+        prior_S = prior.selected_inverse() if directions else None
+        S = None if posterior is None else _without(posterior.selected_inverse(), exact)
+        traces, squares = np.zeros(len(directions) + 1), np.zeros(len(directions) + 1)
+        for k, dQ in enumerate(directions):
+            assert prior_S is not None
+            traces[k] = 0.5 * (dQ.inner(prior_S) - (0.0 if S is None else dQ.inner(S)))
+            squares[k] = 0.5 * float(np.sum(z * (dQ @ z)))
+            if restricted and p:
+                traces[k] -= 0.5 * float(np.sum(covariance * np.tensordot(Z[1:], dQ @ Z[1:], ([1, 2], [1, 2]))))
+        variance = 0.0 if S is None else float(np.sum(w * S.diagonal()))
+        traces[-1] = -0.5 * (np.count_nonzero(noisy) - variance)
+        squares[-1] = -0.5 * float(np.sum(r * r))
+        if restricted and p:
+            traces[-1] += 0.5 * float(np.sum(covariance * np.tensordot(R[1:], R[1:], ([1, 2], [1, 2]))))
+    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, z, Z[1:], traces, squares)
+
+
+def _fitted(
+    Q: SymmetricStencil, posterior: Factor | None, D: FloatArray, w: FloatArray, exact: BoolArray
+) -> FloatArray:
+    """Return the conditional mean of the field given each image ``(b, H, W)`` in the place of the observations."""
+    known = np.where(exact, D, 0.0)
+    if posterior is None:
+        return known
+    right = w * D
+    if exact.any():
+        right = np.where(exact, 0.0, right - Q @ known)
+    return known + posterior.solve(right)
+
+
+def _without(S: SymmetricStencil, exact: BoolArray) -> SymmetricStencil:
+    """Return the selected inverse with the ones at exact pixels, whose variance is zero, taken away."""
+    return S.plus_diagonal(np.where(exact, -1.0, 0.0)) if exact.any() else S

@@ -1,0 +1,166 @@
+"""The log-likelihood as a function of unconstrained numbers."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sparsegmrf.inference._evidence import Evidence, Refactorizer, Trend, evidence
+from sparsegmrf.inference._parameters import FieldModel, Interval
+from sparsegmrf.inference.condition import Observations
+from sparsegmrf.typing import FloatArray, Shape
+
+_NOISE = 0.1
+"""Noise variance to start from, relative to the field's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Log-likelihood of free parameters, with the trend and, where it has one, the scale of the model profiled out.
+
+    Attributes
+    ----------
+    model : FieldModel
+        At the start; a profiled scale stays there while the others are searched.
+    free : list of str
+        Parameters of the model that are estimated.
+    scale : (str, float) or None
+        Parameter that is profiled, and the exponent with which the precision grows with it.
+    data : Observations
+        With unit weights if the noise variance is estimated.
+    estimated : bool
+        Whether the noise variance is estimated.
+    trend : Trend
+        Covariates.
+    restricted : bool
+        Whether the likelihood is the restricted one.
+    count : list of int
+        Evaluations so far, in its first entry.
+    """
+
+    model: FieldModel
+    free: list[str]
+    scale: tuple[str, float] | None
+    data: Observations
+    estimated: bool
+    trend: Trend
+    restricted: bool
+    count: list[int] = field(default_factory=lambda: [0])
+    _prior: Refactorizer = field(default_factory=Refactorizer)
+    _posterior: Refactorizer = field(default_factory=Refactorizer)
+
+    @classmethod
+    def of(
+        cls,
+        model: FieldModel,
+        free: list[str],
+        scale: tuple[str, float] | None,
+        data: Observations,
+        estimated: bool,
+        names: tuple[str, ...],
+        columns: FloatArray,
+        *,
+        restricted: bool,
+    ) -> "Objective":
+        """Return the objective after looking at the null space of the model."""
+        trend = Trend.of(names, columns, model.gmrf(data.values.shape), data.observed)
+        return cls(model, free, scale, data, estimated, trend, restricted)
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+        return (self.data.values.shape[0], self.data.values.shape[1])
+
+    @property
+    def searched(self) -> list[str]:
+        """Parameters of the model that are searched."""
+        return [name for name in self.free if self.scale is None or name != self.scale[0]]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the unconstrained numbers."""
+        return [*self.searched, *(["noise_variance"] if self.estimated else [])]
+
+    def with_scale(self) -> "Objective":
+        """Return the objective in which the scale is a parameter like the others."""
+        return dataclasses.replace(self, scale=None)
+
+    def start(self, model: FieldModel, noise_variance: float | FloatArray | None) -> FloatArray:
+        """Return the unconstrained numbers of a model and a noise variance (None: a share of the field's variance)."""
+        intervals = self._intervals()
+        at = [interval.outward(model.parameters[name]) for name, interval in zip(self.searched, intervals, strict=True)]
+        if self.estimated:
+            if noise_variance is None:
+                noise_variance = self._first_noise(model)
+            at.append(float(np.log(noise_variance)))
+        return np.array(at)
+
+    def jacobian(self, at: FloatArray) -> FloatArray:
+        """Return the derivatives of the parameters by their unconstrained numbers."""
+        intervals = self._intervals()
+        slopes = [each.slope(each.inward(float(u))) for each, u in zip(intervals, at[: len(intervals)], strict=True)]
+        return np.array([*slopes, *([float(np.exp(at[-1]))] if self.estimated else [])])
+
+    def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
+        """Return the log-likelihood in nats and its gradient."""
+        _, _, found = self._evaluate(at, gradient=True)
+        c = found.best_scale if self.scale is not None else 1.0
+        slopes = self.jacobian(at)
+        gradient = found.gradient(c)
+        if self.estimated:
+            slopes[-1] = 1.0
+        else:
+            gradient = gradient[:-1]
+        return found.loglik(c), gradient * slopes
+
+    def negative(self, at: FloatArray) -> tuple[float, FloatArray]:
+        """Return what a minimizer takes."""
+        value, gradient = self(at)
+        return -value, -gradient
+
+    def solution(self, at: FloatArray) -> tuple[FieldModel, float, Evidence, float]:
+        """Return the model and the noise variance at the best scale, the evidence, and that scale."""
+        model, variance, found = self._evaluate(at, gradient=False)
+        if self.scale is None:
+            return model, variance, found, 1.0
+        c = found.best_scale
+        name, exponent = self.scale
+        return model.replace(**{name: model.parameters[name] * c ** (1.0 / exponent)}), variance / c, found, c
+
+    def _evaluate(self, at: FloatArray, gradient: bool) -> tuple[FieldModel, float, Evidence]:
+        self.count[0] += 1
+        intervals = self._intervals()
+        values = {
+            name: interval.inward(float(u)) for name, interval, u in zip(self.searched, intervals, at, strict=False)
+        }
+        model = self.model.replace(**values)
+        variance = float(np.exp(at[-1])) if self.estimated else 0.0
+        data = self.data
+        if self.estimated:
+            data = dataclasses.replace(data, weight=data.weight / variance)
+        field = model.gmrf(self.shape)
+        directions = None
+        if gradient:
+            derivatives = model.derivatives(self.shape)
+            directions = [derivatives[name] for name in self.searched]
+        found = evidence(
+            model.stencil(self.shape),
+            self._prior.of_field(field),
+            data,
+            self.trend,
+            self._posterior,
+            directions,
+            restricted=self.restricted,
+        )
+        return model, variance, found
+
+    def _intervals(self) -> list[Interval]:
+        limits = self.model.limits(self.shape)
+        return [Interval(*limits[name]) for name in self.searched]
+
+    def _first_noise(self, model: FieldModel) -> float:
+        """Return a share of the model's variance, or of the image's where the model's scale is not profiled."""
+        values = self.data.values[self.data.observed]
+        if self.scale is None:
+            return _NOISE * float(values.var())
+        return _NOISE * float(model.gmrf(self.shape).marginal_variance().mean())

@@ -1,0 +1,118 @@
+"""Parameters between intervals and the real line, and the one that scales the precision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import FloatArray, Shape
+
+_SCALES = (1.0, -1.0, 2.0, -2.0)
+
+
+class FieldModel(Protocol):
+    """What `fit` asks of a model: named scalar parameters that stand for a precision on a lattice."""
+
+    @property
+    def parameters(self) -> Mapping[str, float]:
+        """Scalar parameters by name."""
+
+    def limits(self, shape: Shape) -> Mapping[str, tuple[float, float]]:
+        """Return by parameter the open interval in which the precision is valid."""
+
+    def stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision."""
+
+    def derivatives(self, shape: Shape) -> Mapping[str, SymmetricStencil]:
+        """Return the derivative of the precision by each parameter."""
+
+    def gmrf(self, shape: Shape, *args: Any, **options: Any) -> GMRF:
+        """Return the field; an `IntrinsicGMRF` where the precision is singular. Takes ``mean=``."""
+
+    def replace(self, **changes: Any) -> Self:
+        """Return the model with some parameters changed."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Open interval and the map from the real line onto it: exponential, logistic or identity."""
+
+    low: float
+    high: float
+
+    def inward(self, u: float) -> float:
+        """Return the parameter at the unconstrained `u`."""
+        if np.isinf(self.low) and np.isinf(self.high):
+            return u
+        if np.isinf(self.high):
+            return self.low + float(np.exp(u))
+        if np.isinf(self.low):
+            return self.high - float(np.exp(-u))
+        return self.low + (self.high - self.low) / (1.0 + float(np.exp(-u)))
+
+    def outward(self, value: float) -> float:
+        """Return the unconstrained number of a parameter."""
+        if np.isinf(self.low) and np.isinf(self.high):
+            return value
+        if np.isinf(self.high):
+            return float(np.log(value - self.low))
+        if np.isinf(self.low):
+            return -float(np.log(self.high - value))
+        return float(np.log(value - self.low) - np.log(self.high - value))
+
+    def slope(self, value: float) -> float:
+        """Return the derivative of the parameter by its unconstrained number."""
+        if np.isinf(self.low) and np.isinf(self.high):
+            return 1.0
+        if np.isinf(self.high):
+            return value - self.low
+        if np.isinf(self.low):
+            return self.high - value
+        return (value - self.low) * (self.high - value) / (self.high - self.low)
+
+
+def scale_of(model: FieldModel, shape: Shape, names: list[str]) -> tuple[str, float] | None:
+    """Return the parameter ``a`` with ``Q`` proportional to ``a^e``, and ``e``; None if there is none among `names`.
+
+    Tested at two values: ``a dQ/da = e Q`` on every coefficient.
+    """
+    limits = model.limits(shape)
+    for name in names:
+        if limits[name] != (0.0, float("inf")):
+            continue
+        found = {_exponent(at, shape, name) for at in (model, model.replace(**{name: 2.0 * model.parameters[name]}))}
+        exponent = found.pop()
+        if not found and exponent is not None:
+            return name, exponent
+    return None
+
+
+def _exponent(model: FieldModel, shape: Shape, name: str) -> float | None:
+    Q, dQ = model.stencil(shape), model.derivatives(shape)[name]
+    if not np.array_equal(Q.offsets, dQ.offsets):
+        return None
+    pairs = [(Q.plane(k), model.parameters[name] * dQ.plane(k)) for k in range(len(Q.offsets))]
+    for exponent in _SCALES:
+        if all(np.allclose(moved, exponent * plane, rtol=1e-9, atol=0.0) for plane, moved in pairs):
+            return exponent
+    return None
+
+
+def free_names(model: FieldModel, shape: Shape, fixed: object) -> list[str]:
+    """Return the parameters that are fitted, after checking the names of those that are not."""
+    held = [fixed] if isinstance(fixed, str) else list(fixed)  # type: ignore[call-overload]
+    unknown = [name for name in held if name not in model.parameters]
+    if unknown:
+        raise ArgumentError(
+            f"fixed must name parameters of the model, which has {', '.join(model.parameters)}, got {unknown[0]!r}."
+        )
+    return [name for name in model.parameters if name not in held]
+
+
+def jacobian(intervals: list[Interval], values: FloatArray) -> FloatArray:
+    """Return the derivatives of parameters by their unconstrained numbers."""
+    return np.array([interval.slope(float(value)) for interval, value in zip(intervals, values, strict=True)])
