@@ -18,7 +18,16 @@ from sparsegmrf.errors import (
 )
 from sparsegmrf.experiment import Experiment, Limit, experiment, limit_on_weight
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference import condition, covariance_between, leave_one_out, variance_of
+from sparsegmrf.inference import (
+    FillResult,
+    FitResult,
+    condition,
+    covariance_between,
+    fill,
+    fit,
+    leave_one_out,
+    variance_of,
+)
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import (
@@ -92,7 +101,9 @@ __all__ = [
     "Experiment",
     "Factor",
     "FileError",
+    "FillResult",
     "FitReport",
+    "FitResult",
     "ImageLayoutError",
     "IndependentFactor",
     "Intrinsic",
@@ -136,6 +147,8 @@ __all__ = [
     "covariance_between",
     "experiment",
     "factorize",
+    "fill",
+    "fit",
     "get_num_threads",
     "lag_correlation",
     "leave_one_out",

@@ -2,6 +2,8 @@
 
 from sparsegmrf.inference.condition import condition
 from sparsegmrf.inference.covariances import covariance_between, variance_of
+from sparsegmrf.inference.fill import FillResult, fill
+from sparsegmrf.inference.fit import FitResult, fit
 from sparsegmrf.inference.scores import (
     Predictions,
     coverage,
@@ -13,11 +15,15 @@ from sparsegmrf.inference.scores import (
 )
 
 __all__ = [
+    "FillResult",
+    "FitResult",
     "Predictions",
     "condition",
     "covariance_between",
     "coverage",
     "crps",
+    "fill",
+    "fit",
     "interval_score",
     "leave_one_out",
     "log_score",

@@ -73,7 +73,7 @@ class Trend:
     def of(cls, names: tuple[str, ...], columns: FloatArray, field: GMRF, observed: BoolArray) -> "Trend":
         """Leave out what is in the null space of the prior, and refuse what is collinear."""
         seen = np.flatnonzero(observed)
-        X = columns.reshape(len(columns), -1)[:, seen].T
+        X = columns.reshape(len(columns), observed.size)[:, seen].T
         X = X / np.maximum(np.linalg.norm(X, axis=0), np.finfo(float).tiny)
         V, log_null = _null_vectors(field, seen)
         rest = X - V @ (V.T @ X)
@@ -88,7 +88,7 @@ class Trend:
                     f"smallest eigenvalue of their correlation of {smallest:.2g}; leave one out."
                 )
         used = columns[kept]
-        raw = used.reshape(len(kept), -1)[:, seen].T
+        raw = used.reshape(len(kept), observed.size)[:, seen].T
         raw = raw - V @ (V.T @ raw)
         log_gram = float(np.linalg.slogdet(raw.T @ raw)[1]) if len(kept) else 0.0
         return cls(tuple(names[k] for k in kept), used, V.shape[1], log_null, log_gram)

@@ -13,12 +13,9 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._evidence import Evidence
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel, free_names, scale_of
+from sparsegmrf.inference._search import maximize, observed_information
 from sparsegmrf.inference.condition import condition, observations
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
-
-_ROOM = 4.0
-_ROUNDS = 4
-_STEP = 1e-3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,11 +64,17 @@ class FitResult:
     evaluations: int
     _objective: Objective = field(repr=False)
     _evidence: Evidence = field(repr=False)
+    _scale: float = field(repr=False)
 
     @property
     def shape(self) -> Shape:
         """Height and width in pixels."""
         return self._objective.shape
+
+    @property
+    def coefficient_covariance(self) -> FloatArray:
+        """Covariance of the coefficients, ``(p, p)``, the parameters taken as known."""
+        return self._evidence.beta_covariance / self._scale
 
     @property
     def n_parameters(self) -> int:
@@ -97,21 +100,15 @@ class FitResult:
         not positive definite, as when a parameter has run to the edge of its range. Computed at first use, by two
         gradients per parameter.
         """
-        names = list(self.parameters)
         full = self._objective.with_scale()
         at = full.start(self.model, self.noise_variance)
-        information = np.empty((len(at), len(at)))
-        for k in range(len(at)):
-            step = np.zeros(len(at))
-            step[k] = _STEP
-            information[k] = -(full(at + step)[1] - full(at - step)[1]) / (2.0 * _STEP)
-        information = (information + information.T) / 2.0
         if not len(at):
             return {}
+        information = observed_information(full, at)
         if not np.linalg.eigvalsh(information)[0] > 0.0:
-            return dict.fromkeys(names, float("nan"))
+            return dict.fromkeys(self.parameters, float("nan"))
         errors = np.sqrt(np.diagonal(np.linalg.inv(information))) * full.jacobian(at)
-        return dict(zip(names, errors.tolist(), strict=True))
+        return dict(zip(self.parameters, errors.tolist(), strict=True))
 
     def posterior(self) -> GMRF:
         """Return the field given the observations, at the estimates: means, variances and draws of every pixel.
@@ -180,7 +177,7 @@ def fit(
     fixed : sequence of str
         Parameters held where they are.
     tolerance : float
-        The search ends when no derivative of the log-likelihood by an unconstrained parameter is larger, in nats.
+        Largest derivative of the log-likelihood by an unconstrained parameter, in nats, at which the search ends.
 
     Returns
     -------
@@ -206,14 +203,14 @@ def fit(
     (True, True)
     """
     shape = np.shape(image)
-    objective = _objective(
+    objective = make_objective(
         model, image, mask, noise, covariates, one_of("method", method, ("ml", "reml")), fixed, shape
     )
-    at, converged, reason = _maximize(objective, positive_number("tolerance", tolerance))
-    return _result(objective, at, converged, reason)
+    at, converged, reason = maximize(objective, positive_number("tolerance", tolerance))
+    return make_result(objective, at, converged, reason)
 
 
-def _objective(
+def make_objective(
     model: FieldModel,
     image: ArrayLike,
     mask: ArrayLike | None,
@@ -223,6 +220,7 @@ def _objective(
     fixed: Sequence[str] | str,
     shape: tuple[int, ...],
 ) -> Objective:
+    """Return the checked problem as a function of unconstrained numbers."""
     if isinstance(noise, str) and noise != "estimate":
         raise ArgumentError(f'noise must be "estimate", a variance or None, got {noise!r}.')
     estimated = isinstance(noise, str)
@@ -270,38 +268,8 @@ def _covariates(covariates: object, shape: Shape) -> tuple[tuple[str, ...], Floa
     return tuple(f"covariate {k}" for k in range(len(array))), array
 
 
-def _maximize(objective: Objective, tolerance: float) -> tuple[FloatArray, bool, str]:
-    """Search from the start, in a box that is moved where it holds the search up."""
-    from scipy.optimize import minimize
-
-    at = objective.start(objective.model, None)
-    gradient = np.zeros(0)
-    if not len(at):
-        return at, True, "nothing to search: every parameter has a closed form"
-    for _ in range(_ROUNDS):
-        low, high = at - _ROOM, at + _ROOM
-        found = minimize(
-            objective.negative,
-            at,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=list(zip(low, high, strict=True)),
-            options={"ftol": 1e-15, "gtol": tolerance, "maxiter": 200},
-        )
-        at, gradient = found.x, found.jac
-        held = (at <= low) | (at >= high)
-        if not held.any():
-            break
-    else:
-        edge = [name for name, is_held in zip(objective.names, held, strict=True) if is_held]
-        return at, False, f"{', '.join(edge)} ran to the edge of the search; hold it by fixed=, or drop it (noise=None)"
-    largest = float(np.abs(gradient).max())
-    if largest <= 10.0 * tolerance:
-        return at, True, f"largest derivative {largest:.2g} nats, after {objective.count[0]} likelihoods"
-    return at, False, f"largest derivative {largest:.2g} nats is above the tolerance {tolerance:g}: {found.message}"
-
-
-def _result(objective: Objective, at: FloatArray, converged: bool, reason: str) -> FitResult:
+def make_result(objective: Objective, at: FloatArray, converged: bool, reason: str) -> FitResult:
+    """Return the estimates that belong to the end of a search."""
     model, variance, found, c = objective.solution(at)
     names = objective.trend.names
     errors = np.sqrt(np.diagonal(found.beta_covariance) / c)
@@ -329,4 +297,5 @@ def _result(objective: Objective, at: FloatArray, converged: bool, reason: str) 
         evaluations=objective.count[0],
         _objective=objective,
         _evidence=found,
+        _scale=c,
     )

@@ -1,0 +1,184 @@
+"""Filling the gaps of an image, with the uncertainty of what is filled in."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sparsegmrf._validate import generator, integer_at_least
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._search import Guess, maximize, observed_information
+from sparsegmrf.inference.fit import FitResult, fit, make_objective, make_result
+from sparsegmrf.models import TensionSpline
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
+
+_TOLERANCE = 0.02
+"""Derivative in nats at which the search ends; by a standard error where a tile has told what that is."""
+_TILE = 80
+"""Side in pixels of the tile on which a large image's fit starts."""
+_WORTH = 4
+"""How many times larger the image must be for that."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FillResult:
+    """The filled image and how sure it is.
+
+    Attributes
+    ----------
+    mean : ndarray, (H, W)
+        Expectation of the field with its trend at every pixel, in intensity: gaps filled, noise removed.
+    std : ndarray, (H, W)
+        Its standard deviation, that of the estimated trend included, in intensity.
+    predictive_std : ndarray, (H, W)
+        Standard deviation of a new measurement, ``sqrt(std^2 + noise variance)``. Of a noise variance given pixel by
+        pixel it needs that of missing pixels, and is NaN there.
+    samples : ndarray, (k, H, W)
+        Draws of the field with its trend given the observations.
+    filled : ndarray, (H, W)
+        The image itself where it is observed, `mean` in the gaps.
+    fit : FitResult
+        The fit behind it.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+    predictive_std: FloatArray
+    samples: FloatArray
+    filled: FloatArray
+    fit: FitResult
+
+    def __repr__(self) -> str:
+        gaps = self.mean.size - self.fit.n_observed
+        return f"FillResult(shape={self.mean.shape}, {gaps} pixels filled, {self.fit!r})"
+
+
+def fill(
+    image: ArrayLike,
+    *,
+    mask: ArrayLike | Literal["nan"] | None = "nan",
+    model: FieldModel | None = None,
+    noise: Literal["estimate"] | ArrayLike | None = "estimate",
+    covariates: Literal["constant", "linear"] | ArrayLike | None = "linear",
+    samples: int = 0,
+    rng: Seed = None,
+) -> FillResult:
+    """Fill the gaps of an image by the field that fits it best.
+
+    ``y = trend + field + noise`` with a linear trend and by default a `TensionSpline`: a field without a range, which
+    does not fall back to the trend within large gaps. Its two parameters and the noise are fitted by `fit`, and mean,
+    variances and draws are those given the observed pixels, exactly. The variance of the field is ``P^-1``, and of the
+    trend's coefficients ``(X - Z) C (X - Z)^T`` is added, ``Z`` being what the field makes of the covariates ``X`` and
+    ``C`` the coefficients' covariance. Parameters are taken as known.
+
+    Parameters
+    ----------
+    image : array_like, (H, W)
+        Intensities; NaN marks gaps unless a mask is given. Of a numpy masked array the mask counts as well.
+    mask : ndarray of bool, (H, W), "nan" or None
+        **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``; with None a NaN is an error.
+    model : FieldModel, optional
+        Model to fit instead, at the parameters to start from.
+    noise, covariates
+        As for `fit`.
+    samples : int
+        Number of draws.
+    rng : int, Generator or None
+        Seed of the draws.
+
+    Returns
+    -------
+    FillResult
+
+    Raises
+    ------
+    ArgumentError
+        As for `fit`.
+
+    References
+    ----------
+    L. Mitas, H. Mitasova (1988), General variational approach to the interpolation problem, Computers & Mathematics
+    with Applications 16, for the spline; G. Wahba (1990), Spline Models for Observational Data, for its
+    reading as a field.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows, columns = np.mgrid[:40, :50] / 10.0
+    >>> truth = np.sin(rows) * np.cos(columns)
+    >>> image = truth + 0.1 * np.random.default_rng(0).standard_normal(truth.shape)
+    >>> image[10:20, 15:25] = np.nan
+    >>> result = fill(image)
+    >>> bool(np.abs(result.mean - truth)[10:20, 15:25].max() < 4 * result.std[10:20, 15:25].max())
+    True
+    """
+    count, stream = integer_at_least("samples", samples, 0), generator(rng)
+    if model is None:
+        result = _fit_spline(image, mask, noise, covariates)
+    else:
+        result = fit(model, image, mask=mask, noise=noise, covariates=covariates, tolerance=_TOLERANCE)
+    posterior = result.posterior()
+    data = result._objective.data
+    # What is left of the covariates once the field has taken its share, per unit of their coefficients' uncertainty.
+    left = result._objective.trend.columns - result._evidence.influences
+    root = np.linalg.cholesky(result.coefficient_covariance)
+    spread = np.tensordot(root.T, left, 1) if len(left) else left
+    variance = posterior.marginal_variance() + np.einsum("kij,kij->ij", spread, spread)
+    noise_variance = np.where(data.observed, result.noise_variance, np.nan)
+    if np.ndim(result.noise_variance) == 0:
+        noise_variance = np.full(result.shape, result.noise_variance)
+    return FillResult(
+        mean=np.array(posterior.mean),
+        std=np.sqrt(variance),
+        predictive_std=np.sqrt(variance + noise_variance),
+        samples=_draws(posterior, spread, count, stream),
+        filled=np.where(data.observed, data.values, posterior.mean),
+        fit=result,
+    )
+
+
+def _fit_spline(image: ArrayLike, mask: ArrayLike | None, noise: object, covariates: object) -> FitResult:
+    """Fit the default model, a large image from the fit of its best-observed tile."""
+    objective = make_objective(TensionSpline(kappa=0.5), image, mask, noise, covariates, "ml", (), np.shape(image))
+    guess = _guess_from_tile(objective)
+    return make_result(objective, *maximize(objective, _TOLERANCE, guess))
+
+
+def _guess_from_tile(objective: Objective) -> Guess | None:
+    """Return what the best-observed tile says; None where it would not help, or does not determine the parameters."""
+    data = objective.data
+    rows, columns = _best_tile(data.observed, _TILE)
+    values, missing = data.values[rows, columns], ~data.observed[rows, columns]
+    seen = values[~missing]
+    if values.size * _WORTH > data.values.size or len(seen) * 2 < values.size or np.ptp(seen) == 0.0:
+        return None
+    noise = "estimate" if objective.estimated else None
+    if noise is None and data.weight.any():
+        weight = np.where(missing, 1.0, data.weight[rows, columns])
+        tile = make_objective(objective.model, values, missing, 1.0 / weight, "constant", "ml", (), values.shape)
+    else:
+        tile = make_objective(objective.model, values, missing, noise, "constant", "ml", (), values.shape)
+    at, converged, _ = maximize(tile, _TOLERANCE)
+    if not converged or not len(at):
+        return None
+    information = observed_information(tile, at) * (data.count / len(seen))
+    if not np.linalg.eigvalsh(information)[0] > 0.0:
+        return None
+    return Guess(at, np.asarray(np.linalg.cholesky(information), dtype=np.float64))
+
+
+def _best_tile(observed: BoolArray, side: int) -> tuple[slice, slice]:
+    """Return the square with the most observed pixels."""
+    height, width = (min(side, each) for each in observed.shape)
+    total = np.pad(observed, ((1, 0), (1, 0))).cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    count = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
+    i, j = np.unravel_index(np.argmax(count), count.shape)
+    return slice(int(i), int(i) + height), slice(int(j), int(j) + width)
+
+
+def _draws(posterior: GMRF, spread: FloatArray, count: int, stream: np.random.Generator) -> FloatArray:
+    """Return draws of the field plus what the uncertainty of the trend's coefficients moves it by."""
+    draws = posterior.sample(count, rng=stream)
+    return draws + np.tensordot(stream.standard_normal((count, len(spread))), spread, 1)

@@ -1,0 +1,19 @@
+"""The example runs on the corner of the raster, where that is at hand."""
+
+from pathlib import Path
+
+import pytest
+
+RASTER = Path(__file__).parents[3] / "shared" / "data" / "satellite_train.npz"
+
+
+@pytest.mark.skipif(not RASTER.exists(), reason="the raster is not part of the project")
+def test_held_out_rectangles_are_predicted(capsys):
+    from examples import satellite
+
+    rmse, crps, coverage = satellite.main(RASTER, largest=100)
+    assert "RMSE" in capsys.readouterr().out
+    # The temperatures vary by several degrees; these bounds are far from what a trend alone reaches.
+    assert rmse < 2.0
+    assert crps < 1.2
+    assert 0.8 < coverage <= 1.0
