@@ -33,7 +33,7 @@ def maximize(objective: Objective, tolerance: float, guess: Guess | None = None)
     """Search from the start, in a box that is moved where it holds the search up.
 
     With a guess the search is in units of its standard errors, ``v = R^T (u - u_0)``, where the likelihood is round,
-    and the tolerance counts for those. Returns the numbers, whether the gradient vanishes there, and why the search ended.
+    and the tolerance counts for those. Returns the numbers, whether the gradient vanishes there, and why it ended.
     """
     from scipy.optimize import minimize
 
