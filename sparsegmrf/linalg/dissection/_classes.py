@@ -92,7 +92,7 @@ class _Analysis:
     def _build(self, key: Key, children: tuple[int, ...], origins: list[tuple[int, int]]) -> NodeClass:
         first = np.array(origins, dtype=np.int64).reshape(len(origins), 2)
         own = _separator(key, self.reach, origins[1]) if origins else _rectangle(0, key[0], 0, key[1])
-        front = np.vstack([own, self._boundary(key)])
+        front = np.concatenate([own, self._boundary(key)])
         where = _Positions(front, self.reach)
         maps = tuple(
             where.of(self.classes[child].boundary + origin) for child, origin in zip(children, first, strict=True)
@@ -112,7 +112,7 @@ class _Analysis:
             _rectangle(height, height + bottom, -left, 0),
             _rectangle(height, height + bottom, width, width + right),
         ]
-        pixels = np.vstack(ring)
+        pixels = np.concatenate(ring)
         near = pixels[:, np.newaxis] + self.all_offsets
         inside = np.logical_and(near >= 0, near < (height, width)).all(axis=-1)
         return pixels[np.any(inside, axis=1)]
@@ -120,20 +120,23 @@ class _Analysis:
     def _assembly(self, front: IntArray, eliminated: int, where: "_Positions") -> IntArray:
         """Tabulate the entries in eliminated columns: those between two front pixels, each pair once."""
         own = front[:eliminated]
-        place = np.arange(eliminated)
-        zero = np.zeros_like(place)
-        tables = [np.column_stack([place, place, zero, own, zero])]
-        for k, offset in enumerate(self.later, start=1):
-            for sign in (1, -1):
-                other = where.of(own + sign * offset)
-                # A pair inside S is met from both of its pixels: keep the meeting from the earlier position.
-                keep = other > place
-                owner = own if sign == 1 else own - offset
-                transposed = np.full(eliminated, sign == 1)
-                rows = np.column_stack([other, place, np.full(eliminated, k), owner, transposed])
-                tables.append(rows[keep])
-        table = np.vstack(tables).astype(np.int64)
-        return np.ascontiguousarray(table[np.lexsort((table[:, 0], table[:, 1]))])
+        place = np.arange(eliminated)[:, np.newaxis]
+        near = (own[:, np.newaxis] + self.all_offsets).reshape(-1, 2)
+        other = where.of(near).reshape(eliminated, len(self.all_offsets))
+        # A pair inside S is met from both of its pixels: keep the meeting from the earlier position.
+        column, met = np.nonzero(other > place)
+        later = met < len(self.later)
+        table = np.zeros((eliminated + len(column), 6), dtype=np.int64)
+        table[:eliminated, :2] = place
+        table[:eliminated, 3:5] = own
+        rest = table[eliminated:]
+        rest[:, 0] = other[column, met]
+        rest[:, 1] = column
+        rest[:, 2] = 1 + met % max(1, len(self.later))
+        rest[:, 3:5] = own[column] + np.where(later[:, np.newaxis], 0, self.all_offsets[met])
+        rest[:, 5] = later
+        ordered: IntArray = table[np.lexsort((table[:, 0], table[:, 1]))]
+        return ordered
 
 
 class _Positions:
@@ -188,7 +191,9 @@ def _separator(key: Key, reach: tuple[int, int], second: tuple[int, int]) -> Int
 
 def _rectangle(top: int, bottom: int, left: int, right: int, *, by_column: bool = False) -> IntArray:
     """List the pixels of a rectangle by rows or by columns."""
+    height, width = bottom - top, right - left
+    pixels = np.empty((width, height, 2) if by_column else (height, width, 2), dtype=np.int64)
     rows, columns = np.arange(top, bottom), np.arange(left, right)
-    if by_column:
-        return np.column_stack([np.tile(rows, len(columns)), np.repeat(columns, len(rows))]).astype(np.int64)
-    return np.column_stack([np.repeat(rows, len(columns)), np.tile(columns, len(rows))]).astype(np.int64)
+    pixels[..., 0] = rows if by_column else rows[:, np.newaxis]
+    pixels[..., 1] = columns[:, np.newaxis] if by_column else columns
+    return pixels.reshape(-1, 2)
