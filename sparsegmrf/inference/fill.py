@@ -16,7 +16,7 @@ from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
 
 _TOLERANCE = 0.02
 """Derivative in nats at which the search ends; by a standard error where a tile has told what that is."""
-_TILE = 80
+_TILE = 128
 """Side in pixels of the tile on which a large image's fit starts."""
 _WORTH = 4
 """How many times larger the image must be for that."""
