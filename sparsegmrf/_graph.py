@@ -50,7 +50,8 @@ class _Graph:
             _threads.as_task(self._work)
         except BaseException as interrupt:
             self._stop(interrupt)
-        wait(futures)
+        # One that has not started, behind another caller's tasks, has nothing left to do.
+        wait([future for future in futures if not future.cancel()])
         if self.interrupt is not None:
             raise self.interrupt
         if self.failure is not None:
