@@ -30,15 +30,12 @@ def _external(module: ModuleType, name: str, arguments: int) -> Callable[..., No
 
 dlauum = _external(scipy.linalg.cython_lapack, "dlauum", 5)
 dpotrf = _external(scipy.linalg.cython_lapack, "dpotrf", 5)
-dpotri = _external(scipy.linalg.cython_lapack, "dpotri", 5)
 dtrtri = _external(scipy.linalg.cython_lapack, "dtrtri", 6)
 dgemm = _external(scipy.linalg.cython_blas, "dgemm", 13)
-dgemv = _external(scipy.linalg.cython_blas, "dgemv", 11)
 dsymm = _external(scipy.linalg.cython_blas, "dsymm", 12)
 dsyrk = _external(scipy.linalg.cython_blas, "dsyrk", 10)
 dtrmm = _external(scipy.linalg.cython_blas, "dtrmm", 11)
 dtrsm = _external(scipy.linalg.cython_blas, "dtrsm", 11)
-dtrsv = _external(scipy.linalg.cython_blas, "dtrsv", 8)
 
 # What BLAS wants by address; kernels get these as arguments, so that the arrays outlive the call.
 # The letters: lower or left, right, transposed, not (transposed, unit), upper or unit.

@@ -12,7 +12,7 @@ from numba import njit
 
 from sparsegmrf.kernels.blas import dgemm, dlauum, dsymm, dtrmm, dtrtri
 
-BUILT_ON = {"blas": "0192a8513bd7"}
+BUILT_ON = {"blas": "ec93f68f2077"}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
