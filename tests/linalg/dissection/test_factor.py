@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from sparsegmrf import ArgumentError, DenseFactor, DissectionFactor, NotPositiveDefiniteError, SymmetricStencil
+from sparsegmrf.kernels import dense_products
+from sparsegmrf.linalg.dissection import _numeric
 from tests import reference, strategies
 from tests.contracts import factor_contract
 
@@ -73,8 +75,6 @@ def test_results_do_not_depend_on_the_number_of_threads(threads):
 
 
 def test_large_fronts_in_blocks_of_columns_agree_with_whole_ones(monkeypatch):
-    from sparsegmrf.linalg.dissection import _numeric
-
     stencil = five_point((130, 140))
     whole = DissectionFactor(stencil, tile=16)
     monkeypatch.setattr(_numeric, "_SPLIT", 0.0)
@@ -83,6 +83,22 @@ def test_large_fronts_in_blocks_of_columns_agree_with_whole_ones(monkeypatch):
     assert_allclose(split.logdet, whole.logdet, rtol=1e-14)
     x = image((130, 140))
     assert_allclose(split.solve(x), whole.solve(x), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("split", [0.0, 1e12])
+@pytest.mark.parametrize("wide", [False, True])
+def test_fronts_by_blas_and_by_our_own_products_agree(wide, split, monkeypatch):
+    stencil = five_point((90, 110))
+    plain = DissectionFactor(stencil, tile=16)
+    monkeypatch.setattr(dense_products, "WIDE", wide)
+    monkeypatch.setattr(_numeric, "_SPLIT", split)
+    monkeypatch.setattr(_numeric, "_PANEL", 24)
+    monkeypatch.setattr(_numeric, "_STRIP", 10)
+    other = DissectionFactor(stencil, tile=16)
+    assert_allclose(other.logdet, plain.logdet, rtol=1e-14)
+    x = image((90, 110))
+    assert_allclose(other.solve(x), plain.solve(x), rtol=1e-11, atol=1e-13)
+    assert_allclose(other.marginal_variance(), plain.marginal_variance(), rtol=1e-11)
 
 
 @pytest.mark.parametrize("side", [256, 512])
