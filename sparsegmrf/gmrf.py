@@ -33,7 +33,7 @@ class GMRF:
 
     With ``Q = A^T A``: ``log p(x) = -n/2 log 2 pi + logdet(Q)/2 - |A (x - mu)|^2 / 2`` over the ``n`` unknowns. Images
     are ``(..., H, W)``, or ``(..., H, W, C)`` with more than one channel; batch axes lead. The field cannot be changed;
-    its factor is built at first use and kept.
+    its factor is built at first use and kept; a pickled or copied field leaves it behind and builds its own.
 
     Parameters
     ----------
@@ -257,6 +257,10 @@ class GMRF:
     def factor(self) -> Factor:
         """Factor of the precision, built at first use."""
         return factorize(self._given, self._method, shape=self.shape, channels=self.channels)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a pickled or copied field takes along: not the factor, which may live in a C library."""
+        return {name: value for name, value in self.__dict__.items() if name != "factor"}
 
     @property
     def logdet(self) -> float:

@@ -216,6 +216,10 @@ class StationaryEdgeField:
     def __repr__(self) -> str:
         return f"StationaryEdgeField(shape={self.shape}, tolerance={self.tolerance:g}, method={self._method!r})"
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return what a pickled or copied field takes along: not its factors, which may live in a C library."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_padding", "_outside")}
+
     @cached_property
     def _without_borders(self) -> AxisCovariances:
         return axis_covariances(self._stencil, self.tolerance / 8.0)

@@ -13,7 +13,7 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._composite import CompositeForm
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg._null_space import TOLERANCE, NullSpace
-from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.linalg.spectral import SpectralForm, itself
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
 
@@ -38,7 +38,7 @@ class SpectralIntrinsicForm(CompositeForm):
     @classmethod
     def of(cls, form: SpectralForm, stencil: SymmetricStencil) -> "SpectralIntrinsicForm":
         """Return the form of a stencil."""
-        return cls(SpectralForm(form.basis, form.eigenvalues, form.offsets, partial(_itself, stencil)))
+        return cls(SpectralForm(form.basis, form.eigenvalues, form.offsets, partial(itself, stencil)))
 
     def __post_init__(self) -> None:
         if self.form.basis == "dst":
@@ -166,10 +166,6 @@ class SpectralIntrinsicFactor(Factor):
         solved = self._inner._solve(read_only(b - b.mean(axis=1, keepdims=True)))
         result: FloatArray = solved - solved.mean(axis=1, keepdims=True)
         return result
-
-
-def _itself(stencil: SymmetricStencil) -> SymmetricStencil:
-    return stencil
 
 
 def _scaled(stencil: Callable[[], SymmetricStencil], number: float) -> SymmetricStencil:

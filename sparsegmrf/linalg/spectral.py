@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class SpectralForm:
     offsets : sequence of (int, int)
         The centre and later offsets on which covariances are wanted by `Factor.selected_inverse`.
     stencil : callable, optional
-        Returns the precision as a stencil, where it is one.
+        Returns the precision as a stencil, where it is one; it pickles with the form, so no lambda.
 
     Raises
     ------
@@ -103,7 +104,7 @@ class SpectralForm:
             stencil.shape,
             lambda rows, columns: symbol_at(offsets, weights, rows, columns),
             offsets,
-            lambda: stencil,
+            partial(itself, stencil),
         )
 
     def _set(
@@ -264,6 +265,11 @@ class SpectralFactor(Factor):
 
         _threads.run_over(scale, height, _threads.rows_per_task(width))
         return out
+
+
+def itself(stencil: SymmetricStencil) -> SymmetricStencil:
+    """Return what is given: bound to a stencil, a callable that pickles."""
+    return stencil
 
 
 def is_diagonal(precision: object) -> bool:

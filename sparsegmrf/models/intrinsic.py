@@ -1,6 +1,7 @@
 """Intrinsic autoregressions: random walks of first and second order on the plane."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -131,7 +132,7 @@ class Intrinsic(Model):
             shape,
             lambda rows, columns: number * operator.eigenvalues(rows, columns),
             operator.offsets(1),
-            lambda: self._stencil(shape),
+            partial(self._stencil, shape),
         )
 
     def _scale_factor(self, shape: Shape) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -119,7 +120,7 @@ class Matern(Model):
             shape,
             lambda rows, columns: t2 * (self.kappa2 + self._operator.eigenvalues(rows, columns)) ** self.alpha,
             self._operator.offsets(math.ceil(self.alpha)),
-            None if self._is_fractional else lambda: self._stencil(shape),
+            None if self._is_fractional else partial(self._stencil, shape),
         )
 
     def _stencil(self, shape: Shape) -> SymmetricStencil:

@@ -1,6 +1,7 @@
 """Simultaneous autoregressions."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -123,7 +124,7 @@ class SAR(Model):
         if form is None:
             return None
         return SpectralForm(
-            form.basis, self.tau * form.eigenvalues**2, self._squared_offsets(), lambda: self._stencil(shape)
+            form.basis, self.tau * form.eigenvalues**2, self._squared_offsets(), partial(self._stencil, shape)
         )
 
     def _squared_offsets(self) -> IntArray:

@@ -1,6 +1,7 @@
 """Tension splines: fields without a range, membranes at large distances and thin plates at small ones."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sparsegmrf._validate import finite_number, positive_number
@@ -120,7 +121,7 @@ class TensionSpline(Model):
             shape,
             lambda rows, columns: _density(operator.eigenvalues(rows, columns), self.kappa**2, self.proper, self.tau),
             operator.offsets(2),
-            lambda: self._stencil(shape),
+            partial(self._stencil, shape),
         )
 
     def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "GMRF":
