@@ -22,6 +22,10 @@ class Pool:
     start: IntArray
     step: IntArray
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Copies and pickles of arrays are writable, and the kernels are compiled for read-only ones.
+        return (_frozen, (self.values, self.start, self.step))
+
     def coefficient(self, k: int, lattice: Lattice) -> FloatArray:
         """Return coefficient `k` as a view: ``()`` or ``(C, C)`` where shared, else ``(H, W)`` or ``(H, W, C, C)``."""
         block = block_shape(lattice)
@@ -78,6 +82,10 @@ def symmetric_blocks(name: str, blocks: FloatArray) -> FloatArray:
             "pass (B + B.swapaxes(-1, -2)) / 2 if that is what you mean."
         )
     return (blocks + mirrored) / 2.0
+
+
+def _frozen(values: FloatArray, start: IntArray, step: IntArray) -> Pool:
+    return freeze(Pool(values, start, step))
 
 
 def freeze(pool: Pool) -> Pool:

@@ -13,6 +13,10 @@ class Stencil:
     _offsets: IntArray
     _pool: Pool
 
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._offsets.flags.writeable = False
+
     @property
     def offsets(self) -> IntArray:
         """Offsets ``(K, 2)`` in raster order, the centre first if it is one of them; read-only."""

@@ -1,5 +1,8 @@
 """SymmetricStencil: product, planes, arithmetic and refusals, against dense matrices."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -350,3 +353,11 @@ def folds(case):
     height, width = case.shape
     both = {o for di, dj in case.offsets for o in ((di, dj), (-di, -dj))}
     return len({(di % height, dj % width) for di, dj in both}) < len(both)
+
+
+@given(strategies.symmetric_stencils(boundaries=("dirichlet", "neumann", "torus")))
+def test_copies_and_pickles_are_as_read_only_as_the_original(case):
+    stencil = case.stencil
+    for other in (copy.deepcopy(stencil), pickle.loads(pickle.dumps(stencil))):
+        assert not any(array.flags.writeable for array in (other.offsets, *vars(other.pool).values()))
+        assert np.array_equal(other @ case.images(), stencil @ case.images())
