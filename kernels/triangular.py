@@ -247,8 +247,13 @@ def solve_tile(
                 continue
             for t in range(1, terms):
                 if di[t] == 0 and step[t]:
-                    plane = values[base[t] + row + low : base[t] + row + high]
-                    _scale(backward, -1.0, plane, reciprocal, weight[abs(dj[t]) - 1, :count])
+                    # The row's first pixels have no neighbour: coefficients that may lie beyond the array are not read.
+                    cut = min(count, max(0, abs(dj[t]) - solved))
+                    weight[abs(dj[t]) - 1, :cut] = 0.0
+                    start = base[t] + row + (low if backward else low + cut)
+                    plane = values[start : start + count - cut]
+                    over = reciprocal[: count - cut] if backward else reciprocal[cut:count]
+                    _scale(backward, -1.0, plane, over, weight[abs(dj[t]) - 1, cut:count])
                 elif di[t] == 0 and step[0]:
                     _scale(backward, -values[base[t]], ones, reciprocal, weight[abs(dj[t]) - 1, :count])
             first_pixel = row + (high - 1 if backward else low)

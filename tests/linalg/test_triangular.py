@@ -1,5 +1,7 @@
 """TriangularFactor: the contract in both orientations, and what it promises beyond."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -239,3 +241,23 @@ def test_draw_made_band_by_band_is_the_unwhitened_array_of_normals(shape, sign, 
         drawn = factor._draw(np.random.default_rng(3), np.empty_like(normals))
         assert np.array_equal(drawn, expected)
         assert_allclose(factor.whiten(drawn.reshape(2, *shape)).reshape(normals.shape), normals, atol=1e-12)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("reach", [1, 2])
+def test_nothing_is_read_beyond_the_coefficients(sign, reach):
+    shape, x = (2, 5), np.random.default_rng(8).standard_normal((2, 5))
+    weights = np.random.default_rng(9).uniform(-0.4, 0.4, (reach, *shape))
+    A = TriangularStencil([(0, sign * (k + 1)) for k in range(reach)], np.full(shape, 1.5), weights, shape)
+    # The same numbers in front of NaN: what is read beyond the end shows.
+    padded = np.full(A.pool.values.size + 64, np.nan)
+    padded[32:-32] = A.pool.values
+    for transposed in (False, True):
+        recursion = _recursion.Recursion.of(A, transposed=transposed)
+        inside = dataclasses.replace(recursion, values=padded[32:-32])
+        result = np.empty((1, 10))
+        inside.solve(x.reshape(1, 10), result)
+        dense = A.tocsr().toarray()
+        assert_allclose(result[0], np.linalg.solve(dense.T if transposed else dense, x.ravel()), rtol=1e-12)
+        inside.multiply(x.reshape(1, 10), result)
+        assert_allclose(result[0], (dense.T if transposed else dense) @ x.ravel(), rtol=1e-12)
