@@ -3,7 +3,8 @@
 from sparsegmrf.inference.condition import condition
 from sparsegmrf.inference.covariances import covariance_between, variance_of
 from sparsegmrf.inference.fill import FillResult, fill
-from sparsegmrf.inference.fit import FitResult, fit
+from sparsegmrf.inference.fit import fit
+from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.scores import (
     Predictions,
     coverage,

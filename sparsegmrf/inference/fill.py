@@ -10,7 +10,8 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._search import Guess, maximize, observed_information
-from sparsegmrf.inference.fit import FitResult, fit, make_objective, make_result
+from sparsegmrf.inference.fit import fit, make_objective, make_result
+from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.models import TensionSpline
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
 

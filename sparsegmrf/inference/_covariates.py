@@ -1,0 +1,27 @@
+"""Images of the covariates of a trend."""
+
+import numpy as np
+
+from sparsegmrf._validate import finite, one_of, real_array
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.typing import FloatArray, Shape
+
+
+def covariate_images(covariates: object, shape: Shape) -> tuple[tuple[str, ...], FloatArray]:
+    """Return the names of the covariates and their images ``(K, H, W)``."""
+    height, width = shape
+    if covariates is None:
+        return (), np.zeros((0, height, width))
+    if isinstance(covariates, str):
+        one_of("covariates", covariates, ("constant", "linear"))
+        rows, columns = np.mgrid[:height, :width].astype(float)
+        images = [np.ones(shape), rows - (height - 1) / 2.0, columns - (width - 1) / 2.0]
+        # An image one pixel high has no slope by rows.
+        kept = [0] + [k for k in (1, 2) if covariates == "linear" and shape[k - 1] > 1]
+        return tuple(("constant", "row", "column")[k] for k in kept), np.array([images[k] for k in kept])
+    array = finite("covariates", real_array("covariates", covariates))
+    if array.ndim != 3 or array.shape[1:] != shape:
+        raise ArgumentError(
+            f"covariates must have shape (K, {height}, {width}), got {array.shape}; put one covariate into a list."
+        )
+    return tuple(f"covariate {k}" for k in range(len(array))), array

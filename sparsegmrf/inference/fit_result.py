@@ -1,0 +1,134 @@
+"""What a fit found: estimates with their uncertainty."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._evidence import Evidence
+from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._search import observed_information
+from sparsegmrf.inference.condition import condition
+from sparsegmrf.typing import FloatArray, Shape
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitResult:
+    """Estimates with their uncertainty, and what they were made of.
+
+    Attributes
+    ----------
+    model : FieldModel
+        The model at the estimates.
+    parameters : dict of float
+        Its free parameters, and ``noise_variance`` (intensity^2) if it was estimated.
+    noise_variance : float or ndarray, (H, W)
+        Estimated or given; 0 without noise.
+    loglik : float
+        Log-density of the observed pixels in nats; of an intrinsic model, that of the contrasts that do not see its
+        null space; with ``method="reml"``, that of the contrasts that do not see the trend either.
+    coefficients, coefficient_errors : dict of float
+        Generalized least-squares estimates of the trend with standard errors, by covariate. Covariates in the null
+        space of an intrinsic model (its constant) belong to the field and are not here.
+    trend : ndarray, (H, W)
+        The covariates times their coefficients, in intensity.
+    method : str
+        ``"ml"`` or ``"reml"``.
+    n_observed : int
+        Observed pixels.
+    converged : bool
+        Whether the gradient vanishes at the estimates.
+    reason : str
+        Why the search ended.
+    evaluations : int
+        Likelihoods evaluated.
+    """
+
+    model: FieldModel
+    parameters: dict[str, float]
+    noise_variance: float | FloatArray
+    loglik: float
+    coefficients: dict[str, float]
+    coefficient_errors: dict[str, float]
+    trend: FloatArray
+    method: str
+    n_observed: int
+    converged: bool
+    reason: str
+    evaluations: int
+    _objective: Objective = field(repr=False)
+    _evidence: Evidence = field(repr=False)
+    _scale: float = field(repr=False)
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+        return self._objective.shape
+
+    @property
+    def coefficient_covariance(self) -> FloatArray:
+        """Covariance of the coefficients, ``(p, p)``, the parameters taken as known."""
+        return self._evidence.beta_covariance / self._scale
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of estimated parameters ``k``, coefficients included."""
+        return len(self.parameters) + len(self.coefficients)
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion ``2 k - 2 loglik``; smaller is better."""
+        return 2.0 * self.n_parameters - 2.0 * self.loglik
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion ``k log m - 2 loglik`` with ``m`` observed pixels; smaller is better."""
+        return self.n_parameters * float(np.log(self.n_observed)) - 2.0 * self.loglik
+
+    @cached_property
+    def standard_errors(self) -> dict[str, float]:
+        """Standard errors of `parameters` from the observed information.
+
+        The information is the Hessian of the log-likelihood, by central differences of the exact gradient on the
+        unconstrained scale (logarithms of what is positive), mapped back to first order. NaN where the information is
+        not positive definite, as when a parameter has run to the edge of its range. Computed at first use, by two
+        gradients per parameter.
+        """
+        full = self._objective.with_scale()
+        at = full.start(self.model, self.noise_variance)
+        if not len(at):
+            return {}
+        information = observed_information(full, at)
+        if not np.linalg.eigvalsh(information)[0] > 0.0:
+            return dict.fromkeys(self.parameters, float("nan"))
+        errors = np.sqrt(np.diagonal(np.linalg.inv(information))) * full.jacobian(at)
+        return dict(zip(self.parameters, errors.tolist(), strict=True))
+
+    def posterior(self) -> GMRF:
+        """Return the field given the observations, at the estimates: means, variances and draws of every pixel.
+
+        Parameters and trend are taken as known; `fill` adds the uncertainty of the trend.
+        """
+        data = self._objective.data
+        prior = self.model.gmrf(self.shape, mean=self.trend)
+        return condition(prior, data.values, mask=~data.observed, noise_variance=self.noise_variance)
+
+    def summary(self) -> str:
+        """Return a table of the estimates with standard errors, and the fit's figures, as text."""
+        kind = type(self.model).__name__
+        lines = [f"{kind}, {self.method}, {self.n_observed} observed pixels of {self.trend.size}", ""]
+        lines.append(f"{'':>16}{'estimate':>14}{'std. error':>14}")
+        for name, value in self.parameters.items():
+            lines.append(f"{name:>16}{value:14.6g}{self.standard_errors[name]:14.3g}")
+        for name, value in self.coefficients.items():
+            lines.append(f"{name:>16}{value:14.6g}{self.coefficient_errors[name]:14.3g}")
+        lines.append("")
+        lines.append(f"log-likelihood {self.loglik:.4f} nats, AIC {self.aic:.2f}, BIC {self.bic:.2f}")
+        lines.append(f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
+        return f"FitResult({type(self.model).__name__}, {values}, loglik={self.loglik:.6g}, converged={self.converged})"
