@@ -19,8 +19,10 @@ from sparsegmrf.errors import (
 from sparsegmrf.experiment import Experiment, Limit, experiment, limit_on_weight
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference import (
+    BlockAverage,
     FillResult,
     FitResult,
+    PointSpread,
     condition,
     covariance_between,
     fill,
@@ -89,6 +91,7 @@ __all__ = [
     "GMRF",
     "SAR",
     "ArgumentError",
+    "BlockAverage",
     "CausalAR",
     "Channels",
     "CholeskyField",
@@ -121,6 +124,7 @@ __all__ = [
     "PixelGaussian",
     "PixelMixture",
     "Plan",
+    "PointSpread",
     "RegionMoments",
     "SeparableFactor",
     "SingularCovarianceError",

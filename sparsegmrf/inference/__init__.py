@@ -5,6 +5,7 @@ from sparsegmrf.inference.covariances import covariance_between, variance_of
 from sparsegmrf.inference.fill import FillResult, fill
 from sparsegmrf.inference.fit import fit
 from sparsegmrf.inference.fit_result import FitResult
+from sparsegmrf.inference.observation import BlockAverage, ObservationOperator, PointSpread
 from sparsegmrf.inference.scores import (
     Predictions,
     coverage,
@@ -16,8 +17,11 @@ from sparsegmrf.inference.scores import (
 )
 
 __all__ = [
+    "BlockAverage",
     "FillResult",
     "FitResult",
+    "ObservationOperator",
+    "PointSpread",
     "Predictions",
     "condition",
     "covariance_between",

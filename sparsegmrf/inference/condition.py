@@ -7,10 +7,12 @@ import numpy as np
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference.observation import ObservationOperator, as_operator
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.models._observed import observe
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
+from sparsegmrf.stencil.product import combination
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
 _IDENTIFIED = 1e-10
@@ -44,7 +46,14 @@ class Observations:
         return int(np.count_nonzero(self.observed))
 
 
-def condition(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, noise_variance: ArrayLike) -> GMRF:
+def condition(
+    gmrf: GMRF,
+    y: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    noise_variance: ArrayLike,
+    operator: "ObservationOperator | ArrayLike | None" = None,
+) -> GMRF:
     """Return the field given some of its pixels, observed with independent Gaussian noise or exactly.
 
     ``y_p = x_p + e_p`` at observed pixels, ``e_p ~ N(0, v_p)``. With ``W = diag(1/v_p)`` (zero where missing):
@@ -52,17 +61,25 @@ def condition(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, noise_
     their rows and columns are replaced by the identity, and ``-Q_uo (y_o - mu_o)`` moves to the right-hand side; the
     lattice stays.
 
+    With an `operator` ``B``, a point-spread function or a block average, a measurement is a weighted sum of pixels:
+    ``y = B x + e``, ``P = Q + B^T W B`` on a wider stencil, mean ``mu + P^-1 B^T W (y - B mu)``.
+
     Parameters
     ----------
     gmrf : GMRF
         The prior field, with one channel. Of an `IntrinsicGMRF` the null space (its level) is fixed by the
         observations alone.
     y : array_like, (H, W)
-        Observed intensities. Of a numpy masked array the mask counts as `mask`.
+        Observed intensities. Of a numpy masked array the mask counts as `mask`. With a `BlockAverage` it, `mask` and
+        `noise_variance` are on the coarse raster, one entry per block.
     mask : ndarray of bool, (H, W), or "nan", optional
         **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(y)``. Without a mask a NaN is an error.
     noise_variance : float or array_like, (H, W)
-        ``v`` in intensity^2, zero or more; zero is an exact observation. Not read where a pixel is missing.
+        ``v`` in intensity^2, zero or more; zero is an exact observation. Not read where a pixel is missing. With an
+        `operator` it must be positive: known sums of pixels are linear constraints.
+    operator : array_like, (2a + 1, 2b + 1), PointSpread or BlockAverage, optional
+        ``B``; an array is the kernel of a `PointSpread`. The time to factorize grows with its reach: the stencil of the
+        posterior reaches twice as far as a kernel, and as far as a block.
 
     Returns
     -------
@@ -75,7 +92,8 @@ def condition(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, noise_
     ------
     ArgumentError
         If shapes differ, the field has channels, a noise variance is negative, no pixel is observed, nothing is left
-        to be known, an observed value is not finite, or the observed pixels do not fix the null space.
+        to be known, an observed value is not finite, the observed pixels do not fix the null space, or an observation
+        through an operator is exact.
 
     References
     ----------
@@ -97,6 +115,8 @@ def condition(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, noise_
         raise ArgumentError(
             f"gmrf must have one channel, got {gmrf.channels}; condition a separable field channel by channel."
         )
+    if operator is not None:
+        return _through_operator(gmrf, y, mask, noise_variance, as_operator(operator))
     data = observations(y, mask, noise_variance, gmrf.shape)
     if isinstance(gmrf, IntrinsicGMRF):
         _check_null_space_observed(gmrf, data.observed)
@@ -127,11 +147,13 @@ def posterior_precision(Q: SymmetricStencil, data: Observations) -> tuple[Symmet
     return decoupled(P, data.exact), data.exact
 
 
-def observations(y: object, mask: object, noise_variance: object, shape: Shape, name: str = "y") -> Observations:
+def observations(
+    y: object, mask: object, noise_variance: object, shape: Shape, name: str = "y", of: str = "of the field"
+) -> Observations:
     """Return checked observations on a lattice of `shape`."""
     seen = observe(y, mask, name)
     if seen.shape != shape:
-        raise ArgumentError(f"{name} must have the shape {shape} of the field, got {seen.shape}; crop or transpose it.")
+        raise ArgumentError(f"{name} must have the shape {shape} {of}, got {seen.shape}; crop or transpose it.")
     values, missing = seen.block(0, shape[0], 0.0)
     observed = ~missing if missing.size else np.ones(shape, dtype=bool)
     if not observed.any():
@@ -153,9 +175,35 @@ def observations(y: object, mask: object, noise_variance: object, shape: Shape, 
     return Observations(values, observed, weight, exact)
 
 
-def _check_null_space_observed(gmrf: IntrinsicGMRF, observed: BoolArray) -> None:
+def _through_operator(
+    gmrf: GMRF, y: ArrayLike, mask: ArrayLike | None, noise_variance: ArrayLike, B: ObservationOperator
+) -> GMRF:
+    """Return the field given ``y = B x + e``."""
+    data = observations(y, mask, noise_variance, B.observed_shape(gmrf.shape), of="that the operator makes")
+    if data.exact.any():
+        raise ArgumentError(
+            f"noise_variance must be positive with an operator, got zero at {int(data.exact.sum())} of {data.count} "
+            "measurements; sums of pixels that are known exactly are linear constraints: "
+            "constrain(gmrf, operator.tocsr(gmrf.shape), y.ravel())."
+        )
+    if isinstance(gmrf, IntrinsicGMRF):
+        _check_null_space_observed(gmrf, data.observed, B)
+    added = B.information(data.weight)
+    if gmrf.precision.boundary == "torus":  # the operator does not wrap: no plane points off the image
+        planes = [added.plane(k) for k in range(len(added.offsets))]
+        added = SymmetricStencil(added.offsets, planes, gmrf.shape, boundary="torus")
+    field = GMRF.from_precision(combination([1.0, 1.0], [gmrf.precision, added]))
+    residual = np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0)
+    return _with_mean(field, gmrf.mean + field.factor.solve(B.adjoint(data.weight * residual)))
+
+
+def _check_null_space_observed(gmrf: IntrinsicGMRF, observed: BoolArray, B: ObservationOperator | None = None) -> None:
     """Refuse observations under which a direction of the null space stays unknown."""
-    seen = gmrf._null.vectors[np.flatnonzero(observed)]
+    V = gmrf._null.vectors
+    if B is not None:
+        matrix = B.tocsr(gmrf.shape)
+        V = (matrix / float(abs(matrix).sum(axis=1).max())) @ V
+    seen = V[np.flatnonzero(observed)]
     smallest = np.linalg.eigvalsh((seen.T @ seen).toarray())[0] if gmrf.rank_deficiency else 1.0
     if smallest < _IDENTIFIED:
         raise ArgumentError(

@@ -31,3 +31,34 @@ def generalized_least_squares(y, C, X):
     """Coefficients and their covariance."""
     covariance = np.linalg.inv(X.T @ np.linalg.solve(C, X))
     return covariance @ (X.T @ np.linalg.solve(C, y)), covariance
+
+
+def conditional_on(mean, covariance, y, B, noise):
+    """Mean and covariance of x given ``y = B x + e``; `noise` the variances of ``e``, zero for exact sums."""
+    S = B @ covariance @ B.T + np.diag(noise)
+    gain = np.linalg.solve(S, B @ covariance).T
+    return mean + gain @ (y - B @ mean), covariance - gain @ B @ covariance
+
+
+def point_spread(kernel, shape, renormalize=False):
+    """Matrix of a correlation with a kernel; weights that point off the image are dropped, or the others scaled."""
+    kernel = np.asarray(kernel)
+    (height, width), (a, b) = shape, (side // 2 for side in kernel.shape)
+    B = np.zeros((height * width, height * width))
+    for i in range(height):
+        for j in range(width):
+            for di in range(-a, a + 1):
+                for dj in range(-b, b + 1):
+                    if 0 <= i + di < height and 0 <= j + dj < width:
+                        B[i * width + j, (i + di) * width + j + dj] = kernel[a + di, b + dj]
+    return B * (kernel.sum() / B.sum(axis=1, keepdims=True)) if renormalize else B
+
+
+def block_average(block, shape):
+    """Matrix of the means of blocks of pixels."""
+    (bh, bw), (height, width) = block, shape
+    B = np.zeros((height // bh * (width // bw), height * width))
+    for i in range(height):
+        for j in range(width):
+            B[i // bh * (width // bw) + j // bw, i * width + j] = 1.0 / (bh * bw)
+    return B
