@@ -1,10 +1,11 @@
-"""Inference: fields given observations, fits by maximum likelihood, scores."""
+"""Inference: fields given observations, fits by maximum likelihood, hold-outs and scores."""
 
 from sparsegmrf.inference.condition import condition
 from sparsegmrf.inference.covariances import covariance_between, variance_of
 from sparsegmrf.inference.fill import FillResult, fill
 from sparsegmrf.inference.fit import fit
 from sparsegmrf.inference.fit_result import FitResult
+from sparsegmrf.inference.holdout import Blocks, gap_copies, rectangles
 from sparsegmrf.inference.observation import BlockAverage, ObservationOperator, PointSpread
 from sparsegmrf.inference.scores import (
     Predictions,
@@ -18,6 +19,7 @@ from sparsegmrf.inference.scores import (
 
 __all__ = [
     "BlockAverage",
+    "Blocks",
     "FillResult",
     "FitResult",
     "ObservationOperator",
@@ -29,9 +31,11 @@ __all__ = [
     "crps",
     "fill",
     "fit",
+    "gap_copies",
     "interval_score",
     "leave_one_out",
     "log_score",
     "pit",
+    "rectangles",
     "variance_of",
 ]
