@@ -5,6 +5,7 @@ from sparsegmrf.models.car import CAR
 from sparsegmrf.models.causal_ar import CausalAR
 from sparsegmrf.models.channels import Channels
 from sparsegmrf.models.cholesky_field import CholeskyField
+from sparsegmrf.models.ensemble_fit import CholeskyFit
 from sparsegmrf.models.intrinsic import Intrinsic
 from sparsegmrf.models.matern import Matern
 from sparsegmrf.models.order_selection import OrderRow, OrderSelection, select_order
@@ -20,6 +21,7 @@ __all__ = [
     "CausalAR",
     "Channels",
     "CholeskyField",
+    "CholeskyFit",
     "FitReport",
     "Intrinsic",
     "Matern",
