@@ -7,6 +7,7 @@ from sparsegmrf.inference.fit import fit
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.holdout import Blocks, gap_copies, rectangles
 from sparsegmrf.inference.observation import BlockAverage, ObservationOperator, PointSpread
+from sparsegmrf.inference.priors import LogNormal, Normal, PCPrecision, PCRange, PCSigma, PCVariance, Prior
 from sparsegmrf.inference.scores import (
     Predictions,
     coverage,
@@ -22,9 +23,16 @@ __all__ = [
     "Blocks",
     "FillResult",
     "FitResult",
+    "LogNormal",
+    "Normal",
     "ObservationOperator",
+    "PCPrecision",
+    "PCRange",
+    "PCSigma",
+    "PCVariance",
     "PointSpread",
     "Predictions",
+    "Prior",
     "condition",
     "covariance_between",
     "coverage",

@@ -1,6 +1,7 @@
-"""The log-likelihood as a function of unconstrained numbers."""
+"""The log-likelihood, or with priors the log-posterior, as a function of unconstrained numbers."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from sparsegmrf.inference._evidence import Evidence, Refactorizer, Trend, evidence
 from sparsegmrf.inference._parameters import FieldModel, Interval
 from sparsegmrf.inference.condition import Observations
+from sparsegmrf.inference.priors import NOISE, Prior
 from sparsegmrf.typing import FloatArray, Shape
 
 _NOISE = 0.1
@@ -34,6 +36,8 @@ class Objective:
         Covariates.
     restricted : bool
         Whether the likelihood is the restricted one.
+    priors : mapping of Prior
+        By names of free parameters and ``noise_variance``. With one of these on the scale it must not be profiled.
     count : list of int
         Evaluations so far, in its first entry.
     """
@@ -45,6 +49,7 @@ class Objective:
     estimated: bool
     trend: Trend
     restricted: bool
+    priors: Mapping[str, Prior] = field(default_factory=dict)
     count: list[int] = field(default_factory=lambda: [0])
     _prior: Refactorizer = field(default_factory=Refactorizer)
     _posterior: Refactorizer = field(default_factory=Refactorizer)
@@ -61,10 +66,11 @@ class Objective:
         columns: FloatArray,
         *,
         restricted: bool,
+        priors: Mapping[str, Prior] | None = None,
     ) -> "Objective":
         """Return the objective after looking at the null space of the model."""
         trend = Trend.of(names, columns, model.gmrf(data.values.shape), data.observed)
-        return cls(model, free, scale, data, estimated, trend, restricted)
+        return cls(model, free, scale, data, estimated, trend, restricted, {} if priors is None else priors)
 
     @property
     def shape(self) -> Shape:
@@ -79,7 +85,7 @@ class Objective:
     @property
     def names(self) -> list[str]:
         """Names of the unconstrained numbers."""
-        return [*self.searched, *(["noise_variance"] if self.estimated else [])]
+        return [*self.searched, *([NOISE] if self.estimated else [])]
 
     def with_scale(self) -> "Objective":
         """Return the objective in which the scale is a parameter like the others."""
@@ -102,7 +108,7 @@ class Objective:
         return np.array([*slopes, *([float(np.exp(at[-1]))] if self.estimated else [])])
 
     def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
-        """Return the log-likelihood in nats and its gradient."""
+        """Return the log-likelihood in nats, plus the log-prior, and the gradient."""
         _, _, found = self._evaluate(at, gradient=True)
         c = found.best_scale if self.scale is not None else 1.0
         slopes = self.jacobian(at)
@@ -111,7 +117,19 @@ class Objective:
             slopes[-1] = 1.0
         else:
             gradient = gradient[:-1]
-        return found.loglik(c), gradient * slopes
+        prior, by_prior = self.log_prior(at)
+        return found.loglik(c) + prior, gradient * slopes + by_prior
+
+    def log_prior(self, at: FloatArray) -> tuple[float, FloatArray]:
+        """Return the logarithm of the prior density of the unconstrained numbers that have one, and its gradient."""
+        total, gradient = 0.0, np.zeros(len(at))
+        if self.priors:
+            intervals = [*self._intervals(), *([Interval(0.0, float("inf"))] if self.estimated else [])]
+            for k, (name, interval) in enumerate(zip(self.names, intervals, strict=True)):
+                if name in self.priors:
+                    value, gradient[k] = self.priors[name].on_real_line(interval.inward(float(at[k])), interval)
+                    total += value
+        return total, gradient
 
     def negative(self, at: FloatArray) -> tuple[float, FloatArray]:
         """Return what a minimizer takes."""

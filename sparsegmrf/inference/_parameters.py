@@ -74,6 +74,16 @@ class Interval:
             return self.high - value
         return (value - self.low) * (self.high - value) / (self.high - self.low)
 
+    def log_slope_by(self, value: float) -> float:
+        """Return the derivative of the logarithm of `slope` by the unconstrained number."""
+        if np.isinf(self.low) and np.isinf(self.high):
+            return 0.0
+        if np.isinf(self.high):
+            return 1.0
+        if np.isinf(self.low):
+            return -1.0
+        return (self.high + self.low - 2.0 * value) / (self.high - self.low)
+
 
 def scale_of(model: FieldModel, shape: Shape, names: list[str]) -> tuple[str, float] | None:
     """Return the parameter ``a`` with ``Q`` proportional to ``a^e``, and ``e``; None if there is none among `names`.

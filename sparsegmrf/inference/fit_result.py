@@ -5,12 +5,14 @@ from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._evidence import Evidence
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._search import observed_information
 from sparsegmrf.inference.condition import condition
+from sparsegmrf.inference.priors import Prior
 from sparsegmrf.typing import FloatArray, Shape
 
 
@@ -28,7 +30,11 @@ class FitResult:
         Estimated or given; 0 without noise.
     loglik : float
         Log-density of the observed pixels in nats; of an intrinsic model, that of the contrasts that do not see its
-        null space; with ``method="reml"``, that of the contrasts that do not see the trend either.
+        null space; with ``method="reml"``, that of the contrasts that do not see the trend either. Never with priors in
+        it.
+    log_prior : float
+        Logarithm of the prior density of the unconstrained parameters at the estimates, 0 without priors: what was
+        maximized is ``loglik + log_prior``.
     coefficients, coefficient_errors : dict of float
         Generalized least-squares estimates of the trend with standard errors, by covariate. Covariates in the null
         space of an intrinsic model (its constant) belong to the field and are not here.
@@ -50,6 +56,7 @@ class FitResult:
     parameters: dict[str, float]
     noise_variance: float | FloatArray
     loglik: float
+    log_prior: float
     coefficients: dict[str, float]
     coefficient_errors: dict[str, float]
     trend: FloatArray
@@ -78,23 +85,41 @@ class FitResult:
         return len(self.parameters) + len(self.coefficients)
 
     @property
+    def priors(self) -> dict[str, Prior]:
+        """Priors by parameter; with any, the estimates are the posterior mode."""
+        return dict(self._objective.priors)
+
+    @property
+    def log_posterior(self) -> float:
+        """``loglik + log_prior`` in nats, up to the constant that is the density of the data."""
+        return self.loglik + self.log_prior
+
+    @property
     def aic(self) -> float:
-        """Akaike's criterion ``2 k - 2 loglik``; smaller is better."""
-        return 2.0 * self.n_parameters - 2.0 * self.loglik
+        """Akaike's criterion ``2 k - 2 loglik``; smaller is better. Refused with priors."""
+        return 2.0 * self.n_parameters - 2.0 * self._maximal_loglik("aic")
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion ``k log m - 2 loglik`` with ``m`` observed pixels; smaller is better."""
-        return self.n_parameters * float(np.log(self.n_observed)) - 2.0 * self.loglik
+        """Schwarz's criterion ``k log m - 2 loglik`` with ``m`` observed pixels; smaller is better, as `aic`."""
+        return self.n_parameters * float(np.log(self.n_observed)) - 2.0 * self._maximal_loglik("bic")
+
+    def _maximal_loglik(self, criterion: str) -> float:
+        if self.priors:
+            raise ArgumentError(
+                f"{criterion} compares maxima of the likelihood, but the estimates are a posterior mode with priors on "
+                f"{', '.join(self.priors)}; fit without priors, or compare the scores of leave_one_out."
+            )
+        return self.loglik
 
     @cached_property
     def standard_errors(self) -> dict[str, float]:
         """Standard errors of `parameters` from the observed information.
 
-        The information is the Hessian of the log-likelihood, by central differences of the exact gradient on the
-        unconstrained scale (logarithms of what is positive), mapped back to first order. NaN where the information is
-        not positive definite, as when a parameter has run to the edge of its range. Computed at first use, by two
-        gradients per parameter.
+        The information is the Hessian of the log-likelihood (with priors, of the log-posterior), by central differences
+        of the exact gradient on the unconstrained scale (logarithms of what is positive), mapped back to first order.
+        NaN where the information is not positive definite, as when a parameter has run to the edge of its range.
+        Computed at first use, by two gradients per parameter.
         """
         full = self._objective.with_scale()
         at = full.start(self.model, self.noise_variance)
@@ -125,7 +150,10 @@ class FitResult:
         for name, value in self.coefficients.items():
             lines.append(f"{name:>16}{value:14.6g}{self.coefficient_errors[name]:14.3g}")
         lines.append("")
-        lines.append(f"log-likelihood {self.loglik:.4f} nats, AIC {self.aic:.2f}, BIC {self.bic:.2f}")
+        if self.priors:
+            lines.append(f"posterior mode, priors on {', '.join(self.priors)}; log-prior {self.log_prior:.4f} nats")
+        criteria = "" if self.priors else f", AIC {self.aic:.2f}, BIC {self.bic:.2f}"
+        lines.append(f"log-likelihood {self.loglik:.4f} nats{criteria}")
         lines.append(f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}")
         return "\n".join(lines)
 
