@@ -6,6 +6,7 @@ from sparsegmrf.inference.fill import FillResult, fill
 from sparsegmrf.inference.fit import fit
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.holdout import Blocks, gap_copies, rectangles
+from sparsegmrf.inference.leave_out import hold_out, leave_block_out
 from sparsegmrf.inference.observation import BlockAverage, ObservationOperator, PointSpread
 from sparsegmrf.inference.priors import LogNormal, Normal, PCPrecision, PCRange, PCSigma, PCVariance, Prior
 from sparsegmrf.inference.scores import (
@@ -40,7 +41,9 @@ __all__ = [
     "fill",
     "fit",
     "gap_copies",
+    "hold_out",
     "interval_score",
+    "leave_block_out",
     "leave_one_out",
     "log_score",
     "pit",

@@ -109,17 +109,12 @@ def condition(
     >>> condition(prior, y, mask="nan", noise_variance=1.0).mean.round(3).tolist()
     [[0.667, 1.0, 1.333]]
     """
-    if not isinstance(gmrf, GMRF):
-        raise ArgumentError(f"gmrf must be a GMRF, got {type(gmrf).__name__}; a model gives one by model.gmrf(shape).")
-    if gmrf.channels > 1:
-        raise ArgumentError(
-            f"gmrf must have one channel, got {gmrf.channels}; condition a separable field channel by channel."
-        )
+    check_field(gmrf)
     if operator is not None:
         return _through_operator(gmrf, y, mask, noise_variance, as_operator(operator))
     data = observations(y, mask, noise_variance, gmrf.shape)
     if isinstance(gmrf, IntrinsicGMRF):
-        _check_null_space_observed(gmrf, data.observed)
+        check_null_space_observed(gmrf, data.observed)
     # The posterior of the deviation r = x - mu.
     deviation = np.where(data.observed, data.values - gmrf.mean, 0.0)
     P, held = posterior_precision(gmrf.precision, data)
@@ -137,6 +132,16 @@ def condition(
         field = GMRF.from_precision(P)
         mean = gmrf.mean + field.factor.solve(right)
     return _with_mean(field, mean)
+
+
+def check_field(gmrf: GMRF) -> None:
+    """Refuse what is no field of one channel."""
+    if not isinstance(gmrf, GMRF):
+        raise ArgumentError(f"gmrf must be a GMRF, got {type(gmrf).__name__}; a model gives one by model.gmrf(shape).")
+    if gmrf.channels > 1:
+        raise ArgumentError(
+            f"gmrf must have one channel, got {gmrf.channels}; condition a separable field channel by channel."
+        )
 
 
 def posterior_precision(Q: SymmetricStencil, data: Observations) -> tuple[SymmetricStencil, BoolArray | None]:
@@ -187,7 +192,7 @@ def _through_operator(
             "constrain(gmrf, operator.tocsr(gmrf.shape), y.ravel())."
         )
     if isinstance(gmrf, IntrinsicGMRF):
-        _check_null_space_observed(gmrf, data.observed, B)
+        check_null_space_observed(gmrf, data.observed, B)
     added = B.information(data.weight)
     if gmrf.precision.boundary == "torus":  # the operator does not wrap: no plane points off the image
         planes = [added.plane(k) for k in range(len(added.offsets))]
@@ -197,7 +202,7 @@ def _through_operator(
     return _with_mean(field, gmrf.mean + field.factor.solve(B.adjoint(data.weight * residual)))
 
 
-def _check_null_space_observed(gmrf: IntrinsicGMRF, observed: BoolArray, B: ObservationOperator | None = None) -> None:
+def check_null_space_observed(gmrf: IntrinsicGMRF, observed: BoolArray, B: ObservationOperator | None = None) -> None:
     """Refuse observations under which a direction of the null space stays unknown."""
     V = gmrf._null.vectors
     if B is not None:
