@@ -6,6 +6,7 @@ from sparsegmrf.inference.fill import FillResult, fill
 from sparsegmrf.inference.fit import fit
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.holdout import Blocks, gap_copies, rectangles
+from sparsegmrf.inference.laplace import LaplacePosterior
 from sparsegmrf.inference.leave_out import hold_out, leave_block_out
 from sparsegmrf.inference.observation import BlockAverage, ObservationOperator, PointSpread
 from sparsegmrf.inference.priors import LogNormal, Normal, PCPrecision, PCRange, PCSigma, PCVariance, Prior
@@ -24,6 +25,7 @@ __all__ = [
     "Blocks",
     "FillResult",
     "FitResult",
+    "LaplacePosterior",
     "LogNormal",
     "Normal",
     "ObservationOperator",

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sparsegmrf.inference._evidence import Evidence, Refactorizer, Trend, evidence
+from sparsegmrf.inference._evidence import Evidence, Trend, evidence
 from sparsegmrf.inference._parameters import FieldModel, Interval
+from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference.condition import Observations
 from sparsegmrf.inference.priors import NOISE, Prior
 from sparsegmrf.typing import FloatArray, Shape

@@ -1,12 +1,17 @@
-"""Conditioning a field on pixels that were observed, with noise or exactly."""
+"""Conditioning a field on pixels that were observed, with noise or exactly, or counted."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from sparsegmrf._validate import finite, real_array
+from sparsegmrf._validate import finite, one_of, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._counts import NAMES as COUNTS
+from sparsegmrf.inference._counts import refuse_sizes
+from sparsegmrf.inference._null_space import check_null_space_observed
+from sparsegmrf.inference.laplace import condition_on_counts
 from sparsegmrf.inference.observation import ObservationOperator, as_operator
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.models._observed import observe
@@ -14,9 +19,6 @@ from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.stencil.product import combination
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
-
-_IDENTIFIED = 1e-10
-"""Smallest eigenvalue of ``V_o^T V_o`` at which the observed pixels are taken to fix the null space ``V``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +53,13 @@ def condition(
     y: ArrayLike,
     *,
     mask: ArrayLike | None = None,
-    noise_variance: ArrayLike,
+    noise_variance: ArrayLike | None = None,
     operator: "ObservationOperator | ArrayLike | None" = None,
+    likelihood: Literal["gaussian", "poisson", "binomial"] = "gaussian",
+    exposure: ArrayLike | None = None,
+    trials: ArrayLike | None = None,
 ) -> GMRF:
-    """Return the field given some of its pixels, observed with independent Gaussian noise or exactly.
+    """Return the field given some of its pixels, observed with independent Gaussian noise or exactly, or given counts.
 
     ``y_p = x_p + e_p`` at observed pixels, ``e_p ~ N(0, v_p)``. With ``W = diag(1/v_p)`` (zero where missing):
     posterior precision ``P = Q + W``, mean ``mu + P^-1 W (y - mu)``. At pixels with ``v_p = 0`` the value is known:
@@ -64,22 +69,33 @@ def condition(
     With an `operator` ``B``, a point-spread function or a block average, a measurement is a weighted sum of pixels:
     ``y = B x + e``, ``P = Q + B^T W B`` on a wider stencil, mean ``mu + P^-1 B^T W (y - B mu)``.
 
+    Counts are ``y_p ~ Poisson(E_p exp(x_p))`` or ``y_p ~ Bin(n_p, 1 / (1 + exp(-x_p)))``. Their posterior is not
+    Gaussian; what is returned is its Laplace approximation ``N(x*, (Q + W)^-1)`` at the mode ``x*``, found by Newton's
+    method, with ``W`` minus the second derivatives of the log-likelihood there.
+
     Parameters
     ----------
     gmrf : GMRF
         The prior field, with one channel. Of an `IntrinsicGMRF` the null space (its level) is fixed by the
         observations alone.
     y : array_like, (H, W)
-        Observed intensities. Of a numpy masked array the mask counts as `mask`. With a `BlockAverage` it, `mask` and
-        `noise_variance` are on the coarse raster, one entry per block.
+        Observed intensities or counts. Of a numpy masked array the mask counts as `mask`. With a `BlockAverage` it,
+        `mask` and `noise_variance` are on the coarse raster, one entry per block.
     mask : ndarray of bool, (H, W), or "nan", optional
         **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(y)``. Without a mask a NaN is an error.
-    noise_variance : float or array_like, (H, W)
+    noise_variance : float or array_like, (H, W), optional
         ``v`` in intensity^2, zero or more; zero is an exact observation. Not read where a pixel is missing. With an
-        `operator` it must be positive: known sums of pixels are linear constraints.
+        `operator` it must be positive: known sums of pixels are linear constraints. Needed with, and only with, the
+        Gaussian likelihood.
     operator : array_like, (2a + 1, 2b + 1), PointSpread or BlockAverage, optional
         ``B``; an array is the kernel of a `PointSpread`. The time to factorize grows with its reach: the stencil of the
         posterior reaches twice as far as a kernel, and as far as a block.
+    likelihood : {"gaussian", "poisson", "binomial"}
+        What `y` is.
+    exposure : float or array_like, (H, W), optional
+        ``E`` of Poisson counts, positive: what the rate ``exp(x)`` counts per, such as an area or a time. 1 by default.
+    trials : int or array_like, (H, W), optional
+        ``n`` of binomial counts, at least 1. 1 by default.
 
     Returns
     -------
@@ -87,17 +103,22 @@ def condition(
         The posterior on the same lattice: `GMRF.mean`, `GMRF.marginal_variance`, `GMRF.sample`, `GMRF.logpdf`. With
         exact observations it is an `IntrinsicGMRF` without null vectors whose `IntrinsicGMRF.domain` is the rest of the
         image: pixels observed exactly are held at their value with variance zero, and do not count in the density.
+        Of counts it is a `LaplacePosterior`, which also has the approximate `LaplacePosterior.log_marginal_likelihood`.
 
     Raises
     ------
     ArgumentError
         If shapes differ, the field has channels, a noise variance is negative, no pixel is observed, nothing is left
-        to be known, an observed value is not finite, the observed pixels do not fix the null space, or an observation
-        through an operator is exact.
+        to be known, an observed value is not finite, the observed pixels do not fix the null space, an observation
+        through an operator is exact, or counts are no counts, exceed the trials, or send the level of an intrinsic
+        field to infinity.
+    ConvergenceError
+        If Newton's method finds no mode.
 
     References
     ----------
-    H. Rue, L. Held, Gaussian Markov Random Fields (2005), sections 2.2.4 and 2.3.3.
+    H. Rue, L. Held, Gaussian Markov Random Fields (2005), sections 2.2.4 and 2.3.3. H. Rue, S. Martino, N. Chopin
+    (2009), Approximate Bayesian inference for latent Gaussian models, JRSS B 71, eq. 3, for counts.
 
     Examples
     --------
@@ -108,8 +129,25 @@ def condition(
     [[1.0, 2.0, 3.0]]
     >>> condition(prior, y, mask="nan", noise_variance=1.0).mean.round(3).tolist()
     [[0.667, 1.0, 1.333]]
+    >>> condition(prior, [[0, 2, 3]], likelihood="poisson").mean.round(3).tolist()
+    [[-0.183, 0.467, 0.713]]
     """
     check_field(gmrf)
+    if one_of("likelihood", likelihood, ("gaussian", *COUNTS)) != "gaussian":
+        if noise_variance is not None:
+            raise ArgumentError(
+                f'noise_variance must be left out with likelihood="{likelihood}", whose counts have the variance of '
+                "their distribution."
+            )
+        if operator is not None:
+            raise ArgumentError(
+                f'operator must be left out with likelihood="{likelihood}": sums of pixels on the scale of the linear '
+                "predictor are no sums of rates."
+            )
+        return condition_on_counts(gmrf, y, mask, likelihood, exposure, trials)
+    refuse_sizes(exposure, trials)
+    if noise_variance is None:
+        raise ArgumentError('noise_variance must be given with likelihood="gaussian", got None; 0 is exact.')
     if operator is not None:
         return _through_operator(gmrf, y, mask, noise_variance, as_operator(operator))
     data = observations(y, mask, noise_variance, gmrf.shape)
@@ -200,22 +238,6 @@ def _through_operator(
     field = GMRF.from_precision(combination([1.0, 1.0], [gmrf.precision, added]))
     residual = np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0)
     return _with_mean(field, gmrf.mean + field.factor.solve(B.adjoint(data.weight * residual)))
-
-
-def check_null_space_observed(gmrf: IntrinsicGMRF, observed: BoolArray, B: ObservationOperator | None = None) -> None:
-    """Refuse observations under which a direction of the null space stays unknown."""
-    V = gmrf._null.vectors
-    if B is not None:
-        matrix = B.tocsr(gmrf.shape)
-        V = (matrix / float(abs(matrix).sum(axis=1).max())) @ V
-    seen = V[np.flatnonzero(observed)]
-    smallest = np.linalg.eigvalsh((seen.T @ seen).toarray())[0] if gmrf.rank_deficiency else 1.0
-    if smallest < _IDENTIFIED:
-        raise ArgumentError(
-            f"mask must leave enough observed pixels to fix the {gmrf.rank_deficiency} null vectors of the field (its "
-            f"level on every connected part), but {int(np.count_nonzero(observed))} observed pixels do not; use a "
-            "proper field, or leave out the parts without observations."
-        )
 
 
 def _with_mean(field: GMRF, mean: FloatArray) -> GMRF:

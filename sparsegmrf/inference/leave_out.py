@@ -7,11 +7,11 @@ import numpy as np
 from sparsegmrf._validate import boolean_mask
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference._evidence import Refactorizer
+from sparsegmrf.inference._null_space import check_null_space_observed
+from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference.condition import (
     Observations,
     check_field,
-    check_null_space_observed,
     observations,
     posterior_precision,
 )

@@ -1,0 +1,122 @@
+"""The mode of a field given counts, by Newton's method."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsegmrf.errors import ConvergenceError, NotPositiveDefiniteError
+from sparsegmrf.inference._counts import CountLikelihood, Derivatives
+from sparsegmrf.inference._refactorizer import Refactorizer
+from sparsegmrf.linalg import Factor
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import FloatArray
+
+_MOST = 100
+_HALVINGS = 40
+_SUFFICIENT = 1e-4
+"""Share of the gain that the slope promises which a step must bring."""
+_SETTLED = 1e-16
+"""Squared Newton decrement per pixel at which the step after it is the last: convergence is quadratic."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mode:
+    """Where ``l(eta) - (eta - mu)^T Q (eta - mu) / 2`` is largest, and its curvature ``P = Q + W`` there.
+
+    Attributes
+    ----------
+    eta : ndarray, (H, W)
+        The mode.
+    derivatives : Derivatives
+        Of the log-likelihood at the mode.
+    precision : SymmetricStencil
+        ``P``.
+    factor : Factor
+        Of ``P``.
+    steps : int
+        Newton steps taken.
+    decrement : float
+        ``sqrt(g^T P^-1 g)`` of what is left of the gradient: how far off the mode is, in posterior standard deviations.
+    """
+
+    eta: FloatArray
+    derivatives: Derivatives
+    precision: SymmetricStencil
+    factor: Factor
+    steps: int
+    decrement: float
+
+
+def find_mode(
+    Q: SymmetricStencil,
+    mean: FloatArray,
+    likelihood: CountLikelihood,
+    factorizer: Refactorizer,
+    starts: Sequence[FloatArray],
+) -> Mode:
+    """Return the mode, by Newton steps ``P^-1 g`` from the best of some starts.
+
+    ``g = l'(eta) - Q (eta - mu)``. The problem is concave; a step that brings less than a small share of what its slope
+    promises is halved. It ends one step after the decrement ``g^T P^-1 g`` has fallen to rounding.
+
+    Raises
+    ------
+    ConvergenceError
+        If that does not happen, as where counts leave the mode at infinity.
+    """
+    eta = max(starts, key=lambda start: log_joint(Q, mean, likelihood, start))
+    settled, square, length = False, np.inf, 1.0
+    for steps in range(_MOST):
+        at = likelihood.derivatives(eta)
+        gradient = at.slope - Q @ (eta - mean)
+        P = Q.plus_diagonal(at.curvature)
+        try:
+            factor = factorizer(P)
+        except NotPositiveDefiniteError as error:
+            if not steps:
+                raise
+            raise _not_converged(steps, square, length, "the curvature has vanished") from error
+        step = factor.solve(gradient)
+        square = float(np.sum(gradient * step))
+        small = square <= _SETTLED * eta.size
+        if settled and small:
+            return Mode(eta, at, P, factor, steps, float(np.sqrt(max(square, 0.0))))
+        length = _length(Q, likelihood, eta, step, square)
+        if length == 0.0:
+            raise _not_converged(steps, square, length, "no shorter step gains anything")
+        eta = eta + length * step
+        settled = small
+    raise _not_converged(_MOST, square, length, "the decrement must fall to rounding")
+
+
+def log_joint(Q: SymmetricStencil, mean: FloatArray, likelihood: CountLikelihood, eta: FloatArray) -> float:
+    """Return ``l(eta) - (eta - mu)^T Q (eta - mu) / 2`` in nats."""
+    deviation = eta - mean
+    return likelihood.log_density(eta) - 0.5 * float(np.sum(deviation * (Q @ deviation)))
+
+
+def _length(
+    Q: SymmetricStencil, likelihood: CountLikelihood, eta: FloatArray, step: FloatArray, square: float
+) -> float:
+    """Return the first of 1, 1/2, 1/4, ... with a sufficient gain, 0 if there is none.
+
+    The gain of ``t d`` is ``t g^T d - t^2 d^T Q d / 2 - D(t d)`` with the likelihood's divergence ``D``: no difference
+    of two large numbers, so that it can be told down to rounding.
+    """
+    quadratic = float(np.sum(step * (Q @ step)))
+    length = 1.0
+    for _ in range(_HALVINGS):
+        gain = length * square - 0.5 * length**2 * quadratic - likelihood.divergence(eta, length * step)
+        if gain >= _SUFFICIENT * length * square:
+            return length
+        length /= 2.0
+    return 0.0
+
+
+def _not_converged(steps: int, square: float, length: float, why: str) -> ConvergenceError:
+    return ConvergenceError(
+        f"the mode of the field given the counts was not found in {steps} Newton steps ({why}): squared decrement "
+        f"{square:.3g}, last step length {length:.3g}. The counts may leave it at infinity, as an intrinsic field or "
+        "covariates do where they can lower counts of zero without end: use a proper field, or fewer covariates."
+    )

@@ -1,0 +1,96 @@
+"""Fields given counts: the Laplace approximation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._counts import CountLikelihood, count_likelihood
+from sparsegmrf.inference._mode import Mode, find_mode, log_joint
+from sparsegmrf.inference._null_space import check_null_space_observed
+from sparsegmrf.inference._refactorizer import Refactorizer
+from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+from sparsegmrf.typing import FloatArray
+
+_LOG_2PI = float(np.log(2.0 * np.pi))
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class LaplacePosterior(GMRF):
+    """Gaussian approximation ``N(x*, (Q + W)^-1)`` of a field given counts, at its mode.
+
+    `condition` makes it; it is a `GMRF` like any other posterior. Its unit is that of the linear predictor: logarithms
+    of rates, or of odds.
+
+    Attributes
+    ----------
+    likelihood : str
+        ``"poisson"`` or ``"binomial"``.
+    log_marginal_likelihood : float
+        ``log p(y | x*) + log p(x*) - log q(x*)`` in nats, with all constants of the counts' distribution: the Laplace
+        approximation of ``log p(y)``. Under an intrinsic prior the level has density 1 along orthonormal null vectors.
+    curvature : ndarray, (H, W)
+        ``W``: minus the second derivatives of the log-likelihood at the mode; zero where missing.
+    steps : int
+        Newton steps to the mode.
+    """
+
+    likelihood: str
+    log_marginal_likelihood: float
+    curvature: FloatArray
+    steps: int
+
+    def __init__(self, prior: GMRF, likelihood: CountLikelihood, mode: Mode) -> None:
+        super().__init__(mode.precision, mode.eta)
+        curvature = np.array(mode.derivatives.curvature)
+        curvature.flags.writeable = False
+        value = log_marginal_likelihood(prior, prior.logdet, likelihood, mode)
+        for name, attribute in (
+            ("likelihood", likelihood.name),
+            ("log_marginal_likelihood", value),
+            ("curvature", curvature),
+            ("steps", mode.steps),
+            ("factor", mode.factor),
+        ):
+            object.__setattr__(self, name, attribute)
+
+
+def condition_on_counts(
+    gmrf: GMRF, y: object, mask: object, likelihood: object, exposure: object, trials: object
+) -> LaplacePosterior:
+    """Return the Laplace approximation of a field given counts; see `condition`."""
+    counts = count_likelihood(likelihood, y, mask, exposure, trials, gmrf.shape, "y")
+    check_level_is_finite(gmrf, counts, "y")
+    mode = find_mode(gmrf.precision, gmrf.mean, counts, Refactorizer(), [counts.first_guess()])
+    return LaplacePosterior(gmrf, counts, mode)
+
+
+def log_marginal_likelihood(prior: GMRF, logdet: float, likelihood: CountLikelihood, mode: Mode) -> float:
+    """Return ``log p(y | x*) + log p(x*) - log q(x*)``, with the `logdet` of the prior's precision, in nats."""
+    deficiency = prior.rank_deficiency if isinstance(prior, IntrinsicGMRF) else 0
+    joint = log_joint(prior.precision, prior.mean, likelihood, mode.eta)
+    return joint + 0.5 * (logdet - mode.factor.logdet + deficiency * _LOG_2PI)
+
+
+def check_level_is_finite(gmrf: GMRF, likelihood: CountLikelihood, argument: str) -> None:
+    """Refuse an intrinsic field whose level the counts do not fix, or send to infinity."""
+    if not isinstance(gmrf, IntrinsicGMRF):
+        return
+    if not gmrf.domain.all():
+        raise ArgumentError(
+            "gmrf must have a value at every pixel to be given counts, got an intrinsic field with pixels outside its "
+            "domain; crop them."
+        )
+    check_null_space_observed(gmrf, likelihood.observed)
+    vectors = gmrf._null.vectors.tocsc()
+    for extreme, value in zip(likelihood.extremes, ("zero", "all of its trials"), strict=False):
+        for first, last in zip(vectors.indptr[:-1], vectors.indptr[1:], strict=True):
+            pixels, numbers = vectors.indices[first:last], vectors.data[first:last]
+            moved = likelihood.observed.flat[pixels] & (numbers != 0.0)
+            one_sign = np.ptp(np.sign(numbers[moved])) == 0.0
+            if one_sign and extreme.flat[pixels][moved].all():
+                raise ArgumentError(
+                    f"{argument} must fix the level of an intrinsic field, but every count on a connected part of it "
+                    f"is {value}, which sends its mode to infinity; use a proper field, or leave out that part."
+                )
