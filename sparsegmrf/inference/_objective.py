@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -94,7 +95,7 @@ class Objective:
 
     def start(self, model: FieldModel, noise_variance: float | FloatArray | None) -> FloatArray:
         """Return the unconstrained numbers of a model and a noise variance (None: a share of the field's variance)."""
-        intervals = self._intervals()
+        intervals = self._intervals
         at = [interval.outward(model.parameters[name]) for name, interval in zip(self.searched, intervals, strict=True)]
         if self.estimated:
             if noise_variance is None:
@@ -104,7 +105,7 @@ class Objective:
 
     def jacobian(self, at: FloatArray) -> FloatArray:
         """Return the derivatives of the parameters by their unconstrained numbers."""
-        intervals = self._intervals()
+        intervals = self._intervals
         slopes = [each.slope(each.inward(float(u))) for each, u in zip(intervals, at[: len(intervals)], strict=True)]
         return np.array([*slopes, *([float(np.exp(at[-1]))] if self.estimated else [])])
 
@@ -125,7 +126,7 @@ class Objective:
         """Return the logarithm of the prior density of the unconstrained numbers that have one, and its gradient."""
         total, gradient = 0.0, np.zeros(len(at))
         if self.priors:
-            intervals = [*self._intervals(), *([Interval(0.0, float("inf"))] if self.estimated else [])]
+            intervals = [*self._intervals, *([Interval(0.0, float("inf"))] if self.estimated else [])]
             for k, (name, interval) in enumerate(zip(self.names, intervals, strict=True)):
                 if name in self.priors:
                     value, gradient[k] = self.priors[name].on_real_line(interval.inward(float(at[k])), interval)
@@ -148,7 +149,7 @@ class Objective:
 
     def _evaluate(self, at: FloatArray, gradient: bool) -> tuple[FieldModel, float, Evidence]:
         self.count[0] += 1
-        intervals = self._intervals()
+        intervals = self._intervals
         values = {
             name: interval.inward(float(u)) for name, interval, u in zip(self.searched, intervals, at, strict=False)
         }
@@ -173,6 +174,7 @@ class Objective:
         )
         return model, variance, found
 
+    @cached_property
     def _intervals(self) -> list[Interval]:
         limits = self.model.limits(self.shape)
         return [Interval(*limits[name]) for name in self.searched]

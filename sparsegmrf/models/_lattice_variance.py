@@ -11,7 +11,7 @@ from sparsegmrf.typing import FloatArray
 
 Numbers = npt.NDArray[Any]  # real or complex
 
-_NODES = 48
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 _BLOCK = 2**12
 
 
@@ -61,11 +61,10 @@ def _mean(kappa2: Numbers, triples: FloatArray, alpha: float, weighted: bool) ->
 
 
 def _block(kappa2: Numbers, rho: FloatArray, alpha: float, weighted: bool) -> Numbers:
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     first, second, third = (rho[:, [i]] for i in range(3))
     m = np.sqrt(np.abs(kappa2) * (second + third))
     end = np.arcsinh(np.pi / m)
-    u = (nodes + 1.0) / 2.0 * end
+    u = (_NODES + 1.0) / 2.0 * end
     x = m * np.sinh(u)
     s = 4.0 * np.sin(x / 2.0) ** 2
     r = np.sqrt((second + third) ** 2 - second * third * s)
@@ -73,7 +72,7 @@ def _block(kappa2: Numbers, rho: FloatArray, alpha: float, weighted: bool) -> Nu
     root = np.sqrt(low * (low + 4.0 * r))
     inner = root**-alpha * _legendre(alpha - 1.0, (low + 2.0 * r) / root)
     values = inner * s if weighted else inner
-    total: Numbers = (values * weights * m * np.cosh(u)).sum(axis=1) * end[:, 0] / (2.0 * np.pi)
+    total: Numbers = (values * _WEIGHTS * m * np.cosh(u)).sum(axis=1) * end[:, 0] / (2.0 * np.pi)
     return total
 
 

@@ -14,7 +14,7 @@ from sparsegmrf.models._model import POSITIVE, REAL, Interval, Model, frozen_map
 from sparsegmrf.models._normalization import Normalization
 from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field, check_map
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.product import combination, diagonal_stencil, power, power_derivative, rescaled
+from sparsegmrf.stencil.product import combination, power, power_derivative, rescaled
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
 
@@ -176,9 +176,9 @@ class Matern(Model):
 
     def _power_by_kappa2(self, G: SymmetricStencil) -> SymmetricStencil:
         """Return the derivative of `_power` by a single ``kappa^2``."""
-        unit = diagonal_stencil(1.0, G)
-        if not self._is_fractional:
-            return self._moved(G, unit)
+        if not self._is_fractional:  # K commutes with what it moves by, the identity
+            exponent = round(self.alpha)
+            return power(G.plus_diagonal(self.kappa2), exponent - 1) * exponent
         # kappa^(2 alpha) P(1 + G / kappa^2): the outer power, and the inner one by -G / kappa^4.
         outer = self._power(G) * (self.alpha / float(self.kappa2))
         return combination([1.0, 1.0], [outer, self._moved(G, G) * (-1.0 / float(self.kappa2))])

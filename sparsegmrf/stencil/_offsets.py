@@ -23,11 +23,23 @@ def as_offsets(value: object, name: str = "offsets") -> IntArray:
     if array.size and (array.max() > LARGEST or array.min() < -LARGEST):
         raise StencilError(f"{name} must be at most {LARGEST} pixels in either direction, got {array.tolist()}.")
     result = np.array(array, dtype=np.int64, order="C")
-    unique, counts = np.unique(result, axis=0, return_counts=True)
-    if (counts > 1).any():
-        raise StencilError(f"{name} must be distinct, got {tuple(unique[counts > 1][0].tolist())} more than once.")
+    pairs = list(map(tuple, result.tolist()))
+    if len(set(pairs)) < len(pairs):
+        again = min(pair for pair in pairs if pairs.count(pair) > 1)
+        raise StencilError(f"{name} must be distinct, got {again} more than once.")
     result.flags.writeable = False
     return result
+
+
+def distinct_offsets(offsets: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the distinct offsets in raster order, and which of these each one is."""
+    order = raster_order(offsets)
+    ordered = offsets[order]
+    new = np.ones(len(offsets), dtype=bool)
+    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    which = np.empty(len(offsets), dtype=np.int64)
+    which[order] = np.cumsum(new) - 1
+    return ordered[new], which
 
 
 def raster_sign(offsets: IntArray) -> IntArray:

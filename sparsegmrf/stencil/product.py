@@ -9,7 +9,7 @@ from sparsegmrf import _threads
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import symmetric_product
-from sparsegmrf.stencil._offsets import raster_sign
+from sparsegmrf.stencil._offsets import distinct_offsets, raster_sign
 from sparsegmrf.stencil.symmetric import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
 
@@ -114,7 +114,7 @@ def combination(numbers: Sequence[float], stencils: Sequence[SymmetricStencil]) 
     first = stencils[0]
     for other in stencils[1:]:
         _check(first, other)
-    offsets = np.unique(np.vstack([stencil.offsets for stencil in stencils]), axis=0)
+    offsets, _ = distinct_offsets(np.vstack([stencil.offsets for stencil in stencils]))
     place = {tuple(offset): k for k, offset in enumerate(offsets.tolist())}
     if all(s.is_homogeneous and s.boundary == first.boundary for s in stencils):
         weights = np.zeros(len(offsets))
@@ -166,6 +166,6 @@ def _sums(ours: IntArray, theirs: IntArray) -> tuple[IntArray, IntArray]:
     a, b = (index.ravel() for index in np.mgrid[: len(ours), : len(theirs)])
     total = ours[a, :2] + theirs[b, :2]
     kept = raster_sign(total) >= 0
-    offsets, k = np.unique(total[kept], axis=0, return_inverse=True)
-    triples = np.column_stack([k.ravel(), a[kept], b[kept]])
-    return offsets, read_only(triples[np.argsort(k.ravel(), kind="stable")].astype(np.int64))
+    offsets, k = distinct_offsets(total[kept])
+    triples = np.column_stack([k, a[kept], b[kept]])
+    return offsets, read_only(triples[np.argsort(k, kind="stable")].astype(np.int64))

@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
 from sparsegmrf._graph import run_graph
 from sparsegmrf.kernels import blas, dense_products, dissection_fronts, dissection_lanes
 from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
+from sparsegmrf.linalg.dissection._blas_threads import one_blas_thread
 from sparsegmrf.linalg.dissection._tree import Level
 from sparsegmrf.stencil._coefficients import Pool
 from sparsegmrf.typing import FloatArray, IntArray
@@ -96,7 +96,7 @@ def factorize(analysis: Analysis, levels: list[Level], groups: Groups, pool: Poo
     job = _Job(analysis, levels, groups, pool, blocks)
     # The tasks hold the job: were it to hold them still, only a garbage collection would free the blocks.
     tasks, job.tasks = job.tasks, []
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         run_graph(tasks, job.needs)
     return blocks
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from sparsegmrf._graph import run_graph
 from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse, dissection_lane_inverse
 from sparsegmrf.linalg.dissection import _numeric
 from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
+from sparsegmrf.linalg.dissection._blas_threads import one_blas_thread
 from sparsegmrf.linalg.dissection._programs import TileProgram
 from sparsegmrf.linalg.dissection._tree import Level
 from sparsegmrf.stencil._coefficients import block_shape
@@ -28,7 +28,7 @@ def selected_planes(analysis: Analysis, levels: list[Level], groups: Groups, blo
     lattice = analysis.lattice
     planes = np.zeros((len(analysis.offsets), *lattice.shape, *block_shape(lattice)))
     job = _Job(analysis, levels, groups, blocks, planes.reshape(-1))
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         tasks, job.tasks = job.tasks, []  # which hold the job: released with it
         run_graph(tasks, job.needs)
     return planes
