@@ -20,11 +20,13 @@ from sparsegmrf.experiment import Experiment, Limit, experiment, limit_on_weight
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference import (
     BlockAverage,
+    ConstrainedGMRF,
     FillResult,
     FitResult,
     LaplacePosterior,
     PointSpread,
     condition,
+    constrain,
     covariance_between,
     fill,
     fit,
@@ -35,6 +37,7 @@ from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import (
     CholmodFactor,
+    ConstrainedFactor,
     DenseFactor,
     DissectionFactor,
     Factor,
@@ -100,6 +103,8 @@ __all__ = [
     "CholeskyFit",
     "CholmodFactor",
     "CoherenceMaps",
+    "ConstrainedFactor",
+    "ConstrainedGMRF",
     "ConvergenceError",
     "DenseFactor",
     "DenseGaussian",
@@ -152,6 +157,7 @@ __all__ = [
     "affine_invariant_distance",
     "ar1_precision",
     "condition",
+    "constrain",
     "covariance_between",
     "experiment",
     "factorize",

@@ -14,7 +14,7 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import Factor, TriangularFactor, factorize
 from sparsegmrf.linalg._composite import CompositeForm
 from sparsegmrf.linalg._growth import check_growth
-from sparsegmrf.linalg.choose import Precision, method_for, read_precision
+from sparsegmrf.linalg.choose import Precision, method_for, read_precision, stencil_of
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._from_cholesky import whitening_of_cholesky
@@ -245,13 +245,7 @@ class GMRF:
     @cached_property
     def precision(self) -> SymmetricStencil:
         """Precision ``Q`` as a stencil, in 1/intensity^2."""
-        if isinstance(self._given, TriangularStencil):
-            return self._given.gram()
-        if isinstance(self._given, SymmetricStencil):
-            return self._given
-        if isinstance(self._given, SpectralForm | CompositeForm):
-            return self._given.stencil
-        return SymmetricStencil.from_csr(self._given, self.shape, channels=self.channels)
+        return stencil_of(self._given, self.lattice)
 
     @cached_property
     def factor(self) -> Factor:

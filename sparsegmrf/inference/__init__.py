@@ -1,6 +1,7 @@
 """Inference: fields given observations, fits by maximum likelihood, hold-outs and scores."""
 
 from sparsegmrf.inference.condition import condition
+from sparsegmrf.inference.constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference.covariances import covariance_between, variance_of
 from sparsegmrf.inference.fill import FillResult, fill
 from sparsegmrf.inference.fit import fit
@@ -23,6 +24,7 @@ from sparsegmrf.inference.scores import (
 __all__ = [
     "BlockAverage",
     "Blocks",
+    "ConstrainedGMRF",
     "FillResult",
     "FitResult",
     "LaplacePosterior",
@@ -37,6 +39,7 @@ __all__ = [
     "Predictions",
     "Prior",
     "condition",
+    "constrain",
     "covariance_between",
     "coverage",
     "crps",

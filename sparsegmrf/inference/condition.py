@@ -11,6 +11,7 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._counts import NAMES as COUNTS
 from sparsegmrf.inference._counts import refuse_sizes
 from sparsegmrf.inference._null_space import check_null_space_observed
+from sparsegmrf.inference.constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference.laplace import condition_on_counts
 from sparsegmrf.inference.observation import ObservationOperator, as_operator
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
@@ -77,7 +78,7 @@ def condition(
     ----------
     gmrf : GMRF
         The prior field, with one channel. Of an `IntrinsicGMRF` the null space (its level) is fixed by the
-        observations alone.
+        observations alone. Of a `ConstrainedGMRF` the constraints stay.
     y : array_like, (H, W)
         Observed intensities or counts. Of a numpy masked array the mask counts as `mask`. With a `BlockAverage` it,
         `mask` and `noise_variance` are on the coarse raster, one entry per block.
@@ -144,10 +145,19 @@ def condition(
                 f'operator must be left out with likelihood="{likelihood}": sums of pixels on the scale of the linear '
                 "predictor are no sums of rates."
             )
+        if isinstance(gmrf, ConstrainedGMRF):
+            raise ArgumentError(
+                f'gmrf must not be constrained with likelihood="{likelihood}": correcting the mode by kriging does not '
+                "give the mode under constraints; where that will do, constrain the Gaussian approximation given "
+                "gmrf.unconstrained."
+            )
         return condition_on_counts(gmrf, y, mask, likelihood, exposure, trials)
     refuse_sizes(exposure, trials)
     if noise_variance is None:
         raise ArgumentError('noise_variance must be given with likelihood="gaussian", got None; 0 is exact.')
+    if isinstance(gmrf, ConstrainedGMRF):  # which condition comes first does not matter
+        posterior = condition(gmrf.unconstrained, y, mask=mask, noise_variance=noise_variance, operator=operator)
+        return constrain(posterior, gmrf.constraints, gmrf.values)
     if operator is not None:
         return _through_operator(gmrf, y, mask, noise_variance, as_operator(operator))
     data = observations(y, mask, noise_variance, gmrf.shape)
@@ -165,7 +175,7 @@ def condition(
             )
         right = np.where(data.exact, 0.0, right - gmrf.precision @ np.where(data.exact, deviation, 0.0))
         field: GMRF = IntrinsicGMRF(P, np.zeros((0, *gmrf.shape)), domain=~held)
-        mean = gmrf.mean + np.where(data.exact, deviation, field.factor.solve(right))
+        mean = np.where(data.exact, data.values, gmrf.mean + field.factor.solve(right))
     else:
         field = GMRF.from_precision(P)
         mean = gmrf.mean + field.factor.solve(right)

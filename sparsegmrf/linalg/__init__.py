@@ -3,6 +3,7 @@
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.cholmod import CholmodFactor
 from sparsegmrf.linalg.choose import factorize
+from sparsegmrf.linalg.constrained import ConstrainedFactor
 from sparsegmrf.linalg.dense import DenseFactor
 from sparsegmrf.linalg.dissection import DissectionFactor, Plan, plan
 from sparsegmrf.linalg.independent import IndependentFactor
@@ -13,6 +14,7 @@ from sparsegmrf.linalg.triangular import TriangularFactor
 
 __all__ = [
     "CholmodFactor",
+    "ConstrainedFactor",
     "DenseFactor",
     "DissectionFactor",
     "Factor",

@@ -138,6 +138,17 @@ def read_precision(precision: Precision, shape: Shape | None = None, channels: i
     return SymmetricStencil.from_csr(matrix, shape, channels=channels, reach=REACH), lattice
 
 
+def stencil_of(precision: Precision, lattice: Lattice) -> SymmetricStencil:
+    """Return a precision, or that of a whitening matrix, as a symmetric stencil."""
+    if isinstance(precision, TriangularStencil):
+        return precision.gram()
+    if isinstance(precision, SymmetricStencil):
+        return precision
+    if isinstance(precision, SpectralForm | CompositeForm):
+        return precision.stencil
+    return SymmetricStencil.from_csr(precision, lattice.shape, channels=lattice.channels)
+
+
 def _choose(precision: Precision, method: str) -> _Method:
     one_of("method", method, METHODS)
     return next(each for each in _METHODS if each.name == method or (method == "auto" and each.suits(precision)))

@@ -122,6 +122,11 @@ class SpectralIntrinsicFactor(Factor):
         return self._form.lattice
 
     @property
+    def null_space(self) -> NullSpace:
+        """The constants."""
+        return self._form.null_space
+
+    @property
     def rank(self) -> int:
         """Number of positive eigenvalues."""
         return self.lattice.size - 1

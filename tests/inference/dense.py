@@ -62,3 +62,16 @@ def block_average(block, shape):
         for j in range(width):
             B[i // bh * (width // bw) + j // bw, i * width + j] = 1.0 / (bh * bw)
     return B
+
+
+def constrained(Q, C):
+    """Covariance of x given ``C x = c``, and what its mean gains per unit of ``C mu - c``; ``Q`` may be singular."""
+    N, n = contrasts(C.T), len(Q)
+    covariance = N @ np.linalg.solve(N.T @ Q @ N, N.T)
+    return covariance, (np.eye(n) - covariance @ Q) @ np.linalg.pinv(C)
+
+
+def constrained_density(x, mean, Q, C):
+    """Log-density of x in orthonormal coordinates of the images with the same ``C x``; `mean` is one of them."""
+    N = contrasts(C.T)
+    return log_density(N.T @ (x - mean), np.linalg.inv(N.T @ Q @ N))

@@ -1,0 +1,293 @@
+"""Factor of a field under linear constraints, by conditioning the field's own factor on them (kriging)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from sparsegmrf._validate import finite, images, read_only
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg._composite import CompositeForm
+from sparsegmrf.linalg._constraint_rows import ConstraintRows
+from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg._low_rank import minus_products
+from sparsegmrf.linalg.choose import Precision, stencil_of
+from sparsegmrf.linalg.independent import IndependentFactor
+from sparsegmrf.linalg.intrinsic import IntrinsicFactor
+from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicFactor
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
+
+_IDENTIFIED = 1e-8
+"""Smallest singular value of ``U V`` at which the constraints are taken to fix the null space."""
+
+
+@dataclass(frozen=True, eq=False)
+class ConstrainedForm(CompositeForm):
+    """Precision of a field and the rows of linear constraints on it.
+
+    Attributes
+    ----------
+    base : SymmetricStencil, TriangularStencil, SpectralForm, CompositeForm or scipy sparse array
+        Precision of the field without constraints, as `factorize` takes it.
+    grid : Lattice
+        Its lattice.
+    C : ndarray, (k, H, W) or (k, H, W, C)
+        Rows of the constraints, as images.
+    """
+
+    base: Precision
+    grid: Lattice
+    C: FloatArray
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self.grid
+
+    @property
+    def parts(self) -> tuple[Precision]:
+        """The precision of the field without constraints."""
+        return (self.base,)
+
+    @property
+    def stencil(self) -> SymmetricStencil:
+        """The precision of the field without constraints: its quadratic form is that of the constrained one, too."""
+        return stencil_of(self.base, self.grid)
+
+    def factor(self, factorize: Callable[..., Factor]) -> "ConstrainedFactor":
+        """Return the factor made of that of the field without constraints."""
+        base = factorize(self.base, shape=self.grid.shape, channels=self.grid.channels)
+        return ConstrainedFactor(base, self.C)
+
+
+class ConstrainedFactor(Factor):
+    """Factor of ``N(0, Q^-1)`` given ``C x = 0``: covariance ``S = G - G C^T (C G C^T)^-1 C G`` with ``G = Q^-1``.
+
+    With whitened constraints ``W = A^-T C^T`` and an orthonormal basis ``Z`` of their columns, a symmetric reflection
+    ``H`` takes ``Z`` to ``k`` unit vectors: `whiten` is ``H A x``, in which ``k`` pinned unknowns are zero and the
+    others white, and `unwhiten` puts zeros there. ``solve(b)`` is ``S b``; `logdet` is minus the sum of the logarithms
+    of the positive eigenvalues of ``S``, so that `whiten` and `logdet` give the density on ``C x = 0``.
+
+    With a null space ``V`` of ``Q`` (``G = Q^+``) as many combinations of the constraints as it has vectors fix it, and
+    the others do not see it; the projection ``T = I - V (C_1 V)^-1 C_1`` makes the first ones hold.
+
+    Parameters
+    ----------
+    base : Factor
+        Factor of the field without constraints.
+    C : array_like, (k, H, W) or (k, H, W, C)
+        Linearly independent constraints, dimensionless. Unknowns outside the domain of an intrinsic field are held at
+        zero, whatever their weights.
+
+    Raises
+    ------
+    ArgumentError
+        If a row is zero in the domain, rows depend on each other, nothing is left free, or the null space is not fixed.
+
+    References
+    ----------
+    H. Rue, L. Held, Gaussian Markov Random Fields (2005), section 2.3.3, eqs. 2.30 to 2.32.
+
+    Examples
+    --------
+    >>> from sparsegmrf import DenseFactor
+    >>> factor = ConstrainedFactor(DenseFactor(SymmetricStencil([(0, 0)], [1.0], (1, 2))), [[[1.0, 1.0]]])
+    >>> factor.marginal_variance().round(12).tolist(), factor.rank
+    ([[0.5, 0.5]], 1)
+    """
+
+    method = "constrained"
+
+    def __init__(self, base: Factor, C: ArrayLike) -> None:
+        lattice = base.lattice
+        rows = finite("C", images("C", C, lattice.image_shape)).reshape(-1, lattice.size)
+        self._base = base
+        V, outside = null_space_of(base)
+        self._rows = ConstraintRows.of(np.where(outside, 0.0, rows))
+        self._fixed = self._rows.fixed()
+        self._split(V)
+        self._reflect()
+
+    def _split(self, V: sp.csr_array) -> None:
+        """Rotate the basis of the constraints: the first ones fix the null space, the others do not see it."""
+        U, r = self._rows.basis, V.shape[1]
+        if len(U) >= self._base.rank + r:
+            raise ArgumentError(
+                f"C must leave something unknown, got {len(U)} independent rows for {self._base.rank + r} unknowns."
+            )
+        seen = np.asarray((V.T @ U.T).T)
+        least = float(np.linalg.svd(seen, compute_uv=False)[r - 1]) if 0 < r <= len(U) else 0.0
+        if r and least < _IDENTIFIED:
+            raise ArgumentError(
+                f"C must fix the {r} null vectors of the field (its level on every connected part), but its {len(U)} "
+                f"rows of unit length see them with a smallest singular value of {least:.2g}; add constraints such as "
+                "a sum, or condition the field on observations first."
+            )
+        rotation, corner = scipy.linalg.qr(seen) if r else (np.eye(len(U)), np.zeros((0, 0)))
+        self._rotation: FloatArray = rotation
+        rotated = np.einsum("kj,kn->jn", rotation, U)
+        self._level, self._others = rotated[:r], rotated[r:]
+        self._V = np.ascontiguousarray(V.T.toarray())
+        self._fix = np.linalg.inv(corner[:r])
+        self._log_level = float(np.log(np.abs(np.diagonal(corner))).sum())
+
+    def _reflect(self) -> None:
+        """Whiten the constraints that do not see the null space, and find the reflection that pins them."""
+        W = self._base._whiten(read_only(self._base._solve(read_only(self._others))))
+        q, triangle = scipy.linalg.qr(W.T, mode="economic") if len(W) else (W.T, np.zeros((0, 0)))
+        self._log_seen = float(np.log(np.abs(np.diagonal(triangle))).sum())
+        self._pins = _largest_rows(q)
+        left, _, right = np.linalg.svd(q[self._pins])
+        turn = right.T @ left.T  # then the pinned rows of Z are symmetric and positive semi-definite
+        Z = np.ascontiguousarray((q @ turn).T)
+        self._half = np.linalg.inv(np.eye(len(W)) + Z[:, self._pins])
+        self._images = self._base._unwhiten(read_only(Z))
+        self._gain = turn.T @ np.linalg.inv(triangle.T)  # U_2 of these images is triangle^T turn
+        Z[np.arange(len(W)), self._pins] += 1.0
+        self._mirror = Z
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self._base.lattice
+
+    @property
+    def base(self) -> Factor:
+        """Factor of the field without constraints."""
+        return self._base
+
+    @property
+    def rank(self) -> int:
+        """Number of directions that stay free: unknowns less constraints."""
+        return self._base.rank - len(self._others)
+
+    @property
+    def pinned(self) -> BoolArray:
+        """Which unknowns hold no white number because of the constraints, as an image."""
+        pinned = np.zeros(self.lattice.size, dtype=bool)
+        pinned[self._pins] = True
+        return pinned.reshape(self.lattice.image_shape)
+
+    @property
+    def logdet(self) -> float:
+        """Minus the sum of the logarithms of the positive eigenvalues of the covariance, in nats."""
+        return self._base.logdet + 2.0 * (self._log_seen + self._log_level)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the base factor and of the images of the constraints."""
+        held = (self._rows.basis, self._level, self._others, self._V, self._images, self._mirror)
+        return self._base.nbytes + sum(array.nbytes for array in held)
+
+    def mean_given(self, values: ArrayLike) -> FloatArray:
+        """Return the mean of the field given ``C x = values``, the image nearest zero in the sense of ``Q``.
+
+        Parameters
+        ----------
+        values : array_like, (k,)
+            In intensity; of the part of ``C x`` that is in the domain.
+        """
+        given = self._rotation.T @ self._rows.in_basis(np.asarray(values, dtype=np.float64))
+        r = len(self._level)
+        field = np.zeros((1, self.lattice.size))
+        for _ in range(2):  # once more takes off what rounding left
+            missing = given - np.concatenate([self._level @ field[0], self._others @ field[0]])
+            step = (self._gain @ missing[r:]) @ self._images
+            field += step + (self._fix @ (missing[:r] - self._level @ step)) @ self._V
+        return field.reshape(self.lattice.image_shape)
+
+    def selected_inverse(self) -> SymmetricStencil:
+        """Return the covariances under the constraints on the precision's own offsets as a stencil."""
+        return minus_products(self._base.selected_inverse(), *self._products, zero=self._fixed)
+
+    def marginal_variance(self) -> FloatArray:
+        """Return the diagonal of the covariance as an image, in intensity^2; zero where the constraints fix a pixel."""
+        left, right = self._products
+        variance = self._base.marginal_variance().ravel() - np.einsum("mn,mn->n", left, right)
+        variance[self._fixed] = 0.0
+        return np.asarray(variance.reshape(self.lattice.image_shape))
+
+    @cached_property
+    def _products(self) -> tuple[FloatArray, FloatArray]:
+        """Images ``a_m``, ``b_m`` with ``S = G - sum_m a_m b_m^T``.
+
+        ``T X T^T = X - V N^T - N V^T`` with ``N = E - V F / 2``, ``E = X C_1^T (C_1 V)^-T``, ``F = (C_1 V)^-1 C_1 E``.
+        """
+        K, V = self._images, self._V
+        if not len(V):
+            return K, K
+        X = self._base._solve(read_only(self._level)) - np.einsum(
+            "rk,kn->rn", np.einsum("rn,kn->rk", self._level, K), K
+        )
+        E = self._fix @ X
+        N = E - 0.5 * (self._fix @ (self._level @ E.T)).T @ V
+        return np.concatenate([K, V, N]), np.concatenate([K, N, V])
+
+    def _whiten(self, x: FloatArray) -> FloatArray:
+        white = self._mirrored(np.array(self._base._whiten(x)))
+        white[:, self._pins] = 0.0
+        return white
+
+    def _unwhiten(self, e: FloatArray) -> FloatArray:
+        return self._unwhiten_over(np.array(e))
+
+    def _unwhiten_over(self, e: FloatArray) -> FloatArray:
+        e[:, self._pins] = 0.0
+        field = np.array(self._base._unwhiten_over(self._mirrored(e)))
+        # What rounding left of the constraints is taken off by kriging.
+        left = np.einsum("kn,bn->bk", self._others, field)
+        field -= np.einsum("bk,kn->bn", left @ self._gain.T, self._images)
+        return self._with_level(field)
+
+    def _solve(self, b: FloatArray) -> FloatArray:
+        seen = np.einsum("rn,bn->br", self._V, b) @ self._fix
+        right = b - np.einsum("br,rn->bn", seen, self._level)
+        solved = self._base._solve(read_only(right))
+        solved = solved - np.einsum("bk,kn->bn", np.einsum("kn,bn->bk", self._images, right), self._images)
+        return self._with_level(solved)
+
+    def _with_level(self, x: FloatArray) -> FloatArray:
+        """Return ``T x``."""
+        if not len(self._V):
+            return x
+        level = np.einsum("rn,bn->br", self._level, x) @ self._fix.T
+        return np.asarray(x - np.einsum("br,rn->bn", level, self._V))
+
+    def _mirrored(self, e: FloatArray) -> FloatArray:
+        """Return ``H e`` with ``H = I - Y (I + Z_S)^-1 Y^T``, ``Y = Z + E_S``; `e` is overwritten."""
+        seen = np.einsum("kn,bn->bk", self._mirror, e) @ self._half
+        e -= np.einsum("bk,kn->bn", seen, self._mirror)
+        return e
+
+
+def _largest_rows(q: FloatArray) -> IntArray:
+    """Return as many rows as ``q`` ``(n, k)`` has columns, by elimination with pivots: none of them is zero."""
+    if not q.shape[1]:
+        return np.zeros(0, dtype=np.int64)
+    order = scipy.linalg.qr(q.T, mode="r", pivoting=True)[1]
+    return np.asarray(order[: q.shape[1]], dtype=np.int64)
+
+
+def null_space_of(factor: Factor) -> tuple[sp.csr_array, BoolArray]:
+    """Return orthonormal null vectors of a factor's precision as columns, and which unknowns are not of the field."""
+    size = factor.lattice.size
+    if isinstance(factor, IntrinsicFactor | SpectralIntrinsicFactor):
+        return factor.null_space.vectors, factor.null_space.outside
+    if factor.rank == size:
+        return sp.csr_array((size, 0)), np.zeros(size, dtype=bool)
+    if isinstance(factor, IndependentFactor):
+        members = [null_space_of(each) for each in factor.factors]
+        outside = np.stack([member[1] for member in members], axis=1).ravel()
+        blocks = sp.csr_array(sp.block_diag([member[0] for member in members]))
+        # Block diagonal rows are field by field; unknowns are pixel by pixel.
+        order = np.arange(size).reshape(len(members), -1).T.ravel()
+        return blocks[order], outside
+    raise ArgumentError(
+        f"base must be a factor whose null space is known, got {type(factor).__name__} of rank {factor.rank} for "
+        f"{size} unknowns; constrain the unconstrained field, with all constraints together."
+    )
