@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv-test
-EXTRAS := cli,cholmod,torch,test
+EXTRAS := cli,geo,cholmod,torch,test
 # Alone and first, before anything could pull another build of it.
 TORCH := torch==2.13.0
 SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev python3-dev python3-venv

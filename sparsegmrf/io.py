@@ -1,10 +1,6 @@
 """Images as PNG, TIFF and NumPy files, models as JSON; every file is written whole or not at all."""
 
 import json
-import os
-import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import skimage.color
 
+from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._validate import integer_at_least, one_of, real_array
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.models import CausalAR
 from sparsegmrf.typing import BoolArray, FloatArray
-
-PathLike = str | os.PathLike[str]
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 _MODEL = "causal_ar"
@@ -248,36 +243,6 @@ def read_model(path: PathLike) -> CausalAR:
     if missing:
         raise FileError(f"{source} must have offsets, weights, sigma and mean, but lacks {', '.join(missing)}.")
     return CausalAR(fields["weights"], fields["sigma"], fields["mean"], support=fields["offsets"])
-
-
-@contextmanager
-def replacing(path: PathLike) -> Iterator[Path]:
-    """Yield a temporary path that takes the place of `path` once the block has ended well, and is removed otherwise."""
-    target = Path(path).resolve()
-    if not target.parent.is_dir():
-        raise FileError(f"path must lie in an existing directory, got {os.fspath(path)}; create {target.parent} first.")
-    temporary = target.with_name(f".{target.stem}-{secrets.token_hex(6)}{target.suffix}")
-    try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def refuse_overwriting(outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None]) -> None:
-    """Raise an `ArgumentError` if an output is one of the inputs or two outputs are the same file."""
-    taken = {Path(path).resolve() for path in inputs if path is not None}
-    for path in outputs:
-        if path is None:
-            continue
-        resolved = Path(path).resolve()
-        if resolved in taken or any(_same_file(resolved, other) for other in taken):
-            raise ArgumentError(f"output {os.fspath(path)} is an input or another output already; choose another name.")
-        taken.add(resolved)
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)  # another name of the same file: a hard link
 
 
 def _stored(path: Path) -> npt.NDArray[Any]:

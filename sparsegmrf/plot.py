@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
+from sparsegmrf._files import replacing
 from sparsegmrf._validate import integer_at_least, one_of, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.experiment import Experiment, Limit
-from sparsegmrf.io import replacing
 from sparsegmrf.typing import ArrayLike, FloatArray
 
 FIGURE_SUFFIXES = (".png", ".pdf", ".svg")

@@ -7,12 +7,16 @@ import pkgutil
 import pytest
 
 import sparsegmrf
+from tests.conftest import require
 
+NEEDED = {"sparsegmrf.geo": ("rasterio", "xarray", "netCDF4")}
 MODULES = sorted(module.name for module in pkgutil.walk_packages(sparsegmrf.__path__, "sparsegmrf."))
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_give_what_they_show(name):
+    for library in NEEDED.get(name, ()):
+        require(library)
     result = doctest.testmod(importlib.import_module(name))
     assert result.failed == 0
 

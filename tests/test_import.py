@@ -47,7 +47,20 @@ def python(code, **environment):
 
 @pytest.mark.parametrize(
     "library",
-    ["matplotlib", "skimage", "imageio", "typer", "rich", "torch", "dask", "sksparse", "scipy.stats", "scipy.optimize"],
+    [
+        "matplotlib",
+        "skimage",
+        "imageio",
+        "typer",
+        "rich",
+        "torch",
+        "dask",
+        "sksparse",
+        "rasterio",
+        "xarray",
+        "scipy.stats",
+        "scipy.optimize",
+    ],
 )
 def test_import_leaves_the_libraries_of_the_extras_alone(library, loaded):
     assert library not in loaded

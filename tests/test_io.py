@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparsegmrf._files import refuse_overwriting, replacing
 from sparsegmrf.errors import ArgumentError, FileError
-from sparsegmrf.io import read_image, read_mask, refuse_overwriting, replacing, write_image
+from sparsegmrf.io import read_image, read_mask, write_image
 
 EXACT = (".npy", ".tif", ".tiff")
 

@@ -12,12 +12,13 @@ import skimage.data
 import typer
 from rich.console import Console
 
+from sparsegmrf._files import refuse_overwriting
 from sparsegmrf.cli._fit import FitOptions, Outcome, fit_model, innovations
 from sparsegmrf.cli._pixels import anomalies, density
 from sparsegmrf.cli._report import Progress, show_fit, show_table, show_written
 from sparsegmrf.errors import ArgumentError, SparseGMRFError, UnstableWarning
 from sparsegmrf.experiment import experiment as run_experiment
-from sparsegmrf.io import ImageFile, read_image, read_model, refuse_overwriting, write_image, write_model
+from sparsegmrf.io import ImageFile, read_image, read_model, write_image, write_model
 from sparsegmrf.plot import experiment_figure, fit_figure, write_figure
 
 # typer carries its own copy of click from some version on and exports no base of the errors it raises.

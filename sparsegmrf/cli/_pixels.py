@@ -7,9 +7,10 @@ import numpy as np
 import scipy.special
 import typer
 
+from sparsegmrf._files import refuse_overwriting
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.io import read_channels, read_mask, refuse_overwriting, write_image
+from sparsegmrf.io import read_channels, read_mask, write_image
 from sparsegmrf.pixel_plot import pixel_figure
 from sparsegmrf.pixels import PixelGaussian, rx
 from sparsegmrf.plot import write_figure

@@ -1,12 +1,13 @@
 """Filling the gaps of an image, with the uncertainty of what is filled in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._search import Guess, maximize, observed_information
@@ -25,7 +26,7 @@ _WORTH = 4
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FillResult:
-    """The filled image and how sure it is.
+    """The filled image and how sure it is; the images are of the kind given: arrays, or xarray's DataArrays.
 
     Attributes
     ----------
@@ -77,7 +78,9 @@ def fill(
     Parameters
     ----------
     image : array_like, (H, W)
-        Intensities; NaN marks gaps unless a mask is given. Of a numpy masked array the mask counts as well.
+        Intensities; NaN marks gaps unless a mask is given. Of a numpy masked array the mask counts as well. Of an
+        xarray ``DataArray`` the results keep dimensions, coordinates, name and attributes; a mask, noise or covariates
+        with labels must have its coordinates.
     mask : ndarray of bool, (H, W), "nan" or None
         **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``; with None a NaN is an error.
     model : FieldModel, optional
@@ -115,6 +118,18 @@ def fill(
     >>> bool(np.abs(result.mean - truth)[10:20, 15:25].max() < 4 * result.std[10:20, 15:25].max())
     True
     """
+    labels = Labels.of(image)
+    if labels is not None:
+        plain = fill(
+            np.asarray(image),
+            mask=labels.aligned("mask", mask),
+            model=model,
+            noise=labels.aligned("noise", noise),
+            covariates=labels.aligned("covariates", covariates),
+            samples=samples,
+            rng=rng,
+        )
+        return _labelled(plain, labels)
     count, stream = integer_at_least("samples", samples, 0), generator(rng)
     if model is None:
         result = _fit_spline(image, mask, noise, covariates)
@@ -137,6 +152,20 @@ def fill(
         samples=_draws(posterior, spread, count, stream),
         filled=np.where(data.observed, data.values, posterior.mean),
         fit=result,
+    )
+
+
+def _labelled(result: FillResult, labels: Labels) -> FillResult:
+    """Return a result whose images carry the labels of the image filled."""
+    return replace(
+        result,
+        mean=labels.values(result.mean),
+        std=labels.deviation(result.std, "std", "standard deviation"),
+        predictive_std=labels.deviation(
+            result.predictive_std, "predictive_std", "standard deviation of a new measurement"
+        ),
+        samples=labels.draws(result.samples),
+        filled=labels.values(result.filled),
     )
 
 

@@ -1,0 +1,63 @@
+"""Files that are written whole or not at all, and never over what was read."""
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from sparsegmrf.errors import ArgumentError, FileError
+
+PathLike = str | os.PathLike[str]
+
+
+@contextmanager
+def replacing(path: PathLike) -> Iterator[Path]:
+    """Yield a temporary path that takes the place of `path` once the block has ended well, and is removed otherwise."""
+    target = Path(path).resolve()
+    if not target.parent.is_dir():
+        raise FileError(f"path must lie in an existing directory, got {os.fspath(path)}; create {target.parent} first.")
+    temporary = target.with_name(f".{target.stem}-{secrets.token_hex(6)}{target.suffix}")
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_in(directory: PathLike) -> Iterator[Path]:
+    """Yield a staging directory whose files all move to `directory` once the block has ended well, or none of them.
+
+    The directory is made if only its last part is missing.
+    """
+    target = Path(directory).resolve()
+    if target.exists() and not target.is_dir():
+        raise FileError(f"out must be a directory, got {os.fspath(directory)}, which is a file; choose another name.")
+    if not target.parent.is_dir():
+        raise FileError(
+            f"out must lie in an existing directory, got {os.fspath(directory)}; create {target.parent} first."
+        )
+    # On the same file system as the target, so that a move is a change of name.
+    with TemporaryDirectory(prefix=".sparsegmrf-", dir=target if target.exists() else target.parent) as staging:
+        yield Path(staging)
+        target.mkdir(exist_ok=True)
+        for file in sorted(Path(staging).iterdir()):
+            file.replace(target / file.name)
+
+
+def refuse_overwriting(outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None]) -> None:
+    """Raise an `ArgumentError` if an output is one of the inputs or two outputs are the same file."""
+    taken = {Path(path).resolve() for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        resolved = Path(path).resolve()
+        if resolved in taken or any(_same_file(resolved, other) for other in taken):
+            raise ArgumentError(f"output {os.fspath(path)} is an input or another output already; choose another name.")
+        taken.add(resolved)
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)  # another name of the same file: a hard link

@@ -1,0 +1,97 @@
+"""Labelled images, such as xarray's DataArray: known by what they can do, so that no library is imported for them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.typing import FloatArray
+
+_OF_THE_VALUES = ("standard_name", "valid_min", "valid_max", "valid_range", "actual_range", "ancillary_variables")
+"""CF attributes that are true of the image's values only, not of their standard deviation."""
+_OF_THE_GRID = ("grid_mapping",)
+"""What is kept of the encoding: packing and type belong to the values as they were stored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Dimensions, coordinates, name and attributes of a labelled image ``(H, W)``, to be put on arrays of its shape."""
+
+    image: Any
+
+    @classmethod
+    def of(cls, image: object) -> "Labels | None":
+        """Return the labels of an image; None if it is a plain array.
+
+        Raises
+        ------
+        ArgumentError
+            If it is a set of variables, or has not two dimensions.
+        """
+        if hasattr(image, "data_vars"):
+            names = list(image.data_vars)
+            raise ArgumentError(
+                f'image must be one variable, got a data set of {names}; take one, as in data["{names[0]}"].'
+                if names
+                else "image must be one variable, got a data set without any."
+            )
+        if not _is_labelled(image):
+            return None
+        labelled: Any = image
+        if labelled.ndim != 2:
+            raise ArgumentError(
+                f"image must have two dimensions, got {dict(labelled.sizes)}; fill one slice at a time, such as "
+                f"image.isel({labelled.dims[0] if labelled.ndim else 'time'}=0)."
+            )
+        return cls(labelled)
+
+    def aligned(self, name: str, value: object) -> Any:
+        """Return an argument that goes with the image, its axes in the image's order if it is labelled itself.
+
+        Raises
+        ------
+        ArgumentError
+            If it lacks one of the image's dimensions or has other coordinates.
+        """
+        if not _is_labelled(value):
+            return value
+        given: Any = value
+        dims = self.image.dims
+        if not set(dims) <= set(given.dims):
+            raise ArgumentError(f"{name} must have the dimensions of the image {dims}, got {given.dims}.")
+        for dim in dims:
+            if dim in given.coords and dim in self.image.coords and not given[dim].equals(self.image[dim]):
+                raise ArgumentError(
+                    f"{name} must have the image's coordinates along {dim}, got others; see {name}.reindex_like(image)."
+                )
+        return np.asarray(given.transpose(..., *dims))
+
+    def values(self, values: FloatArray) -> Any:
+        """Return values of the image's own kind under its labels."""
+        return self._put(self.image, values)
+
+    def deviation(self, values: FloatArray, name: str, meaning: str) -> Any:
+        """Return standard deviations under the image's labels, named for what they are."""
+        found = self._put(self.image, values)
+        called = found.attrs.get("long_name", found.name)
+        for attribute in _OF_THE_VALUES:
+            found.attrs.pop(attribute, None)
+        found.attrs["long_name"] = meaning if called is None else f"{meaning} of {called}"
+        return found.rename(name if found.name is None else f"{found.name}_{name}")
+
+    def draws(self, values: FloatArray) -> Any:
+        """Return draws ``(k, H, W)`` under the image's labels, along a first dimension ``sample``."""
+        if "sample" in self.image.dims:
+            raise ArgumentError("image must not have a dimension called sample, which is that of the draws; rename it.")
+        return self._put(self.image.expand_dims(sample=len(values)), values)
+
+    @staticmethod
+    def _put(template: Any, values: FloatArray) -> Any:
+        found = template.copy(data=values)
+        found.encoding = {key: template.encoding[key] for key in _OF_THE_GRID if key in template.encoding}
+        return found
+
+
+def _is_labelled(value: object) -> bool:
+    return all(hasattr(value, name) for name in ("dims", "coords", "expand_dims", "transpose"))
