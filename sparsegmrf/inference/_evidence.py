@@ -7,6 +7,9 @@
 An intrinsic ``Q`` with orthonormal null vectors ``V`` is read as the limit of a flat level: the density is that of the
 ``m - r`` contrasts of the observations that do not see ``V``, ``+ logdet(V_o^T V_o)``. Columns of ``X`` in the span of
 ``V`` then say nothing and are left out.
+
+The average information (the mean of the observed and the expected one) needs no traces: with ``g_i = dQ_i z`` it is
+``g_i^T (Q^-1 - P^-1) g_j / 2``, two solves per parameter.
 """
 
 from dataclasses import dataclass
@@ -110,6 +113,7 @@ class Evidence:
     influences: FloatArray
     traces: FloatArray
     squares: FloatArray
+    _averages: "_Averages | None" = None
 
     @property
     def best_scale(self) -> float:
@@ -123,6 +127,51 @@ class Evidence:
     def gradient(self, scale: float = 1.0) -> FloatArray:
         """Return its derivatives by the directions given, the last by the logarithm of the noise variance."""
         return self.traces - scale * self.squares
+
+    def information(self, scale: float = 1.0) -> FloatArray:
+        """Return the average information about the directions given, the last the logarithm of the noise variance.
+
+        The trend is taken as known. Only of an evidence made with directions.
+        """
+        assert self._averages is not None
+        return scale * self._averages()
+
+    def profiled_information(self) -> FloatArray:
+        """Return the average information at the best scale, what the scale takes of it left out."""
+        c = self.best_scale
+        return self.information(c) - np.outer(self.squares, self.squares) * (2.0 * c * c / self.degrees)
+
+
+@dataclass(frozen=True, eq=False)
+class _Averages:
+    """What the average information is made of: evaluated when asked for, at most once per point of a search."""
+
+    directions: list[SymmetricStencil]
+    prior: Factor
+    posterior: Factor | None
+    data: Observations
+    field: FloatArray
+    residual: FloatArray
+
+    def __call__(self) -> FloatArray:
+        """Return the information at unit scale."""
+        exact = self.data.exact
+        g = np.array([dQ @ self.field for dQ in self.directions]).reshape(-1, *self.field.shape)
+        noise = self.data.weight * self.residual
+        right = np.where(exact, 0.0, np.concatenate([g, noise[np.newaxis]]))
+        solved = np.zeros_like(right) if self.posterior is None else self.posterior.solve(right)
+        by_prior = _products(g, self.prior.solve(g)) if len(g) else np.zeros((0, 0))
+        found = _products(right, solved)
+        found[:-1, :-1] = by_prior - found[:-1, :-1]
+        found[-1, -1] = float(np.sum(self.residual * noise)) - found[-1, -1]
+        # The noise moves the covariance up, a precision moves it down.
+        found[-1, :-1] *= -1.0
+        found[:-1, -1] *= -1.0
+        return np.asarray((found + found.T) / 4.0)
+
+
+def _products(a: FloatArray, b: FloatArray) -> FloatArray:
+    return np.tensordot(a, b, (range(1, a.ndim), range(1, b.ndim)))
 
 
 def evidence(
@@ -178,7 +227,15 @@ def evidence(
         squares[-1] = -0.5 * float(np.sum(r * r))
         if restricted and p:
             traces[-1] += 0.5 * float(np.sum(covariance * np.tensordot(R[1:], R[1:], ([1, 2], [1, 2]))))
-    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, z, Z[1:], traces, squares)
+    averages = None
+    if directions is not None:
+        averages = _Averages(directions, prior, posterior, data, z, np.where(data.observed & ~exact, r / _root(w), 0.0))
+    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, z, Z[1:], traces, squares, averages)
+
+
+def _root(w: FloatArray) -> FloatArray:
+    """Return square roots of the weights, one where there are none."""
+    return np.sqrt(np.where(w > 0.0, w, 1.0))
 
 
 def _fitted(
