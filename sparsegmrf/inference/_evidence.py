@@ -113,7 +113,7 @@ class Evidence:
     influences: FloatArray
     traces: FloatArray
     squares: FloatArray
-    _averages: "_Averages | None" = None
+    averages: FloatArray
 
     @property
     def best_scale(self) -> float:
@@ -129,49 +129,13 @@ class Evidence:
         return self.traces - scale * self.squares
 
     def information(self, scale: float = 1.0) -> FloatArray:
-        """Return the average information about the directions given, the last the logarithm of the noise variance.
-
-        The trend is taken as known. Only of an evidence made with directions.
-        """
-        assert self._averages is not None
-        return scale * self._averages()
+        """Return the average information about the directions and the log noise variance, the trend taken as known."""
+        return scale * self.averages
 
     def profiled_information(self) -> FloatArray:
         """Return the average information at the best scale, what the scale takes of it left out."""
         c = self.best_scale
         return self.information(c) - np.outer(self.squares, self.squares) * (2.0 * c * c / self.degrees)
-
-
-@dataclass(frozen=True, eq=False)
-class _Averages:
-    """What the average information is made of: evaluated when asked for, at most once per point of a search."""
-
-    directions: list[SymmetricStencil]
-    prior: Factor
-    posterior: Factor | None
-    data: Observations
-    field: FloatArray
-    residual: FloatArray
-
-    def __call__(self) -> FloatArray:
-        """Return the information at unit scale."""
-        exact = self.data.exact
-        g = np.array([dQ @ self.field for dQ in self.directions]).reshape(-1, *self.field.shape)
-        noise = self.data.weight * self.residual
-        right = np.where(exact, 0.0, np.concatenate([g, noise[np.newaxis]]))
-        solved = np.zeros_like(right) if self.posterior is None else self.posterior.solve(right)
-        by_prior = _products(g, self.prior.solve(g)) if len(g) else np.zeros((0, 0))
-        found = _products(right, solved)
-        found[:-1, :-1] = by_prior - found[:-1, :-1]
-        found[-1, -1] = float(np.sum(self.residual * noise)) - found[-1, -1]
-        # The noise moves the covariance up, a precision moves it down.
-        found[-1, :-1] *= -1.0
-        found[:-1, -1] *= -1.0
-        return np.asarray((found + found.T) / 4.0)
-
-
-def _products(a: FloatArray, b: FloatArray) -> FloatArray:
-    return np.tensordot(a, b, (range(1, a.ndim), range(1, b.ndim)))
 
 
 def evidence(
@@ -227,15 +191,33 @@ def evidence(
         squares[-1] = -0.5 * float(np.sum(r * r))
         if restricted and p:
             traces[-1] += 0.5 * float(np.sum(covariance * np.tensordot(R[1:], R[1:], ([1, 2], [1, 2]))))
-    averages = None
+    averages = np.zeros((0, 0))
     if directions is not None:
-        averages = _Averages(directions, prior, posterior, data, z, np.where(data.observed & ~exact, r / _root(w), 0.0))
+        averages = _average_information(directions, prior, posterior, data, z, r / np.sqrt(np.where(noisy, w, 1.0)))
     return Evidence(0.5 * base, quadratic, degrees, beta, covariance, z, Z[1:], traces, squares, averages)
 
 
-def _root(w: FloatArray) -> FloatArray:
-    """Return square roots of the weights, one where there are none."""
-    return np.sqrt(np.where(w > 0.0, w, 1.0))
+def _average_information(
+    directions: list[SymmetricStencil],
+    prior: Factor,
+    posterior: Factor | None,
+    data: Observations,
+    z: FloatArray,
+    r: FloatArray,
+) -> FloatArray:
+    """Return ``g_i^T (Q^-1 - P^-1) g_j / 2``; what stands for ``g`` of the noise is ``W (r - z)``, and ``W^-1`` for ``Q^-1``."""
+    g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
+    noise = data.weight * r
+    right = np.where(data.exact, 0.0, np.concatenate([g, noise[np.newaxis]]))
+    found = -_products(right, np.zeros_like(right) if posterior is None else posterior.solve(right))
+    found[-1, -1] += float(np.sum(r * noise))
+    if len(g):
+        found[:-1, :-1] += _products(g, prior.solve(g))
+    return np.asarray((found + found.T) / 4.0)
+
+
+def _products(a: FloatArray, b: FloatArray) -> FloatArray:
+    return np.tensordot(a, b, (range(1, a.ndim), range(1, b.ndim)))
 
 
 def _fitted(

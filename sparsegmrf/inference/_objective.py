@@ -14,6 +14,7 @@ from sparsegmrf.inference.condition import Observations
 from sparsegmrf.inference.priors import NOISE, Prior
 from sparsegmrf.typing import FloatArray, Shape
 
+_STEP = 1e-4
 _NOISE = 0.1
 """Noise variance to start from, relative to the field's."""
 
@@ -53,6 +54,7 @@ class Objective:
     restricted: bool
     priors: Mapping[str, Prior] = field(default_factory=dict)
     count: list[int] = field(default_factory=lambda: [0])
+    _points: dict[bytes, tuple[float, FloatArray, FloatArray]] = field(default_factory=dict)
     _prior: Refactorizer = field(default_factory=Refactorizer)
     _posterior: Refactorizer = field(default_factory=Refactorizer)
 
@@ -91,7 +93,7 @@ class Objective:
 
     def with_scale(self) -> "Objective":
         """Return the objective in which the scale is a parameter like the others."""
-        return dataclasses.replace(self, scale=None)
+        return dataclasses.replace(self, scale=None, _points={})
 
     def start(self, model: FieldModel, noise_variance: float | FloatArray | None) -> FloatArray:
         """Return the unconstrained numbers of a model and a noise variance (None: a share of the field's variance)."""
@@ -111,16 +113,36 @@ class Objective:
 
     def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
         """Return the log-likelihood in nats, plus the log-prior, and the gradient."""
+        return self._point(at)[:2]
+
+    def information(self, at: FloatArray) -> FloatArray:
+        """Return the average information, plus minus the Hessian of the log-prior."""
+        return self._point(at)[2]
+
+    def _point(self, at: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Return value, gradient and information; those of a point seen before are remembered."""
+        key = np.ascontiguousarray(at, dtype=np.float64).tobytes()
+        if key not in self._points:
+            self._points[key] = self._evaluate_point(at)
+        return self._points[key]
+
+    def _evaluate_point(self, at: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         _, _, found = self._evaluate(at, gradient=True)
         c = found.best_scale if self.scale is not None else 1.0
+        information = found.information() if self.scale is None else found.profiled_information()
         slopes = self.jacobian(at)
-        gradient = found.gradient(c)
         if self.estimated:
             slopes[-1] = 1.0
-        else:
-            gradient = gradient[:-1]
+        k = len(slopes)
         prior, by_prior = self.log_prior(at)
-        return found.loglik(c) + prior, gradient * slopes + by_prior
+        gradient = found.gradient(c)[:k] * slopes + by_prior
+        return found.loglik(c) + prior, gradient, information[:k, :k] * np.outer(slopes, slopes) - self._curvature(at)
+
+    def _curvature(self, at: FloatArray) -> FloatArray:
+        """Return the Hessian of the log-prior, by central differences: priors are independent."""
+        steps = _STEP * np.eye(len(at))
+        slopes = [self.log_prior(at + step)[1] - self.log_prior(at - step)[1] for step in steps if self.priors]
+        return np.reshape(slopes, (len(at), len(at))) / (2.0 * _STEP) if slopes else np.zeros((len(at), len(at)))
 
     def log_prior(self, at: FloatArray) -> tuple[float, FloatArray]:
         """Return the logarithm of the prior density of the unconstrained numbers that have one, and its gradient."""
@@ -132,11 +154,6 @@ class Objective:
                     value, gradient[k] = self.priors[name].on_real_line(interval.inward(float(at[k])), interval)
                     total += value
         return total, gradient
-
-    def negative(self, at: FloatArray) -> tuple[float, FloatArray]:
-        """Return what a minimizer takes."""
-        value, gradient = self(at)
-        return -value, -gradient
 
     def solution(self, at: FloatArray) -> tuple[FieldModel, float, Evidence, float]:
         """Return the model and the noise variance at the best scale, the evidence, and that scale."""

@@ -1,76 +1,134 @@
 """The search for the largest likelihood, and the information there."""
 
-from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from sparsegmrf.inference._objective import Objective
+from sparsegmrf.errors import NotPositiveDefiniteError, TooLargeError
 from sparsegmrf.typing import FloatArray
 
-_ROOM = 4.0
-_ROUNDS = 4
 _STEP = 1e-3
+_STEPS = 100
+_FAR = 16.0
+"""How far an unconstrained number may move from its start before it counts as running away."""
 _NO_NOISE = 9.0
 """How far the logarithm of the noise variance may fall before it counts as zero."""
+_LESS_NOISE = 4.0
+_UNKNOWN = 0.1
+"""Information about that logarithm below which, so far down, the likelihood wants no noise and cannot tell how much."""
+_NEAR = 1e-2
+"""Newton step in standard errors from which on steps are taken without comparing likelihoods, which rounding blurs."""
 
 
-def observed_information(objective: Objective, at: FloatArray) -> FloatArray:
+class Searchable(Protocol):
+    """What a search asks of an objective: a function of unconstrained numbers, with gradient and information."""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the unconstrained numbers."""
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the last of them is the logarithm of a noise variance."""
+
+    @property
+    def count(self) -> list[int]:
+        """Evaluations so far, in its first entry."""
+
+    def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
+        """Return the value in nats and its gradient."""
+
+    def information(self, at: FloatArray) -> FloatArray:
+        """Return what stands for minus the Hessian, positive semi-definite but for rounding."""
+
+
+class _Point(NamedTuple):
+    """A point of the search in units of nats: value, gradient, Newton step and its length in standard errors."""
+
+    at: FloatArray
+    step: FloatArray
+    decrement: float
+
+
+def observed_information(objective: Searchable, at: FloatArray) -> FloatArray:
     """Return minus the Hessian at unconstrained numbers, by central differences of the exact gradient."""
     steps = _STEP * np.eye(len(at))
     rows = [-(objective(at + step)[1] - objective(at - step)[1]) / (2.0 * _STEP) for step in steps]
     return np.asarray((np.array(rows) + np.transpose(rows)) / 2.0)
 
 
-@dataclass(frozen=True, eq=False)
-class Guess:
-    """Where a search starts: unconstrained numbers, and ``R`` with the information about ``R R^T`` there."""
+def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> tuple[FloatArray, bool, str]:
+    """Search from a start by steps within a trust region, whose curvature is the average information.
 
-    at: FloatArray
-    root: FloatArray
-
-
-def maximize(objective: Objective, tolerance: float, guess: Guess | None = None) -> tuple[FloatArray, bool, str]:
-    """Search from the start, in a box that is moved where it holds the search up.
-
-    With a guess the search is in units of its standard errors, ``v = R^T (u - u_0)``, where the likelihood is round,
-    and the tolerance counts for those. Returns the numbers, whether the gradient vanishes there, and why it ended.
+    The search ends where a Newton step is shorter than `tolerance` standard errors. A point at which the precision is
+    numerically not positive definite, or too large to factorize, counts as worse than any other. Returns the numbers,
+    whether the search ended well, and why it ended.
     """
-    from scipy.optimize import minimize
-
-    at = objective.start(objective.model, None) if guess is None else guess.at
     if not len(at):
         return at, True, "nothing to search: every parameter has a closed form"
-    first = at
-    root = np.eye(len(at)) if guess is None else guess.root
-    stretch = np.asarray(np.linalg.inv(root).T, dtype=np.float64)
-    room = _ROOM * float(np.linalg.norm(root, 2))
+    end = _polished(objective, _by_trust_region(objective, at, max(tolerance, _NEAR)), tolerance)
+    if _noise_is_gone(objective, end.at, at):
+        reason = "noise_variance ran to zero: the image shows no independent noise; fit with noise=None"
+        return end.at, False, reason
+    far = [name for name, moved in zip(objective.names, np.abs(end.at - at), strict=True) if moved > _FAR]
+    if far:
+        return end.at, False, f"{', '.join(far)} ran away from the start; hold it by fixed=, or give it a prior"
+    told = f"a Newton step is {end.decrement:.2g} standard errors long"
+    if end.decrement <= tolerance:
+        return end.at, True, f"{told}, after {objective.count[0]} likelihoods"
+    return end.at, False, f"{told}, more than the tolerance {tolerance:g}, after {objective.count[0]} likelihoods"
 
-    def negative(v: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = objective(first + stretch @ v)
-        return -value, -(gradient @ stretch)
 
-    v = np.zeros(len(at))
-    for _ in range(_ROUNDS):
-        low, high = v - room, v + room
-        found = minimize(
-            negative,
-            v,
-            jac=True,
-            method="L-BFGS-B",
-            bounds=list(zip(low, high, strict=True)),
-            options={"ftol": 1e-15, "gtol": tolerance},
-        )
-        v = found.x
-        at = first + stretch @ v
-        if objective.estimated and at[-1] < first[-1] - _NO_NOISE:
-            return at, False, "noise_variance ran to zero: the image shows no independent noise; fit with noise=None"
-        held = (v <= low) | (v >= high)
-        if not held.any():
+def _by_trust_region(objective: Searchable, at: FloatArray, tolerance: float) -> _Point:
+    from scipy.optimize import minimize
+
+    def negative(u: FloatArray) -> tuple[float, FloatArray]:
+        try:
+            value, gradient = objective(u)
+        except (NotPositiveDefiniteError, TooLargeError):
+            return float("inf"), np.zeros(len(u))
+        return -value, -gradient
+
+    def stop(u: FloatArray) -> None:
+        near = _point(objective, u).decrement <= tolerance
+        if near or np.abs(u - at).max() > _FAR or _noise_is_gone(objective, u, at):
+            raise StopIteration
+
+    options = {"initial_trust_radius": 1.0, "max_trust_radius": 4.0, "gtol": 0.0, "maxiter": _STEPS}
+    found = minimize(
+        negative, at, jac=True, hess=objective.information, method="trust-exact", callback=stop, options=options
+    )
+    return _point(objective, found.x)
+
+
+def _noise_is_gone(objective: Searchable, at: FloatArray, start: FloatArray) -> bool:
+    if not objective.estimated:
+        return False
+    fallen = float(start[-1] - at[-1])
+    falls_on = objective(at)[1][-1] < 0.0 and objective.information(at)[-1, -1] < _UNKNOWN
+    return fallen > _NO_NOISE or (fallen > _LESS_NOISE and falls_on)
+
+
+def _polished(objective: Searchable, point: _Point, tolerance: float) -> _Point:
+    """Take whole Newton steps near the maximum, where likelihoods differ by rounding.
+
+    They are those of the average information, and of the observed one as soon as the others do not halve.
+    """
+    information = None
+    while tolerance < point.decrement <= _NEAR:
+        following = _point(objective, point.at + point.step, information)
+        if information is None and following.decrement > 0.5 * point.decrement:
+            information = observed_information(objective, point.at)
+            following = _point(objective, point.at, information)
+        elif information is not None and following.decrement >= point.decrement:
             break
-    else:
-        edge = [name for name, is_held in zip(objective.names, held, strict=True) if is_held]
-        return at, False, f"{', '.join(edge)} ran to the edge of the search; hold it by fixed=, or drop it (noise=None)"
-    largest = float(np.abs(found.jac).max())
-    if largest <= 10.0 * tolerance:
-        return at, True, f"largest derivative {largest:.2g} nats, after {objective.count[0]} likelihoods"
-    return at, False, f"largest derivative {largest:.2g} nats is above the tolerance {tolerance:g}: {found.message}"
+        point = following
+    return point
+
+
+def _point(objective: Searchable, at: FloatArray, information: FloatArray | None = None) -> _Point:
+    _, gradient = objective(at)
+    if information is None:
+        information = objective.information(at)
+    step = np.linalg.lstsq(information, gradient, rcond=None)[0]
+    return _Point(at, step, float(np.sqrt(max(0.0, gradient @ step))))

@@ -10,14 +10,14 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
-from sparsegmrf.inference._search import Guess, maximize, observed_information
+from sparsegmrf.inference._search import maximize
 from sparsegmrf.inference.fit import fit, make_objective, make_result
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.models import TensionSpline
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
 
 _TOLERANCE = 0.02
-"""Derivative in nats at which the search ends; by a standard error where a tile has told what that is."""
+"""Newton step in standard errors at which the search ends."""
 _TILE = 128
 """Side in pixels of the tile on which a large image's fit starts."""
 _WORTH = 4
@@ -172,31 +172,24 @@ def _labelled(result: FillResult, labels: Labels) -> FillResult:
 def _fit_spline(image: ArrayLike, mask: ArrayLike | None, noise: object, covariates: object) -> FitResult:
     """Fit the default model, a large image from the fit of its best-observed tile."""
     objective = make_objective(TensionSpline(kappa=0.5), image, mask, noise, covariates, "ml", (), np.shape(image))
-    guess = _guess_from_tile(objective)
-    return make_result(objective, *maximize(objective, _TOLERANCE, guess))
+    return make_result(objective, *maximize(objective, _start(objective), _TOLERANCE))
 
 
-def _guess_from_tile(objective: Objective) -> Guess | None:
-    """Return what the best-observed tile says; None where it would not help, or does not determine the parameters."""
+def _start(objective: Objective) -> FloatArray:
+    """Return what the best-observed tile says; the objective's own start where that would not help, or failed."""
+    own = objective.start(objective.model, None)
     data = objective.data
     rows, columns = _best_tile(data.observed, _TILE)
     values, missing = data.values[rows, columns], ~data.observed[rows, columns]
     seen = values[~missing]
     if values.size * _WORTH > data.values.size or len(seen) * 2 < values.size or np.ptp(seen) == 0.0:
-        return None
-    noise = "estimate" if objective.estimated else None
+        return own
+    noise: object = "estimate" if objective.estimated else None
     if noise is None and data.weight.any():
-        weight = np.where(missing, 1.0, data.weight[rows, columns])
-        tile = make_objective(objective.model, values, missing, 1.0 / weight, "constant", "ml", (), values.shape)
-    else:
-        tile = make_objective(objective.model, values, missing, noise, "constant", "ml", (), values.shape)
-    at, converged, _ = maximize(tile, _TOLERANCE)
-    if not converged or not len(at):
-        return None
-    information = observed_information(tile, at) * (data.count / len(seen))
-    if not np.linalg.eigvalsh(information)[0] > 0.0:
-        return None
-    return Guess(at, np.asarray(np.linalg.cholesky(information), dtype=np.float64))
+        noise = 1.0 / np.where(missing, 1.0, data.weight[rows, columns])
+    tile = make_objective(objective.model, values, missing, noise, "constant", "ml", (), values.shape)
+    at, converged, _ = maximize(tile, tile.start(tile.model, None), _TOLERANCE)
+    return at if converged else own
 
 
 def _best_tile(observed: BoolArray, side: int) -> tuple[slice, slice]:

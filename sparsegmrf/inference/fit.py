@@ -33,8 +33,8 @@ def fit(
 
     ``y_p = x_p + sum_k beta_k X_kp + e_p`` at observed pixels, ``x ~ N(0, Q(theta)^-1)``, ``e_p ~ N(0, s)``. Missing
     pixels are integrated out. The coefficients ``beta`` are profiled by generalized least squares, and a parameter that
-    scales the precision in closed form; the others, mapped to the real line, are searched by L-BFGS with the exact
-    gradient (selected inverses). The search starts at the model's parameters and at a tenth of its variance for noise.
+    scales the precision in closed form; the others, mapped to the real line, are searched within a trust
+    region with the exact gradient (selected inverses) and the average information. The search starts at the model's parameters and at a tenth of its variance for noise.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def fit(
         positive), as R-INLA's; what has no prior is flat there. On this scale the posterior is nearest to a normal
         one, and the mode in other units of intensity is the same one. A scale with a prior is searched, not profiled.
     tolerance : float
-        Largest derivative of the log-likelihood by an unconstrained parameter, in nats, at which the search ends.
+        Length of a Newton step, in standard errors, at which the search ends.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def fit(
     objective = make_objective(
         model, image, mask, noise, covariates, one_of("method", method, ("ml", "reml")), fixed, shape, priors
     )
-    at, converged, reason = maximize(objective, positive_number("tolerance", tolerance))
+    at, converged, reason = maximize(objective, objective.start(objective.model, None), positive_number("tolerance", tolerance))
     return make_result(objective, at, converged, reason)
 
 
