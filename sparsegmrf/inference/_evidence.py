@@ -205,7 +205,7 @@ def _average_information(
     z: FloatArray,
     r: FloatArray,
 ) -> FloatArray:
-    """Return ``g_i^T (Q^-1 - P^-1) g_j / 2``; what stands for ``g`` of the noise is ``W (r - z)``, and ``W^-1`` for ``Q^-1``."""
+    """Return ``g_i^T (Q^-1 - P^-1) g_j / 2``; for the noise ``W (r - z)`` stands for ``g``, ``W^-1`` for ``Q^-1``."""
     g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
     noise = data.weight * r
     right = np.where(data.exact, 0.0, np.concatenate([g, noise[np.newaxis]]))

@@ -34,7 +34,8 @@ def fit(
     ``y_p = x_p + sum_k beta_k X_kp + e_p`` at observed pixels, ``x ~ N(0, Q(theta)^-1)``, ``e_p ~ N(0, s)``. Missing
     pixels are integrated out. The coefficients ``beta`` are profiled by generalized least squares, and a parameter that
     scales the precision in closed form; the others, mapped to the real line, are searched within a trust
-    region with the exact gradient (selected inverses) and the average information. The search starts at the model's parameters and at a tenth of its variance for noise.
+    region with the exact gradient (selected inverses) and the average information. The search starts at the model's
+    parameters and at a tenth of its variance for noise.
 
     Parameters
     ----------
@@ -91,7 +92,9 @@ def fit(
     objective = make_objective(
         model, image, mask, noise, covariates, one_of("method", method, ("ml", "reml")), fixed, shape, priors
     )
-    at, converged, reason = maximize(objective, objective.start(objective.model, None), positive_number("tolerance", tolerance))
+    at, converged, reason = maximize(
+        objective, objective.start(objective.model, None), positive_number("tolerance", tolerance)
+    )
     return make_result(objective, at, converged, reason)
 
 

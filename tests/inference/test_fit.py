@@ -84,6 +84,41 @@ def test_gradient_is_that_of_finite_differences(name, noise, method):
             assert gradient[k] == pytest.approx(slope, rel=1e-6, abs=1e-6 * abs(value))
 
 
+@pytest.mark.parametrize("noise", ["estimate", None])
+@pytest.mark.parametrize("name", ["car", "sar", "matern", "anisotropic", "proper spline"])
+def test_average_information_is_that_of_the_dense_covariance(name, noise):
+    """``(dC S y)^T S (dC S y) / 2`` with the covariance ``C`` of the measurements, ``S = C^-1``."""
+    image, missing = problem(2)
+    model, o = MODELS[name], ~missing.ravel()
+    objective = make_objective(model, image, missing, noise, None, "ml", (), SHAPE)
+    covariance = np.linalg.inv(model.stencil(SHAPE).tocsr().toarray())
+    moved = [
+        -(covariance @ dQ.tocsr().toarray() @ covariance)[np.ix_(o, o)] for dQ in model.derivatives(SHAPE).values()
+    ]
+    if noise:
+        moved.append(0.2 * np.eye(o.sum()))
+    y = image.ravel()[o]
+    S = np.linalg.inv(covariance[np.ix_(o, o)] + (0.2 if noise else 0.0) * np.eye(o.sum()))
+    directions = np.array([dC @ S @ y for dC in moved])
+    full = objective.with_scale()
+    at = full.start(model, 0.2 if noise else None)
+    slopes = full.jacobian(at)
+    if noise:
+        slopes[-1] = 1.0
+    expected = directions @ S @ directions.T / 2 * np.outer(slopes, slopes)
+    assert_allclose(full.information(at), expected, rtol=1e-8)
+    # Profiled, the scale takes its part: a Schur complement at the best scale.
+    searched = [full.names.index(name) for name in objective.names]
+    scale = next(k for k in range(len(full.names)) if k not in searched)
+    at = objective.start(model, 0.2 if noise else None)
+    best, variance, _, _ = objective.solution(at)
+    whole = full.information(full.start(best, variance if noise else None))
+    column = whole[np.ix_(searched, [scale])]
+    expected = whole[np.ix_(searched, searched)] - column @ column.T / whole[scale, scale]
+    if noise is None:  # with noise the numbers searched are others: the noise relative to the field
+        assert_allclose(objective.information(at), expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize(
     ("model", "free"),
     [
