@@ -1,5 +1,6 @@
 """The search for the largest likelihood, and the information there."""
 
+import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -70,7 +71,8 @@ def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> tuple[F
     if _noise_is_gone(objective, end.at, at):
         reason = "noise_variance ran to zero: the image shows no independent noise; fit with noise=None"
         return end.at, False, reason
-    far = [name for name, moved in zip(objective.names, np.abs(end.at - at), strict=True) if moved > _FAR]
+    moved = np.abs(end.at - at).tolist()
+    far = [name for name, distance in zip(objective.names, moved, strict=True) if distance > _FAR]
     if far:
         return end.at, False, f"{', '.join(far)} ran away from the start; hold it by fixed=, or give it a prior"
     told = f"a Newton step is {end.decrement:.2g} standard errors long"
@@ -105,8 +107,8 @@ def _noise_is_gone(objective: Searchable, at: FloatArray, start: FloatArray) -> 
     if not objective.estimated:
         return False
     fallen = float(start[-1] - at[-1])
-    falls_on = objective(at)[1][-1] < 0.0 and objective.information(at)[-1, -1] < _UNKNOWN
-    return fallen > _NO_NOISE or (fallen > _LESS_NOISE and falls_on)
+    falls_on = float(objective(at)[1][-1]) < 0.0 and float(objective.information(at)[-1, -1]) < _UNKNOWN
+    return bool(fallen > _NO_NOISE or (fallen > _LESS_NOISE and falls_on))
 
 
 def _polished(objective: Searchable, point: _Point, tolerance: float) -> _Point:
@@ -130,5 +132,5 @@ def _point(objective: Searchable, at: FloatArray, information: FloatArray | None
     _, gradient = objective(at)
     if information is None:
         information = objective.information(at)
-    step = np.linalg.lstsq(information, gradient, rcond=None)[0]
-    return _Point(at, step, float(np.sqrt(max(0.0, gradient @ step))))
+    step = np.asarray(np.linalg.lstsq(information, gradient, rcond=None)[0], dtype=np.float64)
+    return _Point(at, step, math.sqrt(max(0.0, float(gradient @ step))))
