@@ -78,7 +78,8 @@ def condition(
     ----------
     gmrf : GMRF
         The prior field, with one channel. Of an `IntrinsicGMRF` the null space (its level) is fixed by the
-        observations alone. Of a `ConstrainedGMRF` the constraints stay.
+        observations alone. Of a `ConstrainedGMRF` the constraints stay, and pixels known exactly by an earlier
+        `condition` stay known.
     y : array_like, (H, W)
         Observed intensities or counts. Of a numpy masked array the mask counts as `mask`. With a `BlockAverage` it,
         `mask` and `noise_variance` are on the coarse raster, one entry per block.
@@ -160,26 +161,22 @@ def condition(
         return constrain(posterior, gmrf.constraints, gmrf.values)
     if operator is not None:
         return _through_operator(gmrf, y, mask, noise_variance, as_operator(operator))
-    data = observations(y, mask, noise_variance, gmrf.shape)
-    if isinstance(gmrf, IntrinsicGMRF):
-        check_null_space_observed(gmrf, data.observed)
+    data = _with_known(gmrf, observations(y, mask, noise_variance, gmrf.shape))
     # The posterior of the deviation r = x - mu.
     deviation = np.where(data.observed, data.values - gmrf.mean, 0.0)
     P, held = posterior_precision(gmrf.precision, data)
     right = data.weight * deviation
-    if held is not None:
-        if held.all():
-            raise ArgumentError(
-                "noise_variance must leave something unknown, but every pixel is observed exactly; the field given "
-                "these pixels is the image itself."
-            )
-        right = np.where(data.exact, 0.0, right - gmrf.precision @ np.where(data.exact, deviation, 0.0))
-        field: GMRF = IntrinsicGMRF(P, np.zeros((0, *gmrf.shape)), domain=~held)
-        mean = np.where(data.exact, data.values, gmrf.mean + field.factor.solve(right))
-    else:
+    if held is None:
         field = GMRF.from_precision(P)
-        mean = gmrf.mean + field.factor.solve(right)
-    return _with_mean(field, mean)
+        return _with_mean(field, gmrf.mean + field.factor.solve(right))
+    if held.all():
+        raise ArgumentError(
+            "noise_variance must leave something unknown, but every pixel is observed exactly; the field given "
+            "these pixels is the image itself."
+        )
+    right = np.where(held, 0.0, right - gmrf.precision @ np.where(held, deviation, 0.0))
+    field = _held(P, held)
+    return _with_mean(field, np.where(held, data.values, gmrf.mean + field.factor.solve(right)))
 
 
 def check_field(gmrf: GMRF) -> None:
@@ -189,6 +186,15 @@ def check_field(gmrf: GMRF) -> None:
     if gmrf.channels > 1:
         raise ArgumentError(
             f"gmrf must have one channel, got {gmrf.channels}; condition a separable field channel by channel."
+        )
+
+
+def check_all_pixels_free(gmrf: GMRF) -> None:
+    """Refuse a field whose precision does not say all: constrained, or with pixels that are known."""
+    if isinstance(gmrf, ConstrainedGMRF) or (isinstance(gmrf, IntrinsicGMRF) and not gmrf.domain.all()):
+        raise ArgumentError(
+            "gmrf must be a field without constraints and known pixels here, got one that is conditioned on exact "
+            "values already; start from the prior and give all observations together."
         )
 
 
@@ -245,9 +251,40 @@ def _through_operator(
     if gmrf.precision.boundary == "torus":  # the operator does not wrap: no plane points off the image
         planes = [added.plane(k) for k in range(len(added.offsets))]
         added = SymmetricStencil(added.offsets, planes, gmrf.shape, boundary="torus")
-    field = GMRF.from_precision(combination([1.0, 1.0], [gmrf.precision, added]))
-    residual = np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0)
-    return _with_mean(field, gmrf.mean + field.factor.solve(B.adjoint(data.weight * residual)))
+    P = combination([1.0, 1.0], [gmrf.precision, added])
+    right = B.adjoint(data.weight * np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0))
+    if isinstance(gmrf, IntrinsicGMRF) and not gmrf.domain.all():
+        field: GMRF = _held(decoupled(P, ~gmrf.domain), ~gmrf.domain)
+        right = np.where(gmrf.domain, right, 0.0)
+    else:
+        field = GMRF.from_precision(P)
+    return _with_mean(field, gmrf.mean + field.factor.solve(right))
+
+
+def _with_known(gmrf: GMRF, data: Observations) -> Observations:
+    """Count pixels outside the domain of an intrinsic field, which are at its mean, as observed exactly."""
+    if not isinstance(gmrf, IntrinsicGMRF):
+        return data
+    check_null_space_observed(gmrf, data.observed)
+    known = ~gmrf.domain
+    wrong = np.argwhere(known & data.exact & (data.values != gmrf.mean))
+    if len(wrong):
+        pixel = (int(wrong[0, 0]), int(wrong[0, 1]))
+        raise ArgumentError(
+            f"y must agree with what is known exactly, but pixel {pixel} is held at {gmrf.mean[pixel]:.6g} and y has "
+            f"{data.values[pixel]:.6g} without noise; mask it."
+        )
+    return Observations(
+        np.where(known, gmrf.mean, data.values),
+        data.observed | known,
+        np.where(known, 0.0, data.weight),
+        data.exact | known,
+    )
+
+
+def _held(P: SymmetricStencil, held: BoolArray) -> GMRF:
+    """Return the field of the other pixels, which `P` does not couple to those held."""
+    return IntrinsicGMRF(P, np.zeros((0, *P.shape)), domain=~held)
 
 
 def _with_mean(field: GMRF, mean: FloatArray) -> GMRF:

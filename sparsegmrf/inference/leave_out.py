@@ -11,6 +11,7 @@ from sparsegmrf.inference._null_space import check_null_space_observed
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference.condition import (
     Observations,
+    check_all_pixels_free,
     check_field,
     observations,
     posterior_precision,
@@ -144,6 +145,7 @@ def _problem(
     gmrf: GMRF, y: ArrayLike, blocks: ArrayLike | Blocks, mask: ArrayLike | None, noise_variance: ArrayLike
 ) -> tuple[Observations, IntArray]:
     check_field(gmrf)
+    check_all_pixels_free(gmrf)
     data = observations(y, mask, noise_variance, gmrf.shape)
     labels = np.asarray(blocks.labels if isinstance(blocks, Blocks) else blocks)
     if labels.dtype.kind not in "bui" or labels.shape != gmrf.shape:

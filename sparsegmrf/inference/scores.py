@@ -7,7 +7,7 @@ import numpy as np
 from sparsegmrf._validate import finite, finite_number, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference.condition import condition, observations
+from sparsegmrf.inference.condition import check_all_pixels_free, condition, observations
 from sparsegmrf.typing import ArrayLike, FloatArray
 
 
@@ -157,6 +157,7 @@ def leave_one_out(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, no
                 "noise_variance must be positive everywhere, or zero on a complete image, for leave-one-out; got zero "
                 f"at {int(data.exact.sum())} of {data.exact.size} pixels. Predict single pixels with condition."
             )
+        check_all_pixels_free(gmrf)
         score, precision = gmrf.precision @ deviation, gmrf.precision.diagonal()
     else:
         posterior = condition(gmrf, y, mask=mask, noise_variance=noise_variance)

@@ -82,6 +82,29 @@ def test_exact_pixels_keep_their_values_in_mean_and_draws_and_have_no_variance()
     assert np.abs(np.diff(draws[:, missing], axis=0)).min() > 0.0
 
 
+@pytest.mark.parametrize("prior", [GMRF.from_precision(FIVE, mean=0.3), IntrinsicGMRF(MEMBRANE, mean=0.3)])
+@pytest.mark.parametrize("operator", [None, np.full((3, 3), 1.0 / 9.0)])
+def test_exact_pixels_stay_known_when_more_is_observed(prior, operator):
+    y, missing, _ = problem((5, 6), 9, "exact")
+    first = condition(prior, y, mask=missing, noise_variance=0.0)
+    more = np.random.default_rng(2).standard_normal((5, 6))
+    posterior = condition(first, more, noise_variance=0.5, operator=operator)
+    assert np.array_equal(posterior.mean[~missing], y[~missing])
+    assert np.array_equal(posterior.marginal_variance()[~missing], np.zeros(np.count_nonzero(~missing)))
+    # The other way round: noisy measurements first.
+    other = condition(
+        condition(prior, more, noise_variance=0.5, operator=operator), y, mask=missing, noise_variance=0.0
+    )
+    assert_allclose(posterior.mean, other.mean, rtol=1e-9, atol=1e-12)
+    assert_allclose(posterior.marginal_variance(), other.marginal_variance(), rtol=1e-9, atol=1e-15)
+    x = posterior.sample(rng=0)
+    assert posterior.logpdf(x) == pytest.approx(other.logpdf(x), rel=1e-9)
+    pixel = tuple(int(k) for k in np.argwhere(~missing)[0])
+    with pytest.raises(ArgumentError, match=r"^y must agree with what is known exactly, but pixel"):
+        condition(first, more, noise_variance=0.0)
+    assert condition(first, np.where(missing, more, y), mask=~missing, noise_variance=0.5).mean[pixel] == y[pixel]
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_prior_times_likelihood_is_posterior_times_evidence(noise):
     y, missing, _ = problem((5, 6), 4, "noisy")

@@ -23,8 +23,10 @@ from sparsegmrf import (
     constrain,
     covariance_between,
     factorize,
+    leave_one_out,
     variance_of,
 )
+from sparsegmrf.inference import leave_block_out
 from tests import intrinsic_cases, reference, strategies
 from tests.inference import dense
 
@@ -267,6 +269,17 @@ def test_fields_given_by_other_precisions_are_constrained_too():
         assert factorize(constrained.given).logdet == pytest.approx(constrained.logdet, rel=1e-12)
 
 
+def test_leave_one_out_with_noise_knows_the_constraints():
+    C, c = rows_and_values(2, SHAPE)
+    prior, y = constrain(FIELD, C, c), np.random.default_rng(0).standard_normal(SHAPE)
+    left_out = leave_one_out(prior, y, noise_variance=0.5)
+    missing = np.zeros(SHAPE, dtype=bool)
+    missing[1, 2] = True
+    rest = condition(prior, y, mask=missing, noise_variance=0.5)
+    assert left_out.mean[1, 2] == pytest.approx(rest.mean[1, 2], rel=1e-9)
+    assert left_out.std[1, 2] == pytest.approx(np.sqrt(rest.marginal_variance()[1, 2] + 0.5), rel=1e-9)
+
+
 def test_it_pickles_and_says_what_it_is():
     field = constrain(IntrinsicGMRF(MEMBRANE), ONES, 3.0)
     copy = pickle.loads(pickle.dumps(field))
@@ -339,6 +352,10 @@ def test_what_a_constrained_field_does_not_have_is_refused():
         field.covariance_object()
     with pytest.raises(ArgumentError, match=r"^gmrf must not be constrained with likelihood=\"poisson\""):
         condition(field, ONES, likelihood="poisson")
+    with pytest.raises(ArgumentError, match=r"^gmrf must be a field without constraints and known pixels"):
+        leave_one_out(field, ONES, noise_variance=0.0)
+    with pytest.raises(ArgumentError, match=r"^gmrf must be a field without constraints and known pixels"):
+        leave_block_out(field, ONES, np.eye(4, 5) > 0.0, noise_variance=1.0)
     with pytest.raises(ArgumentError, match=r"^x must have shape"):
         field.residual(np.ones(3))
     with pytest.raises(ArgumentError, match=r"^burn_in must be 0"):
