@@ -15,7 +15,8 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(sparsegmrf.__pa
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_give_what_they_show(name):
-    for library in NEEDED.get(name, ()):
+    needed = ("torch",) if name.startswith("sparsegmrf.torch") else NEEDED.get(name, ())
+    for library in needed:
         require(library)
     result = doctest.testmod(importlib.import_module(name))
     assert result.failed == 0

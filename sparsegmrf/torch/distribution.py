@@ -1,0 +1,394 @@
+"""A Gaussian on images whose precision is given per pixel by its sparse Cholesky factor, as decoders predict it."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+from torch.distributions.utils import _standard_normal
+
+from sparsegmrf._validate import one_of
+from sparsegmrf.errors import ArgumentError, UnstableWarning
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.linalg.cholesky_covariances import whitening_stencil
+from sparsegmrf.torch._covariances import solve_missing, variances
+from sparsegmrf.torch._operations import Factors, mul_l, mul_lt, solve_lt
+from sparsegmrf.torch._parameters import checked_parameters, same_kind
+from sparsegmrf.torch._whitening import whiten
+
+_LOG_2PI = math.log(2.0 * math.pi)
+_IMAGE = (-3, -2, -1)
+_TOLERATED_LOSS = 1e-2
+"""Rounding error of a whitened draw, in standard deviations, above which `CholeskyGMRF.growth` warns."""
+
+
+class CholeskyGMRF(Distribution):
+    r"""Gaussian on images ``(C, H, W)`` with precision ``Q = L L^T``, ``L`` sparse and given pixel by pixel.
+
+    Column ``(p, c)`` of the lower triangular ``L`` (pixels in raster order, channel fastest) holds ``d_pc =
+    exp(log_diag)`` on the diagonal, the weights ``w_pck`` on the pixel's later raster neighbours ``p + o_k`` in the
+    same channel, and ``v_pce`` on channels ``e > c`` of the same pixel. So ``y = L^T (x - mu)`` is white:
+
+    ``y_pc = d_pc r_pc + sum_k w_pck r_{p+o_k, c} + sum_{e>c} v_pce r_pe``, ``r = x - mu``,
+
+    ``log p(x) = sum log d - |y|^2 / 2 - (C H W / 2) log 2 pi``, and ``x = mu + L^-T e`` is a draw. Offsets are in
+    raster order: ``(0, 1) ... (0, r)``, then ``(1, -r) ... (r, r)``. A weight that points off the image is ignored and
+    has gradient zero. All parameters broadcast over their batch axes. Densities and draws take ``O(K)`` operations per
+    pixel and are differentiable any number of times; variances and divergences once.
+
+    Parameters
+    ----------
+    loc : Tensor, (*batch, C, H, W)
+        Mean, in intensity.
+    log_diag : Tensor, (*batch, C, H, W)
+        Logarithm of the diagonal of ``L``; the diagonal is in 1/intensity.
+    off_diag : Tensor, (*batch, C, K, H, W)
+        Weights, ``K = 2 r (r + 1)``, in 1/intensity.
+    cross : Tensor, (*batch, C(C-1)/2, H, W), optional
+        Coupling of channels within a pixel, in 1/intensity, pairs ``c < e`` in the order of
+        ``torch.triu_indices(C, C, 1)``. Without it channels are independent.
+    radius : int
+        Reach ``r`` of the neighbourhood, in pixels.
+    validate_args : bool, optional
+        Whether values are checked (NaN in a parameter or a value); by default as for all torch distributions. Shapes
+        and dtypes are checked always. Pass False under ``torch.compile(fullgraph=True)``.
+
+    Raises
+    ------
+    ArgumentError
+        If a parameter has the wrong shape, or dtypes or devices differ; it is a ValueError.
+    ValueError
+        If a parameter holds NaN.
+
+    Notes
+    -----
+    The kernels run on the CPU. On another device densities are computed there in torch operations, while draws,
+    variances and conditionals are computed on copies in main memory and copied back.
+
+    References
+    ----------
+    G. Dorta et al. (2018), Structured uncertainty prediction networks, CVPR. H. Rue, L. Held, Gaussian Markov Random
+    Fields (2005), chapter 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loc, log_diag = torch.zeros(8, 1, 16, 16), torch.zeros(1, 16, 16)
+    >>> field = CholeskyGMRF(loc, log_diag, torch.full((1, 4, 16, 16), -0.2))
+    >>> draw = field.rsample((5,))
+    >>> draw.shape, field.log_prob(draw).shape, field.variance.shape
+    (torch.Size([5, 8, 1, 16, 16]), torch.Size([5, 8]), torch.Size([8, 1, 16, 16]))
+    """
+
+    arg_constraints = {  # noqa: RUF012
+        "loc": constraints.independent(constraints.real, 3),
+        "log_diag": constraints.independent(constraints.real, 3),
+        "off_diag": constraints.independent(constraints.real, 4),
+        "cross": constraints.independent(constraints.real, 3),
+    }
+    support = constraints.independent(constraints.real, 3)
+    has_rsample = True
+
+    loc: Tensor
+    log_diag: Tensor
+    off_diag: Tensor
+    cross: Tensor
+
+    def __init__(
+        self,
+        loc: Tensor,
+        log_diag: Tensor,
+        off_diag: Tensor,
+        cross: Tensor | None = None,
+        *,
+        radius: int = 1,
+        validate_args: bool | None = None,
+    ) -> None:
+        loc, log_diag, off_diag, cross, self.radius = checked_parameters(loc, log_diag, off_diag, cross, radius)
+        event = log_diag.shape[-3:]
+        factor = torch.broadcast_shapes(log_diag.shape[:-3], off_diag.shape[:-4], cross.shape[:-3])
+        # What the factor's parameters share is kept once, however far the mean's batch axes reach.
+        self._shared = (
+            log_diag.expand(*factor, *event),
+            off_diag.expand(*factor, *off_diag.shape[-4:]),
+            cross.expand(*factor, *cross.shape[-3:]),
+        )
+        batch = torch.broadcast_shapes(loc.shape[:-3], factor)
+        self._set_expanded(loc, batch)
+        super().__init__(batch, event, validate_args=validate_args)
+
+    def _set_expanded(self, loc: Tensor, batch: torch.Size) -> None:
+        log_diag, off_diag, cross = self._shared
+        self.loc = loc.expand(*batch, *loc.shape[-3:])
+        self.log_diag = log_diag.expand(*batch, *log_diag.shape[-3:])
+        self.off_diag = off_diag.expand(*batch, *off_diag.shape[-4:])
+        self.cross = cross.expand(*batch, *cross.shape[-3:])
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "CholeskyGMRF":
+        """Return the distribution with batch axes expanded to `batch_shape`, as views."""
+        new: CholeskyGMRF = self._get_checked_instance(CholeskyGMRF, _instance)
+        batch = torch.Size(batch_shape)
+        new.radius, new._shared = self.radius, self._shared
+        new._set_expanded(self.loc, batch)
+        super(CholeskyGMRF, new).__init__(batch, self.event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean, ``(*batch, C, H, W)``, in intensity."""
+        return self.loc.clone()
+
+    @property
+    def mode(self) -> Tensor:
+        """Most likely image, which is the mean."""
+        return self.loc.clone()
+
+    @property
+    def variance(self) -> Tensor:
+        """Exact variance of every pixel, ``(*batch, C, H, W)``, in intensity^2; computed when asked for.
+
+        ``O(n r W C)`` memory while a gradient is computed, by a rolling window otherwise.
+        """
+        batch, diagonal, weights, cross = self._flat(self._shared[0].shape[:-3])
+        result = self._on_cpu(variances, diagonal, weights, cross)
+        return result.reshape(*batch, *self.event_shape).expand(self.loc.shape).clone()
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Draw ``mu + L^-T e``, ``(*sample, *batch, C, H, W)``; follows ``torch.manual_seed``.
+
+        Warns
+        -----
+        UnstableWarning
+            If a draw has left the range of the dtype (where arguments are validated): see `contraction_margin`.
+        """
+        shape = self._extended_shape(torch.Size(sample_shape))
+        white = _standard_normal(shape, dtype=self.loc.dtype, device=self.loc.device)
+        draw = self.unwhiten(white)
+        if self._validate_args and not torch.compiler.is_compiling() and not bool(draw.detach().isfinite().all()):
+            message = f"a draw left the range of {self.loc.dtype}, while densities may stay finite: {self._limit()}"
+            warnings.warn(message, UnstableWarning, stacklevel=2)
+        return draw
+
+    def log_prob(self, value: Tensor, *, backend: str = "auto") -> Tensor:
+        """Return the log-density of images, ``(*sample, *batch)``, in nats.
+
+        Parameters
+        ----------
+        value : Tensor, (*sample, *batch, C, H, W)
+            Images in intensity; batch axes broadcast.
+        backend : {"auto", "kernels", "torch"}
+            Compiled kernels or torch operations; ``"auto"`` takes the kernels on the CPU.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, dtypes differ, or (where arguments are validated) a value is NaN.
+        """
+        white = self.whiten(value, backend=backend)
+        size = math.prod(self.event_shape)
+        half_logdet = self._shared[0].sum(_IMAGE)
+        result: Tensor = half_logdet - 0.5 * white.square().sum(_IMAGE) - 0.5 * size * _LOG_2PI
+        return result
+
+    def whiten(self, value: Tensor, *, backend: str = "auto") -> Tensor:
+        """Return ``L^T (x - mu)``: white with unit variance where `value` is a draw; parameters as of `log_prob`."""
+        deviation = self._checked("value", value) - self.loc
+        one_of("backend", backend, ("auto", "kernels", "torch"))
+        if backend == "torch" or (backend == "auto" and self.loc.device.type != "cpu"):
+            log_diag, off_diag, cross = self._shared
+            return whiten(log_diag.exp(), off_diag, cross, deviation, self.radius)
+        return self._apply(mul_lt, deviation)
+
+    def unwhiten(self, white: Tensor) -> Tensor:
+        """Return ``mu + L^-T e``: a draw where `white` is white with unit variance."""
+        return self.loc + self._apply(solve_lt, self._broadcast(self._checked("white", white)))
+
+    def mahalanobis(self, value: Tensor) -> Tensor:
+        """Return ``(x - mu)^T Q (x - mu)``, ``(*sample, *batch)``; chi-squared with ``C H W`` degrees for draws."""
+        return self.whiten(value).square().sum(_IMAGE)
+
+    def entropy(self) -> Tensor:
+        """Return the differential entropy ``(C H W / 2) (1 + log 2 pi) - sum log d``, ``(*batch)``, in nats."""
+        return 0.5 * math.prod(self.event_shape) * (1.0 + _LOG_2PI) - self.log_diag.sum(_IMAGE)
+
+    def conditional_mean(self, value: Tensor, mask: Tensor) -> Tensor:
+        """Return the mean of the missing pixels given the others, in `value`.
+
+        ``x_u = mu_u - Q_uu^-1 Q_uo (x_o - mu_o)`` by an exact sparse factorization per batch item and mask;
+        differentiable.
+
+        Parameters
+        ----------
+        value : Tensor, (*sample, *batch, C, H, W)
+            Images in intensity; missing pixels are not read and may be NaN.
+        mask : Tensor of bool, broadcastable to `value`
+            **True where a pixel is missing**, as everywhere in this package.
+
+        Returns
+        -------
+        Tensor
+            Images that agree with `value` where it is observed.
+        """
+        value, mask = self._observed(value, mask)
+        deviation = torch.where(mask, 0.0, value - self.loc)
+        return torch.where(mask, self.loc + self._correction(deviation, mask), value)
+
+    def conditional_sample(self, value: Tensor, mask: Tensor, sample_shape: Any = ()) -> Tensor:
+        """Draw the missing pixels given the others: ``(*sample_shape, *sample, *batch, C, H, W)``.
+
+        A draw ``x`` of the whole image is corrected by ``-Q_uu^-1 Q_uo (value_o - x_o)``; parameters as of
+        `conditional_mean`, differentiable as well.
+        """
+        value, mask = self._observed(value, mask)
+        shape = torch.Size(sample_shape) + value.shape
+        white = _standard_normal(shape, dtype=self.loc.dtype, device=self.loc.device)
+        draw = self.unwhiten(white)
+        deviation = torch.where(mask, 0.0, value - draw)
+        return torch.where(mask, draw + self._correction(deviation, mask.expand(shape)), value)
+
+    def contraction_margin(self) -> Tensor:
+        """Return ``1 - max_p sum_k |w_pk| / d_p``, ``(*batch)``, over the weights that point on the image.
+
+        Where it is positive, draws are bounded: within a channel ``|L^-T e| <= max|e / d| / margin``. At zero or below
+        they may grow geometrically along the raster, and overflow while densities stay finite.
+        """
+        log_diag, off_diag, _ = (part.detach() for part in self._shared)
+        channels, height, width = self.event_shape
+        nothing = off_diag.new_zeros(0, height, width)
+        ones = off_diag.new_ones(channels, height, width)
+        total = whiten(torch.zeros_like(log_diag), off_diag.abs(), nothing, ones, self.radius)
+        return (1.0 - (total * (-log_diag).exp()).amax(_IMAGE)).expand(self.batch_shape).clone()
+
+    def growth(self) -> Tensor:
+        """Return ``max_p sd(x_p) d_p``, ``(*batch)``: how far draws exceed the spread of a pixel given its neighbours.
+
+        Exact, at the cost of `variance`. A handful for a tame field, astronomical beyond the limit of stability.
+
+        Warns
+        -----
+        UnstableWarning
+            If draws grow so large that rounding alone shifts their innovations by more than a hundredth.
+        """
+        with torch.no_grad():
+            ratio = (self.variance.double().sqrt() * self.log_diag.double().exp()).amax(_IMAGE)
+            growth = torch.where(ratio.isfinite(), ratio, math.inf)
+        loss = float(growth.amax()) * torch.finfo(self.loc.dtype).eps if growth.numel() else 0.0
+        if loss > _TOLERATED_LOSS:
+            message = (
+                f"draws can grow to {float(growth.amax()):.3g} times the spread of their innovations: {self._limit()}"
+            )
+            warnings.warn(message, UnstableWarning, stacklevel=2)
+        return growth.to(self.loc.dtype)
+
+    def _limit(self) -> str:
+        rate = 1.0 - float(self.contraction_margin().min())
+        return (
+            f"the weights of a pixel sum up to {rate:.4g} times its diagonal, and only below 1 are draws sure to stay "
+            "bounded; shrink off_diag, or predict it by CholeskyHead(contractive=True)."
+        )
+
+    def to_gmrf(self, index: Any = ()) -> GMRF:
+        """Return one batch item as a `sparsegmrf.GMRF` on images ``(H, W)`` or ``(H, W, C)``, in float64.
+
+        Parameters
+        ----------
+        index : int or tuple of int
+            Which item of the batch; none for a distribution without batch axes.
+
+        Raises
+        ------
+        ArgumentError
+            If `index` does not name one item.
+        """
+        place = tuple(index) if isinstance(index, tuple | list) else (index,)
+        if len(place) != len(self.batch_shape):
+            raise ArgumentError(f"index must name one item of the batch {tuple(self.batch_shape)}, got {index!r}.")
+        parts = (self.log_diag.exp(), self.off_diag, self.cross, self.loc)
+        diagonal, weights, cross, loc = (part[place].detach().cpu().double().numpy() for part in parts)
+        mean = loc[0] if len(loc) == 1 else loc.transpose(1, 2, 0)
+        return GMRF.from_whitening(whitening_stencil(diagonal, weights, cross), mean)
+
+    def _checked(self, name: str, value: Tensor) -> Tensor:
+        if not isinstance(value, Tensor):
+            raise ArgumentError(f"{name} must be a tensor, got {type(value).__name__}.")
+        same_kind(name, value, self.loc, "loc")
+        if value.shape[-3:] != self.event_shape:
+            raise ArgumentError(
+                f"{name} must have shape (..., {', '.join(map(str, self.event_shape))}), got {tuple(value.shape)}."
+            )
+        if self._validate_args:
+            self._validate_sample(value)
+        return value
+
+    def _broadcast(self, value: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(value.shape, self.loc.shape)
+        return value.expand(shape)
+
+    def _observed(self, value: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+            kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+            raise ArgumentError(f"mask must be a tensor of bool, True where a pixel is missing, got {kind}.")
+        value = self._checked("value", torch.where(mask, 0.0, value))
+        value = self._broadcast(value)
+        return value, mask.expand(value.shape)
+
+    def _correction(self, deviation: Tensor, mask: Tensor) -> Tensor:
+        """Return ``-Q_uu^-1 Q_uo r_o`` of a deviation that is zero where missing."""
+        product = self._apply(mul_l, self._apply(mul_lt, deviation))
+        return -self._apply(lambda d, w, v, b: solve_missing(d, w, v, self._flat_images(mask).to(b.device), b), product)
+
+    def _squared_columns(self, variance: Tensor) -> Tensor:
+        """Return the variances of ``L^T e`` for independent ``e``: ``L^T`` with squared entries on them."""
+
+        def product(diagonal: Tensor, weights: Tensor, cross: Tensor, x: Tensor) -> Tensor:
+            result: Tensor = mul_lt(diagonal.square(), weights.square(), cross.square(), x)
+            return result
+
+        return self._apply(product, self._broadcast(variance))
+
+    def _expanded(self) -> Factors:
+        return self.log_diag, self.off_diag, self.cross
+
+    def _flat_factor(self, batch: torch.Size) -> Factors:
+        """Return factors ``(B, ...)``, one per item of `batch`."""
+        return _with_one_batch_axis(self.expand(batch)._expanded())
+
+    def _apply(self, operator: Callable[..., Tensor], value: Tensor) -> Tensor:
+        """Apply an operator to images ``(*sample, *batch, C, H, W)``."""
+        shape = value.shape
+        _, *factor = self._flat(shape[:-3])
+        return self._on_cpu(operator, *factor, self._flat_images(value)).reshape(shape)
+
+    def _flat_images(self, value: Tensor) -> Tensor:
+        return value.reshape(math.prod(value.shape[:-3]), *self.event_shape)
+
+    def _flat(self, batch: torch.Size) -> tuple[torch.Size, Tensor, Tensor, Tensor]:
+        """Return the factors with one batch axis, and their batch shape, such that image ``n`` has factor ``n % B``."""
+        parts: Factors = self._shared
+        own = parts[0].shape[:-3]
+        while own and own[0] == 1:
+            own = own[1:]
+        if own != batch[len(batch) - len(own) :]:
+            parts, own = self._expanded(), self.batch_shape
+        return own, *_with_one_batch_axis(parts)
+
+    def _on_cpu(self, operator: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+        """Apply an operator of the kernels, on copies in main memory where the tensors are elsewhere."""
+        if self.loc.device.type == "cpu":
+            return operator(*tensors)
+        return operator(*(tensor.cpu() for tensor in tensors)).to(self.loc.device)
+
+
+def _with_one_batch_axis(parameters: Factors) -> Factors:
+    """Return ``d``, ``w`` and ``v`` as the operators take them."""
+    log_diag, off_diag, cross = parameters
+    count = math.prod(log_diag.shape[:-3])
+    return (
+        log_diag.reshape(count, *log_diag.shape[-3:]).exp(),
+        off_diag.reshape(count, *off_diag.shape[-4:]),
+        cross.reshape(count, *cross.shape[-3:]),
+    )
