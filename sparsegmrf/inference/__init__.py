@@ -1,5 +1,6 @@
 """Inference: fields given observations, fits by maximum likelihood, hold-outs and scores."""
 
+from sparsegmrf.inference._cross_validation import CrossValidation
 from sparsegmrf.inference.condition import condition
 from sparsegmrf.inference.constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference.covariances import covariance_between, variance_of
@@ -25,6 +26,7 @@ __all__ = [
     "BlockAverage",
     "Blocks",
     "ConstrainedGMRF",
+    "CrossValidation",
     "FillResult",
     "FitResult",
     "LaplacePosterior",

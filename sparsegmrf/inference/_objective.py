@@ -105,6 +105,14 @@ class Objective:
             at.append(float(np.log(noise_variance)))
         return np.array(at)
 
+    def parameters_at(self, at: FloatArray) -> tuple[FieldModel, float]:
+        """Return the model (its profiled scale as at the start) and the noise variance of unconstrained numbers."""
+        values = {
+            name: interval.inward(float(u))
+            for name, interval, u in zip(self.searched, self._intervals, at, strict=False)
+        }
+        return self.model.replace(**values), float(np.exp(at[-1])) if self.estimated else 0.0
+
     def jacobian(self, at: FloatArray) -> FloatArray:
         """Return the derivatives of the parameters by their unconstrained numbers."""
         intervals = self._intervals
@@ -166,12 +174,7 @@ class Objective:
 
     def _evaluate(self, at: FloatArray, gradient: bool) -> tuple[FieldModel, float, Evidence]:
         self.count[0] += 1
-        intervals = self._intervals
-        values = {
-            name: interval.inward(float(u)) for name, interval, u in zip(self.searched, intervals, at, strict=False)
-        }
-        model = self.model.replace(**values)
-        variance = float(np.exp(at[-1])) if self.estimated else 0.0
+        model, variance = self.parameters_at(at)
         data = self.data
         if self.estimated:
             data = dataclasses.replace(data, weight=data.weight / variance)

@@ -7,6 +7,7 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._cross_validation import CrossValidation
 from sparsegmrf.inference._evidence import Evidence
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
@@ -41,7 +42,7 @@ class FitResult:
     trend : ndarray, (H, W)
         The covariates times their coefficients, in intensity.
     method : str
-        ``"ml"`` or ``"reml"``.
+        ``"ml"``, ``"reml"`` or ``"cv"``.
     n_observed : int
         Observed pixels.
     converged : bool
@@ -50,6 +51,8 @@ class FitResult:
         Why the search ended.
     evaluations : int
         Likelihoods evaluated.
+    cross_validation : CrossValidation or None
+        With ``method="cv"``: scores of held-out blocks, and the comparison with maximum likelihood.
     """
 
     model: FieldModel
@@ -68,6 +71,7 @@ class FitResult:
     _objective: Objective = field(repr=False)
     _evidence: Evidence = field(repr=False)
     _scale: float = field(repr=False)
+    cross_validation: CrossValidation | None = None
 
     @property
     def shape(self) -> Shape:
@@ -105,12 +109,22 @@ class FitResult:
         return self.n_parameters * float(np.log(self.n_observed)) - 2.0 * self._maximal_loglik("bic")
 
     def _maximal_loglik(self, criterion: str) -> float:
+        if self.method == "cv":
+            raise ArgumentError(
+                f"{criterion} compares maxima of the likelihood, but the estimates are those of cross-validation; "
+                "compare cv_score, or fit with method='ml'."
+            )
         if self.priors:
             raise ArgumentError(
                 f"{criterion} compares maxima of the likelihood, but the estimates are a posterior mode with priors on "
                 f"{', '.join(self.priors)}; fit without priors, or compare the scores of leave_one_out."
             )
         return self.loglik
+
+    @property
+    def cv_score(self) -> float:
+        """CRPS of held-out pixels in intensity that cross-validation has minimized; NaN for the other methods."""
+        return float("nan") if self.cross_validation is None else self.cross_validation.score
 
     @cached_property
     def standard_errors(self) -> dict[str, float]:
@@ -119,8 +133,12 @@ class FitResult:
         The information is the Hessian of the log-likelihood (with priors, of the log-posterior), by central differences
         of the exact gradient on the unconstrained scale (logarithms of what is positive), mapped back to first order.
         NaN where the information is not positive definite, as when a parameter has run to the edge of its range.
-        Computed at first use, by two gradients per parameter.
+        Computed at first use, by two gradients per parameter. NaN with ``method="cv"``: the information is that of the
+        likelihood, and the few blocks that chose the estimates overlap in what they are predicted from, so that their
+        spread says little.
         """
+        if self.method == "cv":
+            return dict.fromkeys(self.parameters, float("nan"))
         full = self._objective.with_scale()
         at = full.start(self.model, self.noise_variance)
         if not len(at):
@@ -152,8 +170,12 @@ class FitResult:
         lines.append("")
         if self.priors:
             lines.append(f"posterior mode, priors on {', '.join(self.priors)}; log-prior {self.log_prior:.4f} nats")
-        criteria = "" if self.priors else f", AIC {self.aic:.2f}, BIC {self.bic:.2f}"
+        criteria = "" if self.priors or self.method == "cv" else f", AIC {self.aic:.2f}, BIC {self.bic:.2f}"
         lines.append(f"log-likelihood {self.loglik:.4f} nats{criteria}")
+        if self.cross_validation is not None:
+            lines.append(f"CRPS of held-out blocks {self.cv_score:.6g}")
+            for name, value in self.cross_validation.ml_parameters.items():
+                lines.append(f"{name:>16}{value:14.6g} by maximum likelihood")
         lines.append(f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}")
         return "\n".join(lines)
 

@@ -1,0 +1,286 @@
+"""Parameters that predict gaps best: the CRPS of held-out copies of the image's gaps as a function of parameters."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._evidence import Trend
+from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._refactorizer import Refactorizer
+from sparsegmrf.inference.condition import Observations, posterior_precision
+from sparsegmrf.inference.holdout import Blocks, gap_copies
+from sparsegmrf.inference.leave_out import without
+from sparsegmrf.inference.scores import crps
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import FloatArray, IntArray
+
+SETS = 3
+"""Sets of blocks for the search, and as many for the comparison."""
+SHARE = 0.1
+_ROOM = 4.0
+_STEP = 0.5
+_TOLERANCE = 0.02
+"""Distance between the corners of the last simplex, on the unconstrained scale."""
+_EVALUATIONS = 60
+"""Criteria evaluated per parameter at most."""
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """How estimates by cross-validation predict held-out gaps, and how those of maximum likelihood do.
+
+    Scores are CRPS of measurements in intensity, averaged over held-out pixels.
+
+    Attributes
+    ----------
+    score, ml_score : float
+        Of the estimates and of the maximum-likelihood ones, on the blocks that chose the estimates.
+    fresh_score, fresh_ml_score : float
+        The same on blocks drawn anew, which chose nothing.
+    standard_error : float
+        Of ``fresh_ml_score - fresh_score``, paired by blocks, which count as independent.
+    blocks, pixels : int
+        Of the fresh comparison.
+    effective_blocks : float
+        ``(sum n)^2 / sum n^2`` over the pixels ``n`` of its blocks: how many equally large ones would tell as much.
+    share : float
+        Held-out pixels of a set over observed ones, on average.
+    ml_parameters : dict of float
+        Maximum-likelihood estimates.
+    evaluations : int
+        Criteria evaluated; each is a factorization per set.
+    """
+
+    score: float
+    ml_score: float
+    fresh_score: float
+    fresh_ml_score: float
+    standard_error: float
+    blocks: int
+    pixels: int
+    effective_blocks: float
+    share: float
+    ml_parameters: dict[str, float]
+    evaluations: int
+
+    @property
+    def disagreement(self) -> float:
+        """``(fresh_ml_score - fresh_score) / standard_error``: positive where cross-validation predicts better."""
+        return (self.fresh_ml_score - self.fresh_score) / self.standard_error
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the two ways predict fresh blocks differently at the 1% level of Student's t."""
+        from scipy.special import stdtrit
+
+        return bool(abs(self.disagreement) > stdtrit(max(1.0, self.effective_blocks - 1.0), 0.995))
+
+    @property
+    def verdict(self) -> str:
+        """Whether the two ways differ by more than noise, in words."""
+        values = (
+            f"CRPS {self.fresh_score:.4g} on fresh blocks against {self.fresh_ml_score:.4g} by maximum likelihood, "
+            f"{self.disagreement:+.1f} standard errors over {self.blocks} blocks"
+        )
+        if not self.disagrees:
+            return f"agrees with maximum likelihood within noise: {values}"
+        better = "better" if self.disagreement > 0.0 else "WORSE"
+        return f"DISAGREES with maximum likelihood, and predicts {better}: {values}"
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Criterion of cross-validation on sets of blocks.
+
+    Attributes
+    ----------
+    objective : Objective
+        The problem whose unconstrained numbers it takes.
+    sets : list of Blocks
+        The blocks of a set are removed together.
+    """
+
+    objective: Objective
+    sets: list[Blocks]
+    count: list[int] = field(default_factory=lambda: [0])
+    _refactorize: Refactorizer = field(default_factory=Refactorizer)
+
+    @classmethod
+    def of(cls, objective: Objective, sets: list[Blocks]) -> "HeldOut":
+        """Return the criterion after checking that what remains determines trend and level."""
+        prior, trend = objective.model.gmrf(objective.shape), objective.trend
+        for blocks in sets:
+            rest = Trend.of(trend.names, trend.columns, prior, objective.data.observed & ~blocks.held_out)
+            if rest.names != trend.names:
+                raise ArgumentError(
+                    f"covariates must vary where nothing is held out, got {', '.join(trend.names)} of which only "
+                    f"{', '.join(rest.names) or 'none'} do; leave the others out, or use method='ml'."
+                )
+        return cls(objective, sets)
+
+    def __call__(self, at: FloatArray) -> float:
+        """Return the mean CRPS at the best scale, in intensity."""
+        self.count[0] += 1
+        error, spread = self.predictions(at)
+        return float(crps(error, 0.0, self.scale_of(error, spread) * spread).mean())
+
+    def best_scale(self, at: FloatArray) -> float:
+        """Return the factor on all standard deviations that minimizes the CRPS; 1 where no parameter has it."""
+        return self.scale_of(*self.predictions(at))
+
+    def scale_of(self, error: FloatArray, spread: FloatArray) -> float:
+        """Return the factor for errors and standard deviations."""
+        return best_scale(error, spread) if self.objective.scale is not None else 1.0
+
+    def by_block(self, at: FloatArray) -> tuple[FloatArray, IntArray]:
+        """Return the sum of the CRPS over each block of each set, and the pixels of each."""
+        error, spread = self.predictions(at)
+        scores = crps(error, 0.0, self.scale_of(error, spread) * spread)
+        first = np.cumsum([0, *(blocks.count for blocks in self.sets)])
+        numbers = [f + blocks.labels[blocks.held_out] - 1 for f, blocks in zip(first, self.sets, strict=False)]
+        block = np.concatenate(numbers)
+        return np.bincount(block, scores).astype(np.float64), np.bincount(block).astype(np.int64)
+
+    def predictions(self, at: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return errors and standard deviations of predicted measurements, set by set, at the model's own scale."""
+        model, variance = self.objective.parameters_at(at)
+        data = self.objective.data
+        if self.objective.estimated:
+            data = dataclasses.replace(data, weight=data.weight / variance)
+        Q = model.stencil(self.objective.shape)
+        parts = [self._predict(Q, data, blocks) for blocks in self.sets]
+        return np.concatenate([error for error, _ in parts]), np.concatenate([spread for _, spread in parts])
+
+    def _predict(self, Q: SymmetricStencil, data: Observations, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
+        """Predict one set from the factor of the lattice without it; the trend is that of what remains."""
+        held = blocks.held_out
+        rest = without(data, held)
+        X = self.objective.trend.columns
+        D = np.where(rest.observed, np.concatenate([data.values[np.newaxis], X]), 0.0)
+        P, exact = posterior_precision(Q, rest)
+        factor = self._refactorize(P)
+        right, known = rest.weight * D, np.zeros_like(D)
+        if exact is not None:
+            known = np.where(exact, D, 0.0)
+            right = np.where(exact, 0.0, right - Q @ known)
+        Z = known + factor.solve(right)
+        # Generalized least squares with D^T S D = R^T W R + Z^T Q Z, as in the likelihood.
+        R = np.where(rest.exact, 0.0, D - Z) * np.sqrt(rest.weight)
+        gram = np.tensordot(R, R, ([1, 2], [1, 2])) + np.tensordot(Z, Q @ Z, ([1, 2], [1, 2]))
+        beta = np.linalg.solve(gram[1:, 1:], gram[1:, 0])
+        left = (X - Z[1:])[:, held]
+        mean = Z[0][held] + beta @ left
+        variance = factor.marginal_variance()[held]
+        if len(left):
+            variance = variance + np.einsum("kp,kp->p", left, np.linalg.solve(gram[1:, 1:], left))
+        noise = np.divide(1.0, data.weight, out=np.zeros(held.shape), where=data.weight > 0.0)
+        return data.values[held] - mean, np.sqrt(variance + noise[held])
+
+
+def best_scale(error: FloatArray, spread: FloatArray) -> float:
+    """Return the ``s`` that minimizes the sum of the CRPS of errors predicted with standard deviations ``s u``.
+
+    The CRPS is convex in ``s``; its derivative, the sum of ``u (2 f(e / (s u)) - 1/sqrt(pi))``, has one root.
+    """
+    from scipy.optimize import brentq
+
+    z = error / spread
+    start = float(np.log(np.sqrt(np.mean(z * z))))
+
+    def slope(log_scale: float) -> float:
+        standard = z * np.exp(-log_scale)
+        density = np.exp(-0.5 * standard * standard) / np.sqrt(2.0 * np.pi)
+        return float(spread @ (2.0 * density - 1.0 / np.sqrt(np.pi)))
+
+    low, high = start - 1.0, start + 1.0
+    while slope(low) > 0.0:
+        low -= 1.0
+    while slope(high) < 0.0:
+        high += 1.0
+    return float(np.exp(brentq(slope, low, high, xtol=1e-10)))
+
+
+def cross_validate(
+    objective: Objective, start: FloatArray, stream: np.random.Generator
+) -> tuple[Objective, FloatArray, bool, str, CrossValidation]:
+    """Search the parameters with the least CRPS from those of maximum likelihood, and compare the two on fresh blocks.
+
+    Returns the objective with the scale among the parameters, the numbers, whether the simplex has closed, why the
+    search ended, and the comparison.
+    """
+    sets = [gap_copies(objective.data.observed, stream, share=SHARE) for _ in range(2 * SETS)]
+    criterion = HeldOut.of(objective, sets[:SETS])
+    at, converged, reason = _minimize(criterion, start)
+    full = objective.with_scale()
+    likeliest = full.start(*objective.solution(start)[:2])
+    best = full.start(*_scaled(objective, at, criterion.best_scale(at)))
+    chosen, fresh = HeldOut(full, sets[:SETS]), HeldOut.of(full, sets[SETS:])
+    sums, sizes = fresh.by_block(best)
+    ml_sums, _ = fresh.by_block(likeliest)
+    gain = ml_sums - sums
+    rest = gain - sizes * gain.sum() / sizes.sum()
+    found = CrossValidation(
+        score=chosen(best),
+        ml_score=chosen(likeliest),
+        fresh_score=float(sums.sum() / sizes.sum()),
+        fresh_ml_score=float(ml_sums.sum() / sizes.sum()),
+        # Linearized variance of a ratio of sums over blocks.
+        standard_error=float(np.sqrt(np.sum(rest**2) * len(rest) / max(1, len(rest) - 1)) / sizes.sum()),
+        blocks=len(sizes),
+        pixels=int(sizes.sum()),
+        effective_blocks=float(sizes.sum() ** 2 / np.sum(sizes**2)),
+        share=float(np.mean([blocks.share for blocks in sets])),
+        ml_parameters=_named(full, likeliest),
+        evaluations=criterion.count[0],
+    )
+    return full, best, converged, f"{reason}; {found.verdict}", found
+
+
+def _minimize(criterion: HeldOut, start: FloatArray) -> tuple[FloatArray, bool, str]:
+    """Search by a simplex, on the unconstrained scale and within a box around the start."""
+    from scipy.optimize import minimize
+
+    if not len(start):
+        return start, True, "nothing to search: the scale has a closed form"
+    simplex = start + np.concatenate([np.zeros((1, len(start))), _STEP * np.eye(len(start))])
+    low, high = start - _ROOM, start + _ROOM
+    first = criterion(start)
+    found = minimize(
+        criterion,
+        start,
+        method="Nelder-Mead",
+        bounds=list(zip(low, high, strict=True)),
+        options={
+            "initial_simplex": simplex,
+            "xatol": _TOLERANCE,
+            "fatol": 1e-4 * first,
+            "maxfev": _EVALUATIONS * len(start),
+        },
+    )
+    at: FloatArray = found.x
+    held = (at <= low + _TOLERANCE) | (at >= high - _TOLERANCE)
+    if held.any():
+        edge = [name for name, is_held in zip(criterion.objective.names, held, strict=True) if is_held]
+        return at, False, f"{', '.join(edge)} ran to the edge of the search; hold it by fixed=, or drop it (noise=None)"
+    if not found.success:
+        return at, False, f"simplex still open after {criterion.count[0]} criteria"
+    return at, True, f"simplex closed to {_TOLERANCE:g} after {criterion.count[0]} criteria"
+
+
+def _scaled(objective: Objective, at: FloatArray, scale: float) -> tuple[FieldModel, float]:
+    """Return the model and the noise variance with standard deviations multiplied by `scale`."""
+    model, variance = objective.parameters_at(at)
+    if objective.scale is None:
+        return model, variance
+    name, exponent = objective.scale
+    return model.replace(**{name: model.parameters[name] * scale ** (-2.0 / exponent)}), variance * scale**2
+
+
+def _named(full: Objective, at: FloatArray) -> dict[str, float]:
+    """Return parameters by name."""
+    model, variance = full.parameters_at(at)
+    named = {name: model.parameters[name] for name in full.free}
+    return {**named, "noise_variance": variance} if full.estimated else named
