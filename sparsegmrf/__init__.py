@@ -66,6 +66,8 @@ from sparsegmrf.models import (
     OrderSelection,
     Stability,
     Sum,
+    SymmetricField,
+    SymmetricFit,
     TensionSpline,
     select_order,
 )
@@ -144,6 +146,8 @@ __all__ = [
     "StationaryEdgeField",
     "StencilError",
     "Sum",
+    "SymmetricField",
+    "SymmetricFit",
     "SymmetricStencil",
     "TargetMaps",
     "TensionSpline",

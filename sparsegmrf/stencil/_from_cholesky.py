@@ -21,7 +21,7 @@ def whitening_of_cholesky(
     """Return ``A = L^T`` of the columns of ``L`` (``"LLt"``), or ``A = L`` of its rows (``"LtL"``)."""
     one_of("convention", convention, ("LLt", "LtL"))
     if shape is None:
-        shape = _shape_of_planes([diagonal, *weights], channels)
+        shape = shape_of_planes([diagonal, *weights], channels)
     if convention == "LLt" and channels > 1:  # A[p, q] = L[q, p]^T
         diagonal = _transposed_blocks(diagonal)
         weights = [_transposed_blocks(weight) for weight in weights]
@@ -35,7 +35,8 @@ def whitening_of_cholesky(
     return A
 
 
-def _shape_of_planes(coefficients: Sequence[ArrayLike], channels: int) -> Shape:
+def shape_of_planes(coefficients: Sequence[ArrayLike], channels: int) -> Shape:
+    """Return the shape that the first plane among coefficients tells."""
     axes = 2 if channels == 1 else 4
     for coefficient in coefficients:
         if np.ndim(coefficient) == axes:

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from sparsegmrf import CausalAR, Channels, CholeskyField, Sum
+from sparsegmrf import CausalAR, Channels, CholeskyField, Sum, SymmetricField
 from tests.conftest import require
 from tests.models.catalogue import FRACTIONAL, INTRINSIC, PROPER, SHAPE
 
@@ -19,6 +19,7 @@ MODELS = {
     "Sum": Sum([PROPER["Matern"], PROPER["CAR wide"], PROPER["SAR"]]),
     "Sum intrinsic": Sum([PROPER["Matern"], INTRINSIC["TensionSpline intrinsic"]], labels=["a", "b"]),
     "CholeskyField": CholeskyField(1.5, [-0.3, -0.3], [(0, 1), (1, 0)]),
+    "SymmetricField": SymmetricField(4.1, [-1.0, -1.0], [(0, 1), (1, 0)]),
     "CausalAR": CausalAR([0.4, 0.3], support=[(0, -1), (-1, 0)]),
 }
 COPIES = {"pickle": lambda value: pickle.loads(pickle.dumps(value)), "deepcopy": copy.deepcopy}

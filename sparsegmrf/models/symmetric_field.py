@@ -1,0 +1,166 @@
+"""Fields given pixel by pixel by the entries of a sparse precision, and their fit to ensembles of images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from sparsegmrf._validate import finite_number, image_shape, integer_at_least, positive_number, read_only
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.models._ensemble import as_ensemble, as_pairs, count_pairs, later_neighbours
+from sparsegmrf.models._selection import pose, select
+from sparsegmrf.models.ensemble_fit import SymmetricFit
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil._from_cholesky import shape_of_planes
+from sparsegmrf.typing import ArrayLike, FloatArray, Offsets, Shape
+
+if TYPE_CHECKING:
+    from sparsegmrf.gmrf import GMRF
+
+
+@dataclass(frozen=True, eq=False)
+class SymmetricField:
+    """Field whose precision is given entry by entry: ``Q[p, p]``, and ``Q[p, p + o_k]`` on later neighbours.
+
+    It has as many parameters as numbers, so that it has no named ones. The precision is cut off at the border.
+
+    Parameters
+    ----------
+    diagonal : float or array_like, (H, W)
+        ``Q[p, p]`` in 1/intensity^2; with channels blocks, symmetric.
+    weights : sequence or array_like, (K, H, W)
+        Per offset a number or plane of ``Q[p, p + o_k]``, in 1/intensity^2; with channels blocks.
+    offsets : sequence of (int, int)
+        ``(di, dj)`` in pixels, later in raster order; by default right, lower left, below and lower right.
+    channels : int
+        Unknowns per pixel.
+
+    Raises
+    ------
+    StencilError
+        On a lattice: if an offset is not later, or an array has the wrong shape.
+    ArgumentError
+        On a lattice: if a value is not finite.
+    NotPositiveDefiniteError
+        When the field is factorized, at its first use: if the matrix is not positive definite.
+
+    References
+    ----------
+    A. Dempster (1972), Covariance selection, Biometrics 28.
+
+    Examples
+    --------
+    >>> field = SymmetricField(4.1, [-1.0, -1.0], [(0, 1), (1, 0)]).gmrf((3, 3))
+    >>> round(field.logdet, 6)
+    11.799454
+    """
+
+    diagonal: ArrayLike = 1.0
+    weights: Sequence[ArrayLike] | FloatArray = (0.0, 0.0, 0.0, 0.0)
+    offsets: Offsets = ((0, 1), (1, -1), (1, 0), (1, 1))
+    channels: int = 1
+
+    @classmethod
+    def fit(
+        cls,
+        images: ArrayLike,
+        radius: int = 1,
+        *,
+        offsets: Offsets | None = None,
+        homogeneous: bool = False,
+        shrinkage: float | None = None,
+        mean: Literal["estimate"] | ArrayLike = "estimate",
+        tolerance: float = 1e-6,
+        max_steps: int = 60,
+    ) -> SymmetricFit:
+        """Fit the precision with a given pattern to an ensemble of images by maximum likelihood.
+
+        Maximizes ``logdet Q - tr(S Q)`` over all positive definite ``Q`` that are zero outside the pattern, a convex
+        problem whose solution is the one ``Q`` of the pattern whose inverse agrees with ``S`` on it. Newton's method:
+        the gradient is ``S`` less the selected inverse, products with the Hessian are differences of gradients.
+
+        Parameters
+        ----------
+        images : array_like, (N, H, W)
+            Ensemble in intensity; independent draws of one field.
+        radius : int
+            Neighbours are those in the ``(2r + 1) x (2r + 1)`` window: 8 for 1, 24 for 2.
+        offsets : sequence of (int, int), optional
+            Instead of `radius`: later neighbours ``(di, dj)`` in pixels, each standing for its mirror image too.
+        homogeneous : bool
+            Whether all pixels share their coefficients; the covariances then agree on the average over the image.
+        shrinkage : float, optional
+            ``a`` from 0 to below 1: ``S = (1 - a) C + a diag(C)`` with the sample covariance ``C``. Above 0 there is
+            always a solution.
+        mean : "estimate", float or array_like, (H, W)
+            Mean in intensity: that of the images, or known.
+        tolerance : float
+            Largest difference of a covariance on the pattern, in units of the standard deviations, at which the
+            search ends.
+        max_steps : int
+            Newton steps it may take; each costs some tens of factorizations.
+
+        Returns
+        -------
+        SymmetricFit
+            With the model, the mean, and whether the search has converged.
+
+        Raises
+        ------
+        ArgumentError
+            If a value is missing or infinite, a pixel is constant, or images are fewer than mutual neighbours with no
+            shrinkage; beyond that number a maximum may still not exist, which the result then says.
+
+        References
+        ----------
+        A. Dempster (1972), Covariance selection, Biometrics 28. S. Buhl (1993), On the existence of maximum likelihood
+        estimators for graphical Gaussian models, Scand. J. Statist. 20.
+
+        Examples
+        --------
+        >>> truth = SymmetricField(4.1, [-1.0, -1.0], [(0, 1), (1, 0)]).gmrf((8, 8))
+        >>> result = SymmetricField.fit(truth.sample(60, rng=0), offsets=[(0, 1), (1, 0)])
+        >>> result.converged, result.gmrf().sample(rng=0).shape
+        (True, (8, 8))
+        """
+        neighbours = later_neighbours(radius, offsets)
+        ensemble = as_ensemble(images, mean)
+        number = 0.0 if shrinkage is None else finite_number("shrinkage", shrinkage)
+        if not 0.0 <= number < 1.0:
+            raise ArgumentError(f"shrinkage must be None or a number from 0 to below 1, got {number:g}.")
+        smallest, most = positive_number("tolerance", tolerance), integer_at_least("max_steps", max_steps, 1)
+        problem, guess = pose(ensemble, neighbours, number, bool(homogeneous))
+        minimum = select(problem, guess, smallest, most)
+        found = minimum.point.at
+        if homogeneous:
+            model = cls(float(found[0]), tuple(found[1:].tolist()), as_pairs(neighbours))
+        else:
+            model = cls(read_only(found[0].copy()), read_only(found[1:].copy()), as_pairs(neighbours))
+        pixels = ensemble.mean.size
+        entries = 1 + len(neighbours) if homogeneous else pixels + count_pairs(neighbours, ensemble.shape)
+        return SymmetricFit(
+            model=model,
+            mean=ensemble.mean,
+            shrinkage=number,
+            n_images=ensemble.count,
+            n_parameters=entries + ensemble.estimated * pixels,
+            loglik=problem.loglik(minimum.point, ensemble.count),
+            converged=minimum.converged,
+            reason=minimum.reason,
+            covariance_error=minimum.point.error,
+            factorizations=problem.count,
+        )
+
+    def stencil(self, shape: Shape | None = None) -> SymmetricStencil:
+        """Return the precision ``Q``, in 1/intensity^2; the shape is that of the planes if there are any."""
+        coefficients = [self.diagonal, *self.weights]
+        given = shape_of_planes(coefficients, self.channels) if shape is None else image_shape(shape)
+        offsets = [(0, 0), *((int(di), int(dj)) for di, dj in np.asarray(self.offsets).reshape(-1, 2))]
+        return SymmetricStencil(offsets, coefficients, given, channels=self.channels)
+
+    def gmrf(self, shape: Shape | None = None, mean: ArrayLike = 0.0, method: str = "auto") -> "GMRF":
+        """Return the field, with mean in intensity; `method` as for `factorize`."""
+        from sparsegmrf.gmrf import GMRF
+
+        return GMRF.from_precision(self.stencil(shape), mean=mean, method=method)
