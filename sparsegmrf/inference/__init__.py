@@ -4,6 +4,7 @@ from sparsegmrf.inference._cross_validation import CrossValidation
 from sparsegmrf.inference.condition import condition
 from sparsegmrf.inference.constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference.covariances import covariance_between, variance_of
+from sparsegmrf.inference.diagnose import Diagnosis, Whiteness, diagnose
 from sparsegmrf.inference.fill import FillResult, fill
 from sparsegmrf.inference.fit import fit
 from sparsegmrf.inference.fit_result import FitResult
@@ -13,6 +14,7 @@ from sparsegmrf.inference.leave_out import hold_out, leave_block_out
 from sparsegmrf.inference.observation import BlockAverage, ObservationOperator, PointSpread
 from sparsegmrf.inference.priors import LogNormal, Normal, PCPrecision, PCRange, PCSigma, PCVariance, Prior
 from sparsegmrf.inference.scores import (
+    PITHistogram,
     Predictions,
     coverage,
     crps,
@@ -20,6 +22,7 @@ from sparsegmrf.inference.scores import (
     leave_one_out,
     log_score,
     pit,
+    pit_histogram,
 )
 
 __all__ = [
@@ -27,6 +30,7 @@ __all__ = [
     "Blocks",
     "ConstrainedGMRF",
     "CrossValidation",
+    "Diagnosis",
     "FillResult",
     "FitResult",
     "LaplacePosterior",
@@ -37,14 +41,17 @@ __all__ = [
     "PCRange",
     "PCSigma",
     "PCVariance",
+    "PITHistogram",
     "PointSpread",
     "Predictions",
     "Prior",
+    "Whiteness",
     "condition",
     "constrain",
     "covariance_between",
     "coverage",
     "crps",
+    "diagnose",
     "fill",
     "fit",
     "gap_copies",
@@ -54,6 +61,7 @@ __all__ = [
     "leave_one_out",
     "log_score",
     "pit",
+    "pit_histogram",
     "rectangles",
     "variance_of",
 ]

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import GMRF, IntrinsicGMRF, condition, leave_one_out
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference import coverage, crps, interval_score, log_score, pit
+from sparsegmrf.inference import coverage, crps, interval_score, log_score, pit, pit_histogram
 from tests.inference.test_condition import FIVE, MEMBRANE, problem
 
 
@@ -30,6 +30,41 @@ def test_scores_follow_their_definitions():
     penalty = np.where(y < low, low - y, np.where(y > high, y - high, 0.0))
     assert_allclose(interval_score(y, mean, std, 0.8), high - low + 10.0 * penalty)
     assert coverage(y, mean, std, 0.8) == np.mean((y >= low) & (y <= high))
+
+
+def test_pit_histogram_counts_and_keeps_its_band():
+    rng = np.random.default_rng(1)
+    y, mean, std = rng.normal(size=(30, 40)), rng.normal(size=(30, 40)), 1.3
+    found = pit_histogram(y, mean, std, bins=8, level=0.9)
+    expected = [np.sum((pit(y, mean, std) >= k / 8) & (pit(y, mean, std) < (k + 1) / 8)) for k in range(8)]
+    assert found.counts.tolist() == expected
+    assert_allclose(found.edges, np.arange(9) / 8)
+    law = scipy.stats.binom(1200, 1 / 8)
+    assert law.cdf(found.low - 1) < 0.05 <= law.cdf(found.low)
+    assert law.cdf(found.high - 1) < 0.95 <= law.cdf(found.high)
+    assert found.expected == 150.0
+    assert found.outside == sum(count < found.low or count > found.high for count in expected)
+
+
+def test_pit_histogram_tells_wrong_deviations_from_right_ones():
+    rng = np.random.default_rng(2)
+    shares = [
+        np.mean([pit_histogram(rng.normal(size=500), 0.0, std, level=0.95).outside for _ in range(200)]) / 10
+        for std in (1.0, 1.5, 0.7)
+    ]
+    # 2000 bins, each beyond its band with probability at most 0.05: five binomial errors above it.
+    assert shares[0] < 0.05 + 5 * np.sqrt(0.05 * 0.95 / 2000)
+    assert min(shares[1:]) > 0.3
+    wide = pit_histogram(rng.normal(size=5000), 0.0, 2.0)
+    assert wide.counts[5] > wide.high
+    assert wide.counts[0] < wide.low
+
+
+def test_bad_histograms_are_refused():
+    with pytest.raises(ArgumentError, match=r"^bins must be at least 1, got 0"):
+        pit_histogram(0.0, 0.0, 1.0, bins=0)
+    with pytest.raises(ArgumentError, match=r"^level must lie between 0 and 1"):
+        pit_histogram(0.0, 0.0, 1.0, level=1.0)
 
 
 @pytest.mark.parametrize(

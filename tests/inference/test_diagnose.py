@@ -1,0 +1,190 @@
+"""Diagnoses are quiet about right models and numbers, and each figure speaks up about its own fault."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from sparsegmrf import GMRF, IntrinsicGMRF, Matern, SymmetricStencil, TensionSpline, fill, fit
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference import diagnose
+from sparsegmrf.inference.diagnose import whiteness
+from tests.inference.test_condition import FIVE, MEMBRANE
+
+SHAPE = (40, 44)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """A Matern field with noise and gaps."""
+    rng = np.random.default_rng(1)
+    image = Matern(range=6.0, sigma=2.0).gmrf(SHAPE, mean=3.0).sample(rng=rng) + 0.5 * rng.standard_normal(SHAPE)
+    image[8:18, 20:30] = np.nan
+    return image
+
+
+@pytest.fixture(scope="module")
+def right(images):
+    return fit(Matern(range=6.0), images, mask="nan")
+
+
+def zs(white):
+    lags = [value / error for value, error in white.correlations.values()]
+    return np.array([white.mean_z, white.variance_z, white.third_z, white.fourth_z, *lags])
+
+
+def quiet(found):
+    """Every figure within five standard errors: a false alarm in fifty has probability 3e-5; seeds are fixed."""
+    for white in (found.innovations, found.noise):
+        if white is not None:
+            assert np.abs(zs(white)).max() < 5.0
+            assert white.p_value > 1e-6
+    assert abs(found.variance_ratio_z) < 5.0
+    assert found.worst_p_value > 1e-5
+    assert found.residual < 1e-11
+
+
+def test_a_right_model_is_white_and_its_numbers_agree(right):
+    found = diagnose(right)
+    quiet(found)
+    assert found.innovations.count == 40 * 44
+    assert found.noise.count == 40 * 44 - 100
+    assert diagnose(right) == found
+
+
+def test_a_filled_image_is_diagnosed_by_its_fit(images):
+    result = fill(images, model=TensionSpline(kappa=0.3))
+    found = diagnose(result, samples=20)
+    assert found == diagnose(result.fit, samples=20)
+    assert found.innovations.count == 40 * 44 - 1  # a level has no innovation
+    assert abs(found.variance_ratio_z) < 5.0
+    assert found.residual < 1e-11
+
+
+def test_a_wrong_range_is_not_white(right):
+    rough = dataclasses.replace(right, model=right.model.replace(range=2.0))
+    found = diagnose(rough)
+    assert found.innovations.p_value < 1e-8
+    # The numbers of a wrong model are right all the same.
+    assert found.residual < 1e-11
+    assert abs(found.variance_ratio_z) < 5.0
+
+
+def test_a_wrong_noise_is_seen_in_its_variance(right):
+    found = diagnose(dataclasses.replace(right, noise_variance=0.25 * right.noise_variance))
+    assert max(abs(found.noise.variance_z), abs(found.innovations.variance_z)) > 6.0
+
+
+def test_an_image_observed_exactly_is_its_own_draw():
+    truth = Matern(range=6.0).gmrf(SHAPE).sample(rng=3)
+    result = fit(Matern(range=6.0), truth, noise=None)
+    found = diagnose(result)
+    quiet(found)
+    assert found.noise is None
+    field = GMRF(result.model.stencil(SHAPE), mean=result.trend, method="dissection")
+    assert found.innovations.mean_z == pytest.approx(field.whiten(truth).sum() / np.sqrt(truth.size), rel=1e-9)
+
+
+def test_exact_observations_with_gaps(images):
+    truth = np.where(np.isnan(images), np.nan, Matern(range=6.0).gmrf(SHAPE).sample(rng=5))
+    found = diagnose(fit(Matern(range=6.0), truth, mask="nan", noise=None))
+    quiet(found)
+    assert found.noise is None
+
+
+@pytest.mark.parametrize(
+    "field", [GMRF.from_precision(FIVE, mean=2.0), IntrinsicGMRF(MEMBRANE)], ids=["proper", "level"]
+)
+def test_a_field_alone_has_solve_and_variances(field):
+    found = diagnose(field, samples=200)
+    assert found.innovations is None
+    quiet(found)
+
+
+class Tampered(GMRF):
+    """A field whose draws are too small, one of whose variances is wrong, and whose solve is off."""
+
+    fault = ""
+
+    def sample(self, *arguments, **options):
+        return super().sample(*arguments, **options) * (0.9 if self.fault == "draws" else 1.0)
+
+    def marginal_variance(self):
+        variance = super().marginal_variance()
+        variance[2, 3] *= 3.0 if self.fault == "variance" else 1.0
+        return variance
+
+
+def test_faults_in_numbers_are_seen():
+    faults = {}
+    for fault in ("", "draws", "variance"):
+        field = Tampered(SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.3, -1.0, -1.1], (20, 20)))
+        object.__setattr__(field, "fault", fault)
+        faults[fault] = diagnose(field, samples=100)
+    assert abs(faults[""].variance_ratio_z) < 5.0
+    assert faults[""].worst_p_value > 1e-5
+    assert faults["draws"].variance_ratio == pytest.approx(0.81, abs=0.03)
+    assert faults["draws"].variance_ratio_z < -10.0
+    assert faults["variance"].worst_pixel == (2, 3)
+    assert faults["variance"].worst_p_value < 1e-6
+    # A factor of another matrix does not solve.
+    field = GMRF.from_precision(FIVE)
+    other = GMRF.from_precision(SymmetricStencil(FIVE.offsets, [4.3001, -1.0, -1.1], (5, 6)))
+    field.__dict__["factor"] = other.factor
+    assert 1e-6 < diagnose(field).residual < 1e-3
+
+
+def test_whiteness_follows_its_definitions():
+    rng = np.random.default_rng(0)
+    e, seen = rng.standard_normal((9, 11)), rng.random((9, 11)) < 0.7
+    found = whiteness(e, seen)
+    v = e[seen]
+    assert found.count == len(v)
+    assert found.variance_z == pytest.approx((np.mean(v**2) - 1.0) * np.sqrt(len(v) / 2.0))
+    for (di, dj), (value, error) in found.correlations.items():
+        pairs = [
+            e[i, j] * e[i + di, j + dj]
+            for i, j in np.argwhere(seen).tolist()
+            if 0 <= i + di < 9 and 0 <= j + dj < 11 and seen[i + di, j + dj]
+        ]
+        assert_allclose([value, error], [np.mean(pairs), len(pairs) ** -0.5], rtol=1e-12)
+    assert len(found.correlations) == 8
+    assert found.portmanteau == pytest.approx(sum((r / s) ** 2 for r, s in found.correlations.values()))
+
+
+def test_the_law_of_the_figures_under_white_numbers():
+    rng = np.random.default_rng(1)
+    found = [whiteness(rng.standard_normal((30, 30)), np.ones((30, 30), dtype=bool)) for _ in range(400)]
+    table = np.array([zs(each) for each in found])
+    # Means and variances of 400 figures, within five standard errors of 0 and 1 (fourth moments have heavy tails).
+    assert np.abs(table.mean(axis=0)).max() < 5.0 / 20.0
+    assert np.abs(table.var(axis=0) - 1.0).max() < 0.6
+    assert abs(np.mean([each.p_value < 0.1 for each in found]) - 0.1) < 5.0 * 0.015
+
+
+def test_lags_beyond_a_small_image_are_left_out():
+    found = whiteness(np.ones((1, 2)), np.ones((1, 2), dtype=bool))
+    assert list(found.correlations) == [(0, 1)]
+    assert np.isnan(whiteness(np.ones((1, 1)), np.ones((1, 1), dtype=bool)).p_value)
+
+
+def test_summary_has_every_figure(right):
+    text = diagnose(right).summary()
+    for word in (
+        "residual",
+        "innovations, 1760",
+        "noise, 1660",
+        "correlation at (0, 1)",
+        "chi-squared",
+        "mean ratio",
+        "worst",
+    ):
+        assert word in text
+
+
+def test_bad_input_is_named(right):
+    with pytest.raises(ArgumentError, match=r"^result must be a FitResult, a FillResult or a GMRF, got ndarray"):
+        diagnose(np.zeros((3, 3)))  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match=r"^samples must be at least 2, got 1"):
+        diagnose(right, samples=1)
