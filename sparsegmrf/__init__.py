@@ -21,6 +21,7 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference import (
     BlockAverage,
     ConstrainedGMRF,
+    CountFitResult,
     FillResult,
     FitResult,
     LaplacePosterior,
@@ -111,6 +112,7 @@ __all__ = [
     "ConstrainedFactor",
     "ConstrainedGMRF",
     "ConvergenceError",
+    "CountFitResult",
     "DenseFactor",
     "DenseGaussian",
     "DissectionFactor",

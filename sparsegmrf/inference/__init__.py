@@ -7,6 +7,7 @@ from sparsegmrf.inference.covariances import covariance_between, variance_of
 from sparsegmrf.inference.diagnose import Diagnosis, Whiteness, diagnose
 from sparsegmrf.inference.fill import FillResult, fill
 from sparsegmrf.inference.fit import fit
+from sparsegmrf.inference.fit_counts import CountFitResult
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.holdout import Blocks, gap_copies, rectangles
 from sparsegmrf.inference.laplace import LaplacePosterior
@@ -29,6 +30,7 @@ __all__ = [
     "BlockAverage",
     "Blocks",
     "ConstrainedGMRF",
+    "CountFitResult",
     "CrossValidation",
     "Diagnosis",
     "FillResult",

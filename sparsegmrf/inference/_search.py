@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from sparsegmrf.errors import NotPositiveDefiniteError, TooLargeError
+from sparsegmrf.errors import ConvergenceError, NotPositiveDefiniteError, TooLargeError
 from sparsegmrf.typing import FloatArray
 
 _STEP = 1e-3
@@ -62,8 +62,8 @@ def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> tuple[F
     """Search from a start by steps within a trust region, whose curvature is the average information.
 
     The search ends where a Newton step is shorter than `tolerance` standard errors. A point at which the precision is
-    numerically not positive definite, or too large to factorize, counts as worse than any other. Returns the numbers,
-    whether the search ended well, and why it ended.
+    numerically not positive definite or too large to factorize, or at which the mode given counts is not found, counts
+    as worse than any other. Returns the numbers, whether the search ended well, and why it ended.
     """
     if not len(at):
         return at, True, "nothing to search: every parameter has a closed form"
@@ -87,7 +87,7 @@ def _by_trust_region(objective: Searchable, at: FloatArray, tolerance: float) ->
     def negative(u: FloatArray) -> tuple[float, FloatArray]:
         try:
             value, gradient = objective(u)
-        except (NotPositiveDefiniteError, TooLargeError):
+        except (ConvergenceError, NotPositiveDefiniteError, TooLargeError):
             return float("inf"), np.zeros(len(u))
         return -value, -gradient
 

@@ -8,12 +8,15 @@ import numpy as np
 
 from sparsegmrf._validate import generator, one_of, positive_number
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._counts import NAMES as COUNTS
+from sparsegmrf.inference._counts import refuse_sizes
 from sparsegmrf.inference._covariates import covariate_images
 from sparsegmrf.inference._cross_validation import cross_validate
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel, free_names, scale_of
 from sparsegmrf.inference._search import maximize
 from sparsegmrf.inference.condition import observations
+from sparsegmrf.inference.fit_counts import fit_counts
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.priors import NOISE, Prior, check_priors
 from sparsegmrf.typing import ArrayLike, FloatArray, Seed
@@ -31,6 +34,9 @@ def fit(
     priors: Mapping[str, Prior] | None = None,
     tolerance: float = 1e-4,
     rng: Seed = None,
+    likelihood: Literal["gaussian", "poisson", "binomial"] = "gaussian",
+    exposure: ArrayLike | None = None,
+    trials: ArrayLike | None = None,
 ) -> FitResult:
     """Fit a model's parameters, the noise variance and a trend by exact maximum likelihood.
 
@@ -39,6 +45,10 @@ def fit(
     scales the precision in closed form; the others, mapped to the real line, are searched within a trust
     region with the exact gradient (selected inverses) and the average information. The search starts at the model's
     parameters and at a tenth of its variance for noise.
+
+    Counts are ``y_p ~ Poisson(E_p exp(eta_p))`` or ``Bin(n_p, 1 / (1 + exp(-eta_p)))`` with ``eta = x + X beta`` and no
+    noise. What is maximized then, over parameters and coefficients together and with the exact gradient, is the Laplace
+    approximation of their likelihood (`LaplacePosterior`), the field integrated out at its mode.
 
     Parameters
     ----------
@@ -73,20 +83,29 @@ def fit(
         Length of a Newton step, in standard errors, at which the search ends.
     rng : int, Generator or None
         Seed of the held-out blocks; read with ``method="cv"`` only.
+    likelihood : {"gaussian", "poisson", "binomial"}
+        What the image holds: intensities, or counts. With counts leave `noise` and `method` at their defaults.
+    exposure, trials : optional
+        ``E`` of Poisson and ``n`` of binomial counts, as for `condition`.
 
     Returns
     -------
     FitResult
+        Of counts a `CountFitResult`.
 
     Raises
     ------
     ArgumentError
         If the image is constant or has too few observed pixels, covariates are collinear, a prior is for no estimated
         parameter, or an argument has the wrong shape or value.
+    ConvergenceError
+        If the mode of the field given counts is not found.
 
     References
     ----------
     D. Harville (1977), Maximum likelihood approaches to variance component estimation, JASA 72, for the restricted one.
+    H. Rue, S. Martino, N. Chopin (2009), JRSS B 71, eq. 3, for counts; H. Skaug, D. Fournier (2006), Computational
+    Statistics & Data Analysis 51, for the gradient through the mode.
 
     Examples
     --------
@@ -97,6 +116,11 @@ def fit(
     >>> result.converged, abs(result.parameters["range"] - 8.0) < 4 * result.standard_errors["range"]
     (True, True)
     """
+    if one_of("likelihood", likelihood, ("gaussian", *COUNTS)) != "gaussian":
+        _refuse_noise(noise, method, likelihood)
+        end = positive_number("tolerance", tolerance)
+        return fit_counts(model, image, mask, likelihood, exposure, trials, covariates, fixed, priors, end)
+    refuse_sizes(exposure, trials)
     shape = np.shape(image)
     one_of("method", method, ("ml", "reml", "cv"))
     if method == "cv" and priors:
@@ -113,6 +137,16 @@ def fit(
     full, at, converged, reason, compared = cross_validate(objective, at, stream)
     result = make_result(full, at, converged, reason)
     return dataclasses.replace(result, method="cv", cross_validation=compared)
+
+
+def _refuse_noise(noise: object, method: object, likelihood: str) -> None:
+    if not (noise is None or (isinstance(noise, str) and noise == "estimate")):
+        raise ArgumentError(
+            f'noise must be left out with likelihood="{likelihood}", whose counts have the variance of their '
+            f"distribution, got {noise!r}."
+        )
+    if method != "ml":
+        raise ArgumentError(f'method must be "ml" with likelihood="{likelihood}", got {method!r}.')
 
 
 def make_objective(

@@ -62,8 +62,13 @@ def condition_on_counts(
     """Return the Laplace approximation of a field given counts; see `condition`."""
     counts = count_likelihood(likelihood, y, mask, exposure, trials, gmrf.shape, "y")
     check_level_is_finite(gmrf, counts, "y")
-    mode = find_mode(gmrf.precision, gmrf.mean, counts, Refactorizer(), [counts.first_guess()])
-    return LaplacePosterior(gmrf, counts, mode)
+    return laplace_posterior(gmrf, counts)
+
+
+def laplace_posterior(gmrf: GMRF, likelihood: CountLikelihood) -> LaplacePosterior:
+    """Return the Laplace approximation of a field given counts that were checked."""
+    mode = find_mode(gmrf.precision, gmrf.mean, likelihood, Refactorizer(), [likelihood.first_guess()])
+    return LaplacePosterior(gmrf, likelihood, mode)
 
 
 def log_marginal_likelihood(prior: GMRF, logdet: float, likelihood: CountLikelihood, mode: Mode) -> float:
