@@ -1,0 +1,248 @@
+"""Fits to counts against the dense Laplace likelihood, its optimum by scipy and its numerical Hessian."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+from numpy.testing import assert_allclose
+
+from sparsegmrf import CountFitResult, FitResult, LaplacePosterior, condition, fit
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference import PCRange, PCSigma
+from sparsegmrf.inference.fit_counts import count_objective
+from sparsegmrf.models import CAR, SAR, Matern, TensionSpline
+from tests.inference import dense_counts
+
+SHAPE = (7, 8)
+KINDS = ("poisson", "binomial")
+SIZE = {"poisson": "exposure", "binomial": "trials"}
+MODELS = {
+    "car": CAR(rho=0.2, tau=2.0),
+    "sar": SAR(rho=0.15, tau=1.5),
+    "matern": Matern(range=4.0, sigma=1.3),
+    "anisotropic": Matern(range=4.0, sigma=1.3, anisotropy=(1.5, 0.4)),
+    "spline": TensionSpline(kappa=0.5, tau=2.0),
+}
+
+
+def problem(kind, seed, shape=SHAPE, range=4.0, sigma=0.9):
+    """Counts with a trend, their exposures or trials, and gaps."""
+    rng = np.random.default_rng(seed)
+    rows = np.mgrid[: shape[0], : shape[1]][0] - (shape[0] - 1) / 2.0
+    eta = Matern(range=range, sigma=sigma).gmrf(shape).sample(rng=rng) + 0.4 + 0.05 * rows
+    size = rng.uniform(1.0, 5.0, shape) if kind == "poisson" else rng.integers(3, 12, shape).astype(float)
+    y = rng.poisson(size * np.exp(eta)) if kind == "poisson" else rng.binomial(size.astype(int), 1 / (1 + np.exp(-eta)))
+    return y, size, rng.random(shape) < 0.2
+
+
+def make_objective(model, kind, y, size, missing, covariates, **options):
+    exposure, trials = (size, None) if kind == "poisson" else (None, size)
+    return count_objective(model, y, missing, kind, exposure, trials, covariates, **options)
+
+
+def design(shape, count):
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(float)
+    images = [np.ones(shape), rows - (shape[0] - 1) / 2, columns - (shape[1] - 1) / 2]
+    return np.array(images[:count]).reshape(count, -1).T
+
+
+def dense_loglik(model, beta, kind, y, size, missing):
+    """Laplace log-likelihood with coefficients of the constant, rows and columns."""
+    Q = model.stencil(y.shape).tocsr().toarray()
+    mean = design(y.shape, len(beta)) @ beta
+    return dense_counts.log_marginal(Q, mean, kind, y.ravel(), size.ravel(), ~missing.ravel())
+
+
+def differences(function, at, h):
+    """Gradient by central differences of fourth order."""
+    slopes = []
+    for e in np.eye(len(at)) * h:
+        near, far = function(at + e) - function(at - e), function(at + 2 * e) - function(at - 2 * e)
+        slopes.append((8.0 * near - far) / (12.0 * h))
+    return np.array(slopes)
+
+
+def central(function, at, h=1e-3):
+    """Gradient by central differences."""
+    return np.array([(function(at + e) - function(at - e)) / (2.0 * h) for e in np.eye(len(at)) * h])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", MODELS)
+def test_likelihood_is_that_of_the_dense_formula_and_its_gradient_that_of_differences(name, kind):
+    y, size, missing = problem(kind, 1)
+    objective = make_objective(MODELS[name], kind, y, size, missing, "linear")
+    at = objective.start(MODELS[name], None)
+    at = at + np.random.default_rng(2).uniform(-0.3, 0.3, len(at))
+    value, gradient = objective(at)
+    assert len(gradient) == len(objective.names) == len(at)
+    assert_allclose(gradient, differences(lambda u: objective(u)[0], at, 1e-3), rtol=1e-6, atol=1e-6)
+    model, beta, _ = objective.solution(at)
+    if name == "spline":  # its level is its own
+        beta = np.concatenate([[0.0], beta])
+    assert value == pytest.approx(dense_loglik(model, beta, kind, y, size, missing), rel=1e-9)
+
+
+def test_gradient_with_priors_and_covariates_of_ones_own_is_that_of_differences():
+    y, size, missing = problem("poisson", 3)
+    rng = np.random.default_rng(4)
+    columns = np.stack([np.ones(SHAPE), 50.0 * rng.random(SHAPE)])
+    priors = {"range": PCRange(3.0, 0.1), "sigma": PCSigma(1.0, 0.05)}
+    objective = make_objective(Matern(), "poisson", y, size, missing, columns, priors=priors)
+    at = objective.start(Matern(), None) + 0.1
+    assert_allclose(objective(at)[1], differences(lambda u: objective(u)[0], at, 1e-3), rtol=1e-6, atol=1e-6)
+    plain = make_objective(Matern(), "poisson", y, size, missing, columns)
+    prior = sum(priors[name].on_real_line(*each)[0] for name, each in zip(priors, priors_at(plain, at), strict=True))
+    assert objective(at)[0] - plain(at)[0] == pytest.approx(prior, rel=1e-9)
+
+
+def priors_at(objective, at):
+    return zip(objective.solution(at)[0].parameters.values(), objective.gaussian._intervals(), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"), [("poisson", Matern()), ("binomial", Matern()), ("poisson", SAR(rho=0.2))], ids=["p", "b", "sar"]
+)
+def test_estimates_and_errors_are_those_of_the_dense_likelihood_by_scipy(kind, start):
+    y, size, missing = problem(kind, 12, (12, 13))
+    result = fit(start, y, mask=missing, likelihood=kind, tolerance=1e-7, **{SIZE[kind]: size})
+    assert result.converged
+    assert isinstance(result, CountFitResult)
+    assert isinstance(result, FitResult)
+    names = list(result.parameters)
+    found = np.array([*result.parameters.values(), *result.coefficients.values()])
+
+    def negative(values):
+        model = start.replace(**dict(zip(names, values[:2].tolist(), strict=True)))
+        return -dense_loglik(model, values[2:], kind, y, size, missing)
+
+    assert result.loglik == pytest.approx(-negative(found), rel=1e-9)
+    # From a point of its own, in units of the standard errors, where the likelihood is about round.
+    unit = np.array([*result.standard_errors.values(), *result.coefficient_errors.values()])
+    first = found + 0.3 * unit * [1.0, -1.0, 1.0]
+    best = scipy.optimize.minimize(
+        lambda v: negative(first + unit * v),
+        np.zeros(3),
+        jac=lambda v: central(lambda w: negative(first + unit * w), v),
+        method="BFGS",
+        options={"gtol": 1e-6},
+    )
+    assert_allclose(found, first + unit * best.x, rtol=1e-5)
+    hessian = central(lambda v: central(lambda w: negative(found + unit * w), v), np.zeros(3))
+    numerical = unit * np.sqrt(np.diagonal(np.linalg.inv(hessian)))
+    assert_allclose(unit, numerical, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_posterior_of_a_fit_is_that_of_its_field_and_the_gaussian_problem_has_the_same_one(kind):
+    y, size, missing = problem(kind, 5)
+    result = fit(Matern(), y, mask=missing, likelihood=kind, covariates="linear", **{SIZE[kind]: size})
+    posterior = result.posterior()
+    assert isinstance(posterior, LaplacePosterior)
+    field = result.model.gmrf(SHAPE, mean=result.trend)
+    expected = condition(field, y, mask=missing, likelihood=kind, **{SIZE[kind]: size})
+    assert np.array_equal(posterior.mean, expected.mean)
+    assert result.loglik == pytest.approx(expected.log_marginal_likelihood, rel=1e-12)
+    # Covariance of the coefficients, the parameters known: that of the working responses.
+    X, Q, W = design(SHAPE, 3), field.tocsr().toarray(), np.diag(posterior.curvature.ravel())
+    S = W - W @ np.linalg.solve(Q + W, W)
+    assert_allclose(result.coefficient_covariance, np.linalg.inv(X.T @ S @ X), rtol=1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_estimates_are_near_the_truth_within_their_errors(kind):
+    rng = np.random.default_rng(11)
+    shape = (32, 33)
+    eta = Matern(range=6.0, sigma=0.8).gmrf(shape, mean=0.7).sample(rng=rng)
+    y = rng.poisson(np.exp(eta)) if kind == "poisson" else rng.binomial(10, 1 / (1 + np.exp(-eta)))
+    result = fit(Matern(), y, likelihood=kind, trials=10 if kind == "binomial" else None)
+    assert result.converged
+    # Beyond 5.5 standard errors with probability 4e-8 each; the seed is fixed.
+    for name, value in {"range": 6.0, "sigma": 0.8}.items():
+        assert abs(result.parameters[name] - value) < 5.5 * result.standard_errors[name]
+    assert abs(result.coefficients["constant"] - 0.7) < 5.5 * result.coefficient_errors["constant"]
+    assert result.standard_errors["sigma"] < 0.2
+    posterior = result.posterior()
+    inside = np.abs(eta - posterior.mean) < 1.96 * np.sqrt(posterior.marginal_variance())
+    assert 0.90 < inside.mean() < 0.99
+
+
+def test_fit_does_not_depend_on_where_it_starts_nor_on_orientation():
+    y, size, missing = problem("poisson", 6, (10, 9))
+    options = {"likelihood": "poisson", "tolerance": 1e-7}
+    plain = fit(SAR(rho=0.2), y, mask=missing, exposure=size, **options)
+    far = fit(SAR(rho=0.05, tau=0.1), y, mask=missing, exposure=1000.0 * size, **options)
+    assert_allclose(list(far.parameters.values()), list(plain.parameters.values()), rtol=1e-5)
+    assert far.coefficients["constant"] + np.log(1000.0) == pytest.approx(plain.coefficients["constant"], abs=1e-5)
+    for turn in (np.flipud, np.transpose):
+        turned = fit(SAR(rho=0.2), turn(y), mask=turn(missing), exposure=turn(size), **options)
+        assert_allclose(list(turned.parameters.values()), list(plain.parameters.values()), rtol=1e-5)
+
+
+def test_rare_counts_start_near_their_level():
+    # The logarithm of a count and a half is far from the level of counts that are nearly all zero.
+    rng = np.random.default_rng(0)
+    y = rng.poisson(0.02, (30, 30))
+    objective = count_objective(Matern(range=3.0, sigma=0.3), y, None, "poisson", None, None, "constant")
+    assert objective.origin[0] == pytest.approx(np.log(y.mean()), abs=0.3)
+
+
+def test_fixed_parameters_stay_and_a_field_of_mean_zero_may_have_nothing_to_search():
+    y, size, missing = problem("poisson", 7)
+    options = {"mask": missing, "likelihood": "poisson", "exposure": size}
+    held = fit(Matern(range=5.0), y, fixed="range", **options)
+    assert list(held.parameters) == ["sigma"]
+    assert held.model.range == 5.0
+    nothing = fit(Matern(range=5.0, sigma=0.9), y, fixed=["range", "sigma"], covariates=None, **options)
+    assert nothing.converged
+    assert nothing.standard_errors == {}
+    assert nothing.n_parameters == 0
+
+
+def test_priors_draw_the_estimates_to_themselves():
+    y, size, missing = problem("poisson", 8)
+    options = {"mask": missing, "likelihood": "poisson", "exposure": size, "fixed": "range"}
+    plain = fit(Matern(range=4.0), y, **options)
+    drawn = fit(Matern(range=4.0), y, priors={"sigma": PCSigma(0.05, 0.01)}, **options)
+    assert drawn.parameters["sigma"] < plain.parameters["sigma"]
+    assert list(drawn.priors) == ["sigma"]
+    assert drawn.loglik < plain.loglik
+    with pytest.raises(ArgumentError, match=r"^aic compares maxima"):
+        _ = drawn.aic
+
+
+def test_summary_and_criteria_count_parameters_and_coefficients():
+    y, size, missing = problem("poisson", 9)
+    result = fit(Matern(), y, mask=missing, likelihood="poisson", exposure=size, covariates="linear")
+    for word in ("poisson likelihood", "Matern, laplace", "range", "sigma", "constant", "row", "column", "converged"):
+        assert word in result.summary()
+    assert result.n_parameters == 5
+    assert result.aic == pytest.approx(10.0 - 2.0 * result.loglik)
+    assert result.bic == pytest.approx(5.0 * np.log(np.count_nonzero(~missing)) - 2.0 * result.loglik)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image": np.full(SHAPE, -1)}, r"^image must be counts, whole numbers of zero or more, got -1"),
+        ({"image": np.full(SHAPE, 1.5)}, r"^image must be counts"),
+        ({"image": np.zeros(SHAPE)}, r"^image must hold other counts, too, but all 56 observed ones are zero"),
+        ({"image": np.ones(SHAPE), "likelihood": "binomial"}, r"all 56 observed ones are the number of trials"),
+        ({"image": np.zeros(5)}, r"^image must have shape \(H, W\)"),
+        ({"image": np.full(SHAPE, 2), "likelihood": "binomial"}, r"^image must be at most the trials"),
+        ({"mask": np.arange(56).reshape(SHAPE) > 2}, r"^image must have more observed pixels than .*, 3, got 3"),
+        ({"exposure": 0.0}, r"^exposure must be positive"),
+        ({"trials": 2}, r'^trials must be left out with likelihood="poisson"'),
+        ({"likelihood": "gaussian", "exposure": 1.0}, r'^exposure must be left out with likelihood="gaussian"'),
+        ({"noise": 0.1}, r'^noise must be left out with likelihood="poisson"'),
+        ({"method": "reml"}, r'^method must be "ml" with likelihood="poisson"'),
+        ({"likelihood": "student"}, r"^likelihood must be one of"),
+        ({"covariates": np.ones((2, *SHAPE))}, r"^covariates must be linearly independent"),
+        ({"fixed": ["nugget"]}, r"^fixed must name parameters of the model"),
+        ({"tolerance": 0.0}, r"^tolerance must be positive"),
+        ({"priors": {"noise_variance": PCSigma(1.0, 0.1)}}, r"^priors must"),
+    ],
+)
+def test_bad_input_is_named_with_the_remedy(changes, message):
+    arguments = {"image": problem("poisson", 0)[0], "likelihood": "poisson", **changes}
+    with pytest.raises(ArgumentError, match=message):
+        fit(Matern(), arguments.pop("image"), **arguments)
