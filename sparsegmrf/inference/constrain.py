@@ -227,8 +227,8 @@ def constrain(gmrf: GMRF, C: "ArrayLike | sp.sparray | sp.spmatrix", c: ArrayLik
     if isinstance(gmrf, ConstrainedGMRF):
         rows, values = np.concatenate([gmrf.constraints, rows]), np.concatenate([gmrf.values, values])
         gmrf = gmrf.unconstrained
-    _check_rows(gmrf, rows, values)
-    return ConstrainedGMRF(gmrf, rows, values, ConstrainedFactor(gmrf.factor, rows))
+    independent = _independent(gmrf, rows, values)
+    return ConstrainedGMRF(gmrf, rows, values, ConstrainedFactor._of(gmrf.factor, independent))
 
 
 def _rows(C: "ArrayLike | sp.sparray | sp.spmatrix", lattice: Lattice) -> FloatArray:
@@ -262,8 +262,8 @@ def _values(c: ArrayLike, count: int) -> FloatArray:
     return values
 
 
-def _check_rows(gmrf: GMRF, rows: FloatArray, values: FloatArray) -> None:
-    """Refuse constraints that are known already, depend on each other or contradict, with their numbers."""
+def _independent(gmrf: GMRF, rows: FloatArray, values: FloatArray) -> ConstraintRows:
+    """Return the rows on pixels that are not known; refuse those that depend on each other or contradict."""
     free = gmrf.domain if isinstance(gmrf, IntrinsicGMRF) else np.ones(gmrf.lattice.image_shape, dtype=bool)
     inside = np.where(free, rows, 0.0)
     known = _applied(rows - inside, gmrf.mean, gmrf.lattice)
@@ -275,7 +275,7 @@ def _check_rows(gmrf: GMRF, rows: FloatArray, values: FloatArray) -> None:
             f"C must touch pixels that are not known, but row {row} has weights only on pixels observed exactly or "
             f"outside the domain, which make it {known[row]:.6g} (c: {values[row]:.6g}); leave it out."
         )
-    ConstraintRows.of(flat, values - known)
+    return ConstraintRows.of(flat, values - known)
 
 
 def _applied(C: FloatArray, x: ArrayLike, lattice: Lattice) -> FloatArray:

@@ -6,6 +6,8 @@ import numpy as np
 import scipy.linalg
 
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.linalg._tall_qr import tall_qr
+from sparsegmrf.linalg.dissection._blas_threads import one_blas_thread
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
 DEPENDENT = 1e-10
@@ -48,12 +50,15 @@ class ConstraintRows:
         if not lengths.all():
             row = int(np.argmin(lengths))
             raise ArgumentError(f"C must have a weight that is not zero in every row, got none in row {row}.")
-        q, r, order = scipy.linalg.qr((C / lengths[:, np.newaxis]).T, mode="economic", pivoting=True)
+        with one_blas_thread():
+            q, r = tall_qr((C / lengths[:, np.newaxis]).T)
+            turn, r, order = scipy.linalg.qr(r, pivoting=True)
+            basis = np.ascontiguousarray((q @ turn).T)
         left = np.abs(np.diagonal(r))
         rank = int(np.count_nonzero(left > DEPENDENT))
         if rank < len(C):
             _refuse_dependent(r, order, rank, lengths, values)
-        return cls(np.ascontiguousarray(q.T), r, order.astype(np.int64), lengths)
+        return cls(basis, r, order.astype(np.int64), lengths)
 
     @property
     def log_gram(self) -> float:

@@ -15,12 +15,14 @@ from sparsegmrf.linalg._composite import CompositeForm
 from sparsegmrf.linalg._constraint_rows import ConstraintRows
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg._low_rank import minus_products
+from sparsegmrf.linalg._tall_qr import tall_qr
 from sparsegmrf.linalg.choose import Precision, stencil_of
+from sparsegmrf.linalg.dissection._blas_threads import one_blas_thread
 from sparsegmrf.linalg.independent import IndependentFactor
 from sparsegmrf.linalg.intrinsic import IntrinsicFactor
 from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicFactor
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
 _IDENTIFIED = 1e-8
 """Smallest singular value of ``U V`` at which the constraints are taken to fix the null space."""
@@ -106,12 +108,20 @@ class ConstrainedFactor(Factor):
     def __init__(self, base: Factor, C: ArrayLike) -> None:
         lattice = base.lattice
         rows = finite("C", images("C", C, lattice.image_shape)).reshape(-1, lattice.size)
-        self._base = base
-        V, outside = null_space_of(base)
-        self._rows = ConstraintRows.of(np.where(outside, 0.0, rows))
-        self._fixed = self._rows.fixed()
-        self._split(V)
-        self._reflect()
+        self._build(base, ConstraintRows.of(np.where(null_space_of(base)[1], 0.0, rows)))
+
+    @classmethod
+    def _of(cls, base: Factor, rows: ConstraintRows) -> "ConstrainedFactor":
+        """Return the factor for rows that are zero outside the domain."""
+        factor = cls.__new__(cls)
+        factor._build(base, rows)
+        return factor
+
+    def _build(self, base: Factor, rows: ConstraintRows) -> None:
+        self._base, self._rows, self._fixed = base, rows, rows.fixed()
+        with one_blas_thread():
+            self._split(null_space_of(base)[0])
+            self._reflect()
 
     def _split(self, V: sp.csr_array) -> None:
         """Rotate the basis of the constraints: the first ones fix the null space, the others do not see it."""
@@ -139,9 +149,10 @@ class ConstrainedFactor(Factor):
     def _reflect(self) -> None:
         """Whiten the constraints that do not see the null space, and find the reflection that pins them."""
         W = self._base._whiten(read_only(self._base._solve(read_only(self._others))))
-        q, triangle = scipy.linalg.qr(W.T, mode="economic") if len(W) else (W.T, np.zeros((0, 0)))
+        q, triangle = tall_qr(W.T)
         self._log_seen = float(np.log(np.abs(np.diagonal(triangle))).sum())
-        self._pins = _largest_rows(q)
+        # Any unknowns that hold a white number will do: rows of q that are not zero.
+        self._pins = np.sort(np.argsort(-np.einsum("nk,nk->n", q, q), kind="stable")[: len(W)])
         left, _, right = np.linalg.svd(q[self._pins])
         turn = right.T @ left.T  # then the pinned rows of Z are symmetric and positive semi-definite
         Z = np.ascontiguousarray((q @ turn).T)
@@ -196,9 +207,10 @@ class ConstrainedFactor(Factor):
         r = len(self._level)
         field = np.zeros((1, self.lattice.size))
         for _ in range(2):  # once more takes off what rounding left
-            missing = given - np.concatenate([self._level @ field[0], self._others @ field[0]])
-            step = (self._gain @ missing[r:]) @ self._images
-            field += step + (self._fix @ (missing[:r] - self._level @ step)) @ self._V
+            missing = given - np.einsum("kn,n->k", np.concatenate([self._level, self._others]), field[0])
+            step = np.einsum("k,kn->n", self._gain @ missing[r:], self._images)
+            level = self._fix @ (missing[:r] - np.einsum("rn,n->r", self._level, step))
+            field += step + np.einsum("r,rn->n", level, self._V)
         return field.reshape(self.lattice.image_shape)
 
     def selected_inverse(self) -> SymmetricStencil:
@@ -263,14 +275,6 @@ class ConstrainedFactor(Factor):
         seen = np.einsum("kn,bn->bk", self._mirror, e) @ self._half
         e -= np.einsum("bk,kn->bn", seen, self._mirror)
         return e
-
-
-def _largest_rows(q: FloatArray) -> IntArray:
-    """Return as many rows as ``q`` ``(n, k)`` has columns, by elimination with pivots: none of them is zero."""
-    if not q.shape[1]:
-        return np.zeros(0, dtype=np.int64)
-    order = scipy.linalg.qr(q.T, mode="r", pivoting=True)[1]
-    return np.asarray(order[: q.shape[1]], dtype=np.int64)
 
 
 def null_space_of(factor: Factor) -> tuple[sp.csr_array, BoolArray]:
