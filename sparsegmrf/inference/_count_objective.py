@@ -12,8 +12,8 @@ from sparsegmrf.inference._evidence import evidence
 from sparsegmrf.inference._laplace_evidence import LaplaceEvidence, laplace_evidence
 from sparsegmrf.inference._mode import find_mode
 from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel
-from sparsegmrf.inference.condition import Observations
 from sparsegmrf.typing import FloatArray, Shape
 
 _MOST = 25

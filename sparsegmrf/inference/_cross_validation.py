@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._evidence import Trend
+from sparsegmrf.inference._evidence import Trend, regression
 from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._observations import Observations, posterior_precision
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._refactorizer import Refactorizer
-from sparsegmrf.inference.condition import Observations, posterior_precision
 from sparsegmrf.inference.holdout import Blocks, gap_copies
 from sparsegmrf.inference.leave_out import without
 from sparsegmrf.inference.scores import crps
@@ -113,7 +113,7 @@ class HeldOut:
         """Return the criterion after checking that what remains determines trend and level."""
         prior, trend = objective.model.gmrf(objective.shape), objective.trend
         for blocks in sets:
-            rest = Trend.of(trend.names, trend.columns, prior, objective.data.observed & ~blocks.held_out)
+            rest = Trend.of(trend.names, trend.columns, prior, without(objective.data, blocks.held_out))
             if rest.names != trend.names:
                 raise ArgumentError(
                     f"covariates must vary where nothing is held out, got {', '.join(trend.names)} of which only "
@@ -159,23 +159,13 @@ class HeldOut:
         held = blocks.held_out
         rest = without(data, held)
         X = self.objective.trend.columns
-        D = np.where(rest.observed, np.concatenate([data.values[np.newaxis], X]), 0.0)
-        P, exact = posterior_precision(Q, rest)
-        factor = self._refactorize(P)
-        right, known = rest.weight * D, np.zeros_like(D)
-        if exact is not None:
-            known = np.where(exact, D, 0.0)
-            right = np.where(exact, 0.0, right - Q @ known)
-        Z = known + factor.solve(right)
-        # Generalized least squares with D^T S D = R^T W R + Z^T Q Z, as in the likelihood.
-        R = np.where(rest.exact, 0.0, D - Z) * np.sqrt(rest.weight)
-        gram = np.tensordot(R, R, ([1, 2], [1, 2])) + np.tensordot(Z, Q @ Z, ([1, 2], [1, 2]))
-        beta = np.linalg.solve(gram[1:, 1:], gram[1:, 0])
-        left = (X - Z[1:])[:, held]
-        mean = Z[0][held] + beta @ left
-        variance = factor.marginal_variance()[held]
-        if len(left):
-            variance = variance + np.einsum("kp,kp->p", left, np.linalg.solve(gram[1:, 1:], left))
+        factor = self._refactorize(posterior_precision(Q, rest)[0])
+        found = regression(Q, factor, rest, X)
+        total = rest.total(found.fields)
+        left = (X - total[1:])[:, held]
+        mean = total[0][held] + found.beta @ left
+        variance = rest.variance(factor.selected_inverse())[held]
+        variance = variance + np.einsum("kp,kp->p", left, found.covariance @ left)
         noise = np.divide(1.0, data.weight, out=np.zeros(held.shape), where=data.weight > 0.0)
         return data.values[held] - mean, np.sqrt(variance + noise[held])
 

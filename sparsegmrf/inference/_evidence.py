@@ -13,15 +13,19 @@ The average information (the mean of the observed and the expected one) needs no
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._observations import Observations, posterior_precision
 from sparsegmrf.inference._refactorizer import Refactorizer
-from sparsegmrf.inference.condition import Observations, posterior_precision
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.linalg import Factor
+from sparsegmrf.linalg.independent import IndependentForm
+from sparsegmrf.linalg.intrinsic import IntrinsicForm
+from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
@@ -54,12 +58,13 @@ class Trend:
     log_gram: float
 
     @classmethod
-    def of(cls, names: tuple[str, ...], columns: FloatArray, field: GMRF, observed: BoolArray) -> "Trend":
+    def of(cls, names: tuple[str, ...], columns: FloatArray, field: GMRF, data: Observations) -> "Trend":
         """Leave out what is in the null space of the prior, and refuse what is collinear."""
+        observed = data.observed
         seen = np.flatnonzero(observed)
         X = columns.reshape(len(columns), observed.size)[:, seen].T
         X = X / np.maximum(np.linalg.norm(X, axis=0), np.finfo(float).tiny)
-        V, log_null = _null_vectors(field, seen)
+        V, log_null = _null_vectors(field, seen, data.combination)
         rest = X - V @ (V.T @ X)
         kept = np.flatnonzero(np.linalg.norm(rest, axis=0) > _COLLINEAR)
         rest = rest[:, kept]
@@ -78,21 +83,26 @@ class Trend:
         return cls(tuple(names[k] for k in kept), used, V.shape[1], log_null, log_gram)
 
 
-def _null_vectors(field: GMRF, seen: IntArray) -> tuple[FloatArray, float]:
-    """Return an orthonormal basis of ``V_o`` and ``logdet(V_o^T V_o)``."""
-    if not isinstance(field, IntrinsicGMRF):
+def _null_vectors(field: GMRF, seen: IntArray, a: FloatArray | None) -> tuple[FloatArray, float]:
+    """Return an orthonormal basis of ``V_o`` and ``logdet(V_o^T V_o)``; of stacked fields in the sum with weights."""
+    spaces = [(1.0, field._null)] if isinstance(field, IntrinsicGMRF) else []
+    if isinstance(field.given, IndependentForm) and a is not None:
+        members = zip(a.tolist(), field.given.members, strict=True)
+        intrinsic = IntrinsicForm | SpectralIntrinsicForm
+        spaces = [(weight, member.null_space) for weight, member in members if isinstance(member, intrinsic)]
+    if not spaces:
         return np.zeros((len(seen), 0)), 0.0
-    if not field.domain.all():
+    if any(space.outside.any() for _, space in spaces):
         raise ArgumentError(
             "model must have a value at every pixel, got an intrinsic field with pixels outside its domain; crop them."
         )
-    V = field._null.vectors[seen].toarray()
+    V = np.hstack([weight * space.vectors[seen].toarray() for weight, space in spaces])
     q, r = np.linalg.qr(V)
     pivots = np.abs(np.diagonal(r))
     if len(seen) < V.shape[1] or pivots.min(initial=1.0) < _COLLINEAR:
         raise ArgumentError(
             f"mask must leave enough observed pixels to fix the {V.shape[1]} null vectors of the field, got "
-            f"{len(seen)} observed; use a proper field."
+            f"{len(seen)} observed; use a proper field, and in a sum of fields no two that are intrinsic."
         )
     return q, 2.0 * float(np.log(pivots).sum())
 
@@ -155,17 +165,9 @@ def evidence(
     the contrasts that do not see the trend either.
     """
     w, exact, p = data.weight, data.exact, len(trend.columns)
-    P, _ = posterior_precision(Q, data)
-    posterior = None if exact.all() else factorizer(P)
-    D = np.where(data.observed, np.concatenate([data.values[np.newaxis], trend.columns]), 0.0)
-    Z = _fitted(Q, posterior, D, w, exact)
-    R = np.where(exact, 0.0, D - Z) * np.sqrt(w)
-    QZ = Q @ Z
-    # D^T S D = R^T R + Z^T Q Z, a sum of two positive semi-definite matrices: no digits cancel.
-    gram = np.tensordot(R, R, ([1, 2], [1, 2])) + np.tensordot(Z, QZ, ([1, 2], [1, 2]))
-    gram = (gram + gram.T) / 2.0
-    covariance: FloatArray = np.asarray(np.linalg.inv(gram[1:, 1:]), dtype=np.float64)
-    beta = covariance @ gram[1:, 0]
+    posterior = None if exact.all() else factorizer(posterior_precision(Q, data)[0])
+    found = regression(Q, posterior, data, trend.columns)
+    Z, R, gram, beta, covariance = found.fields, found.residuals, found.gram, found.beta, found.covariance
     mix = np.concatenate([[1.0], -beta])
     z, r = np.tensordot(mix, Z, 1), np.tensordot(mix, R, 1)
     quadratic = float(np.sum(r * r) + np.sum(z * (Q @ z)))
@@ -175,40 +177,77 @@ def evidence(
     base -= 0.0 if posterior is None else posterior.logdet
     if restricted:
         base += trend.log_gram - float(np.linalg.slogdet(gram[1:, 1:])[1])
-    traces, squares = np.zeros(0), np.zeros(0)
+    traces, squares, averages = np.zeros(0), np.zeros(0), np.zeros((0, 0))
     if directions is not None:
+        g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
         prior_S = prior.selected_inverse() if directions else None
         S = None if posterior is None else _without(posterior.selected_inverse(), exact)
         traces, squares = np.zeros(len(directions) + 1), np.zeros(len(directions) + 1)
         for k, dQ in enumerate(directions):
             assert prior_S is not None
             traces[k] = 0.5 * (dQ.inner(prior_S) - (0.0 if S is None else dQ.inner(S)))
-            squares[k] = 0.5 * float(np.sum(z * (dQ @ z)))
+            squares[k] = 0.5 * float(np.sum(z * g[k]))
             if restricted and p:
-                traces[k] -= 0.5 * float(np.sum(covariance * np.tensordot(Z[1:], dQ @ Z[1:], ([1, 2], [1, 2]))))
-        variance = 0.0 if S is None else float(np.sum(w * S.diagonal()))
+                traces[k] -= 0.5 * float(np.sum(covariance * _products(Z[1:], dQ @ Z[1:])))
+        variance = 0.0 if S is None else float(np.sum(w * data.variance(S)))
         traces[-1] = -0.5 * (np.count_nonzero(noisy) - variance)
         squares[-1] = -0.5 * float(np.sum(r * r))
         if restricted and p:
-            traces[-1] += 0.5 * float(np.sum(covariance * np.tensordot(R[1:], R[1:], ([1, 2], [1, 2]))))
-    averages = np.zeros((0, 0))
-    if directions is not None:
-        averages = _average_information(directions, prior, posterior, data, z, r / np.sqrt(np.where(noisy, w, 1.0)))
-    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, z, Z[1:], traces, squares, averages)
+            traces[-1] += 0.5 * float(np.sum(covariance * _products(R[1:], R[1:])))
+        averages = _average_information(g, prior, posterior, data, r / np.sqrt(np.where(noisy, w, 1.0)))
+    fitted, influences = data.total(z), data.total(Z[1:])
+    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, fitted, influences, traces, squares, averages)
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """Generalized least squares of the observations on covariates.
+
+    Attributes
+    ----------
+    fields : ndarray, (1 + p, H, W[, C])
+        What the field makes of the observations, and of each covariate in their place.
+    residuals : ndarray, (1 + p, H, W)
+        Observations and covariates less these, in standard deviations of the noise; zero where exact.
+    gram : ndarray, (1 + p, 1 + p)
+        ``D^T S D`` of observations and covariates ``D``, with the precision ``S`` of the measurements.
+    """
+
+    fields: FloatArray
+    residuals: FloatArray
+    gram: FloatArray
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """Covariance of the coefficients, ``(p, p)``."""
+        return np.asarray(np.linalg.inv(self.gram[1:, 1:]), dtype=np.float64)
+
+    @property
+    def beta(self) -> FloatArray:
+        """Coefficients, ``(p,)``."""
+        return np.asarray(self.covariance @ self.gram[1:, 0])
+
+
+def regression(Q: SymmetricStencil, posterior: Factor | None, data: Observations, columns: FloatArray) -> Regression:
+    """Regress the observations on images ``(p, H, W)``, given the factor of the posterior precision (None: all exact).
+
+    ``D^T S D = R^T R + Z^T Q Z`` is a sum of two positive semi-definite matrices: no digits cancel.
+    """
+    D = np.where(data.observed, np.concatenate([data.values[np.newaxis], columns]), 0.0)
+    Z = _fitted(Q, posterior, D, data)
+    R = np.where(data.exact, 0.0, D - data.total(Z)) * np.sqrt(data.weight)
+    gram = _products(R, R) + _products(Z, Q @ Z)
+    return Regression(Z, R, (gram + gram.T) / 2.0)
 
 
 def _average_information(
-    directions: list[SymmetricStencil],
-    prior: Factor,
-    posterior: Factor | None,
-    data: Observations,
-    z: FloatArray,
-    r: FloatArray,
+    g: FloatArray, prior: Factor, posterior: Factor | None, data: Observations, r: FloatArray
 ) -> FloatArray:
     """Return ``g_i^T (Q^-1 - P^-1) g_j / 2``; for the noise ``W (r - z)`` stands for ``g``, ``W^-1`` for ``Q^-1``."""
-    g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
     noise = data.weight * r
-    right = np.where(data.exact, 0.0, np.concatenate([g, noise[np.newaxis]]))
+    right = np.concatenate([g, data.spread(noise)[np.newaxis]])
+    if data.exact.any():
+        right = np.where(data.exact, 0.0, right)
     found = -_products(right, np.zeros_like(right) if posterior is None else posterior.solve(right))
     found[-1, -1] += float(np.sum(r * noise))
     if len(g):
@@ -220,17 +259,16 @@ def _products(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.tensordot(a, b, (range(1, a.ndim), range(1, b.ndim)))
 
 
-def _fitted(
-    Q: SymmetricStencil, posterior: Factor | None, D: FloatArray, w: FloatArray, exact: BoolArray
-) -> FloatArray:
+def _fitted(Q: SymmetricStencil, posterior: Factor | None, D: FloatArray, data: Observations) -> FloatArray:
     """Return the conditional mean of the field given each image ``(b, H, W)`` in the place of the observations."""
+    exact, right = data.exact, data.spread(data.weight * D)
+    if not exact.any():
+        assert posterior is not None
+        return posterior.solve(right)
     known = np.where(exact, D, 0.0)
     if posterior is None:
         return known
-    right = w * D
-    if exact.any():
-        right = np.where(exact, 0.0, right - Q @ known)
-    return known + posterior.solve(right)
+    return known + posterior.solve(np.where(exact, 0.0, right - Q @ known))
 
 
 def _without(S: SymmetricStencil, exact: BoolArray) -> SymmetricStencil:

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from sparsegmrf.inference._evidence import Evidence, Trend, evidence
+from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel, Interval
 from sparsegmrf.inference._refactorizer import Refactorizer
-from sparsegmrf.inference.condition import Observations
 from sparsegmrf.inference.priors import NOISE, Prior
 from sparsegmrf.typing import FloatArray, Shape
 
@@ -73,7 +73,7 @@ class Objective:
         priors: Mapping[str, Prior] | None = None,
     ) -> "Objective":
         """Return the objective after looking at the null space of the model."""
-        trend = Trend.of(names, columns, model.gmrf(data.values.shape), data.observed)
+        trend = Trend.of(names, columns, model.gmrf(data.values.shape), data)
         return cls(model, free, scale, data, estimated, trend, restricted, {} if priors is None else priors)
 
     @property

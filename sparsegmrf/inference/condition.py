@@ -1,52 +1,24 @@
 """Conditioning a field on pixels that were observed, with noise or exactly, or counted."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from sparsegmrf._validate import finite, one_of, real_array
+from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._counts import NAMES as COUNTS
 from sparsegmrf.inference._counts import refuse_sizes
 from sparsegmrf.inference._null_space import check_null_space_observed
+from sparsegmrf.inference._observations import Observations, observations, posterior_precision
 from sparsegmrf.inference.constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference.laplace import condition_on_counts
 from sparsegmrf.inference.observation import ObservationOperator, as_operator
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
-from sparsegmrf.models._observed import observe
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.stencil.product import combination
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
-
-
-@dataclass(frozen=True, eq=False)
-class Observations:
-    """Observed values and how precise they are, as images.
-
-    Attributes
-    ----------
-    values : ndarray, (H, W)
-        Observed intensities, zero where missing.
-    observed : ndarray of bool, (H, W)
-        True where a pixel is observed.
-    weight : ndarray, (H, W)
-        ``1 / noise variance`` of the noisy pixels, zero where missing or exact.
-    exact : ndarray of bool, (H, W)
-        Pixels observed without noise.
-    """
-
-    values: FloatArray
-    observed: BoolArray
-    weight: FloatArray
-    exact: BoolArray
-
-    @property
-    def count(self) -> int:
-        """Number of observed pixels ``m``."""
-        return int(np.count_nonzero(self.observed))
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
 
 def condition(
@@ -198,40 +170,11 @@ def check_all_pixels_free(gmrf: GMRF) -> None:
         )
 
 
-def posterior_precision(Q: SymmetricStencil, data: Observations) -> tuple[SymmetricStencil, BoolArray | None]:
-    """Return ``Q + W`` with exact observations taken out, and these (None: there are none)."""
-    P = Q.plus_diagonal(data.weight) if data.weight.any() else Q
-    if not data.exact.any():
-        return P, None
-    return decoupled(P, data.exact), data.exact
-
-
-def observations(
-    y: object, mask: object, noise_variance: object, shape: Shape, name: str = "y", of: str = "of the field"
-) -> Observations:
-    """Return checked observations on a lattice of `shape`."""
-    seen = observe(y, mask, name)
-    if seen.shape != shape:
-        raise ArgumentError(f"{name} must have the shape {shape} {of}, got {seen.shape}; crop or transpose it.")
-    values, missing = seen.block(0, shape[0], 0.0)
-    observed = ~missing if missing.size else np.ones(shape, dtype=bool)
-    if not observed.any():
-        raise ArgumentError(f"{name} must have an observed pixel, but all {observed.size} are missing; check the mask.")
-    variance = real_array("noise_variance", noise_variance)
-    if variance.shape not in ((), shape):
-        raise ArgumentError(f"noise_variance must be a number or an image of shape {shape}, got {variance.shape}.")
-    variance = np.where(observed, variance, 1.0)
-    finite("noise_variance", variance, "mask the pixels that say nothing")
-    if variance.min() < 0.0:
-        raise ArgumentError(
-            f"noise_variance must not be negative, got {float(variance.min())}; it is a variance, zero is exact."
-        )
-    exact = observed & (variance == 0.0)
-    noisy = observed & ~exact
-    with np.errstate(over="ignore"):
-        weight = np.where(noisy, 1.0 / np.where(noisy, variance, 1.0), 0.0)
-    finite("1 / noise_variance", weight, "use 0 for exact observations")
-    return Observations(values, observed, weight, exact)
+def fields_given_total(gmrf: GMRF, data: Observations) -> GMRF:
+    """Return stacked fields given noisy observations of their weighted sum."""
+    field = GMRF.from_precision(posterior_precision(gmrf.precision, data)[0])
+    residual = np.where(data.observed, data.values - data.total(gmrf.mean), 0.0)
+    return _with_mean(field, gmrf.mean + field.factor.solve(data.spread(data.weight * residual)))
 
 
 def _through_operator(

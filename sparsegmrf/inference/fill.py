@@ -9,6 +9,7 @@ from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._search import maximize
 from sparsegmrf.inference.fit import fit, make_objective, make_result
@@ -141,16 +142,17 @@ def fill(
     left = result._objective.trend.columns - result._evidence.influences
     root = np.linalg.cholesky(result.coefficient_covariance)
     spread = np.tensordot(root.T, left, 1) if len(left) else left
-    variance = posterior.marginal_variance() + np.einsum("kij,kij->ij", spread, spread)
+    mean = result.trend + data.total(posterior.mean) if data.combination is not None else np.array(posterior.mean)
+    variance = _variance(posterior, data) + np.einsum("kij,kij->ij", spread, spread)
     noise_variance = np.where(data.observed, result.noise_variance, np.nan)
     if np.ndim(result.noise_variance) == 0:
         noise_variance = np.full(result.shape, result.noise_variance)
     return FillResult(
-        mean=np.array(posterior.mean),
+        mean=mean,
         std=np.sqrt(variance),
         predictive_std=np.sqrt(variance + noise_variance),
-        samples=_draws(posterior, spread, count, stream),
-        filled=np.where(data.observed, data.values, posterior.mean),
+        samples=_draws(posterior, mean, data, spread, count, stream),
+        filled=np.where(data.observed, data.values, mean),
         fit=result,
     )
 
@@ -201,7 +203,16 @@ def _best_tile(observed: BoolArray, side: int) -> tuple[slice, slice]:
     return slice(int(i), int(i) + height), slice(int(j), int(j) + width)
 
 
-def _draws(posterior: GMRF, spread: FloatArray, count: int, stream: np.random.Generator) -> FloatArray:
+def _variance(posterior: GMRF, data: Observations) -> FloatArray:
+    """Return the variance of the field, or of the sum of stacked fields."""
+    if data.combination is None:
+        return posterior.marginal_variance()
+    return data.variance(posterior.factor.selected_inverse())
+
+
+def _draws(
+    posterior: GMRF, mean: FloatArray, data: Observations, spread: FloatArray, count: int, stream: np.random.Generator
+) -> FloatArray:
     """Return draws of the field plus what the uncertainty of the trend's coefficients moves it by."""
-    draws = posterior.sample(count, rng=stream)
+    draws = mean + data.total(posterior.sample(count, rng=stream) - posterior.mean)
     return draws + np.tensordot(stream.standard_normal((count, len(spread))), spread, 1)

@@ -13,12 +13,13 @@ from sparsegmrf.inference._counts import refuse_sizes
 from sparsegmrf.inference._covariates import covariate_images
 from sparsegmrf.inference._cross_validation import cross_validate
 from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._observations import observations
 from sparsegmrf.inference._parameters import FieldModel, free_names, scale_of
 from sparsegmrf.inference._search import maximize
-from sparsegmrf.inference.condition import observations
 from sparsegmrf.inference.fit_counts import fit_counts
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.priors import NOISE, Prior, check_priors
+from sparsegmrf.models import Sum
 from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
 
@@ -176,6 +177,13 @@ def make_objective(
         raise ArgumentError(
             "noise must be zero nowhere or at all observed pixels, got both; a fit takes noisy or exact observations."
         )
+    if isinstance(model, Sum) and len(model.models) > 1:
+        if data.exact.any():
+            raise ArgumentError(
+                'noise must be a variance or "estimate" with a sum of fields, got exact observations; they would tie '
+                "the fields of a pixel to each other. Give a small variance."
+            )
+        data = dataclasses.replace(data, combination=model.observation)
     names, columns = covariate_images(covariates, data.values.shape)
     free = free_names(model, data.values.shape, fixed)
     limits = model.limits(data.values.shape)

@@ -11,9 +11,9 @@ from sparsegmrf.inference._count_objective import CountObjective
 from sparsegmrf.inference._counts import CountLikelihood, count_likelihood
 from sparsegmrf.inference._covariates import covariate_images
 from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel, free_names
 from sparsegmrf.inference._search import maximize, observed_information
-from sparsegmrf.inference.condition import Observations
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.laplace import LaplacePosterior, check_level_is_finite, laplace_posterior
 from sparsegmrf.inference.priors import Prior, check_priors

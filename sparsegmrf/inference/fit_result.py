@@ -1,6 +1,6 @@
 """What a fit found: estimates with their uncertainty."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from sparsegmrf.inference._evidence import Evidence
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._search import observed_information
-from sparsegmrf.inference.condition import condition
+from sparsegmrf.inference.condition import condition, fields_given_total
 from sparsegmrf.inference.priors import Prior
 from sparsegmrf.typing import FloatArray, Shape
 
@@ -152,9 +152,14 @@ class FitResult:
     def posterior(self) -> GMRF:
         """Return the field given the observations, at the estimates: means, variances and draws of every pixel.
 
-        Parameters and trend are taken as known; `fill` adds the uncertainty of the trend.
+        Parameters and trend are taken as known; `fill` adds the uncertainty of the trend. Of a `Sum` these are the
+        stacked fields without the trend, of which `Sum.observe` makes the total.
         """
         data = self._objective.data
+        if data.combination is not None:
+            weight = np.where(data.observed, 1.0 / np.where(data.observed, self.noise_variance, 1.0), 0.0)
+            deviations = replace(data, values=data.values - self.trend, weight=weight)
+            return fields_given_total(self.model.gmrf(self.shape), deviations)
         prior = self.model.gmrf(self.shape, mean=self.trend)
         return condition(prior, data.values, mask=~data.observed, noise_variance=self.noise_variance)
 

@@ -8,14 +8,9 @@ from sparsegmrf._validate import boolean_mask
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._null_space import check_null_space_observed
+from sparsegmrf.inference._observations import Observations, observations, posterior_precision
 from sparsegmrf.inference._refactorizer import Refactorizer
-from sparsegmrf.inference.condition import (
-    Observations,
-    check_all_pixels_free,
-    check_field,
-    observations,
-    posterior_precision,
-)
+from sparsegmrf.inference.condition import check_all_pixels_free, check_field
 from sparsegmrf.inference.holdout import Blocks
 from sparsegmrf.inference.scores import Predictions
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF

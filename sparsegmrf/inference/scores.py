@@ -7,7 +7,8 @@ import numpy as np
 from sparsegmrf._validate import finite, finite_number, integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference.condition import check_all_pixels_free, condition, observations
+from sparsegmrf.inference._observations import observations
+from sparsegmrf.inference.condition import check_all_pixels_free, condition
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray
 
 

@@ -1,0 +1,102 @@
+"""Observed pixels, and the precision of a field given them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsegmrf._validate import finite, real_array
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.models._observed import observe
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil._decoupled import decoupled
+from sparsegmrf.typing import BoolArray, FloatArray, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Observed values and how precise they are, as images.
+
+    Attributes
+    ----------
+    values : ndarray, (H, W)
+        Observed intensities, zero where missing.
+    observed : ndarray of bool, (H, W)
+        True where a pixel is observed.
+    weight : ndarray, (H, W)
+        ``1 / noise variance`` of the noisy pixels, zero where missing or exact.
+    exact : ndarray of bool, (H, W)
+        Pixels observed without noise.
+    combination : ndarray, (C,), or None
+        Weights ``a`` of the fields stacked at a pixel, whose sum ``a^T x_p`` is observed; None: there is one field.
+    """
+
+    values: FloatArray
+    observed: BoolArray
+    weight: FloatArray
+    exact: BoolArray
+    combination: FloatArray | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of observed pixels ``m``."""
+        return int(np.count_nonzero(self.observed))
+
+    def total(self, fields: FloatArray) -> FloatArray:
+        """Return what is observed of fields ``(..., H, W[, C])`` without noise, images ``(..., H, W)``."""
+        return fields if self.combination is None else np.asarray(fields @ self.combination)
+
+    def spread(self, images: FloatArray) -> FloatArray:
+        """Return the transpose of `total`: fields from images."""
+        return images if self.combination is None else images[..., np.newaxis] * self.combination
+
+    def variance(self, covariances: SymmetricStencil) -> FloatArray:
+        """Return the variance of what is observed without noise, an image, from a selected inverse."""
+        if self.combination is None:
+            return covariances.diagonal()
+        return np.asarray(np.einsum("ijcd,c,d->ij", covariances.plane(0), self.combination, self.combination))
+
+
+def posterior_precision(Q: SymmetricStencil, data: Observations) -> tuple[SymmetricStencil, BoolArray | None]:
+    """Return ``Q + W`` with exact observations taken out, and these (None: there are none)."""
+    if data.combination is not None:
+        return _plus_blocks(Q, data.weight, data.combination), None
+    P = Q.plus_diagonal(data.weight) if data.weight.any() else Q
+    if not data.exact.any():
+        return P, None
+    return decoupled(P, data.exact), data.exact
+
+
+def observations(
+    y: object, mask: object, noise_variance: object, shape: Shape, name: str = "y", of: str = "of the field"
+) -> Observations:
+    """Return checked observations on a lattice of `shape`."""
+    seen = observe(y, mask, name)
+    if seen.shape != shape:
+        raise ArgumentError(f"{name} must have the shape {shape} {of}, got {seen.shape}; crop or transpose it.")
+    values, missing = seen.block(0, shape[0], 0.0)
+    observed = ~missing if missing.size else np.ones(shape, dtype=bool)
+    if not observed.any():
+        raise ArgumentError(f"{name} must have an observed pixel, but all {observed.size} are missing; check the mask.")
+    variance = real_array("noise_variance", noise_variance)
+    if variance.shape not in ((), shape):
+        raise ArgumentError(f"noise_variance must be a number or an image of shape {shape}, got {variance.shape}.")
+    variance = np.where(observed, variance, 1.0)
+    finite("noise_variance", variance, "mask the pixels that say nothing")
+    if variance.min() < 0.0:
+        raise ArgumentError(
+            f"noise_variance must not be negative, got {float(variance.min())}; it is a variance, zero is exact."
+        )
+    exact = observed & (variance == 0.0)
+    noisy = observed & ~exact
+    with np.errstate(over="ignore"):
+        weight = np.where(noisy, 1.0 / np.where(noisy, variance, 1.0), 0.0)
+    finite("1 / noise_variance", weight, "use 0 for exact observations")
+    return Observations(values, observed, weight, exact)
+
+
+def _plus_blocks(Q: SymmetricStencil, w: FloatArray, a: FloatArray) -> SymmetricStencil:
+    """Return ``Q`` plus the block ``w_p a a^T`` at every pixel."""
+    planes = [Q.plane(k) for k in range(len(Q.offsets))]
+    planes[0] += w[..., np.newaxis, np.newaxis] * np.outer(a, a)
+    boundary = "torus" if Q.boundary == "torus" else "dirichlet"
+    return SymmetricStencil(Q.offsets, planes, Q.shape, channels=Q.channels, boundary=boundary)
