@@ -18,6 +18,9 @@ from sparsegmrf._validate import integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.typing import ArrayLike, FloatArray
 
+LIBRARIES = ("rasterio", "xarray")
+"""Libraries of the extra, imported when a file of theirs is read or written."""
+
 _STORAGE = ("zlib", "complevel", "shuffle")
 
 

@@ -58,16 +58,6 @@ def refused(capsys):
     return call
 
 
-def test_demo_fits_grass_and_writes_a_figure(here, run):
-    printed = run("demo")
-    model = CausalAR.fit(skimage.data.grass() / 255.0, "nshp", radius=2)
-    assert f"{model.report.loglik_per_pixel:.6f} nats" in printed
-    assert f"{model.sigma:.6g} +- " in printed
-    assert "wrote sparsegmrf-demo.png" in printed
-    assert [path.name for path in here.iterdir()] == ["sparsegmrf-demo.png"]
-    assert iio.imread("sparsegmrf-demo.png").std() > 10
-
-
 def test_fit_prints_weights_errors_likelihood_and_margin_and_writes_figure_and_model(grass, here, run):
     printed = run("fit", "grass.png", "--support", "qp", "--order", "2", "1", "--model", "model.json")
     model = CausalAR.fit(grass, "qp", order=(2, 1))
@@ -295,7 +285,7 @@ def test_model_files_keep_every_digit_and_refuse_what_is_none(here):
 def test_help_and_version(run):
     for arguments in ([], ["--help"]):
         printed = run(*arguments)
-        for command in ("demo", "fit", "sample", "whiten", "experiment"):
+        for command in ("demo", "fill", "fit", "sample", "whiten", "experiment"):
             assert command in printed
     assert "--channel" in run("fit", "--help")
     assert run("--version").split(".")[0].isdigit()

@@ -1,9 +1,9 @@
-"""Command line: ``sparsegmrf demo``, ``fit``, ``sample``, ``whiten`` and ``experiment``."""
+"""Command line: ``sparsegmrf demo``, ``fill``, ``fit``, ``sample``, ``whiten``, ``experiment``, ``density``, ``rx``."""
 
 import sys
 from collections.abc import Sequence
 
-_EXTRA = ("typer", "rich", "matplotlib", "skimage", "imageio")
+_EXTRA = ("typer", "rich", "matplotlib", "skimage", "imageio", "tifffile")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,17 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import skimage.data
 import typer
 from rich.console import Console
 
 from sparsegmrf._files import refuse_overwriting
+from sparsegmrf.cli._demo import demo
+from sparsegmrf.cli._fill import fill
 from sparsegmrf.cli._fit import FitOptions, Outcome, fit_model, innovations
 from sparsegmrf.cli._pixels import anomalies, density
 from sparsegmrf.cli._report import Progress, show_fit, show_table, show_written
 from sparsegmrf.errors import ArgumentError, SparseGMRFError, UnstableWarning
 from sparsegmrf.experiment import experiment as run_experiment
-from sparsegmrf.io import ImageFile, read_image, read_model, write_image, write_model
+from sparsegmrf.geo import LIBRARIES as GEO_LIBRARIES
+from sparsegmrf.io import read_image, read_model, write_image, write_model
 from sparsegmrf.plot import experiment_figure, fit_figure, write_figure
 
 # typer carries its own copy of click from some version on and exports no base of the errors it raises.
@@ -33,6 +35,8 @@ app = typer.Typer(
     help="Exact Gaussian Markov random fields on images.",
 )
 
+app.command()(demo)
+app.command()(fill)
 app.command()(density)
 app.command("rx")(anomalies)
 
@@ -67,6 +71,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         except (SparseGMRFError, OSError, MemoryError) as error:
             _tell(str(error) or type(error).__name__)
             return 2
+        except ModuleNotFoundError as error:
+            if error.name not in GEO_LIBRARIES:
+                raise
+            _tell(str(error))
+            return 2
     if code == INTERRUPTED:
         _tell("interrupted; nothing half-written is left")
     return int(code or 0)
@@ -80,22 +89,6 @@ def about(
         print(version("sparsegmrf"))
     elif context.invoked_subcommand is None:
         print(context.get_help())
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Figure: .png, .pdf or .svg.")] = Path("sparsegmrf-demo.png"),
-    seed: Seed = 0,
-) -> None:
-    """Fit a causal field to a sample image of grass, whiten it, score it, and draw from the fit."""
-    with Progress(5) as step:
-        step("reading the grass image of scikit-image")
-        grass = ImageFile(skimage.data.grass() / 255.0, 255.0, "only")  # type: ignore[no-untyped-call]
-        outcome = fit_model(grass, FitOptions(), step, seed=seed, burn_in=64)
-        step("drawing the figure")
-        _write_fit_figure(out, outcome, "grass")
-    show_fit("grass (512 x 512)", outcome)
-    show_written([out])
 
 
 @app.command()

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
 from rich import box
 from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
 from sparsegmrf.cli._fit import Outcome
+from sparsegmrf.inference import FillResult
 
 
 class Progress:
@@ -68,6 +70,30 @@ def show_fit(name: str, outcome: Outcome) -> None:
             "stability margin": f"{verdict.margin:.6g}, {'stable' if verdict.stable else 'NOT stable'} "
             f"(by {verdict.decided_by})",
             "innovation variance": f"{outcome.white.known.var():.6g} (1 if the model fits)",
+        }
+    )
+
+
+def show_filled(name: str, result: FillResult, unit: str) -> None:
+    """Print the parameters of a filled image with standard errors, and the figures of its fit."""
+    fit = result.fit
+    table = Table("", "estimate", "std. error", box=box.SIMPLE_HEAD, title=f"{name}: {type(fit.model).__name__}")
+    for column in table.columns:
+        column.justify = "right"
+    for parameter, value in fit.parameters.items():
+        table.add_row(parameter, f"{value:.6g}", f"{fit.standard_errors[parameter]:.2g}")
+    for covariate, value in fit.coefficients.items():
+        table.add_row(covariate, f"{value:.6g}", f"{fit.coefficient_errors[covariate]:.2g}")
+    Console(highlight=False, markup=False).print(table)
+    std = np.asarray(result.std)
+    show_table(
+        {
+            "unit": unit,
+            "pixels": f"{fit.n_observed} observed, {std.size - fit.n_observed} filled",
+            "standard deviation": f"{std.min():.4g} to {std.max():.4g}",
+            "log-likelihood": f"{fit.loglik:.4f} nats",
+            "AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}",
+            "converged" if fit.converged else "NOT CONVERGED": fit.reason,
         }
     )
 

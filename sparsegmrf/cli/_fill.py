@@ -1,0 +1,178 @@
+"""The command ``fill``: an image with gaps in, parameters, the filled image and its uncertainty out."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from sparsegmrf._files import refuse_overwriting, replacing_in
+from sparsegmrf._validate import one_of
+from sparsegmrf.cli._rasters import Raster, read_raster
+from sparsegmrf.cli._report import Progress, show_filled, show_written
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fill_plot import fill_figure
+from sparsegmrf.inference import FillResult
+from sparsegmrf.inference import fill as fill_gaps
+from sparsegmrf.io import read_mask
+from sparsegmrf.models import Matern
+from sparsegmrf.plot import write_figure
+from sparsegmrf.typing import BoolArray
+
+MODELS: Mapping[str, Any] = {
+    "spline": None,
+    "matern": Matern(),
+    "matern2": Matern(nu=2.0),
+}
+"""What ``--model`` may say, and what `sparsegmrf.fill` takes for it."""
+
+IMAGES: Mapping[str, str] = {
+    "filled": "filled",
+    "mean": "mean",
+    "std": "standard deviation",
+    "predictive_std": "standard deviation of a new measurement",
+}
+"""Fields of a `FillResult` that are written, and what their bands are called."""
+
+
+@dataclass(frozen=True)
+class FillOptions:
+    """How gaps are filled, as the command line has it."""
+
+    model: str = "spline"
+    noise: str = "estimate"
+    covariates: Literal["linear", "constant", "none"] = "linear"
+    samples: int = 0
+    seed: int = 0
+
+    def fill(self, image: Any, missing: BoolArray) -> FillResult:
+        """Fill the missing pixels of an array or DataArray."""
+        one_of("model", self.model, tuple(MODELS))
+        return fill_gaps(
+            image,
+            mask=missing,
+            model=MODELS[self.model],
+            noise=_noise(self.noise),
+            covariates=None if self.covariates == "none" else self.covariates,
+            samples=self.samples,
+            rng=self.seed,
+        )
+
+
+def fill(
+    image: Annotated[Path, typer.Argument(help="Image with gaps: PNG, TIFF, .npy, .npz, GeoTIFF or NetCDF.")],
+    out: Annotated[Path, typer.Option(help="Directory of what is written; made if need be.")],
+    mask: Annotated[
+        str | None, typer.Option(help="Image that is not zero where pixels are missing, besides NaN and no data.")
+    ] = None,
+    model: Annotated[str, typer.Option(help=f"{', '.join(MODELS)}: the field that is fitted.")] = "spline",
+    noise: Annotated[str, typer.Option(help="Variance of the noise (unit squared), estimate, or none.")] = "estimate",
+    covariates: Annotated[Literal["linear", "constant", "none"], typer.Option(help="Trend.")] = "linear",
+    samples: Annotated[int, typer.Option(help="Number of draws given the observed pixels.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    channel: Annotated[
+        int | None, typer.Option(help="Channel, band, or position along a leading dimension such as time, from 0.")
+    ] = None,
+    grey: Annotated[bool, typer.Option("--grey", help="Take the luminance of a colour image.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Keep 8- and 16-bit counts of images instead of dividing by 255 or 65535.")
+    ] = False,
+    variable: Annotated[str | None, typer.Option(help="Variable of a NetCDF or .npz file.")] = None,
+) -> None:
+    """Fill the gaps of an image: parameters with standard errors, filled image, uncertainty, draws, figure."""
+    options = FillOptions(model, noise, covariates, samples, seed)
+    with Progress(3) as step:
+        step(f"reading {image.name}")
+        raster = read_raster(image, channel=channel, grey=grey, raw=raw, variable=variable)
+        missing = missing_pixels(raster.image, mask)
+        refuse_overwriting([out / name for name in names(image.stem, raster, samples)], [image, mask])
+        step("fitting and filling")
+        result = options.fill(raster.image, missing)
+        step("writing")
+        with replacing_in(out) as staging:
+            write_results(staging, image.stem, raster, options, result)
+            holes = np.where(missing, np.nan, np.asarray(raster.image, dtype=np.float64))
+            title = f"{image.name}: {described(result)}"
+            figure = fill_figure(holes, result.filled, result.std, title=title, unit=raster.unit)
+            write_figure(staging / f"{image.stem}-fill.png", figure)
+    show_filled(image.name, result, raster.unit)
+    show_written(out / name for name in names(image.stem, raster, samples))
+
+
+def missing_pixels(image: Any, mask: str | None) -> BoolArray:
+    """Return where an image is NaN or the mask is not zero."""
+    missing = np.isnan(np.asarray(image, dtype=np.float64))
+    if mask is None:
+        return missing
+    given = read_mask(mask)
+    if given.shape != missing.shape:
+        raise ArgumentError(f"mask must have the shape of the image {missing.shape}, got {mask} of {given.shape}.")
+    return np.asarray(missing | given)
+
+
+def names(stem: str, raster: Raster, samples: int) -> list[str]:
+    """Return the names of the files that are written."""
+    images = [f"{stem}-{name.replace('_', '-')}{raster.suffix}" for name in IMAGES]
+    draws = [f"{stem}-samples{raster.stack_suffix}"] if samples else []
+    return [*images, *draws, f"{stem}-fit.json", f"{stem}-fill.png"]
+
+
+def described(result: FillResult) -> str:
+    """Return the model fitted and its parameters, on one line."""
+    parameters = ", ".join(f"{name} = {value:.4g}" for name, value in result.fit.parameters.items())
+    return f"{type(result.fit.model).__name__}, {parameters}"
+
+
+def write_results(folder: Path, stem: str, raster: Raster, options: FillOptions, result: FillResult) -> None:
+    """Write the images of a result, its draws if there are any, and the fit as JSON."""
+    for name, meaning in IMAGES.items():
+        raster.write(folder / f"{stem}-{name.replace('_', '-')}{raster.suffix}", getattr(result, name), meaning)
+    if options.samples:
+        raster.write(folder / f"{stem}-samples{raster.stack_suffix}", result.samples, "draw")
+    fields = fit_fields(options, result, raster.unit)
+    (folder / f"{stem}-fit.json").write_text(json.dumps(fields, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def fit_fields(options: FillOptions, result: FillResult, unit: str) -> dict[str, object]:
+    """Return what is known of a fit, as JSON has it: no number is NaN."""
+    fit = result.fit
+    noise = fit.noise_variance
+    return {
+        "sparsegmrf": version("sparsegmrf"),
+        "shape": list(fit.shape),
+        "unit": unit,
+        "n_observed": fit.n_observed,
+        "model": type(fit.model).__name__,
+        "options": {"model": options.model, "noise": options.noise, "covariates": options.covariates},
+        "samples": {"count": options.samples, "seed": options.seed},
+        "parameters": _known(fit.parameters),
+        "standard_errors": _known(fit.standard_errors),
+        "noise_variance": float(noise) if np.ndim(noise) == 0 else None,
+        "coefficients": _known(fit.coefficients),
+        "coefficient_errors": _known(fit.coefficient_errors),
+        "loglik": fit.loglik,
+        "aic": fit.aic,
+        "bic": fit.bic,
+        "converged": bool(fit.converged),
+        "reason": fit.reason,
+    }
+
+
+def _known(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: float(value) if math.isfinite(value) else None for name, value in numbers.items()}
+
+
+def _noise(text: str) -> Any:
+    if text == "estimate":
+        return "estimate"
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ArgumentError(f"noise must be estimate, none or a variance, got {text}.") from None

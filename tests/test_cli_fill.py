@@ -1,0 +1,299 @@
+"""``sparsegmrf fill`` and ``demo`` write what the library computes, in the format of the image, or nothing."""
+
+import json
+import re
+import sys
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from sparsegmrf import fill
+from sparsegmrf.cli import _demo, main
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fill_plot import fill_figure, truth_figure
+from sparsegmrf.inference import coverage, crps
+from sparsegmrf.io import read_image
+from sparsegmrf.models import Matern
+from tests.conftest import require
+
+SHAPE = (14, 17)
+KINDS = ("filled", "mean", "std", "predictive-std")
+FAST = ("--noise", "0.1")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def holes(here):
+    """A smooth image with noise and a gap, as holes.npy."""
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]] / 5.0
+    image = 20.0 + 3.0 * np.sin(rows) * np.cos(columns) + 0.3 * np.random.default_rng(0).standard_normal(SHAPE)
+    image[4:9, 6:11] = np.nan
+    np.save(here / "holes.npy", image)
+    return image
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command that must end well and return what it prints."""
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert code == 0, captured.err
+        assert captured.err == ""
+        return captured.out
+
+    return call
+
+
+def written(stem, suffix, samples=False, stack=None):
+    draws = [f"{stem}-samples{stack or suffix}"] if samples else []
+    return {*(f"{stem}-{kind}{suffix}" for kind in KINDS), *draws, f"{stem}-fit.json", f"{stem}-fill.png"}
+
+
+def test_fill_prints_the_fit_and_writes_what_the_library_returns(holes, here, run):
+    printed = run("fill", "holes.npy", "--out", "out", "--samples", "2", "--seed", "5")
+    result = fill(holes, samples=2, rng=5)
+    assert {path.name for path in (here / "out").iterdir()} == written("holes", ".npy", samples=True)
+    for kind in (*KINDS, "samples"):
+        expected = getattr(result, kind.replace("-", "_"))
+        np.testing.assert_array_equal(np.load(f"out/holes-{kind}.npy"), expected)
+        assert f"wrote out/holes-{kind}.npy" in printed
+    for name, value in result.fit.parameters.items():
+        assert re.search(rf" {name} +{value:.6g} +{result.fit.standard_errors[name]:.2g} ", printed)
+    for name, value in result.fit.coefficients.items():
+        assert re.search(rf" {name} +{value:.6g} +{result.fit.coefficient_errors[name]:.2g} ", printed)
+    assert f"{result.fit.loglik:.4f} nats" in printed
+    assert "213 observed, 25 filled" in printed
+    fields = json.loads((here / "out" / "holes-fit.json").read_text())
+    assert fields["parameters"] == result.fit.parameters
+    assert fields["standard_errors"] == pytest.approx(result.fit.standard_errors)
+    assert fields["loglik"] == result.fit.loglik
+    assert (fields["model"], fields["converged"], fields["shape"]) == ("TensionSpline", True, list(SHAPE))
+    assert iio.imread("out/holes-fill.png").std() > 10
+
+
+def test_model_noise_and_trend_are_those_asked_for(holes, run):
+    run("fill", "holes.npy", "--out", "out", "--model", "matern", "--noise", "0.09", "--covariates", "constant")
+    expected = fill(holes, model=Matern(), noise=0.09, covariates="constant")
+    np.testing.assert_array_equal(np.load("out/holes-mean.npy"), expected.mean)
+    run("fill", "holes.npy", "--out", "out", "--model", "matern2", "--noise", "none", "--covariates", "none")
+    expected = fill(holes, model=Matern(nu=2.0), noise=None, covariates=None)
+    np.testing.assert_array_equal(np.load("out/holes-std.npy"), expected.std)
+
+
+def test_mask_counts_besides_nan(holes, here, run):
+    mask = np.zeros(SHAPE, dtype=np.uint8)
+    mask[10:12, 2:4] = 255
+    iio.imwrite("mask.png", mask)
+    run("fill", "holes.npy", "--out", "out", "--mask", "mask.png", *FAST)
+    expected = fill(holes, mask=(mask > 0) | np.isnan(holes), noise=0.1)
+    np.testing.assert_array_equal(np.load("out/holes-filled.npy"), expected.filled)
+
+
+def test_png_is_filled_in_its_unit_and_written_as_tiff(holes, here, run):
+    counts = np.nan_to_num(holes * 8.0).round().astype(np.uint8)
+    iio.imwrite("image.png", counts)
+    iio.imwrite("mask.png", np.isnan(holes).astype(np.uint8))
+    printed = run("fill", "image.png", "--out", "out", "--mask", "mask.png", "--samples", "1", "--noise", "1e-4")
+    assert "intensity (counts / 255)" in printed
+    assert {path.name for path in (here / "out").iterdir()} == written("image", ".tif", samples=True, stack=".npy")
+    expected = fill(counts / 255.0, mask=np.isnan(holes), noise=1e-4)
+    np.testing.assert_array_equal(read_image("out/image-filled.tif").pixels, expected.filled)
+    run("fill", "image.png", "--out", "raw", "--mask", "mask.png", "--raw", "--noise", "6.5")
+    assert read_image("raw/image-filled.tif").pixels.max() > 100
+
+
+def test_array_of_an_npz_file_is_chosen_by_name(holes, here, run):
+    np.savez("arrays.npz", holes=holes, line=np.zeros(3))
+    run("fill", "arrays.npz", "--out", "out", *FAST)
+    np.savez("arrays.npz", holes=holes, other=np.zeros((2, 2)))
+    run("fill", "arrays.npz", "--out", "named", "--variable", "holes", *FAST)
+    for folder in ("out", "named"):
+        np.testing.assert_array_equal(np.load(f"{folder}/arrays-mean.npy"), fill(holes, noise=0.1).mean)
+
+
+def test_geotiff_stays_one(holes, here, run):
+    rasterio = require("rasterio")
+    transform = rasterio.Affine(30.0, 0.0, 5e5, 0.0, -30.0, 5e6)
+    profile = {"driver": "GTiff", "height": SHAPE[0], "width": SHAPE[1], "crs": "EPSG:32633", "transform": transform}
+    with rasterio.open("in.tif", "w", count=2, dtype="float32", nodata=-9999.0, **profile) as target:
+        target.write(np.where(np.isnan(holes), -9999.0, holes).astype(np.float32), 2)
+        target.units = ("", "m")
+    printed = run("fill", "in.tif", "--out", "out", "--channel", "1", "--samples", "2", *FAST)
+    assert re.search(r"unit +m *\n", printed)
+    assert {path.name for path in (here / "out").iterdir()} == written("in", ".tif", samples=True)
+    result = fill(holes.astype(np.float32), noise=0.1, samples=2, rng=0)
+    for name in (*KINDS, "samples"):
+        with rasterio.open(f"out/in-{name}.tif") as file:
+            assert (file.crs.to_epsg(), file.transform, file.nodata) == (32633, transform, -9999.0)
+            stored = getattr(result, name.replace("-", "_")).astype(np.float32)
+            np.testing.assert_array_equal(file.read(), stored if name == "samples" else stored[np.newaxis])
+
+
+def test_netcdf_stays_one(holes, here, run):
+    require("netCDF4")
+    xarray = require("xarray")
+    stack = xarray.DataArray(
+        np.stack([holes, holes[::-1]]),
+        dims=("time", "lat", "lon"),
+        coords={"lat": np.linspace(50.0, 40.0, SHAPE[0]), "lon": np.arange(17.0)},
+        attrs={"units": "degC"},
+    )
+    xarray.Dataset({"sst": stack, "ice": stack}, attrs={"title": "sea"}).to_netcdf("in.nc")
+    printed = run("fill", "in.nc", "--variable", "sst", "--channel", "1", "--out", "out", "--samples", "2", *FAST)
+    assert re.search(r"unit +degC *\n", printed)
+    assert {path.name for path in (here / "out").iterdir()} == written("in", ".nc", samples=True)
+    result = fill(holes[::-1], noise=0.1, samples=2, rng=0)
+    names = {"filled": "sst", "mean": "sst", "std": "sst_std", "predictive-std": "sst_predictive_std", "samples": "sst"}
+    for kind, name in names.items():
+        with xarray.open_dataset(f"out/in-{kind}.nc") as file:
+            assert file.attrs["title"] == "sea"
+            np.testing.assert_array_equal(file[name], getattr(result, kind.replace("-", "_")))
+            np.testing.assert_array_equal(file["lat"], stack["lat"])
+            assert file[name].attrs["units"] == "degC"
+
+
+@pytest.mark.parametrize("library", ["rasterio", "xarray"])
+def test_missing_extra_is_one_line_with_the_remedy(holes, here, capsys, monkeypatch, library):
+    if library == "rasterio":
+        iio.imwrite("in.tif", holes, plugin="tifffile", extratags=[(42113, "s", 0, "-9999", True)])
+    (here / "in.nc").write_bytes(b"CDF")
+    monkeypatch.setitem(sys.modules, library, None)
+    assert main(["fill", "in.tif" if library == "rasterio" else "in.nc", "--out", "out"]) == 2
+    expected = f'sparsegmrf: this format needs {library}; install it with: pip install "sparsegmrf[geo]"\n'
+    assert capsys.readouterr().err == expected
+    assert not (here / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.npy"], "nowhere.npy, which is none"),
+        (["nowhere.nc"], "nowhere.nc"),
+        (["text.tif"], "cannot be read"),
+        (["text.npz"], "cannot be read"),
+        (["empty.npy"], "image must have an observed pixel"),
+        (["constant.npy"], "image must vary"),
+        (["infinite.npy"], "image must be finite"),
+        (["two.npz"], "variable must be one of a, b of two.npz, got none"),
+        (["two.npz", "--variable", "c"], "got c"),
+        (["holes.npy", "--variable", "c"], "variable is for NetCDF and .npz"),
+        (["two.npz", "--grey"], "grey is for colour images"),
+        (["holes.npy", "--mask", "two.npz"], "cannot be read"),
+        (
+            ["holes.npy", "--mask", "small.npy"],
+            "mask must have the shape of the image (14, 17), got small.npy",
+        ),
+        (["holes.npy", "--noise", "much"], "noise must be estimate, none or a variance, got much"),
+        (["holes.npy", "--noise=-1"], "noise"),
+        (["holes.npy", "--model", "disc"], "model must be one of 'spline'"),
+        (["holes.npy", "--samples", "-1"], "samples must be at least 0"),
+        (["holes.npy", "--seed", "-1"], "rng must be"),
+        (["holes.npy", "--out", "nowhere/out"], "existing directory"),
+        (["holes.npy", "--out", "holes.npy"], "out must be a directory"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line_and_nothing_is_written(holes, here, capsys, arguments, message):
+    (here / "text.tif").write_text("no image\nat all\n")
+    (here / "text.npz").write_text("no image\nat all\n")
+    np.save("empty.npy", np.full(SHAPE, np.nan))
+    np.save("constant.npy", np.where(np.isnan(holes), np.nan, 3.0))
+    np.save("infinite.npy", np.where(np.isnan(holes), np.inf, holes))
+    np.save("small.npy", np.zeros((3, 3)))
+    np.savez("two.npz", a=np.eye(3), b=np.eye(3))
+    before = sorted(here.rglob("*"))
+    assert main(["fill", *(["--out", "out"] if "--out" not in arguments else []), *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("sparsegmrf: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert sorted(here.rglob("*")) == before
+
+
+def test_inputs_are_not_overwritten(holes, here, capsys):
+    (here / "holes-filled.npy").write_bytes((here / "holes.npy").read_bytes())
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    assert main(["fill", "holes.npy", "--mask", "holes-filled.npy", "--out", "."]) == 2
+    assert "is an input or another output already" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_interrupt_while_writing_leaves_nothing(holes, here, capsys, monkeypatch, exists):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    if exists:
+        (here / "out").mkdir()
+        (here / "out" / "holes-filled.npy").write_text("old")
+    before = sorted(here.rglob("*"))
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", interrupt)
+    assert main(["fill", "holes.npy", "--out", "out", *FAST]) == 130
+    assert sorted(here.rglob("*")) == before
+    if exists:
+        assert (here / "out" / "holes-filled.npy").read_text() == "old"
+
+
+def test_fit_that_does_not_converge_says_so_and_its_json_is_valid(here, run):
+    rows, columns = np.mgrid[:20, :20] / 4.0
+    smooth = np.sin(rows) * np.cos(columns)
+    smooth[5:8, 5:8] = np.nan
+    np.save("smooth.npy", smooth)
+    printed = run("fill", "smooth.npy", "--out", "out", "--covariates", "constant")
+    assert "NOT CONVERGED" in printed
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    fields = json.loads((here / "out" / "smooth-fit.json").read_text(), parse_constant=refuse)
+    assert fields["converged"] is False
+
+
+def test_demo_fills_real_gaps_prints_scores_and_writes_figure_and_images(here, run, monkeypatch):
+    monkeypatch.setattr(_demo, "ROWS", slice(140, 190))
+    monkeypatch.setattr(_demo, "COLUMNS", slice(100, 155))
+    printed = run("demo")
+    scene = _demo.scene(0)
+    assert scene.truth.shape == (50, 55)
+    assert 0.15 < scene.gaps.mean() < 0.4
+    assert abs((scene.measured - scene.truth)[~scene.gaps].std() - _demo.NOISE) < 0.5
+    np.testing.assert_array_equal(read_image("sparsegmrf-demo/elevation.tif").pixels, scene.measured)
+    mean, std = (read_image(f"sparsegmrf-demo/elevation-{name}.tif").pixels for name in ("mean", "std"))
+    y, m, s = (image[scene.gaps] for image in (scene.truth, mean, std))
+    assert f"{np.sqrt(np.mean((y - m) ** 2)):.1f} m (SciPy's cubic interpolation: " in printed
+    assert f"{crps(y, m, s).mean():.1f} m" in printed
+    assert f"{coverage(y, m, s):.1%}" in printed
+    assert np.sqrt(np.mean((y - m) ** 2)) < 0.5 * y.std()
+    assert 0.9 < coverage(y, m, s) < 0.99
+    assert iio.imread("sparsegmrf-demo.png").std() > 10
+    assert {path.name for path in here.iterdir()} == {"sparsegmrf-demo", "sparsegmrf-demo.png"}
+
+
+def test_figures_hold_the_arrays_and_one_colour_scale(holes):
+    filled = np.nan_to_num(holes, nan=20.0)
+    std = np.where(np.isnan(holes), 2.0, 0.1)
+
+    def pictures(figure):
+        return {ax.get_title()[:3]: ax.get_images()[0] for ax in figure.axes if ax.get_images() and ax.get_title()}
+
+    shown = pictures(fill_figure(holes, filled, std, title="a title", unit="m"))
+    np.testing.assert_array_equal(shown["(a)"].get_array().filled(np.nan), holes)
+    np.testing.assert_array_equal(shown["(b)"].get_array(), filled)
+    assert shown["(a)"].get_clim() == shown["(b)"].get_clim()
+    assert shown["(c)"].get_clim()[0] == 0.0
+    shown = pictures(truth_figure(filled, holes, filled, std, filled))
+    assert shown["(a)"].get_clim() == shown["(b)"].get_clim() == shown["(c)"].get_clim() == shown["(e)"].get_clim()
+    with pytest.raises(ArgumentError, match="one shape"):
+        fill_figure(holes, filled[1:], std)
+    with pytest.raises(ArgumentError, match="an observed pixel"):
+        fill_figure(np.full(SHAPE, np.nan), filled, std)
+    with pytest.raises(ArgumentError, match="missing pixels"):
+        truth_figure(filled, filled, filled, std, filled)
