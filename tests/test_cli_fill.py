@@ -268,7 +268,8 @@ def test_demo_fills_real_gaps_prints_scores_and_writes_figure_and_images(here, r
     np.testing.assert_array_equal(read_image("sparsegmrf-demo/elevation.tif").pixels, scene.measured)
     mean, std = (read_image(f"sparsegmrf-demo/elevation-{name}.tif").pixels for name in ("mean", "std"))
     y, m, s = (image[scene.gaps] for image in (scene.truth, mean, std))
-    assert f"{np.sqrt(np.mean((y - m) ** 2)):.1f} m (SciPy's cubic interpolation: " in printed
+    assert re.search(rf" RMSE  {np.sqrt(np.mean((y - m) ** 2)):.1f} m *\n", printed)
+    assert re.search(rf"cubic interpolation  {scene.interpolation_error():.1f} m *\n", printed)
     assert f"{crps(y, m, s).mean():.1f} m" in printed
     assert f"{coverage(y, m, s):.1%}" in printed
     assert np.sqrt(np.mean((y - m) ** 2)) < 0.5 * y.std()

@@ -48,7 +48,8 @@ class Scene:
         return {
             "pixels in the gaps": f"{y.size} of {self.truth.size}",
             "standard deviation of their elevation": f"{y.std():.1f} m",
-            "RMSE": f"{rmse:.1f} m (SciPy's cubic interpolation: {self.interpolation_error():.1f} m)",
+            "RMSE": f"{rmse:.1f} m",
+            "RMSE of SciPy's cubic interpolation": f"{self.interpolation_error():.1f} m",
             "CRPS": f"{crps(y, mean, std).mean():.1f} m",
             "95% intervals cover": f"{coverage(y, mean, std):.1%}",
         }
