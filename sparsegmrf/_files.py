@@ -32,6 +32,17 @@ def replacing_in(directory: PathLike) -> Iterator[Path]:
 
     The directory is made if only its last part is missing.
     """
+    target = directory_of_outputs(directory)
+    # On the same file system as the target, so that a move is a change of name.
+    with TemporaryDirectory(prefix=".sparsegmrf-", dir=target if target.exists() else target.parent) as staging:
+        yield Path(staging)
+        target.mkdir(exist_ok=True)
+        for file in sorted(Path(staging).iterdir()):
+            file.replace(target / file.name)
+
+
+def directory_of_outputs(directory: PathLike) -> Path:
+    """Return the resolved path of a directory that exists or can be made; a long computation asks before it begins."""
     target = Path(directory).resolve()
     if target.exists() and not target.is_dir():
         raise FileError(f"out must be a directory, got {os.fspath(directory)}, which is a file; choose another name.")
@@ -39,12 +50,7 @@ def replacing_in(directory: PathLike) -> Iterator[Path]:
         raise FileError(
             f"out must lie in an existing directory, got {os.fspath(directory)}; create {target.parent} first."
         )
-    # On the same file system as the target, so that a move is a change of name.
-    with TemporaryDirectory(prefix=".sparsegmrf-", dir=target if target.exists() else target.parent) as staging:
-        yield Path(staging)
-        target.mkdir(exist_ok=True)
-        for file in sorted(Path(staging).iterdir()):
-            file.replace(target / file.name)
+    return target
 
 
 def refuse_overwriting(outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None]) -> None:

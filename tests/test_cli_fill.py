@@ -226,6 +226,18 @@ def test_inputs_are_not_overwritten(holes, here, capsys):
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before
 
 
+def test_place_of_the_outputs_is_checked_before_the_fit(holes, capsys, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("the fit began")
+
+    monkeypatch.setattr("sparsegmrf.cli._fill.fill_gaps", refuse)
+    for out in ("nowhere/out", "holes.npy"):
+        assert main(["fill", "holes.npy", "--out", out]) == 2
+    np.save("holes-mean.npy", holes)
+    assert main(["fill", "holes.npy", "--mask", "holes-mean.npy", "--out", "."]) == 2
+    assert capsys.readouterr().err.count("sparsegmrf: out") == 3  # out must ..., out must ..., output ... is an input
+
+
 @pytest.mark.parametrize("exists", [False, True])
 def test_interrupt_while_writing_leaves_nothing(holes, here, capsys, monkeypatch, exists):
     def interrupt(*_, **__):

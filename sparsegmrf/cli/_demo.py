@@ -10,7 +10,7 @@ import scipy.interpolate
 import scipy.ndimage
 import typer
 
-from sparsegmrf._files import replacing_in
+from sparsegmrf._files import directory_of_outputs, replacing_in
 from sparsegmrf.cli._fill import FillOptions, names, write_results
 from sparsegmrf.cli._rasters import Plain
 from sparsegmrf.cli._report import Progress, show_filled, show_table, show_written
@@ -91,6 +91,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of gaps, noise and draw.")] = 0,
 ) -> None:
     """Fill gaps cut into a real elevation model, and compare with the truth."""
+    directory_of_outputs(out)
     options = FillOptions(model="matern2", samples=1, seed=seed)
     with Progress(3) as step:
         step("cutting gaps into the elevation model of matplotlib")

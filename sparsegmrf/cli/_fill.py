@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from sparsegmrf._files import refuse_overwriting, replacing_in
+from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
 from sparsegmrf._validate import one_of
 from sparsegmrf.cli._rasters import Raster, read_raster
 from sparsegmrf.cli._report import Progress, show_filled, show_written
@@ -85,6 +85,7 @@ def fill(
     variable: Annotated[str | None, typer.Option(help="Variable of a NetCDF or .npz file.")] = None,
 ) -> None:
     """Fill the gaps of an image: parameters with standard errors, filled image, uncertainty, draws, figure."""
+    directory_of_outputs(out)
     options = FillOptions(model, noise, covariates, samples, seed)
     with Progress(3) as step:
         step(f"reading {image.name}")
