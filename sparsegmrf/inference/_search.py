@@ -15,8 +15,8 @@ _FAR = 16.0
 _NO_NOISE = 9.0
 """How far the logarithm of the noise variance may fall before it counts as zero."""
 _LESS_NOISE = 4.0
-_UNKNOWN = 0.1
-"""Information about that logarithm below which, so far down, the likelihood wants no noise and cannot tell how much."""
+_NOTHING_LEFT = 0.05
+"""Derivative in nats by that logarithm, and information about it, at which, so far down, less noise gains nothing."""
 _NEAR = 1e-2
 """Newton step in standard errors from which on steps are taken without comparing likelihoods, which rounding blurs."""
 
@@ -107,8 +107,9 @@ def _noise_is_gone(objective: Searchable, at: FloatArray, start: FloatArray) -> 
     if not objective.estimated:
         return False
     fallen = float(start[-1] - at[-1])
-    falls_on = float(objective(at)[1][-1]) < 0.0 and float(objective.information(at)[-1, -1]) < _UNKNOWN
-    return bool(fallen > _NO_NOISE or (fallen > _LESS_NOISE and falls_on))
+    slope, known = float(objective(at)[1][-1]), float(objective.information(at)[-1, -1])
+    falls_on = -_NOTHING_LEFT < slope < 0.0 and known < _NOTHING_LEFT
+    return fallen > _NO_NOISE or (fallen > _LESS_NOISE and falls_on)
 
 
 def _polished(objective: Searchable, point: _Point, tolerance: float) -> _Point:

@@ -17,15 +17,16 @@ class Diffusion:
     """Conductances ``rho_e`` with ``sum_e rho_e e e^T = H`` and their derivatives by stretch and shear.
 
     ``G = sum_e rho_e D_e`` with the graph Laplacian ``D_e`` of the pairs of pixels at offset ``e`` is ``-div H grad``.
-    `triples` are the three conductances of every pixel, whatever their offsets, with their derivatives.
+    `weights` are the conductances of every pixel along two axes and both diagonals of an integer basis, whatever their
+    offsets, with their derivatives.
     """
 
     conductances: dict[Offset, FloatArray]
     by_stretch: dict[Offset, FloatArray]
     by_shear: dict[Offset, FloatArray]
-    triples: FloatArray
-    triples_by_stretch: FloatArray
-    triples_by_shear: FloatArray
+    weights: FloatArray
+    weights_by_stretch: FloatArray
+    weights_by_shear: FloatArray
 
     @property
     def is_separable(self) -> bool:
@@ -80,14 +81,40 @@ def diffusion(ratio: FloatArray, angle: FloatArray) -> Diffusion:
         here = (edges == offset).all(axis=-1)
         for conductances, values in zip(found, (rho, d_stretch, d_shear), strict=True):
             conductances[offset[0], offset[1]] = np.where(here, values, 0.0).sum(axis=-1).reshape(shape)
-    triples, by_a, by_b = (each.reshape(*shape, 3) for each in (rho, d_stretch, d_shear))
-    return Diffusion(found[0], found[1], found[2], triples, by_a, by_b)
+    weights = (np.pad(each, ((0, 0), (0, 1))).reshape(*shape, 4) for each in (rho, d_stretch, d_shear))
+    return Diffusion(found[0], found[1], found[2], *weights)
+
+
+def smooth_diffusion(ratio: FloatArray, angle: FloatArray) -> Diffusion:
+    """Decompose ``H`` on nine points by weights that are smooth in stretch and shear.
+
+    With ``H = [[hy, h], [h, hx]]`` and ``s = h^2 / (hx + hy)``: ``hx - s`` and ``hy - s`` along rows and columns, and
+    ``(s + h) / 2`` and ``(s - h) / 2`` along the diagonals, one of which is negative. ``G`` is positive semi-definite
+    all the same: on the four pixels of a cell, which share their sides with the next cells, the energy of a gradient is
+    that of ``H``, that of the chessboard is ``4 (hx + hy - 2 s) > 0``, and nothing mixes them; what the sides at the
+    border have more is not negative.
+    """
+    a, b = stretch_and_shear(ratio, angle)
+    H, *slopes = (each[0] for each in _tensors(a.reshape(1), b.reshape(1)))
+    size = H[0, 0] + H[1, 1]
+    found = [_nine_points(H, H[0, 1] ** 2 / size)]
+    for E in slopes:
+        s = 2.0 * H[0, 1] * E[0, 1] / size - H[0, 1] ** 2 * (E[0, 0] + E[1, 1]) / size**2
+        found.append(_nine_points(E, s))
+    offsets: list[Offset] = [(1, 0), (0, 1), (1, 1), (1, -1)]
+    if H[0, 1] == 0.0 and not found[2][2:].any():
+        offsets = offsets[:2]
+    by_offset = [dict(zip(offsets, weights, strict=False)) for weights in found]
+    return Diffusion(by_offset[0], by_offset[1], by_offset[2], *found)
+
+
+def _nine_points(H: FloatArray, s: FloatArray) -> FloatArray:
+    return np.array([H[0, 0] - s, H[1, 1] - s, (s + H[0, 1]) / 2.0, (s - H[0, 1]) / 2.0])
 
 
 def isotropic() -> Diffusion:
     """Return the four-neighbour diffusion ``H = I``."""
-    triples = np.array([1.0, 1.0, 0.0])
-    return Diffusion(dict(ISOTROPIC), {}, {}, triples, np.zeros(3), np.zeros(3))
+    return Diffusion(dict(ISOTROPIC), {}, {}, np.array([1.0, 1.0, 0.0, 0.0]), np.zeros(4), np.zeros(4))
 
 
 def _tensors(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

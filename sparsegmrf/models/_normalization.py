@@ -6,7 +6,7 @@ import numpy as np
 
 from sparsegmrf.models._fractional import parsimonious, partial_fractions
 from sparsegmrf.models._lattice_variance import (
-    derivative_by_conductance,
+    derivative_along,
     derivative_by_kappa2,
     lattice_variance,
 )
@@ -24,33 +24,32 @@ class Normalization:
     alpha: float
     by_polynomial: bool
 
-    def variance(self, kappa2: FloatArray, triples: FloatArray) -> FloatArray:
+    def variance(self, kappa2: FloatArray, conductances: FloatArray) -> FloatArray:
         """Return the variance."""
         if not self.by_polynomial:
-            return lattice_variance(kappa2, triples, self.alpha)
-        total = np.zeros(np.broadcast_shapes(kappa2.shape, triples.shape[:-1]))
+            return lattice_variance(kappa2, conductances, self.alpha)
+        total = np.zeros(np.broadcast_shapes(kappa2.shape, conductances.shape[:-1]))
         for root, weight in zip(*partial_fractions(parsimonious(self.alpha)), strict=True):
-            total += (weight * lattice_variance(kappa2 * (1.0 - root), triples, 1.0)).real
+            total += (weight * lattice_variance(kappa2 * (1.0 - root), conductances, 1.0)).real
         return np.asarray(kappa2 ** (1.0 - self.alpha) * total)
 
-    def by_kappa2(self, kappa2: FloatArray, triples: FloatArray) -> float:
+    def by_kappa2(self, kappa2: FloatArray, conductances: FloatArray) -> float:
         """Return the derivative by ``kappa^2``, one number."""
         if not self.by_polynomial:
-            return float(derivative_by_kappa2(kappa2, triples, self.alpha))
+            return float(derivative_by_kappa2(kappa2, conductances, self.alpha))
         slope = 0.0
         for root, weight in zip(*partial_fractions(parsimonious(self.alpha)), strict=True):
             shift = 1.0 - root
-            slope += float((weight * shift * derivative_by_kappa2(kappa2 * shift, triples, 1.0)).real)
-        own = (1.0 - self.alpha) / kappa2 * self.variance(kappa2, triples)
+            slope += float((weight * shift * derivative_by_kappa2(kappa2 * shift, conductances, 1.0)).real)
+        own = (1.0 - self.alpha) / kappa2 * self.variance(kappa2, conductances)
         return float(own + kappa2 ** (1.0 - self.alpha) * slope)
 
-    def by_conductances(self, kappa2: FloatArray, triples: FloatArray) -> FloatArray:
-        """Return the derivative by the three conductances, three numbers."""
+    def along(self, kappa2: FloatArray, conductances: FloatArray, direction: FloatArray) -> float:
+        """Return the derivative by a step of the conductances in a direction, one number."""
         if not self.by_polynomial:
-            return np.array([float(derivative_by_conductance(kappa2, triples, self.alpha, k)) for k in range(3)])
-        slopes = np.zeros(3)
+            return float(derivative_along(kappa2, conductances, direction, self.alpha))
+        slope = 0.0
         for root, weight in zip(*partial_fractions(parsimonious(self.alpha)), strict=True):
-            for k in range(3):
-                part = derivative_by_conductance(kappa2 * (1.0 - root), triples, 1.0, k)
-                slopes[k] += float((weight * part).real)
-        return np.asarray(kappa2 ** (1.0 - self.alpha) * slopes)
+            part = derivative_along(kappa2 * (1.0 - root), conductances, direction, 1.0)
+            slope += float((weight * part).real)
+        return float(kappa2 ** (1.0 - self.alpha) * slope)

@@ -10,6 +10,7 @@ from sparsegmrf.models._anisotropy import (
     diffusion,
     isotropic,
     ratio_and_angle,
+    smooth_diffusion,
     stretch_and_shear,
 )
 from sparsegmrf.models._laplacian import laplacian
@@ -18,13 +19,14 @@ from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.symmetric import BOUNDARIES
 from sparsegmrf.typing import BoolArray, FloatArray, Offset, Shape
 
+SCHEMES = ("monotone", "smooth")
 BASES = {"dirichlet": "dst", "neumann": "dct", "torus": "dft"}
 
 
 class Operator:
     """``G = -div H grad`` on any lattice."""
 
-    def __init__(self, anisotropy: object, boundary: str, barrier: object) -> None:
+    def __init__(self, anisotropy: object, boundary: str, barrier: object, scheme: str = "monotone") -> None:
         self.boundary = one_of("boundary", boundary, BOUNDARIES)
         self.barrier: BoolArray | None = None
         if barrier is not None:
@@ -39,7 +41,13 @@ class Operator:
             self.anisotropy = check_anisotropy(anisotropy)
             for name, each in zip(("ratio", "angle"), self.anisotropy, strict=True):
                 check_map(f"anisotropy, the {name},", each)
-            self.diffusion = diffusion(*self.anisotropy)
+            smooth = one_of("diffusion", scheme, SCHEMES) == "smooth"
+            if smooth and (self.barrier is not None or any(each.ndim for each in self.anisotropy)):
+                raise ArgumentError(
+                    'diffusion must be "monotone" with maps of anisotropy or a barrier, got "smooth", which is '
+                    "positive semi-definite only where all pixels are alike."
+                )
+            self.diffusion = (smooth_diffusion if smooth else diffusion)(*self.anisotropy)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -52,7 +60,7 @@ class Operator:
     @property
     def is_homogeneous(self) -> bool:
         """Whether all pixels are alike."""
-        return self.barrier is None and self.diffusion.triples.ndim == 1
+        return self.barrier is None and self.diffusion.weights.ndim == 1
 
     @property
     def is_spectral(self) -> bool:
@@ -91,8 +99,8 @@ class Operator:
     def check_shape(self, shape: Shape) -> None:
         """Refuse maps of another shape."""
         maps = {"barrier": self.barrier, "anisotropy": None}
-        if self.diffusion.triples.ndim > 1:
-            maps["anisotropy"] = self.diffusion.triples[..., 0] > 0.0
+        if self.diffusion.weights.ndim > 1:
+            maps["anisotropy"] = self.diffusion.weights[..., 0] > 0.0
         for name, each in maps.items():
             if each is not None and each.shape != shape:
                 raise ArgumentError(f"{name} must have the shape {shape} of the lattice, got {each.shape}.")

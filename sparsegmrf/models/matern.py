@@ -51,6 +51,10 @@ class Matern(Model):
     barrier : array_like of bool, (H, W), optional
         True where the field must not pass (land, missing ground): no flux enters these pixels, nor passes between two
         of them that touch at a corner. Within, pixels are independent of all others.
+    diffusion : {"monotone", "smooth"}
+        How a single anisotropy is put on the grid: by conductances that are never negative, whose offsets grow with the
+        ratio and whose likelihood has kinks in stretch and shear; or by nine points, smooth in stretch and shear, for
+        fits and for ratios up to 4 or so.
 
     Raises
     ------
@@ -77,6 +81,7 @@ class Matern(Model):
     anisotropy: tuple[ArrayLike, ArrayLike] | None = None
     boundary: str = "neumann"
     barrier: BoolArray | None = None
+    diffusion: str = "monotone"
     _operator: Operator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +93,7 @@ class Matern(Model):
             object.__setattr__(self, name, frozen_map(value) if value.ndim else float(value))
         object.__setattr__(self, "nu", positive_number("nu", self.nu))
         object.__setattr__(self, "anisotropy", as_field(self.anisotropy))
-        object.__setattr__(self, "_operator", Operator(self.anisotropy, self.boundary, self.barrier))
+        object.__setattr__(self, "_operator", Operator(self.anisotropy, self.boundary, self.barrier, self.diffusion))
         object.__setattr__(self, "barrier", self._operator.barrier)
 
     @property
@@ -134,7 +139,7 @@ class Matern(Model):
         found = {}
         if "range" in self.parameters:
             slope = -2.0 * float(self.kappa2) / float(self.range)  # of kappa^2 by range
-            log_slope = slope * self._normalization.by_kappa2(self.kappa2, self._operator.diffusion.triples)
+            log_slope = slope * self._normalization.by_kappa2(self.kappa2, self._operator.diffusion.weights)
             moved = self._scaled(self._power_by_kappa2(G)) * slope
             found["range"] = self._with_log_slope(Q, log_slope, moved)
         if "sigma" in self.parameters:
@@ -198,12 +203,12 @@ class Matern(Model):
         return rescaled(Q, np.sqrt(t2)) if t2.ndim else Q * float(t2)
 
     def _t2(self, by_polynomial: bool) -> FloatArray:
-        v = Normalization(self.alpha, by_polynomial).variance(self.kappa2, self._operator.diffusion.triples)
+        v = Normalization(self.alpha, by_polynomial).variance(self.kappa2, self._operator.diffusion.weights)
         return np.asarray(v / np.asarray(self.sigma) ** 2)
 
     def _with_log_slope(self, Q: SymmetricStencil, slope: float, moved: SymmetricStencil) -> SymmetricStencil:
         """Return ``(dv / v) Q`` plus what moves besides."""
-        v = float(self._normalization.variance(self.kappa2, self._operator.diffusion.triples))
+        v = float(self._normalization.variance(self.kappa2, self._operator.diffusion.weights))
         return combination([slope / v, 1.0], [Q, moved])
 
     def _slope_of_variance(self, name: str) -> float:
@@ -212,8 +217,8 @@ class Matern(Model):
             raise ArgumentError(
                 "range must be a number for derivatives by stretch and shear, got a map: give anisotropy as maps too."
             )
-        direction = each.triples_by_stretch if name == "stretch" else each.triples_by_shear
-        return float(self._normalization.by_conductances(self.kappa2, each.triples) @ direction)
+        direction = each.weights_by_stretch if name == "stretch" else each.weights_by_shear
+        return self._normalization.along(self.kappa2, each.weights, direction)
 
     def _check_maps(self, shape: Shape) -> None:
         self._operator.check_shape(shape)

@@ -41,6 +41,10 @@ class TensionSpline(Model):
     barrier : array_like of bool, (H, W), optional
         True where the field must not pass, as for `Matern`; the intrinsic field is held at the mean there,
         and has one free level on each part of the image that is left.
+    diffusion : {"monotone", "smooth"}
+        How a single anisotropy is put on the grid: by conductances that are never negative, whose offsets grow with the
+        ratio and whose likelihood has kinks in stretch and shear; or by nine points, smooth in stretch and shear, for
+        fits and for ratios up to 4 or so.
 
     Raises
     ------
@@ -66,6 +70,7 @@ class TensionSpline(Model):
     proper: float = 0.0
     boundary: str = "neumann"
     barrier: BoolArray | None = None
+    diffusion: str = "monotone"
     _operator: Operator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +81,7 @@ class TensionSpline(Model):
             raise ArgumentError(f"proper must not be negative, got {proper}; 0 is the intrinsic field.")
         object.__setattr__(self, "proper", proper)
         object.__setattr__(self, "anisotropy", as_field(self.anisotropy))
-        object.__setattr__(self, "_operator", Operator(self.anisotropy, self.boundary, self.barrier))
+        object.__setattr__(self, "_operator", Operator(self.anisotropy, self.boundary, self.barrier, self.diffusion))
         object.__setattr__(self, "barrier", self._operator.barrier)
 
     @property

@@ -7,13 +7,13 @@ from scipy.special import gamma, kv
 
 from sparsegmrf import ArgumentError, DenseFactor, StencilError, factorize
 from sparsegmrf.models import Matern
-from sparsegmrf.models._anisotropy import diffusion
+from sparsegmrf.models._anisotropy import diffusion, smooth_diffusion
 from sparsegmrf.models._fractional import parsimonious
-from sparsegmrf.models._laplacian import passed
+from sparsegmrf.models._laplacian import laplacian, passed
 from sparsegmrf.models._lattice_variance import lattice_variance
 from tests.models.catalogue import ANGLE, BARRIER, RANGE, RATIO, SHAPE, SIGMA, diffusion_matrix
 
-ISOTROPIC = np.array([1.0, 1.0, 0.0])
+ISOTROPIC = np.array([1.0, 1.0, 0.0, 0.0])
 
 
 def blocked(pixel, offset):
@@ -43,7 +43,7 @@ def test_maps_and_barrier_are_their_definition_pair_by_pair(boundary):
     found = diffusion(RATIO, ANGLE)
     G = diffusion_matrix(SHAPE, lambda p, e: found.conductances[e][p], list(found.conductances), boundary, blocked)
     K = np.diag(model.kappa2.ravel()) + G
-    T = np.diag(np.sqrt(lattice_variance(model.kappa2, found.triples, 3.0) / SIGMA**2).ravel())
+    T = np.diag(np.sqrt(lattice_variance(model.kappa2, found.weights, 3.0) / SIGMA**2).ravel())
     expected = T @ K @ K @ K @ T
     assert_allclose(model.stencil(SHAPE).tocsr().toarray(), expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
 
@@ -88,7 +88,7 @@ def test_lattice_variance_is_the_mean_over_frequencies(alpha, triple):
     s = [4.0 * np.sin(each / 2.0) ** 2 for each in (x, y, x + y)]
     for kappa2 in (0.1, 3.0):
         expected = np.mean((kappa2 + sum(r * each for r, each in zip(triple, s, strict=True))) ** -alpha)
-        assert lattice_variance(np.array(kappa2), np.array(triple), alpha) == pytest.approx(expected, rel=1e-12)
+        assert lattice_variance(np.array(kappa2), np.array([*triple, 0.0]), alpha) == pytest.approx(expected, rel=1e-12)
 
 
 def test_lattice_variance_approaches_the_continuous_one():
@@ -106,6 +106,46 @@ def test_conductances_are_never_negative_and_make_the_tensor(ratio, angle):
     assert along @ H @ along == pytest.approx(ratio)
     assert across @ H @ across == pytest.approx(1.0 / ratio)
     assert abs(along @ H @ across) < 1e-12 * ratio
+
+
+@pytest.mark.parametrize("ratio", [0.4, 1.0, 1.5, 4.0, 9.0])
+@pytest.mark.parametrize("angle", [0.0, 0.4, 0.785, -1.2])
+def test_smooth_diffusion_makes_the_tensor_and_is_positive_semi_definite(ratio, angle):
+    found, other = (each(np.array(ratio), np.array(angle)) for each in (smooth_diffusion, diffusion))
+    tensors = [sum(rho * np.outer(e, e) for e, rho in each.conductances.items()) for each in (found, other)]
+    assert_allclose(*tensors, atol=1e-13 * np.abs(tensors[0]).max())
+    for shape in ((1, 7), (5, 1), (6, 7)):
+        for boundary in ("neumann", "dirichlet"):
+            G = laplacian(shape, found.conductances, boundary).tocsr().toarray()
+            assert np.linalg.eigvalsh(G)[0] > -1e-13 * np.abs(G).max()
+    w = 2.0 * np.pi * np.arange(512) / 512
+    x, y = w[:, np.newaxis], w[np.newaxis]
+    g = sum(4.0 * rho * np.sin((di * x + dj * y) / 2.0) ** 2 for (di, dj), rho in found.conductances.items())
+    assert g.min() > -1e-12
+    for alpha in (1.5, 2.0, 3.0):
+        assert lattice_variance(np.array(0.5), found.weights, alpha) == pytest.approx(np.mean((0.5 + g) ** -alpha))
+
+
+def test_smooth_diffusion_has_derivatives_everywhere_and_the_plain_stencil_without_anisotropy():
+    plain = Matern(5.0).stencil(SHAPE).tocsr().toarray()
+    none = Matern(5.0, anisotropy=(1.0, 0.0), diffusion="smooth")
+    assert_allclose(none.stencil(SHAPE).tocsr().toarray(), plain, rtol=1e-12, atol=1e-14)
+    for model in (none, none.replace(stretch=0.5, shear=-0.76), Matern(5.0, nu=1.5, anisotropy=(2.0, 0.6))):
+        smooth = model.replace(diffusion="smooth")
+        for name, derivative in smooth.derivatives(SHAPE).items():
+            at, step = smooth.parameters[name], 1e-5
+            up, down = (smooth.replace(**{name: at + s}).stencil(SHAPE).tocsr().toarray() for s in (step, -step))
+            slope = (up - down) / (2.0 * step)
+            assert_allclose(derivative.tocsr().toarray(), slope, atol=1e-8 * np.abs(slope).max())
+
+
+def test_smooth_diffusion_is_refused_where_pixels_differ():
+    ratio = np.full(SHAPE, 2.0)
+    for changes in ({"anisotropy": (ratio, 0.3)}, {"anisotropy": (2.0, 0.3), "barrier": ratio > 3.0}):
+        with pytest.raises(ArgumentError, match=r'^diffusion must be "monotone" with maps'):
+            Matern(5.0, diffusion="smooth", **changes)
+    with pytest.raises(ArgumentError, match=r"^diffusion must be one of"):
+        Matern(5.0, anisotropy=(2.0, 0.3), diffusion="selling")
 
 
 def test_draws_correlate_along_and_across_as_the_ratio_says():
