@@ -1,6 +1,7 @@
 """Inference: fields given observations, fits by maximum likelihood, hold-outs and scores."""
 
 from sparsegmrf.inference._cross_validation import CrossValidation
+from sparsegmrf.inference.comparison import Candidate, ModelComparison
 from sparsegmrf.inference.condition import condition
 from sparsegmrf.inference.constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference.covariances import covariance_between, variance_of
@@ -29,6 +30,7 @@ from sparsegmrf.inference.scores import (
 __all__ = [
     "BlockAverage",
     "Blocks",
+    "Candidate",
     "ConstrainedGMRF",
     "CountFitResult",
     "CrossValidation",
@@ -37,6 +39,7 @@ __all__ = [
     "FitResult",
     "LaplacePosterior",
     "LogNormal",
+    "ModelComparison",
     "Normal",
     "ObservationOperator",
     "PCPrecision",

@@ -139,10 +139,13 @@ class HeldOut:
         """Return the sum of the CRPS over each block of each set, and the pixels of each."""
         error, spread = self.predictions(at)
         scores = crps(error, 0.0, self.scale_of(error, spread) * spread)
+        return np.bincount(self.numbers, scores).astype(np.float64), np.bincount(self.numbers).astype(np.int64)
+
+    @property
+    def numbers(self) -> IntArray:
+        """Block of each prediction, numbered through the sets from 0."""
         first = np.cumsum([0, *(blocks.count for blocks in self.sets)])
-        numbers = [f + blocks.labels[blocks.held_out] - 1 for f, blocks in zip(first, self.sets, strict=False)]
-        block = np.concatenate(numbers)
-        return np.bincount(block, scores).astype(np.float64), np.bincount(block).astype(np.int64)
+        return np.concatenate([f + b.labels[b.held_out] - 1 for f, b in zip(first, self.sets, strict=False)])
 
     def predictions(self, at: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return errors and standard deviations of predicted measurements, set by set, at the model's own scale."""
@@ -193,6 +196,12 @@ def best_scale(error: FloatArray, spread: FloatArray) -> float:
     return float(np.exp(brentq(slope, low, high, xtol=1e-10)))
 
 
+def error_of_mean(sums: FloatArray, sizes: IntArray) -> float:
+    """Return the standard error of ``sum(sums) / sum(sizes)`` over blocks: the linearized variance of a ratio."""
+    rest = sums - sizes * sums.sum() / sizes.sum()
+    return float(np.sqrt(np.sum(rest**2) * len(rest) / max(1, len(rest) - 1)) / sizes.sum())
+
+
 def cross_validate(
     objective: Objective, start: FloatArray, stream: np.random.Generator
 ) -> tuple[Objective, FloatArray, bool, str, CrossValidation]:
@@ -211,14 +220,12 @@ def cross_validate(
     sums, sizes = fresh.by_block(best)
     ml_sums, _ = fresh.by_block(likeliest)
     gain = ml_sums - sums
-    rest = gain - sizes * gain.sum() / sizes.sum()
     found = CrossValidation(
         score=chosen(best),
         ml_score=chosen(likeliest),
         fresh_score=float(sums.sum() / sizes.sum()),
         fresh_ml_score=float(ml_sums.sum() / sizes.sum()),
-        # Linearized variance of a ratio of sums over blocks.
-        standard_error=float(np.sqrt(np.sum(rest**2) * len(rest) / max(1, len(rest) - 1)) / sizes.sum()),
+        standard_error=error_of_mean(gain, sizes),
         blocks=len(sizes),
         pixels=int(sizes.sum()),
         effective_blocks=float(sizes.sum() ** 2 / np.sum(sizes**2)),

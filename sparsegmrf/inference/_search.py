@@ -17,6 +17,8 @@ _NO_NOISE = 9.0
 _LESS_NOISE = 4.0
 _NOTHING_LEFT = 0.05
 """Derivative in nats by that logarithm, and information about it, at which, so far down, less noise gains nothing."""
+NOISE_IS_GONE = "noise_variance ran to zero: the image shows no independent noise; fit with noise=None"
+"""Why a search ended there."""
 _NEAR = 1e-2
 """Newton step in standard errors from which on steps are taken without comparing likelihoods, which rounding blurs."""
 
@@ -69,8 +71,7 @@ def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> tuple[F
         return at, True, "nothing to search: every parameter has a closed form"
     end = _polished(objective, _by_trust_region(objective, at, max(tolerance, _NEAR)), tolerance)
     if _noise_is_gone(objective, end.at, at):
-        reason = "noise_variance ran to zero: the image shows no independent noise; fit with noise=None"
-        return end.at, False, reason
+        return end.at, False, NOISE_IS_GONE
     moved = np.abs(end.at - at).tolist()
     far = [name for name, distance in zip(objective.names, moved, strict=True) if distance > _FAR]
     if far:

@@ -5,24 +5,22 @@ from typing import Literal
 
 import numpy as np
 
-from sparsegmrf._validate import generator, integer_at_least
+from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._search import maximize
-from sparsegmrf.inference.fit import fit, make_objective, make_result
+from sparsegmrf.inference._start import fit_from_tile
+from sparsegmrf.inference.comparison import ModelComparison, compare
+from sparsegmrf.inference.fit import make_objective, make_result
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.models import TensionSpline
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
+from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
 _TOLERANCE = 0.02
 """Newton step in standard errors at which the search ends."""
-_TILE = 128
-"""Side in pixels of the tile on which a large image's fit starts."""
-_WORTH = 4
-"""How many times larger the image must be for that."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +42,8 @@ class FillResult:
         The image itself where it is observed, `mean` in the gaps.
     fit : FitResult
         The fit behind it.
+    comparison : ModelComparison or None
+        With ``model="best"``: the fields compared, and how each predicts what is held out.
     """
 
     mean: FloatArray
@@ -52,6 +52,7 @@ class FillResult:
     samples: FloatArray
     filled: FloatArray
     fit: FitResult
+    comparison: ModelComparison | None = None
 
     def __repr__(self) -> str:
         gaps = self.mean.size - self.fit.n_observed
@@ -62,7 +63,7 @@ def fill(
     image: ArrayLike,
     *,
     mask: ArrayLike | Literal["nan"] | None = "nan",
-    model: FieldModel | None = None,
+    model: FieldModel | Literal["best"] | None = None,
     noise: Literal["estimate"] | ArrayLike | None = "estimate",
     covariates: Literal["constant", "linear"] | ArrayLike | None = "linear",
     samples: int = 0,
@@ -84,14 +85,17 @@ def fill(
         with labels must have its coordinates.
     mask : ndarray of bool, (H, W), "nan" or None
         **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``; with None a NaN is an error.
-    model : FieldModel, optional
-        Model to fit instead, at the parameters to start from.
+    model : FieldModel or "best", optional
+        Model to fit instead, at the parameters to start from. With ``"best"`` a tension spline, its anisotropic form, a
+        Matern field and a sum of a fine anisotropic and a coarse one are fitted, and compared by likelihood and by how
+        they predict observed pixels in gaps like the image's own; the table is printed, and kept as `comparison`. This
+        takes some ten times as long.
     noise, covariates
         As for `fit`.
     samples : int
         Number of draws.
     rng : int, Generator or None
-        Seed of the draws.
+        Seed of the draws, and of the places of what is held out.
 
     Returns
     -------
@@ -132,10 +136,7 @@ def fill(
         )
         return _labelled(plain, labels)
     count, stream = integer_at_least("samples", samples, 0), generator(rng)
-    if model is None:
-        result = _fit_spline(image, mask, noise, covariates)
-    else:
-        result = fit(model, image, mask=mask, noise=noise, covariates=covariates, tolerance=_TOLERANCE)
+    result, comparison = _fit(image, mask, model, noise, covariates, stream)
     posterior = result.posterior()
     data = result._objective.data
     # What is left of the covariates once the field has taken its share, per unit of their coefficients' uncertainty.
@@ -154,6 +155,7 @@ def fill(
         samples=_draws(posterior, mean, data, spread, count, stream),
         filled=np.where(data.observed, data.values, mean),
         fit=result,
+        comparison=comparison,
     )
 
 
@@ -171,36 +173,29 @@ def _labelled(result: FillResult, labels: Labels) -> FillResult:
     )
 
 
-def _fit_spline(image: ArrayLike, mask: ArrayLike | None, noise: object, covariates: object) -> FitResult:
-    """Fit the default model, a large image from the fit of its best-observed tile."""
-    objective = make_objective(TensionSpline(kappa=0.5), image, mask, noise, covariates, "ml", (), np.shape(image))
-    return make_result(objective, *maximize(objective, _start(objective), _TOLERANCE))
+def _fit(
+    image: ArrayLike,
+    mask: ArrayLike | None,
+    model: FieldModel | str | None,
+    noise: object,
+    covariates: object,
+    stream: np.random.Generator,
+) -> tuple[FitResult, ModelComparison | None]:
+    """Fit the model given, the default one, or the best of several."""
 
+    def make(candidate: FieldModel, held: ArrayLike | None = None) -> Objective:
+        given = noise if held is None else held
+        return make_objective(candidate, image, mask, given, covariates, "ml", (), np.shape(image))
 
-def _start(objective: Objective) -> FloatArray:
-    """Return what the best-observed tile says; the objective's own start where that would not help, or failed."""
-    own = objective.start(objective.model, None)
-    data = objective.data
-    rows, columns = _best_tile(data.observed, _TILE)
-    values, missing = data.values[rows, columns], ~data.observed[rows, columns]
-    seen = values[~missing]
-    if values.size * _WORTH > data.values.size or len(seen) * 2 < values.size or np.ptp(seen) == 0.0:
-        return own
-    noise: object = "estimate" if objective.estimated else None
-    if noise is None and data.weight.any():
-        noise = 1.0 / np.where(missing, 1.0, data.weight[rows, columns])
-    tile = make_objective(objective.model, values, missing, noise, "constant", "ml", (), values.shape)
-    at, converged, _ = maximize(tile, tile.start(tile.model, None), _TOLERANCE)
-    return at if converged else own
-
-
-def _best_tile(observed: BoolArray, side: int) -> tuple[slice, slice]:
-    """Return the square with the most observed pixels."""
-    height, width = (min(side, each) for each in observed.shape)
-    total = np.pad(observed, ((1, 0), (1, 0))).cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
-    count = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
-    i, j = np.unravel_index(np.argmax(count), count.shape)
-    return slice(int(i), int(i) + height), slice(int(j), int(j) + width)
+    if isinstance(model, str):
+        one_of("model", model, ("best",))
+        comparison = compare(make, stream)
+        print(comparison.summary())
+        return comparison.chosen.fit, comparison
+    if model is None:
+        return fit_from_tile(make(TensionSpline(kappa=0.5)), _TOLERANCE), None
+    objective = make(model)
+    return make_result(objective, *maximize(objective, objective.start(objective.model, None), _TOLERANCE)), None
 
 
 def _variance(posterior: GMRF, data: Observations) -> FloatArray:

@@ -1,20 +1,17 @@
 """Filled images against dense universal kriging at the fitted parameters, and what a filled image promises."""
 
-import importlib
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import fill, fit
+from sparsegmrf import fill
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import coverage
-from sparsegmrf.models import Matern, TensionSpline
+from sparsegmrf.models import Matern
 from tests.inference import dense
 from tests.inference.test_fit import design, problem
 
 SHAPE = (12, 13)
-module = importlib.import_module("sparsegmrf.inference.fill")
 
 
 def kriging(result, image, missing, flat_level):
@@ -91,26 +88,6 @@ def test_filled_image_moves_with_flips_transposes_and_shifts_of_level():
         assert_allclose(turned.mean, turn(plain.mean), rtol=1e-4, atol=1e-4)
         assert_allclose(turned.std, turn(plain.std), rtol=1e-3)
     assert_allclose(fill(image + 100.0).mean, plain.mean + 100.0, rtol=1e-5)
-
-
-@pytest.mark.parametrize("noise", ["estimate", None, 0.09])
-def test_start_from_a_tile_leads_to_the_same_maximum(noise, monkeypatch):
-    monkeypatch.setattr(module, "_TILE", 26)
-    image, missing = problem(9, (60, 64), range=12.0)
-    result = fill(image, mask=missing, noise=noise)
-    objective = module.make_objective(TensionSpline(kappa=0.5), image, missing, noise, "linear", "ml", (), image.shape)
-    assert not np.array_equal(module._start(objective), objective.start(objective.model, None))
-    plain = fit(TensionSpline(kappa=0.5), image, mask=missing, noise=noise, covariates="linear", tolerance=1e-4)
-    assert result.fit.converged
-    assert result.fit.loglik == pytest.approx(plain.loglik, abs=1e-3)
-    assert_allclose(list(result.fit.parameters.values()), list(plain.parameters.values()), rtol=1e-2)
-
-
-def test_best_tile_is_where_most_is_observed():
-    observed = np.zeros((9, 11), dtype=bool)
-    observed[3:8, 4:9] = True
-    assert module._best_tile(observed, 5) == (slice(3, 8), slice(4, 9))
-    assert module._best_tile(observed, 20) == (slice(0, 9), slice(0, 11))
 
 
 def test_image_is_not_changed_and_masks_agree():
