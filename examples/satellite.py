@@ -1,8 +1,10 @@
-"""Fill the gaps of a land-surface temperature raster and score the filling on rectangles that are held out.
+"""Fill the gaps of a land-surface temperature raster and score the filling on copies of its gaps that are held out.
 
 The raster is the training part of the public satellite data set of Heaton et al. (2019), A case study competition among
 methods for analyzing large spatial data, JABES 24: 300 x 500 pixels, a third of them missing, as the array
-``temperature`` of an .npz file. Run with ``python examples/satellite.py satellite_train.npz``.
+``temperature`` of an .npz file. What is held out is the raster's own gaps, shifted and turned over observed ground, a
+set at a time, while all other gaps stay. Run with ``python examples/satellite.py satellite_train.npz``, or with
+``satellite_train.npz best`` to compare several fields; it writes satellite.png.
 """
 
 import sys
@@ -11,20 +13,19 @@ import time
 import numpy as np
 
 from sparsegmrf import fill
+from sparsegmrf.fill_plot import fill_figure
 from sparsegmrf.inference import coverage, crps
+from sparsegmrf.plot import write_figure
 
 
-def held_out(observed, rng, count=8, sides=(20, 60)):
-    """Rectangles of observed ground, a tenth of the raster at most, to hide and to predict."""
-    hidden = np.zeros(observed.shape, dtype=bool)
-    while count:
-        height, width = rng.integers(*sides, size=2)
-        i, j = rng.integers(observed.shape[0] - height), rng.integers(observed.shape[1] - width)
-        there = observed[i : i + height, j : j + width]
-        if there.mean() > 0.8:
-            hidden[i : i + height, j : j + width] |= there
-            count -= 1
-    return hidden
+def held_out(observed):
+    """Yield observed pixels beneath copies of the gaps: turned upside down, turned around, and shifted."""
+    gaps = ~observed
+    height, width = observed.shape
+    yield "upside down", gaps[::-1] & observed
+    yield "turned around", gaps[::-1, ::-1] & observed
+    yield "shifted down", np.pad(gaps, ((height // 2, 0), (0, 0)))[:height] & observed
+    yield "shifted left", np.pad(gaps, ((height // 3, 0), (0, width // 8)))[:height, width // 8 :] & observed
 
 
 def scores(truth, result, where):
@@ -33,21 +34,32 @@ def scores(truth, result, where):
     return np.sqrt(np.mean((y - mean) ** 2)), crps(y, mean, std).mean(), coverage(y, mean, std)
 
 
-def main(path, largest=None):
-    """Return the scores on the held-out rectangles; `largest` crops the raster to so many rows and columns."""
+def main(path, model=None, largest=None, out="satellite.png"):
+    """Return the mean scores over the held-out sets, at the parameters fitted to the whole raster.
+
+    `largest` crops the raster to so many rows and columns.
+    """
     temperature = np.load(path)["temperature"].astype(float)[:largest, :largest]
-    hidden = held_out(np.isfinite(temperature), np.random.default_rng(0), *((2, (10, 20)) if largest else ()))
+    observed = np.isfinite(temperature)
 
     start = time.perf_counter()
-    result = fill(np.where(hidden, np.nan, temperature), samples=1, rng=0)
-    seconds = time.perf_counter() - start
+    result = fill(temperature, model=model, samples=1, rng=0)
+    print(f"{(~observed).sum()} of {observed.size} pixels filled in {time.perf_counter() - start:.1f} s")
     print(result.fit.summary())
+    title = "land-surface temperature"
+    write_figure(out, fill_figure(temperature, result.filled, result.std, title=title, unit="degrees C"))
 
-    rmse, mean_crps, share = scores(temperature, result, hidden)
-    print(f"\n{hidden.sum()} pixels in held-out rectangles, filled with all other gaps in {seconds:.1f} s:")
-    print(f"RMSE {rmse:.3f}, CRPS {mean_crps:.3f} degrees, 95% intervals cover {share:.3f}")
+    print("\nheld out            pixels    RMSE    CRPS   95% intervals cover")
+    rows = []
+    for name, hidden in held_out(observed):
+        holes, field = np.where(hidden, np.nan, temperature), result.fit.model
+        again = fill(holes, model=field, noise=result.fit.noise_variance, fixed=list(field.parameters))
+        rows.append(scores(temperature, again, hidden))
+        print(f"{name:<16}{hidden.sum():10d}{rows[-1][0]:8.3f}{rows[-1][1]:8.3f}{rows[-1][2]:10.3f}")
+    rmse, mean_crps, share = np.mean(rows, axis=0)
+    print(f"{'mean':<16}{'':10}{rmse:8.3f}{mean_crps:8.3f}{share:10.3f}")
     return rmse, mean_crps, share
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:3])

@@ -17,7 +17,7 @@ from sparsegmrf.cli._rasters import Raster, read_raster
 from sparsegmrf.cli._report import Progress, show_filled, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.fill_plot import fill_figure
-from sparsegmrf.inference import FillResult
+from sparsegmrf.inference import FillResult, ModelComparison
 from sparsegmrf.inference import fill as fill_gaps
 from sparsegmrf.io import read_mask
 from sparsegmrf.models import Matern
@@ -28,6 +28,7 @@ MODELS: Mapping[str, Any] = {
     "spline": None,
     "matern": Matern(),
     "matern2": Matern(nu=2.0),
+    "best": "best",
 }
 """What ``--model`` may say, and what `sparsegmrf.fill` takes for it."""
 
@@ -161,6 +162,21 @@ def fit_fields(options: FillOptions, result: FillResult, unit: str) -> dict[str,
         "bic": fit.bic,
         "converged": bool(fit.converged),
         "reason": fit.reason,
+        "comparison": None if result.comparison is None else compared(result.comparison),
+    }
+
+
+def compared(comparison: ModelComparison) -> dict[str, object]:
+    """Return the fields that were compared, as JSON has it."""
+    figures = ("loglik", "aic", "rmse", "crps", "coverage", "excess", "excess_error", "noise_held")
+    return {
+        "chosen": comparison.chosen.name,
+        "held_out": {"blocks": comparison.blocks, "pixels": comparison.pixels},
+        "candidates": {
+            each.name: {**{name: getattr(each, name) for name in figures}, "parameters": _known(each.fit.parameters)}
+            for each in comparison.candidates
+        },
+        "left_out": dict(comparison.left_out),
     }
 
 

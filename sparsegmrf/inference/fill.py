@@ -1,11 +1,13 @@
 """Filling the gaps of an image, with the uncertainty of what is filled in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from sparsegmrf._validate import generator, integer_at_least, one_of
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._objective import Objective
@@ -66,6 +68,7 @@ def fill(
     model: FieldModel | Literal["best"] | None = None,
     noise: Literal["estimate"] | ArrayLike | None = "estimate",
     covariates: Literal["constant", "linear"] | ArrayLike | None = "linear",
+    fixed: Sequence[str] | str = (),
     samples: int = 0,
     rng: Seed = None,
 ) -> FillResult:
@@ -90,8 +93,8 @@ def fill(
         Matern field and a sum of a fine anisotropic and a coarse one are fitted, and compared by likelihood and by how
         they predict observed pixels in gaps like the image's own; the table is printed, and kept as `comparison`. This
         takes some ten times as long.
-    noise, covariates
-        As for `fit`.
+    noise, covariates, fixed
+        As for `fit`. With a fitted model, all of its parameters fixed and its noise given, nothing is searched.
     samples : int
         Number of draws.
     rng : int, Generator or None
@@ -131,12 +134,13 @@ def fill(
             model=model,
             noise=labels.aligned("noise", noise),
             covariates=labels.aligned("covariates", covariates),
+            fixed=fixed,
             samples=samples,
             rng=rng,
         )
         return _labelled(plain, labels)
     count, stream = integer_at_least("samples", samples, 0), generator(rng)
-    result, comparison = _fit(image, mask, model, noise, covariates, stream)
+    result, comparison = _fit(image, mask, model, noise, covariates, fixed, stream)
     posterior = result.posterior()
     data = result._objective.data
     # What is left of the covariates once the field has taken its share, per unit of their coefficients' uncertainty.
@@ -179,16 +183,21 @@ def _fit(
     model: FieldModel | str | None,
     noise: object,
     covariates: object,
+    fixed: Sequence[str] | str,
     stream: np.random.Generator,
 ) -> tuple[FitResult, ModelComparison | None]:
     """Fit the model given, the default one, or the best of several."""
 
     def make(candidate: FieldModel, held: ArrayLike | None = None) -> Objective:
         given = noise if held is None else held
-        return make_objective(candidate, image, mask, given, covariates, "ml", (), np.shape(image))
+        return make_objective(candidate, image, mask, given, covariates, "ml", fixed, np.shape(image))
 
     if isinstance(model, str):
         one_of("model", model, ("best",))
+        if len(fixed):
+            raise ArgumentError(
+                f'fixed must be empty with model="best", whose fields have other parameters each, got {fixed!r}.'
+            )
         comparison = compare(make, stream)
         print(comparison.summary())
         return comparison.chosen.fit, comparison

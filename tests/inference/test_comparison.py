@@ -139,3 +139,5 @@ def test_exact_images_leave_the_sum_out():
 def test_other_words_are_refused():
     with pytest.raises(ArgumentError, match=r"^model must be one of 'best', got 'good'"):
         fill(two_scales(0), model="good")
+    with pytest.raises(ArgumentError, match=r"^fixed must be empty with model=\"best\""):
+        fill(two_scales(0), model="best", fixed=["range"])

@@ -119,3 +119,13 @@ def test_hopeless_images_are_refused(image, message):
         fill(image)
     with pytest.raises(ArgumentError, match=r"^samples must be at least 0"):
         fill(np.eye(5), samples=-1)
+
+
+def test_fitted_field_fills_again_without_a_search():
+    image, missing = problem(6, SHAPE)
+    result = fill(image, mask=missing)
+    model = result.fit.model
+    again = fill(image, mask=missing, model=model, noise=result.fit.noise_variance, fixed=list(model.parameters))
+    assert again.fit.reason.startswith("nothing to search")
+    assert_allclose(again.mean, result.mean, rtol=1e-9)
+    assert_allclose(again.std, result.std, rtol=1e-9)
