@@ -88,6 +88,17 @@ def test_model_noise_and_trend_are_those_asked_for(holes, run):
     np.testing.assert_array_equal(np.load("out/holes-std.npy"), expected.std)
 
 
+def test_best_prints_and_keeps_what_it_chose_from(holes, here, run):
+    printed = run("fill", "holes.npy", "--out", "out", "--model", "best", "--seed", "3")
+    expected = fill(holes, model="best", rng=3).comparison
+    assert expected.summary().splitlines()[-1] in printed
+    kept = json.loads((here / "out" / "holes-fit.json").read_text())["comparison"]
+    assert kept["chosen"] == expected.chosen.name
+    assert {name: each["crps"] for name, each in kept["candidates"].items()} == {
+        each.name: each.crps for each in expected.candidates
+    }
+
+
 def test_mask_counts_besides_nan(holes, here, run):
     mask = np.zeros(SHAPE, dtype=np.uint8)
     mask[10:12, 2:4] = 255
