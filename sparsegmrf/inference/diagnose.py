@@ -1,6 +1,7 @@
 """Whether numbers and model can be trusted: residual of the solve, whiteness of innovations, sampled variances."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference.fill import FillResult
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+from sparsegmrf.models import Sum
 from sparsegmrf.typing import BoolArray, FloatArray, Offset, Seed
 
 _LAGS: tuple[Offset, ...] = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 5), (5, 0))
@@ -106,7 +108,7 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
     ``A (x - mu)`` and ``(y - x) / sqrt(v)`` are independent standard normals, gaps or not. Where the model is wrong the
     observations pull the draw away from that. Estimated parameters and trends make the numbers a little too white.
     Without noise and gaps ``x`` is the image. Innovations are those of the dissection: each pixel given those
-    eliminated before it; on a torus they are those of frequencies.
+    eliminated before it; on a torus they are those of frequencies. Of a `Sum` they are those of all of its fields.
 
     Parameters
     ----------
@@ -147,6 +149,8 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
     if not isinstance(result, FitResult):
         raise ArgumentError(f"result must be a FitResult, a FillResult or a GMRF, got {type(result).__name__}.")
     data = result._objective.data
+    if data.combination is not None:
+        return _diagnosis_of_sum(result, draws, stream)
     prior = result.model.gmrf(result.shape, mean=result.trend)
     if data.exact.all():
         innovations = _innovations(prior, data.values)
@@ -163,8 +167,23 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
     return _diagnosis(posterior, residual, _innovations(prior, x), noise, draws, stream)
 
 
+def _diagnosis_of_sum(result: FitResult, samples: int, stream: np.random.Generator) -> Diagnosis:
+    """Diagnose a fit of stacked fields whose sum is observed: the innovations are those of all of them."""
+    data, shape = result._objective.data, result.shape
+    posterior = result.posterior()
+    x = posterior.sample(rng=stream)
+    variance = np.broadcast_to(result.noise_variance, shape)
+    weight = np.divide(1.0, variance, out=np.zeros(shape), where=data.observed)
+    b = data.spread(weight * np.where(data.observed, data.values - result.trend, 0.0))
+    residual = float(np.linalg.norm(posterior.precision @ posterior.mean - b) / np.linalg.norm(b))
+    noise = whiteness((data.values - result.trend - data.total(x)) * np.sqrt(weight), data.observed)
+    members = cast(Sum, result.model).models
+    e = np.stack([_innovations_of(member.gmrf(shape), x[..., c]) for c, member in enumerate(members)], axis=-1)
+    return _diagnosis(posterior, residual, whiteness(e, e != 0.0), noise, samples, stream)
+
+
 def whiteness(e: FloatArray, seen: BoolArray) -> Whiteness:
-    """Return how white the numbers of an image are where they are seen."""
+    """Return how white the numbers of an image, or of several stacked at a pixel, are where they are seen."""
     from scipy.special import chdtrc
 
     values = e[seen]
@@ -187,21 +206,25 @@ def whiteness(e: FloatArray, seen: BoolArray) -> Whiteness:
 def _shifted(lag: Offset, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Return the windows of the pixels that have a neighbour at a lag, and of these neighbours."""
     di, dj = lag
-    height, width = shape
+    height, width = shape[:2]
     first = (slice(0, max(0, height - di)), slice(max(0, -dj), max(0, width - max(0, dj))))
     second = (slice(di, height), slice(max(0, dj), max(0, width + min(0, dj))))
     return first, second
 
 
 def _innovations(prior: GMRF, x: FloatArray) -> Whiteness:
-    """Return the whiteness of ``A (x - mu)`` pixel by pixel, where there is an innovation."""
+    """Return the whiteness of ``A (x - mu)``, which is zero where an intrinsic field is pinned: no innovation."""
+    e = _innovations_of(prior, x)
+    return whiteness(e, e != 0.0)
+
+
+def _innovations_of(prior: GMRF, x: FloatArray) -> FloatArray:
+    """Return ``A (x - mu)`` pixel by pixel."""
     if prior.method == "spectral" and prior.precision.boundary != "torus":
         # What a fast transform whitens belongs to frequencies; a spectral intrinsic field has constants only.
         kind = IntrinsicGMRF if isinstance(prior, IntrinsicGMRF) else GMRF
         prior = kind(prior.precision, mean=prior.mean, method="dissection")
-    e = prior.whiten(x)
-    # Where an intrinsic field is pinned it has no innovation, which is zero there.
-    return whiteness(e, e != 0.0)
+    return prior.whiten(x)
 
 
 def _residual_of_mean(result: FitResult, prior: GMRF, posterior: GMRF) -> float:

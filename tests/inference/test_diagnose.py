@@ -10,6 +10,7 @@ from sparsegmrf import GMRF, IntrinsicGMRF, Matern, SymmetricStencil, TensionSpl
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import diagnose
 from sparsegmrf.inference.diagnose import whiteness
+from sparsegmrf.models import Sum
 from tests.inference.test_condition import FIVE, MEMBRANE
 
 SHAPE = (40, 44)
@@ -181,6 +182,27 @@ def test_summary_has_every_figure(right):
         "worst",
     ):
         assert word in text
+
+
+def test_sum_of_fields_is_diagnosed_and_a_wrong_share_is_seen():
+    model = Sum([Matern(range=3.0, sigma=1.0), TensionSpline(kappa=0.05, tau=200.0)])
+    rng = np.random.default_rng(4)
+    image = model.observe(model.gmrf((40, 44)).sample(rng=rng)) + 0.3 * rng.standard_normal((40, 44))
+    image[10:20, 12:25] = np.nan
+    given = {"mask": "nan", "noise": 0.09}
+    found = diagnose(fit(model, image, **given, fixed=list(model.parameters)))
+    assert found.residual < 1e-10
+    assert found.innovations.p_value > 1e-3
+    assert abs(found.innovations.variance_z) < 4.0
+    assert found.innovations.count == 2 * image.size - 1, "one level of the spline is pinned"
+    assert abs(found.noise.variance_z) < 4.0
+    assert found.noise.count == np.isfinite(image).sum()
+    assert abs(found.variance_ratio_z) < 4.0
+    assert found.worst_p_value > 1e-3
+    wrong = model.replace(sigma_0=0.4)
+    found = diagnose(fit(wrong, image, **given, fixed=list(model.parameters)))
+    assert found.residual < 1e-10
+    assert min(found.innovations.p_value, found.noise.p_value) < 1e-6 or found.noise.variance_z > 6.0
 
 
 def test_bad_input_is_named(right):
