@@ -11,6 +11,8 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import ArrayLike, FloatArray
 
 _DISPLAYED = 2048
+_PANEL = 3.2
+"""Width in inches of an image within a panel."""
 _MISSING = "white"
 _IMAGE = colormaps["viridis"].with_extremes(bad=_MISSING)
 _DEVIATION = colormaps["magma"].with_extremes(bad="0.6")
@@ -39,7 +41,7 @@ def fill_figure(image: ArrayLike, filled: ArrayLike, std: ArrayLike, *, title: s
         If the shapes differ, or no pixel is observed.
     """
     holes, whole, spread = _planes(image=image, filled=filled, std=std)
-    figure = Figure(figsize=(13.2, 4.4), layout="constrained")
+    figure = _figure(1, holes.shape)
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots(1, 3)
     scale = _scale(holes)
@@ -86,7 +88,7 @@ def truth_figure(
     gaps = np.isnan(holes)
     if not gaps.any():
         raise ArgumentError("image must have missing pixels, got none; there is nothing to compare with the truth.")
-    figure = Figure(figsize=(13.2, 7.4), layout="constrained")
+    figure = _figure(2, whole.shape)
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots(2, 3)
     scale = _scale(whole)
@@ -107,6 +109,12 @@ def _planes(**images: ArrayLike) -> list[FloatArray]:
     if np.isnan(planes["image"]).all():
         raise ArgumentError("image must have an observed pixel, got none.")
     return list(planes.values())
+
+
+def _figure(rows: int, shape: tuple[int, ...]) -> Figure:
+    """Return a figure for rows of three panels, as high as images of a shape need."""
+    height = _PANEL * min(max(shape[0] / shape[1], 0.4), 1.5) + 0.9
+    return Figure(figsize=(13.2, rows * height + 0.4), layout="constrained")
 
 
 def _missing(image: FloatArray) -> str:
@@ -141,7 +149,7 @@ def _panel(
     ax.set_xlabel("column", fontsize=8)
     ax.set_ylabel("row", fontsize=8)
     ax.tick_params(labelsize=8)
-    bar = ax.figure.colorbar(shown, ax=ax, extend=extend, shrink=0.85, pad=0.02)
+    bar = ax.figure.colorbar(shown, ax=ax, extend=extend, pad=0.02)
     bar.ax.tick_params(labelsize=8)
     bar.set_label(unit, fontsize=9)
 
