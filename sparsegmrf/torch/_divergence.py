@@ -12,7 +12,9 @@ from torch.distributions import Independent, Normal
 from torch.distributions.kl import register_kl
 
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.torch._batches import apply, expanded, factors, on_cpu
 from sparsegmrf.torch._covariances import traces
+from sparsegmrf.torch._operations import mul_lt
 from sparsegmrf.torch._parameters import same_kind
 from sparsegmrf.torch.distribution import CholeskyGMRF
 
@@ -23,7 +25,8 @@ _IMAGE = (-3, -2, -1)
 def _between_fields(p: CholeskyGMRF, q: CholeskyGMRF) -> Tensor:
     _check_alike(p.event_shape, q.event_shape, p.loc, q.loc)
     batch = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
-    trace = q._on_cpu(traces, *q._flat_factor(batch), *p._flat_factor(batch)).reshape(batch)
+    of, under = (factors(expanded(each._shared, batch)) for each in (q, p))
+    trace = on_cpu(traces, *of, *under).reshape(batch)
     return _divergence(trace, q.mahalanobis(p.loc), p.log_diag, q.log_diag)
 
 
@@ -40,8 +43,15 @@ def _from_normals(p: CholeskyGMRF, q: "Independent[Normal]") -> Tensor:
 def _of_normals(p: "Independent[Normal]", q: CholeskyGMRF) -> Tensor:
     normal = _images_of_normals(p)
     _check_alike(p.event_shape, q.event_shape, normal.loc, q.loc)
-    trace = q._squared_columns(normal.scale.square()).sum(_IMAGE)
+    batch = torch.broadcast_shapes(normal.batch_shape[:-3], q.batch_shape)
+    trace = apply(_squared_columns, q._shared, normal.variance.expand(*batch, *q.event_shape)).sum(_IMAGE)
     return _divergence(trace, q.mahalanobis(normal.loc), -normal.scale.log(), q.log_diag)
+
+
+def _squared_columns(diagonal: Tensor, weights: Tensor, cross: Tensor, variance: Tensor) -> Tensor:
+    """Return the variances of ``L^T e`` for independent ``e``: ``L^T`` with squared entries on theirs."""
+    result: Tensor = mul_lt(diagonal.square(), weights.square(), cross.square(), variance)
+    return result
 
 
 def _divergence(trace: Tensor, distance: Tensor, log_diag_p: Tensor, log_diag_q: Tensor) -> Tensor:

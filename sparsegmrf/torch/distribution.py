@@ -2,7 +2,6 @@
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,8 +13,9 @@ from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError, UnstableWarning
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg.cholesky_covariances import whitening_stencil
+from sparsegmrf.torch._batches import apply, broadcast, expanded, factors, on_cpu, one_batch_axis
 from sparsegmrf.torch._covariances import solve_missing, variances
-from sparsegmrf.torch._operations import Factors, mul_l, mul_lt, solve_lt
+from sparsegmrf.torch._operations import mul_l, mul_lt, solve_lt
 from sparsegmrf.torch._parameters import checked_parameters, same_kind
 from sparsegmrf.torch._whitening import whiten
 
@@ -108,24 +108,15 @@ class CholeskyGMRF(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         loc, log_diag, off_diag, cross, self.radius = checked_parameters(loc, log_diag, off_diag, cross, radius)
-        event = log_diag.shape[-3:]
-        factor = torch.broadcast_shapes(log_diag.shape[:-3], off_diag.shape[:-4], cross.shape[:-3])
         # What the factor's parameters share is kept once, however far the mean's batch axes reach.
-        self._shared = (
-            log_diag.expand(*factor, *event),
-            off_diag.expand(*factor, *off_diag.shape[-4:]),
-            cross.expand(*factor, *cross.shape[-3:]),
-        )
-        batch = torch.broadcast_shapes(loc.shape[:-3], factor)
+        self._shared = broadcast(log_diag, off_diag, cross)
+        batch = torch.broadcast_shapes(loc.shape[:-3], self._shared[0].shape[:-3])
         self._set_expanded(loc, batch)
-        super().__init__(batch, event, validate_args=validate_args)
+        super().__init__(batch, log_diag.shape[-3:], validate_args=validate_args)
 
     def _set_expanded(self, loc: Tensor, batch: torch.Size) -> None:
-        log_diag, off_diag, cross = self._shared
         self.loc = loc.expand(*batch, *loc.shape[-3:])
-        self.log_diag = log_diag.expand(*batch, *log_diag.shape[-3:])
-        self.off_diag = off_diag.expand(*batch, *off_diag.shape[-4:])
-        self.cross = cross.expand(*batch, *cross.shape[-3:])
+        self.log_diag, self.off_diag, self.cross = expanded(self._shared, batch)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "CholeskyGMRF":
         """Return the distribution with batch axes expanded to `batch_shape`, as views."""
@@ -153,9 +144,8 @@ class CholeskyGMRF(Distribution):
 
         ``O(n r W C)`` memory while a gradient is computed, by a rolling window otherwise.
         """
-        batch, diagonal, weights, cross = self._flat(self._shared[0].shape[:-3])
-        result = self._on_cpu(variances, diagonal, weights, cross)
-        return result.reshape(*batch, *self.event_shape).expand(self.loc.shape).clone()
+        result = on_cpu(variances, *factors(self._shared)).reshape(self._shared[0].shape)
+        return result.expand(self.loc.shape).clone()
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Draw ``mu + L^-T e``, ``(*sample, *batch, C, H, W)``; follows ``torch.manual_seed``.
@@ -167,7 +157,7 @@ class CholeskyGMRF(Distribution):
         """
         shape = self._extended_shape(torch.Size(sample_shape))
         white = _standard_normal(shape, dtype=self.loc.dtype, device=self.loc.device)
-        draw = self.unwhiten(white)
+        draw = self.loc + apply(solve_lt, self._shared, white)
         if self._validate_args and not torch.compiler.is_compiling() and not bool(draw.detach().isfinite().all()):
             message = f"a draw left the range of {self.loc.dtype}, while densities may stay finite: {self._limit()}"
             warnings.warn(message, UnstableWarning, stacklevel=2)
@@ -201,11 +191,11 @@ class CholeskyGMRF(Distribution):
         if backend == "torch" or (backend == "auto" and self.loc.device.type != "cpu"):
             log_diag, off_diag, cross = self._shared
             return whiten(log_diag.exp(), off_diag, cross, deviation, self.radius)
-        return self._apply(mul_lt, deviation)
+        return apply(mul_lt, self._shared, deviation)
 
     def unwhiten(self, white: Tensor) -> Tensor:
         """Return ``mu + L^-T e``: a draw where `white` is white with unit variance."""
-        return self.loc + self._apply(solve_lt, self._broadcast(self._checked("white", white)))
+        return self.loc + apply(solve_lt, self._shared, self._broadcast(self._checked("white", white)))
 
     def mahalanobis(self, value: Tensor) -> Tensor:
         """Return ``(x - mu)^T Q (x - mu)``, ``(*sample, *batch)``; chi-squared with ``C H W`` degrees for draws."""
@@ -246,7 +236,7 @@ class CholeskyGMRF(Distribution):
         value, mask = self._observed(value, mask)
         shape = torch.Size(sample_shape) + value.shape
         white = _standard_normal(shape, dtype=self.loc.dtype, device=self.loc.device)
-        draw = self.unwhiten(white)
+        draw = self.loc + apply(solve_lt, self._shared, white)
         deviation = torch.where(mask, 0.0, value - draw)
         return torch.where(mask, draw + self._correction(deviation, mask.expand(shape)), value)
 
@@ -338,57 +328,11 @@ class CholeskyGMRF(Distribution):
 
     def _correction(self, deviation: Tensor, mask: Tensor) -> Tensor:
         """Return ``-Q_uu^-1 Q_uo r_o`` of a deviation that is zero where missing."""
-        product = self._apply(mul_l, self._apply(mul_lt, deviation))
-        return -self._apply(lambda d, w, v, b: solve_missing(d, w, v, self._flat_images(mask).to(b.device), b), product)
+        product = apply(mul_l, self._shared, apply(mul_lt, self._shared, deviation))
+        missing = one_batch_axis(mask)
 
-    def _squared_columns(self, variance: Tensor) -> Tensor:
-        """Return the variances of ``L^T e`` for independent ``e``: ``L^T`` with squared entries on them."""
-
-        def product(diagonal: Tensor, weights: Tensor, cross: Tensor, x: Tensor) -> Tensor:
-            result: Tensor = mul_lt(diagonal.square(), weights.square(), cross.square(), x)
+        def solve(diagonal: Tensor, weights: Tensor, cross: Tensor, b: Tensor) -> Tensor:
+            result: Tensor = solve_missing(diagonal, weights, cross, missing.to(b.device), b)
             return result
 
-        return self._apply(product, self._broadcast(variance))
-
-    def _expanded(self) -> Factors:
-        return self.log_diag, self.off_diag, self.cross
-
-    def _flat_factor(self, batch: torch.Size) -> Factors:
-        """Return factors ``(B, ...)``, one per item of `batch`."""
-        return _with_one_batch_axis(self.expand(batch)._expanded())
-
-    def _apply(self, operator: Callable[..., Tensor], value: Tensor) -> Tensor:
-        """Apply an operator to images ``(*sample, *batch, C, H, W)``."""
-        shape = value.shape
-        _, *factor = self._flat(shape[:-3])
-        return self._on_cpu(operator, *factor, self._flat_images(value)).reshape(shape)
-
-    def _flat_images(self, value: Tensor) -> Tensor:
-        return value.reshape(math.prod(value.shape[:-3]), *self.event_shape)
-
-    def _flat(self, batch: torch.Size) -> tuple[torch.Size, Tensor, Tensor, Tensor]:
-        """Return the factors with one batch axis, and their batch shape, such that image ``n`` has factor ``n % B``."""
-        parts: Factors = self._shared
-        own = parts[0].shape[:-3]
-        while own and own[0] == 1:
-            own = own[1:]
-        if own != batch[len(batch) - len(own) :]:
-            parts, own = self._expanded(), self.batch_shape
-        return own, *_with_one_batch_axis(parts)
-
-    def _on_cpu(self, operator: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-        """Apply an operator of the kernels, on copies in main memory where the tensors are elsewhere."""
-        if self.loc.device.type == "cpu":
-            return operator(*tensors)
-        return operator(*(tensor.cpu() for tensor in tensors)).to(self.loc.device)
-
-
-def _with_one_batch_axis(parameters: Factors) -> Factors:
-    """Return ``d``, ``w`` and ``v`` as the operators take them."""
-    log_diag, off_diag, cross = parameters
-    count = math.prod(log_diag.shape[:-3])
-    return (
-        log_diag.reshape(count, *log_diag.shape[-3:]).exp(),
-        off_diag.reshape(count, *off_diag.shape[-4:]),
-        cross.reshape(count, *cross.shape[-3:]),
-    )
+        return -apply(solve, self._shared, product)
