@@ -1,5 +1,7 @@
 """Where the fit of a large image starts: at what its best-observed tile says."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from sparsegmrf.inference._objective import Objective
@@ -14,24 +16,38 @@ _WORTH = 4
 """How many times larger the image must be."""
 
 
+class Searched(NamedTuple):
+    """A problem, the end of its search, whether it ended well, and why it ended."""
+
+    objective: Objective
+    at: FloatArray
+    converged: bool
+    reason: str
+
+
 def fit_from_tile(objective: Objective, tolerance: float) -> FitResult:
     """Fit an objective, a large image from the fit of its best-observed tile."""
-    return make_result(objective, *maximize(objective, start_of(objective, tolerance), tolerance))
+    start = start_of(objective, search_tile(objective, tolerance))
+    return make_result(objective, *maximize(objective, start, tolerance))
 
 
-def start_of(objective: Objective, tolerance: float) -> FloatArray:
-    """Return what the best-observed tile says; the objective's own start where that would not help, or failed.
+def search_tile(objective: Objective, tolerance: float) -> Searched | None:
+    """Search the same problem on the best-observed tile of a large image; None where that would not help."""
+    tile = _tile_of(objective)
+    if tile is None:
+        return None
+    return Searched(tile, *maximize(tile, tile.start(tile.model, None), tolerance))
+
+
+def start_of(objective: Objective, tile: Searched | None) -> FloatArray:
+    """Return what the tile says, or the objective's own start where it says nothing or its search has failed.
 
     Of a tile that shows no noise all but the noise counts.
     """
     own = objective.start(objective.model, None)
-    tile = _tile_of(objective)
-    if tile is None:
-        return own
-    at, converged, reason = maximize(tile, tile.start(tile.model, None), tolerance)
-    if reason == NOISE_IS_GONE:
-        return np.append(at[:-1], own[-1])
-    return at if converged else own
+    if tile is not None and tile.reason == NOISE_IS_GONE:
+        return np.append(tile.at[:-1], own[-1])
+    return tile.at if tile is not None and tile.converged else own
 
 
 def _tile_of(objective: Objective) -> Objective | None:

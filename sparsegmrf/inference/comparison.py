@@ -11,7 +11,7 @@ from sparsegmrf.inference._cross_validation import HeldOut, error_of_mean
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._search import NOISE_IS_GONE, maximize
-from sparsegmrf.inference._start import fit_from_tile
+from sparsegmrf.inference._start import search_tile, start_of
 from sparsegmrf.inference.fit import make_result
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.holdout import Blocks, gap_copies, rectangles
@@ -24,6 +24,10 @@ _COPIES = 2
 _SHARE = 0.15
 _TOLERANCE = 0.1
 """Newton step in standard errors at which the search of a candidate ends."""
+_GAIN = 1.0
+"""Nats that less noise may still gain where it is held: with little noise, the derivative by its logarithm."""
+_LESS = 20.0
+"""By what it is divided where less gains more than that."""
 _FINER, _COARSER = 2.0, 4.0
 """Range of a single field over the fine field's, and of the coarse field over a single one's, to start from."""
 
@@ -158,14 +162,27 @@ def _fits(make: MakeObjective) -> tuple[dict[str, _Found], dict[str, str]]:
 
 
 def _fit(make: MakeObjective, model: FieldModel) -> _Found:
-    """Fit a model; where the noise runs to zero, hold it where less of it gained nothing, and fit the rest."""
-    result = fit_from_tile(make(model, None), _TOLERANCE)
-    if result.reason != NOISE_IS_GONE:
-        return _Found(result, None)
-    held = float(np.max(result.noise_variance))
-    objective = make(result.model, held)
-    at, converged, reason = maximize(objective, objective.start(result.model, None), _TOLERANCE)
-    return _Found(make_result(objective, at, converged, reason), held)
+    """Fit a model, from the best-observed tile; noise that runs to zero is held where less of it gains nothing."""
+    objective = make(model, None)
+    tile = search_tile(objective, _TOLERANCE)
+    if tile is not None and tile.reason == NOISE_IS_GONE:
+        start = make_result(*tile)
+    else:
+        start = make_result(objective, *maximize(objective, start_of(objective, tile), _TOLERANCE))
+        if start.reason != NOISE_IS_GONE:
+            return _Found(start, None)
+    held, result = float(np.max(start.noise_variance)), start
+    while True:
+        known = make(result.model, held)
+        result = make_result(known, *maximize(known, known.start(result.model, None), _TOLERANCE))
+        objective = make(result.model, None)
+        at = objective.start(result.model, held)
+        slope = float(objective(at)[1][-1])
+        if slope > 0.0:
+            return _Found(make_result(objective, *maximize(objective, at, _TOLERANCE)), None)
+        if slope > -_GAIN:
+            return _Found(result, held)
+        held /= _LESS
 
 
 def _candidates(found: Mapping[str, _Found]) -> Iterator[tuple[str, FieldModel]]:

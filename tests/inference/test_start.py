@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import fill, fit
 from sparsegmrf.inference import _start
-from sparsegmrf.inference._start import best_tile, start_of
+from sparsegmrf.inference._start import best_tile, search_tile, start_of
 from sparsegmrf.inference.fit import make_objective
 from sparsegmrf.models import TensionSpline
 from tests.inference.test_fit import problem
@@ -18,7 +18,7 @@ def test_start_from_a_tile_leads_to_the_same_maximum(noise, monkeypatch):
     image, missing = problem(9, (60, 64), range=12.0)
     result = fill(image, mask=missing, noise=noise)
     objective = make_objective(TensionSpline(kappa=0.5), image, missing, noise, "linear", "ml", (), image.shape)
-    assert not np.array_equal(start_of(objective, 0.02), objective.start(objective.model, None))
+    assert not np.array_equal(start_of(objective, search_tile(objective, 0.02)), objective.start(objective.model, None))
     plain = fit(TensionSpline(kappa=0.5), image, mask=missing, noise=noise, covariates="linear", tolerance=1e-4)
     assert result.fit.converged
     assert result.fit.loglik == pytest.approx(plain.loglik, abs=1e-3)
