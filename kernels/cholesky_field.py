@@ -15,6 +15,8 @@ from numba import njit
 
 Floats = npt.NDArray[Any]
 
+BAND = 32768  # numbers of a band of rows, which stays in the second-level cache
+
 
 @njit(cache=True, nogil=True)
 def _pair(c: int, e: int, channels: int) -> int:
@@ -27,6 +29,13 @@ def _add(a: Floats, x: Floats, y: Floats) -> None:
     """``y += a x``."""
     for j in range(len(y)):
         y[j] += a[j] * x[j]
+
+
+@njit(cache=True, nogil=True)
+def _copy(x: Floats, y: Floats) -> None:
+    """``y = x``."""
+    for j in range(len(y)):
+        y[j] = x[j]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})
@@ -96,13 +105,26 @@ def multiply(first: int, last: int, radius: int, d: Floats, w: Floats, v: Floats
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
 def solve_transposed(first: int, last: int, radius: int, d: Floats, w: Floats, v: Floats, b: Floats, x: Floats) -> None:
-    """``x = L^-T b`` of images ``first <= n < last``, from the last row, pixel and channel to the first."""
+    """``x = L^-T b`` of images ``first <= n < last``, from the last row, pixel and channel to the first.
+
+    Weights are copied a band of rows at a time, downwards: memory is fetched ahead on the way down only. Batches of
+    small images gain a third to a half by it; an image alone loses up to a fifth.
+    """
     _, channels, height, width = b.shape
     ratio = np.empty((radius, width), x.dtype)
+    planes = w.shape[2]
+    rows = min(height, max(1, BAND // (planes * width)))
+    near = np.empty((rows, planes, width), x.dtype)
+    top = 0
     for n in range(first, last):
         f = n % len(d)
         for c in range(channels - 1, -1, -1):
             for i in range(height - 1, -1, -1):
+                if (height - 1 - i) % rows == 0:
+                    top = max(0, i + 1 - rows)
+                    for row in range(top, i + 1):
+                        for k in range(planes):
+                            _copy(w[f, c, k, row], near[row - top, k])
                 x_row = x[n, c, i]
                 x_row[:] = b[n, c, i]
                 if v.shape[1] > 0:
@@ -115,13 +137,13 @@ def solve_transposed(first: int, last: int, radius: int, d: Floats, w: Floats, v
                         low = max(0, -dj)
                         high = min(width, width - dj)
                         if low < high:
-                            _subtract(w[f, c, k, i, low:high], source[low + dj : high + dj], x_row[low:high])
+                            _subtract(near[i - top, k, low:high], source[low + dj : high + dj], x_row[low:high])
                         k += 1
                 d_row = d[f, c, i]
                 for j in range(width):
                     x_row[j] /= d_row[j]
                 for m in range(1, min(radius, width - 1) + 1):
-                    w_row = w[f, c, m - 1, i]
+                    w_row = near[i - top, m - 1]
                     for j in range(width - m):
                         ratio[m - 1, j] = w_row[j] / d_row[j]
                 _recur(True, radius, ratio, x_row)
