@@ -7,7 +7,18 @@ import pytest
 
 import sparsegmrf
 
-LIBRARIES = ("sparsegmrf", "numpy", "scipy", "numba", "scikit-sparse", "pypardiso", "sparsax", "spectral")
+LIBRARIES = (
+    "sparsegmrf",
+    "numpy",
+    "scipy",
+    "numba",
+    "scikit-sparse",
+    "pypardiso",
+    "sparsax",
+    "spectral",
+    "torch",
+    "torchsparsegradutils",
+)
 
 
 def pytest_benchmark_update_machine_info(config, machine_info):

@@ -109,9 +109,9 @@ def _solution_backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
     gb = solve_missing(*factor, missing, g)
     if not any(ctx.needs_input_grad[:3]):
         return None, None, None, None, gb
-    one = outer_like(factor, mul_lt(*factor, z), gb)
-    two = outer_like(factor, mul_lt(*factor, gb), z)
-    return *(-(a + b) for a, b in zip(one, two, strict=True)), None, gb
+    one = outer_like(factor, mul_lt(*factor, z), -gb)
+    two = outer_like(factor, mul_lt(*factor, -gb), z)
+    return *(a + b for a, b in zip(one, two, strict=True)), None, gb
 
 
 def _refuse(ctx: Any, *gradient: Tensor) -> None:

@@ -112,8 +112,8 @@ def _solution_backward(
         gb = adjoint(*factor, g)
         if not any(ctx.needs_input_grad[:3]):
             return None, None, None, gb
-        parts = outer_like(factor, *((gb, x) if transposed else (x, gb)))
-        return *(-part for part in parts), gb
+        # The sign goes on an image: the planes of weights are many.
+        return *outer_like(factor, *((-gb, x) if transposed else (x, -gb))), gb
 
     return backward
 
