@@ -113,6 +113,11 @@ class Objective:
         }
         return self.model.replace(**values), float(np.exp(at[-1])) if self.estimated else 0.0
 
+    def values_at(self, at: FloatArray) -> list[float]:
+        """Return the searched parameters and the noise variance at unconstrained numbers."""
+        values = [each.inward(float(u)) for each, u in zip(self._intervals, at, strict=False)]
+        return [*values, *([float(np.exp(at[-1]))] if self.estimated else [])]
+
     def jacobian(self, at: FloatArray) -> FloatArray:
         """Return the derivatives of the parameters by their unconstrained numbers."""
         intervals = self._intervals

@@ -14,6 +14,7 @@ from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._search import observed_information
 from sparsegmrf.inference.condition import condition, fields_given_total
 from sparsegmrf.inference.priors import Prior
+from sparsegmrf.inference.scores import half_width
 from sparsegmrf.typing import FloatArray, Shape
 
 
@@ -137,17 +138,63 @@ class FitResult:
         likelihood, and the few blocks that chose the estimates overlap in what they are predicted from, so that their
         spread says little.
         """
-        if self.method == "cv":
-            return dict.fromkeys(self.parameters, float("nan"))
+        full, at, covariance = self._curvature
+        errors = np.sqrt(np.diagonal(covariance)) * full.jacobian(at)
+        return dict(zip(self.parameters, errors.tolist(), strict=True))
+
+    def confidence_intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+        """Return intervals that hold the true value with a probability of about `level`, by parameter and coefficient.
+
+        Normal on the unconstrained scale, ``u +- z se(u)``, and mapped back: an interval of what is positive (a range,
+        a standard deviation) is one of its logarithm, has positive ends and is not symmetric about the estimate. With
+        priors they are credible intervals by the normal approximation at the mode. Coefficients: ``b +- z se(b)``.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        dict of (float, float)
+            NaN where standard errors are.
+
+        Raises
+        ------
+        ArgumentError
+            If `level` is not between 0 and 1.
+
+        Examples
+        --------
+        >>> from sparsegmrf import Matern, fit
+        >>> image = Matern(range=8.0).gmrf((32, 32)).sample(rng=1)
+        >>> low, high = fit(Matern(), image, noise=None).confidence_intervals(0.9)["range"]
+        >>> low < 8.0 < high
+        True
+        """
+        z = half_width(level)
+        full, at, covariance = self._curvature
+        half = z * np.sqrt(np.diagonal(covariance))
+        ends = zip(full.values_at(at - half), full.values_at(at + half), strict=True)
+        intervals = dict(zip(self.parameters, ends, strict=True))
+        for name, value in self.coefficients.items():
+            half_of_coefficient = z * self.coefficient_errors[name]
+            intervals[name] = (value - half_of_coefficient, value + half_of_coefficient)
+        return intervals
+
+    @cached_property
+    def _curvature(self) -> tuple[Objective, FloatArray, FloatArray]:
+        """Objective with the scale as a parameter, the unconstrained estimates, their covariance (NaN: none)."""
         full = self._objective.with_scale()
         at = full.start(self.model, self.noise_variance)
         if not len(at):
-            return {}
+            return full, at, np.zeros((0, 0))
+        if self.method == "cv":
+            return full, at, np.full((len(at), len(at)), np.nan)
         information = observed_information(full, at)
         if not np.linalg.eigvalsh(information)[0] > 0.0:
-            return dict.fromkeys(self.parameters, float("nan"))
-        errors = np.sqrt(np.diagonal(np.linalg.inv(information))) * full.jacobian(at)
-        return dict(zip(self.parameters, errors.tolist(), strict=True))
+            return full, at, np.full(information.shape, np.nan)
+        return full, at, np.asarray(np.linalg.inv(information), dtype=np.float64)
 
     def posterior(self) -> GMRF:
         """Return the field given the observations, at the estimates: means, variances and draws of every pixel.

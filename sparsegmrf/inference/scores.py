@@ -101,14 +101,14 @@ def interval_score(y: ArrayLike, mean: ArrayLike, std: ArrayLike, level: float =
     3.9199
     """
     s, z = _standardized(y, mean, std)
-    half = _half_width(level)
+    half = half_width(level)
     return np.asarray(s * (2.0 * half + 2.0 / (1.0 - level) * np.maximum(np.abs(z) - half, 0.0)))
 
 
 def coverage(y: ArrayLike, mean: ArrayLike, std: ArrayLike, level: float = 0.95) -> float:
     """Return the share of truths within the central prediction interval; arguments as for `interval_score`."""
     _, z = _standardized(y, mean, std)
-    return float(np.mean(np.abs(z) <= _half_width(level)))
+    return float(np.mean(np.abs(z) <= half_width(level)))
 
 
 def pit(y: ArrayLike, mean: ArrayLike, std: ArrayLike) -> FloatArray:
@@ -261,7 +261,8 @@ def _standardized(y: ArrayLike, mean: ArrayLike, std: ArrayLike) -> tuple[FloatA
     return s, np.asarray(z)
 
 
-def _half_width(level: float) -> float:
+def half_width(level: float) -> float:
+    """Return half the width of the central interval of a standard normal number with probability `level`."""
     from scipy.special import ndtri
 
     probability = finite_number("level", level)

@@ -109,8 +109,11 @@ def tile_side(lattice: Lattice, offsets: IntArray, shared: bool) -> int:
     """Return the side of the largest square tile in pixels.
 
     Fronts in lanes should not go far beyond the second-level cache, and lanes should be full: some 256 tiles are enough
-    for every class of tiles (inner ones, those at each side and corner) to fill most of its lanes.
+    for every class of tiles (inner ones, those at each side and corner) to fill most of its lanes. An image of at most
+    1024 pixels, whose numbers cost less than handing them around, is one tile.
     """
+    if not shared and lattice.n_pixels <= 2**10:
+        return 32
     reach = max(1, int(np.abs(offsets).max(initial=1)))
     largest = 48 if reach == 1 and not shared else (32 if shared else 64) // reach
     return max(8, min(largest, math.isqrt(lattice.n_pixels) // 16))
