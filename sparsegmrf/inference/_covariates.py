@@ -4,7 +4,10 @@ import numpy as np
 
 from sparsegmrf._validate import finite, one_of, real_array
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference.condition import Observations
 from sparsegmrf.typing import FloatArray, Shape
+
+_ROUNDING = 1e-12
 
 
 def covariate_images(covariates: object, shape: Shape) -> tuple[tuple[str, ...], FloatArray]:
@@ -25,3 +28,21 @@ def covariate_images(covariates: object, shape: Shape) -> tuple[tuple[str, ...],
             f"covariates must have shape (K, {height}, {width}), got {array.shape}; put one covariate into a list."
         )
     return tuple(f"covariate {k}" for k in range(len(array))), array
+
+
+def check_leaves_something(columns: FloatArray, data: Observations) -> None:
+    """Refuse covariates ``(K, H, W)`` that vanish, or explain the image up to rounding, on the observed pixels."""
+    X, y = columns[:, data.observed].T, data.values[data.observed]
+    for k, column in enumerate(X.T):
+        if not column.any():
+            raise ArgumentError(
+                f"covariates must not vanish on the observed pixels, got zeros in the one at position {k}, whose "
+                "coefficient nothing tells; leave it out."
+            )
+    X = X / np.linalg.norm(X, axis=0)
+    left = y - X @ np.linalg.lstsq(X, y)[0]
+    if np.linalg.norm(left) <= _ROUNDING * np.linalg.norm(y):
+        raise ArgumentError(
+            "image must vary beyond its covariates, but these explain it up to rounding and leave nothing for the "
+            f"field: {len(columns)} covariates, {data.count} observed pixels."
+        )

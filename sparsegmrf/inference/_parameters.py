@@ -112,6 +112,14 @@ def _exponent(model: FieldModel, shape: Shape, name: str) -> float | None:
     return None
 
 
+def check_model(model: object) -> None:
+    """Refuse what is no model of a field, such as a class in the place of an instance."""
+    needed = ("parameters", "limits", "stencil", "derivatives", "gmrf", "replace")
+    if isinstance(model, type) or not all(hasattr(model, name) for name in needed):
+        what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise ArgumentError(f"model must be a model of a field, such as Matern(range=10.0), got {what}.")
+
+
 def free_names(model: FieldModel, shape: Shape, fixed: object) -> list[str]:
     """Return the parameters that are fitted, after checking the names of those that are not."""
     held = [fixed] if isinstance(fixed, str) else list(fixed)  # type: ignore[call-overload]

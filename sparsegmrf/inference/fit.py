@@ -10,11 +10,11 @@ from sparsegmrf._validate import generator, one_of, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._counts import NAMES as COUNTS
 from sparsegmrf.inference._counts import refuse_sizes
-from sparsegmrf.inference._covariates import covariate_images
+from sparsegmrf.inference._covariates import check_leaves_something, covariate_images
 from sparsegmrf.inference._cross_validation import cross_validate
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import observations
-from sparsegmrf.inference._parameters import FieldModel, free_names, scale_of
+from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, scale_of
 from sparsegmrf.inference._search import maximize
 from sparsegmrf.inference.fit_counts import fit_counts
 from sparsegmrf.inference.fit_result import FitResult
@@ -162,6 +162,7 @@ def make_objective(
     priors: Mapping[str, Prior] | None = None,
 ) -> Objective:
     """Return the checked problem as a function of unconstrained numbers."""
+    check_model(model)
     if isinstance(noise, str) and noise != "estimate":
         raise ArgumentError(f'noise must be "estimate", a variance or None, got {noise!r}.')
     estimated = isinstance(noise, str)
@@ -185,6 +186,7 @@ def make_objective(
             )
         data = dataclasses.replace(data, combination=model.observation)
     names, columns = covariate_images(covariates, data.values.shape)
+    check_leaves_something(columns, data)
     free = free_names(model, data.values.shape, fixed)
     limits = model.limits(data.values.shape)
     known = check_priors(priors, {name: limits[name] for name in free}, noise=estimated)
