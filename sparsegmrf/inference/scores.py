@@ -185,7 +185,7 @@ def pit_histogram(
     """
     from scipy.stats import binom
 
-    number, _ = integer_at_least("bins", bins, 1), _half_width(level)
+    number, _ = integer_at_least("bins", bins, 1), half_width(level)
     values = pit(y, mean, std).ravel()
     counts, edges = np.histogram(values, bins=number, range=(0.0, 1.0))
     law = binom(len(values), 1.0 / number)
