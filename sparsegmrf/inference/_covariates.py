@@ -4,7 +4,7 @@ import numpy as np
 
 from sparsegmrf._validate import finite, one_of, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference.condition import Observations
+from sparsegmrf.inference._observations import Observations
 from sparsegmrf.typing import FloatArray, Shape
 
 _ROUNDING = 1e-12
