@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import require
+
 PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{k}")
@@ -15,6 +17,8 @@ BLOCKS = [
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_block_runs(block, tmp_path, monkeypatch, capsys):
+    if "import torch" in block:
+        require("torch")
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "docs", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().err == ""

@@ -15,7 +15,6 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.torch._batches import apply, expanded, factors, on_cpu
 from sparsegmrf.torch._covariances import traces
 from sparsegmrf.torch._operations import mul_lt
-from sparsegmrf.torch._parameters import same_kind
 from sparsegmrf.torch.distribution import CholeskyGMRF
 
 _IMAGE = (-3, -2, -1)
@@ -72,4 +71,8 @@ def _images_of_normals(distribution: "Independent[Normal]") -> Normal:
 def _check_alike(p_shape: torch.Size, q_shape: torch.Size, p_loc: Tensor, q_loc: Tensor) -> None:
     if p_shape != q_shape:
         raise ArgumentError(f"p and q must have one event shape, got {tuple(p_shape)} and {tuple(q_shape)}.")
-    same_kind("p", p_loc, q_loc, "q")
+    if p_loc.dtype != q_loc.dtype or p_loc.device != q_loc.device:
+        raise ArgumentError(
+            f"p and q must have one dtype and device, got {p_loc.dtype} on {p_loc.device} and {q_loc.dtype} on "
+            f"{q_loc.device}; make one of them anew from converted parameters."
+        )

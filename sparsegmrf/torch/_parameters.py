@@ -43,6 +43,23 @@ def checked_parameters(
     return loc, log_diag, off_diag, cross, radius
 
 
+def broadcast_batch(loc: Tensor, log_diag: Tensor, off_diag: Tensor, cross: Tensor) -> torch.Size:
+    """Return the batch axes that the parameters have together."""
+    batches = {
+        "loc": loc.shape[:-3],
+        "log_diag": log_diag.shape[:-3],
+        "off_diag": off_diag.shape[:-4],
+        "cross": cross.shape[:-3],
+    }
+    try:
+        return torch.Size(torch.broadcast_shapes(*batches.values()))
+    except RuntimeError as error:
+        found = ", ".join(f"{name} {tuple(shape)}" for name, shape in batches.items())
+        raise ArgumentError(
+            f"batch axes of the parameters must broadcast, got {found}; insert axes of length 1 where they differ."
+        ) from error
+
+
 def same_kind(name: str, tensor: Tensor, other: Tensor, other_name: str) -> None:
     """Refuse a tensor whose dtype or device is not that of another, or that is not float32 or float64."""
     if tensor.dtype not in (torch.float32, torch.float64):

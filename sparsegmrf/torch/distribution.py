@@ -1,7 +1,6 @@
 """A Gaussian on images whose precision is given per pixel by its sparse Cholesky factor, as decoders predict it."""
 
 import math
-import warnings
 from typing import Any
 
 import torch
@@ -10,19 +9,18 @@ from torch.distributions import Distribution, constraints
 from torch.distributions.utils import _standard_normal
 
 from sparsegmrf._validate import one_of
-from sparsegmrf.errors import ArgumentError, UnstableWarning
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg.cholesky_covariances import whitening_stencil
 from sparsegmrf.torch._batches import apply, broadcast, expanded, factors, on_cpu, one_batch_axis
 from sparsegmrf.torch._covariances import solve_missing, variances
 from sparsegmrf.torch._operations import mul_l, mul_lt, solve_lt
-from sparsegmrf.torch._parameters import checked_parameters, same_kind
+from sparsegmrf.torch._parameters import broadcast_batch, checked_parameters, same_kind
+from sparsegmrf.torch._stability import contraction_margin, relative_spread, warn_of_growth, warn_of_overflow
 from sparsegmrf.torch._whitening import whiten
 
 _LOG_2PI = math.log(2.0 * math.pi)
 _IMAGE = (-3, -2, -1)
-_TOLERATED_LOSS = 1e-2
-"""Rounding error of a whitened draw, in standard deviations, above which `CholeskyGMRF.growth` warns."""
 
 
 class CholeskyGMRF(Distribution):
@@ -108,9 +106,9 @@ class CholeskyGMRF(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         loc, log_diag, off_diag, cross, self.radius = checked_parameters(loc, log_diag, off_diag, cross, radius)
+        batch = broadcast_batch(loc, log_diag, off_diag, cross)
         # What the factor's parameters share is kept once, however far the mean's batch axes reach.
         self._shared = broadcast(log_diag, off_diag, cross)
-        batch = torch.broadcast_shapes(loc.shape[:-3], self._shared[0].shape[:-3])
         self._set_expanded(loc, batch)
         super().__init__(batch, log_diag.shape[-3:], validate_args=validate_args)
 
@@ -159,8 +157,7 @@ class CholeskyGMRF(Distribution):
         white = _standard_normal(shape, dtype=self.loc.dtype, device=self.loc.device)
         draw = self.loc + apply(solve_lt, self._shared, white)
         if self._validate_args and not torch.compiler.is_compiling() and not bool(draw.detach().isfinite().all()):
-            message = f"a draw left the range of {self.loc.dtype}, while densities may stay finite: {self._limit()}"
-            warnings.warn(message, UnstableWarning, stacklevel=2)
+            warn_of_overflow(draw, self.contraction_margin())
         return draw
 
     def log_prob(self, value: Tensor, *, backend: str = "auto") -> Tensor:
@@ -246,12 +243,7 @@ class CholeskyGMRF(Distribution):
         Where it is positive, draws are bounded: within a channel ``|L^-T e| <= max|e / d| / margin``. At zero or below
         they may grow geometrically along the raster, and overflow while densities stay finite.
         """
-        log_diag, off_diag, _ = (part.detach() for part in self._shared)
-        channels, height, width = self.event_shape
-        nothing = off_diag.new_zeros(0, height, width)
-        ones = off_diag.new_ones(channels, height, width)
-        total = whiten(torch.zeros_like(log_diag), off_diag.abs(), nothing, ones, self.radius)
-        return (1.0 - (total * (-log_diag).exp()).amax(_IMAGE)).expand(self.batch_shape).clone()
+        return contraction_margin(self._shared, self.radius).expand(self.batch_shape).clone()
 
     def growth(self) -> Tensor:
         """Return ``max_p sd(x_p) d_p``, ``(*batch)``: how far draws exceed the spread of a pixel given its neighbours.
@@ -264,22 +256,9 @@ class CholeskyGMRF(Distribution):
             If draws grow so large that rounding alone shifts their innovations by more than a hundredth.
         """
         with torch.no_grad():
-            ratio = (self.variance.double().sqrt() * self.log_diag.double().exp()).amax(_IMAGE)
-            growth = torch.where(ratio.isfinite(), ratio, math.inf)
-        loss = float(growth.amax()) * torch.finfo(self.loc.dtype).eps if growth.numel() else 0.0
-        if loss > _TOLERATED_LOSS:
-            message = (
-                f"draws can grow to {float(growth.amax()):.3g} times the spread of their innovations: {self._limit()}"
-            )
-            warnings.warn(message, UnstableWarning, stacklevel=2)
+            growth = relative_spread(self.variance, self.log_diag)
+        warn_of_growth(growth, torch.finfo(self.loc.dtype).eps, self.contraction_margin())
         return growth.to(self.loc.dtype)
-
-    def _limit(self) -> str:
-        rate = 1.0 - float(self.contraction_margin().min())
-        return (
-            f"the weights of a pixel sum up to {rate:.4g} times its diagonal, and only below 1 are draws sure to stay "
-            "bounded; shrink off_diag, or predict it by CholeskyHead(contractive=True)."
-        )
 
     def to_gmrf(self, index: Any = ()) -> GMRF:
         """Return one batch item as a `sparsegmrf.GMRF` on images ``(H, W)`` or ``(H, W, C)``, in float64.
@@ -322,8 +301,9 @@ class CholeskyGMRF(Distribution):
         if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
             kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
             raise ArgumentError(f"mask must be a tensor of bool, True where a pixel is missing, got {kind}.")
-        value = self._checked("value", torch.where(mask, 0.0, value))
-        value = self._broadcast(value)
+        if not isinstance(value, Tensor):
+            raise ArgumentError(f"value must be a tensor, got {type(value).__name__}.")
+        value = self._broadcast(self._checked("value", torch.where(mask, 0.0, value)))
         return value, mask.expand(value.shape)
 
     def _correction(self, deviation: Tensor, mask: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """What a torch distribution promises beyond its formulas, point by point."""
 
 import math
+import pickle
 
 import pytest
 
@@ -9,7 +10,16 @@ from tests.conftest import require
 
 torch = require("torch")
 
-from torch.distributions import Independent, Normal, constraints, kl_divergence  # noqa: E402
+from torch.distributions import (  # noqa: E402
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+    TransformedDistribution,
+    constraints,
+    kl_divergence,
+    transforms,
+)
 
 from sparsegmrf.linalg.cholesky_operations import later_offsets  # noqa: E402
 from sparsegmrf.torch import CholeskyGMRF  # noqa: E402
@@ -173,6 +183,27 @@ def test_divergence_of_different_events_is_refused():
         kl_divergence(field(shape=(3, 4)), Independent(Normal(loc, loc.exp()), 3))
     with pytest.raises(NotImplementedError, match="rsample"):
         kl_divergence(field(shape=(3, 4)), Independent(Normal(loc, loc.exp()), 2))
+    with pytest.raises(ValueError, match="one dtype and device"):
+        kl_divergence(field(), field(dtype=torch.float32))
+
+
+def test_other_distributions_are_made_of_it():
+    p = field((4,), 2)
+    x = p.sample((3,))
+    torch.testing.assert_close(Independent(p, 1).log_prob(x), p.log_prob(x).sum(-1))
+    torch.testing.assert_close(kl_divergence(Independent(p, 1), Independent(p.expand((4,)), 1)), p.loc.new_zeros(()))
+    mixture = MixtureSameFamily(Categorical(torch.ones(4, dtype=torch.float64)), p)
+    torch.testing.assert_close(mixture.log_prob(x[:, 0]), p.log_prob(x[:, :1]).logsumexp(-1) - math.log(4.0))
+    assert mixture.sample((5,)).shape == (5, 2, 3, 4)
+    positive = TransformedDistribution(p, [transforms.ExpTransform()])
+    torch.testing.assert_close(positive.log_prob(x.exp()), p.log_prob(x) - x.sum((-3, -2, -1)))
+
+
+def test_pickle_keeps_the_distribution():
+    p = field((2,), 2)
+    q = pickle.loads(pickle.dumps(p))
+    assert repr(q) == repr(p)
+    assert torch.equal(q.log_prob(p.mean + 1.0), p.log_prob(p.mean + 1.0))
 
 
 @pytest.mark.parametrize("backend", ["kernels", "torch"])
@@ -210,6 +241,7 @@ def test_wrong_shapes_are_refused_by_name():
         ({"radius": 0}, "radius must be at least 1"),
         ({"cross": p.cross.expand(2, 3, 3, 4)}, "cross must have shape"),
         ({"loc": 0.0}, "loc must be a tensor"),
+        ({"loc": p.loc[:1].repeat(3, 1, 1, 1)}, r"batch axes .* loc \(3,\), log_diag \(2,\)"),
     ):
         with pytest.raises(ValueError, match=name):
             CholeskyGMRF(**parameters | change)
@@ -217,6 +249,8 @@ def test_wrong_shapes_are_refused_by_name():
         p.log_prob(p.loc[..., :2])
     with pytest.raises(ValueError, match="mask must be a tensor of bool"):
         p.conditional_mean(p.loc, p.loc)
+    with pytest.raises(ValueError, match="value must be a tensor"):
+        p.conditional_mean([0.0], torch.zeros(3, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match="index"):
         p.to_gmrf()
     with pytest.raises(ValueError, match="backend"):

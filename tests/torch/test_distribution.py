@@ -166,6 +166,18 @@ def test_draw_is_differentiable_as_a_solution():
     assert torch.autograd.gradcheck(draw, inputs)
 
 
+def test_density_and_draw_have_second_derivatives():
+    p = field((2,), 2, (2, 2))
+
+    def density_and_draw(loc, log_diag, off_diag, cross):
+        q = CholeskyGMRF(loc, log_diag, off_diag, cross)
+        torch.manual_seed(9)
+        return q.log_prob(p.loc + 1.0), q.rsample(), q.entropy()
+
+    inputs = [part.clone().requires_grad_() for part in (p.loc, p.log_diag, p.off_diag, p.cross)]
+    assert torch.autograd.gradgradcheck(density_and_draw, inputs, fast_mode=True)
+
+
 def test_gradients_by_kernels_are_those_of_torch_operations():
     p = field((3,), 3, (4, 5), radius=2)
     x = p.sample((2,))

@@ -80,6 +80,24 @@ def test_head_learns_the_correlation_of_neighbours():
     torch.testing.assert_close(learnt, expected, atol=0.06, rtol=0.0)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_training_step_with_a_head_compiles_without_a_graph_break():
+    torch.manual_seed(6)
+    head, loc = CholeskyHead(5, 2, 2, initial_scale=1.0), torch.zeros(2, 2, 6, 7)
+
+    def loss(maps):
+        field = head(maps, loc, validate_args=False)
+        return field.rsample().square().mean() - field.log_prob(loc + 1.0).mean()
+
+    results = []
+    for step in (loss, torch.compile(loss, fullgraph=True, backend="aot_eager")):
+        torch.manual_seed(7)
+        value = step(features())
+        results.append([value, *torch.autograd.grad(value, head.parameters())])
+    for plain, compiled in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, plain)
+
+
 def test_wrong_settings_are_refused_by_name():
     for arguments, name in (
         ({"kernel_size": 2}, "kernel_size"),
