@@ -7,7 +7,10 @@ from tests.conftest import require
 
 torch = require("torch")
 
+from torch.distributions import kl_divergence  # noqa: E402
+
 from sparsegmrf.torch import CholeskyGMRF, _covariances, _operations  # noqa: E402
+from tests.torch.fields import field  # noqa: E402
 
 OPERATORS = pytest.mark.parametrize("name", ["mul_lt", "mul_l", "solve_lt", "solve_l"])
 CASES = pytest.mark.parametrize(("channels", "radius"), [(1, 2), (2, 1)])
@@ -105,4 +108,17 @@ def test_gradients_are_bitwise_the_same_for_any_number_of_threads(threads):
         *factor, x = factor_and_images(2, 2, factors=3, images=9)
         y = _operations.solve_lt(*factor, _operations.mul_lt(*factor, x).square())
         outcomes.append(torch.autograd.grad(y.square().sum(), (*factor, x)))
+    assert all(torch.equal(one, two) for one, two in zip(*outcomes, strict=True))
+
+
+def test_variances_divergences_and_conditionals_are_bitwise_the_same_for_any_number_of_threads(threads):
+    p, q = (field((3,), 2, (6, 5), radius, scale=0.2, seed=radius) for radius in (1, 2))
+    mask = torch.rand(p.loc.shape, generator=torch.Generator().manual_seed(4)) < 0.5
+    outcomes = []
+    for count in (1, 2):
+        threads(count)
+        inputs = [part.clone().requires_grad_() for part in (p.loc, p.log_diag, p.off_diag, p.cross)]
+        r = CholeskyGMRF(*inputs)
+        results = r.variance, kl_divergence(r, q), r.conditional_mean(p.loc + 1.0, mask)
+        outcomes.append([*results, *torch.autograd.grad(sum(part.sum() for part in results), inputs)])
     assert all(torch.equal(one, two) for one, two in zip(*outcomes, strict=True))
