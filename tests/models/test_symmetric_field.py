@@ -8,7 +8,9 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import ArgumentError, CholeskyField, NotPositiveDefiniteError, StencilError, SymmetricField
 from sparsegmrf.models import _selection
+from sparsegmrf.models._ensemble import as_ensemble
 from tests import reference
+from tests.conftest import require
 from tests.models.test_ensemble_regression import LATER, ensemble
 
 FOUR = [(0, 1), (1, 0)]
@@ -59,6 +61,48 @@ def test_covariances_of_the_fit_are_the_sample_s_on_the_pattern(shape, name, kno
     assert_allclose(result.covariance_error, error, rtol=1e-3, atol=1e-12)
     loglik = -20.0 * (len(Q) * np.log(2.0 * np.pi) - reference.logdet(Q) + np.sum(C * Q))
     assert_allclose(result.loglik, loglik, rtol=1e-10)
+
+
+@pytest.mark.parametrize("homogeneous", [False, True])
+@pytest.mark.parametrize("name", ["4", "8", "far"])
+def test_gradient_is_that_of_finite_differences(name, homogeneous):
+    # Of size 100, the values carry rounding of 1e-14: 1e-8 after division by the step.
+    sample = as_ensemble(ensemble((4, 5), 30), "estimate")
+    problem, guess = _selection.pose(sample, np.array(PATTERNS[name]), 0.1, homogeneous)
+    on_image = problem.evaluate(guess).gradient != 0.0
+    assert on_image.sum() == (1 + len(PATTERNS[name]) if homogeneous else np.count_nonzero(problem.covariances))
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        direction = rng.standard_normal(guess.shape) * np.abs(guess).max() * on_image
+        step = 2e-6
+        values = [problem.evaluate(guess + sign * step * direction).value for sign in (1.0, -1.0)]
+        slope = (values[0] - values[1]) / (2.0 * step)
+        assert_allclose(slope, np.sum(problem.evaluate(guess).gradient * direction), rtol=1e-6, atol=1e-7)
+
+
+def test_value_is_that_of_dense_matrices():
+    images = ensemble((4, 5), 30)
+    problem, guess = _selection.pose(as_ensemble(images, "estimate"), np.array(LATER[1]), 0.1, False)
+    _, S, _ = dense_selection(images, images.mean(axis=0), LATER[1], 0.1)
+    Q = problem.stencil(guess).tocsr().toarray()
+    assert_allclose(problem.evaluate(guess).value, np.sum(S * Q) - reference.logdet(Q), rtol=1e-12)
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05])
+def test_graphical_lasso_on_all_pairs_is_less_likely_by_at_most_its_penalty(alpha):
+    # The lasso maximizes loglik(Q) - N alpha / 2 sum |Q_pq| over p != q, the fit here the likelihood alone.
+    lasso = require("sklearn.covariance").graphical_lasso
+    images = ensemble((2, 2), 60)
+    images = (images - images.mean(axis=0)) / images.std(axis=0)
+    C = images.reshape(60, 4).T @ images.reshape(60, 4) / 60.0
+    ours = SymmetricField.fit(images, 1, tolerance=1e-10)
+
+    def penalty(Q):
+        return 30.0 * alpha * (np.abs(Q).sum() - np.trace(Q))
+
+    Q = lasso(C, alpha=alpha, enet_tol=1e-12)[1]
+    loglik = -30.0 * (4.0 * np.log(2.0 * np.pi) - reference.logdet(Q) + np.sum(C * Q))
+    assert loglik < ours.loglik < loglik + penalty(ours.gmrf().tocsr().toarray()) - penalty(Q)
 
 
 def test_pattern_of_all_pairs_gives_the_inverse_of_the_sample_covariance():
