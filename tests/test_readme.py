@@ -11,6 +11,7 @@ from PIL import Image
 
 from sparsegmrf.cli import main
 from sparsegmrf.io import write_image
+from tests.conftest import require
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -53,8 +54,23 @@ def test_second_program_fits_a_texture(capsys):
     assert f"262144 x 262144 precision with {names['Q'].nnz} entries" in printed
 
 
+def test_third_program_learns_the_correlation_of_neighbours(capsys):
+    torch = require("torch")
+    torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    try:
+        names, printed = run(blocks("python")[2], capsys)
+    finally:
+        torch.set_num_threads(threads)
+    # Two normals each: given the next two of its column, a pixel has 4/6 of its variance.
+    assert names["gain"] == pytest.approx(784 * np.log(1.5) / 2.0, rel=0.15)
+    assert f"{names['gain']:.0f} nats per image above independent pixels" in printed
+    assert names["draws"].shape == (3, 16, 1, 28, 28)
+    assert names["deviation"].mean().item() == pytest.approx(0.2 * np.sqrt(2.0), rel=0.1)
+
+
 def test_first_program_is_on_the_first_screen_and_at_most_25_lines():
-    first, _ = blocks("python")
+    first = blocks("python")[0]
     assert len(first.splitlines()) <= 25
     before = README.read_text(encoding="utf-8").split("```python")[0]
     assert len(before.splitlines()) <= 25
