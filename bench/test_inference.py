@@ -22,8 +22,8 @@ import sparsegmrf
 from bench.peers import libraries
 from sparsegmrf import CholmodFactor, Matern, SymmetricStencil
 from sparsegmrf.inference._observations import posterior_precision
+from sparsegmrf.inference._problem import make_objective, make_result
 from sparsegmrf.inference._search import maximize
-from sparsegmrf.inference.fit import make_objective, make_result
 from sparsegmrf.linalg import DissectionFactor
 
 SIDE = 512

@@ -10,9 +10,9 @@ from sparsegmrf.errors import TooLargeError
 from sparsegmrf.inference._cross_validation import HeldOut, error_of_mean
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._problem import make_result
 from sparsegmrf.inference._search import NOISE_IS_GONE, maximize
 from sparsegmrf.inference._start import search_tile, start_of
-from sparsegmrf.inference.fit import make_result
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.holdout import Blocks, gap_copies, rectangles
 from sparsegmrf.inference.scores import coverage, crps

@@ -13,10 +13,10 @@ from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._problem import make_objective, make_result
 from sparsegmrf.inference._search import maximize
 from sparsegmrf.inference._start import fit_from_tile
 from sparsegmrf.inference.comparison import ModelComparison, compare
-from sparsegmrf.inference.fit import make_objective, make_result
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.models import TensionSpline
 from sparsegmrf.typing import ArrayLike, FloatArray, Seed

@@ -11,7 +11,7 @@ from sparsegmrf import CAR, IntrinsicGMRF, Matern, TensionSpline, condition, fit
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import CrossValidation, PCRange, gap_copies
 from sparsegmrf.inference._cross_validation import HeldOut, best_scale
-from sparsegmrf.inference.fit import make_objective
+from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.inference.scores import crps
 from tests.inference import dense
 from tests.inference.test_fit import design

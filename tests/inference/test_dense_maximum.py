@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from threadpoolctl import threadpool_limits
 
 from sparsegmrf.inference import FitResult, fit
-from sparsegmrf.inference.fit import make_objective
+from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.models import CAR, SAR, Matern, Sum
 
 SHAPE = (20, 25)

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from sparsegmrf import IntrinsicGMRF, condition
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import fit
-from sparsegmrf.inference.fit import make_objective
+from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.models import CAR, SAR, Matern, TensionSpline
 from tests.inference import dense
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import fill, fit
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference.fit import make_objective
+from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.models import Matern, Sum, TensionSpline
 from tests.inference import dense
 from tests.inference.test_fit import design, problem

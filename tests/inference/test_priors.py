@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import LogNormal, Normal, PCPrecision, PCRange, PCSigma, PCVariance, Prior, fit
 from sparsegmrf.inference._parameters import Interval
-from sparsegmrf.inference.fit import make_objective
+from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.models import CAR, Matern
 from tests.inference.test_fit import SHAPE, dense_loglik, problem
 

@@ -6,9 +6,10 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import fill, fit
 from sparsegmrf.inference import _start
+from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.inference._start import best_tile, search_tile, start_of
-from sparsegmrf.inference.fit import make_objective
-from sparsegmrf.models import TensionSpline
+from sparsegmrf.inference.priors import PCSigma
+from sparsegmrf.models import Matern, TensionSpline
 from tests.inference.test_fit import problem
 
 
@@ -30,3 +31,49 @@ def test_best_tile_is_where_most_is_observed():
     observed[3:8, 4:9] = True
     assert best_tile(observed, 5) == (slice(3, 8), slice(4, 9))
     assert best_tile(observed, 20) == (slice(0, 9), slice(0, 11))
+
+
+def test_value_is_that_of_the_evaluation_with_gradient():
+    image, missing = problem(3, (12, 13))
+    for model in (Matern(range=4.0), TensionSpline(kappa=0.5)):
+        objective = make_objective(model, image, missing, "estimate", "linear", "ml", (), image.shape)
+        at = objective.start(model, 0.2)
+        assert objective.value(at) == pytest.approx(objective(at)[0], rel=1e-13)
+
+
+@pytest.mark.parametrize("range", [0.7, 4.0, 60.0])
+@pytest.mark.parametrize("side", [24, 60])
+def test_poor_starts_lead_to_the_same_maximum_in_few_likelihoods(range, side, monkeypatch):
+    monkeypatch.setattr(_start, "_PROBE", 24)
+    image, missing = problem(11, (side, side + 2), range=6.0)
+    image = 1000.0 * image  # far from the model's unit of intensity
+    plain = fit(Matern(range=6.0, sigma=1500.0), image, mask=missing, tolerance=1e-6)
+    poor = fit(Matern(range=range), image, mask=missing, tolerance=1e-6)
+    assert poor.converged
+    assert_allclose(list(poor.parameters.values()), list(plain.parameters.values()), rtol=1e-6)
+    assert poor.evaluations < 30
+
+
+def test_starts_are_likelier_than_the_model_given():
+    image, missing = problem(11, (60, 62), range=6.0)
+    objective = make_objective(Matern(range=60.0), image, missing, "estimate", "constant", "ml", (), image.shape)
+    own = objective.start(objective.model, None)
+    assert objective.value(start_of(objective, None)) > objective.value(own) + 10.0
+
+
+def test_tile_has_the_fixed_parameters_and_the_priors_of_the_whole(monkeypatch):
+    monkeypatch.setattr(_start, "_TILE", 26)
+    image, missing = problem(9, (60, 64), range=12.0)
+    priors = {"sigma": PCSigma(1.0, 0.05)}
+    objective = make_objective(
+        Matern(range=9.0), image, missing, "estimate", "linear", "reml", ["range"], image.shape, priors
+    )
+    tile = search_tile(objective, 0.01)
+    assert tile.objective.names == objective.names == ["sigma", "noise_variance"]
+    assert tile.objective.priors == priors
+    assert tile.objective.restricted
+    assert tile.objective.model.range == 9.0
+    result = fit(
+        Matern(range=9.0), image, mask=missing, covariates="linear", method="reml", fixed="range", priors=priors
+    )
+    assert result.converged
