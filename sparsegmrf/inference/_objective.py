@@ -55,6 +55,7 @@ class Objective:
     priors: Mapping[str, Prior] = field(default_factory=dict)
     count: list[int] = field(default_factory=lambda: [0])
     _points: dict[bytes, tuple[float, FloatArray, FloatArray]] = field(default_factory=dict)
+    _last: dict[bytes, tuple[FieldModel, float, Evidence]] = field(default_factory=dict)
     _prior: Refactorizer = field(default_factory=Refactorizer)
     _posterior: Refactorizer = field(default_factory=Refactorizer)
 
@@ -93,7 +94,7 @@ class Objective:
 
     def with_scale(self) -> "Objective":
         """Return the objective in which the scale is a parameter like the others."""
-        return dataclasses.replace(self, scale=None, _points={})
+        return dataclasses.replace(self, scale=None, _points={}, _last={})
 
     def start(self, model: FieldModel, noise_variance: float | FloatArray | None) -> FloatArray:
         """Return the unconstrained numbers of a model and a noise variance (None: a share of the field's variance)."""
@@ -139,13 +140,15 @@ class Objective:
 
     def _point(self, at: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Return value, gradient and information; those of a point seen before are remembered."""
-        key = np.ascontiguousarray(at, dtype=np.float64).tobytes()
+        key = _key(at)
         if key not in self._points:
             self._points[key] = self._evaluate_point(at)
         return self._points[key]
 
     def _evaluate_point(self, at: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        _, _, found = self._evaluate(at, gradient=True)
+        model, variance, found = self._evaluate(at, gradient=True)
+        self._last.clear()  # the images in the evidence are kept of one point only
+        self._last[_key(at)] = model, variance, found
         c = found.best_scale if self.scale is not None else 1.0
         information = found.information() if self.scale is None else found.profiled_information()
         slopes = self.jacobian(at)
@@ -175,7 +178,7 @@ class Objective:
 
     def solution(self, at: FloatArray) -> tuple[FieldModel, float, Evidence, float]:
         """Return the model and the noise variance at the best scale, the evidence, and that scale."""
-        model, variance, found = self._evaluate(at, gradient=False)
+        model, variance, found = self._last.get(_key(at)) or self._evaluate(at, gradient=False)
         if self.scale is None:
             return model, variance, found, 1.0
         c = found.best_scale
@@ -215,3 +218,7 @@ class Objective:
         if self.scale is None:
             return _NOISE * float(values.var())
         return _NOISE * float(model.gmrf(self.shape).marginal_variance().mean())
+
+
+def _key(at: FloatArray) -> bytes:
+    return np.ascontiguousarray(at, dtype=np.float64).tobytes()
