@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.plot import show_picture
 from sparsegmrf.typing import ArrayLike, FloatArray
 
-_DISPLAYED = 2048
 _PANEL = 3.2
 """Width in inches of an image within a panel."""
 _MISSING = "white"
@@ -135,17 +135,8 @@ def _from_zero(values: FloatArray) -> Normalize:
 def _panel(
     ax: Axes, picture: FloatArray, title: str, colours: Colormap, norm: Normalize, unit: str, extend: str = "both"
 ) -> None:
-    height, width = picture.shape
-    step = max(1, -(-max(height, width) // _DISPLAYED))
-    shown = ax.imshow(
-        picture[::step, ::step],
-        cmap=colours,
-        norm=norm,
-        interpolation="nearest",
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-        aspect="equal" if max(height, width) < 8 * min(height, width) else "auto",
-    )
-    ax.set_title(title if step == 1 else f"{title}, every {step}. pixel", fontsize=10)
+    shown, notes = show_picture(ax, picture, colours, norm)
+    ax.set_title(", ".join([title, *notes]), fontsize=10)
     ax.set_xlabel("column", fontsize=8)
     ax.set_ylabel("row", fontsize=8)
     ax.tick_params(labelsize=8)

@@ -196,6 +196,18 @@ def _plane(name: str, value: ArrayLike) -> FloatArray:
 def _picture(
     ax: Axes, picture: FloatArray, title: str, colours: Colormap, norm: Normalize, unit: str, extend: str = "neither"
 ) -> None:
+    shown, notes = show_picture(ax, picture, colours, norm)
+    if np.isnan(picture).any():
+        notes.append("amber: missing")
+    ax.set_title(", ".join([title, *notes]), fontsize=10)
+    ax.tick_params(labelsize=8)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(8, integer=True))
+    _colour_bar(ax, shown, unit, extend)
+
+
+def show_picture(ax: Axes, picture: FloatArray, colours: Colormap, norm: Normalize) -> tuple[AxesImage, list[str]]:
+    """Draw an image with its pixels at whole numbers; of a large one only some, which the notes for its title say."""
     height, width = picture.shape
     step = max(1, -(-max(height, width) // _DISPLAYED))
     shown = ax.imshow(
@@ -206,12 +218,7 @@ def _picture(
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
         aspect="equal" if max(height, width) < 8 * min(height, width) else "auto",
     )
-    notes = ([f"every {step}. pixel"] if step > 1 else []) + (["amber: missing"] if np.isnan(picture).any() else [])
-    ax.set_title(", ".join([title, *notes]), fontsize=10)
-    ax.tick_params(labelsize=8)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(MaxNLocator(8, integer=True))
-    _colour_bar(ax, shown, unit, extend)
+    return shown, [f"every {step}. pixel"] if step > 1 else []
 
 
 def _spectrum(ax: Axes, innovations: FloatArray) -> None:
