@@ -193,6 +193,7 @@ def test_missing_extra_is_one_line_with_the_remedy(holes, here, capsys, monkeypa
         (["empty.npy"], "image must have an observed pixel"),
         (["constant.npy"], "image must vary"),
         (["infinite.npy"], "image must be finite"),
+        (["one.npy"], "image must vary over its observed pixels, got 1 of them"),
         (["two.npz"], "variable must be one of a, b of two.npz, got none"),
         (["two.npz", "--variable", "c"], "got c"),
         (["holes.npy", "--variable", "c"], "variable is for NetCDF and .npz"),
@@ -217,6 +218,7 @@ def test_what_the_user_can_mend_is_one_line_and_nothing_is_written(holes, here, 
     np.save("empty.npy", np.full(SHAPE, np.nan))
     np.save("constant.npy", np.where(np.isnan(holes), np.nan, 3.0))
     np.save("infinite.npy", np.where(np.isnan(holes), np.inf, holes))
+    np.save("one.npy", np.where(np.arange(holes.size).reshape(SHAPE) == 0, holes, np.nan))
     np.save("small.npy", np.zeros((3, 3)))
     np.savez("two.npz", a=np.eye(3), b=np.eye(3))
     before = sorted(here.rglob("*"))

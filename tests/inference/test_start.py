@@ -54,6 +54,15 @@ def test_poor_starts_lead_to_the_same_maximum_in_few_likelihoods(range, side, mo
     assert poor.evaluations < 30
 
 
+@pytest.mark.parametrize("truth", [3.0, 40.0])
+def test_short_and_long_ranges_are_found_from_the_same_start(truth):
+    image, missing = problem(12, (50, 52), range=truth)
+    found = [fit(Matern(range=start), image, mask=missing, tolerance=1e-6) for start in (truth, 10.0)]
+    assert found[1].converged
+    expected, values = (list(each.parameters.values()) for each in found)
+    assert_allclose(values, expected, rtol=1e-5)
+
+
 def test_starts_are_likelier_than_the_model_given():
     image, missing = problem(11, (60, 62), range=6.0)
     objective = make_objective(Matern(range=60.0), image, missing, "estimate", "constant", "ml", (), image.shape)
