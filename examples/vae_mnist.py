@@ -196,10 +196,7 @@ def held_out(models, data, samples=20, seed=0):
 @torch.no_grad()
 def draw_page(models, data, path="vae_mnist.png", columns=8, seed=3):
     """Write the page of pictures."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     torch.manual_seed(seed)
     x = data[:columns]
@@ -223,7 +220,8 @@ def draw_page(models, data, path="vae_mnist.png", columns=8, seed=3):
         "heat": {"cmap": "magma", "vmin": 0.0, "vmax": 0.5},
         "signed": {"cmap": "RdBu_r", "vmin": -0.6, "vmax": 0.6},
     }
-    figure, axes = plt.subplots(len(rows), columns, figsize=(1.05 * columns + 1.6, 1.05 * len(rows)), squeeze=False)
+    figure = Figure(figsize=(1.05 * columns + 1.6, 1.05 * len(rows)))
+    axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, (label, images, style) in zip(axes, rows, strict=True):
         for axis, image in zip(line, images[:, 0].numpy(), strict=True):
             limits = {"vmin": -1.0, "vmax": 1.0} if "correlation" in label else {}
@@ -234,7 +232,6 @@ def draw_page(models, data, path="vae_mnist.png", columns=8, seed=3):
         axis.plot(j, i, "k.", markersize=2)
     figure.subplots_adjust(left=0.17, right=0.99, top=0.995, bottom=0.005, wspace=0.06, hspace=0.06)
     figure.savefig(path, dpi=150)
-    plt.close(figure)
 
 
 def most_uncertain(variance):
