@@ -180,7 +180,7 @@ def _fit(make: MakeObjective, model: FieldModel) -> _Found:
         slope = float(objective(at)[1][-1])
         if slope > 0.0:
             return _Found(make_result(objective, *maximize(objective, at, _TOLERANCE)), None)
-        if slope > -_GAIN:
+        if not slope < -_GAIN:
             return _Found(result, held)
         held /= _LESS
 
