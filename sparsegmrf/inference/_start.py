@@ -61,6 +61,8 @@ def _likeliest(objective: Objective) -> FloatArray:
     """
     tile = _tile_of(objective, _PROBE) or objective
     at = objective.start(objective.model, None)
+    if not len(at):
+        return at
     best = _value(tile, at)
     for k in reversed(range(len(at))):
         moved = [at + step * (np.arange(len(at)) == k) for step in _STEPS]

@@ -13,8 +13,7 @@ from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel
-from sparsegmrf.inference._problem import make_objective, make_result
-from sparsegmrf.inference._search import maximize
+from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.inference._start import fit_from_tile
 from sparsegmrf.inference.comparison import ModelComparison, compare
 from sparsegmrf.inference.fit_result import FitResult
@@ -201,10 +200,7 @@ def _fit(
         comparison = compare(make, stream)
         print(comparison.summary())
         return comparison.chosen.fit, comparison
-    if model is None:
-        return fit_from_tile(make(TensionSpline(kappa=0.5)), _TOLERANCE), None
-    objective = make(model)
-    return make_result(objective, *maximize(objective, objective.start(objective.model, None), _TOLERANCE)), None
+    return fit_from_tile(make(TensionSpline(kappa=0.5) if model is None else model), _TOLERANCE), None
 
 
 def _variance(posterior: GMRF, data: Observations) -> FloatArray:
