@@ -1,6 +1,5 @@
 """The approximate log-likelihood of counts as a function of unconstrained numbers."""
 
-import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +13,7 @@ from sparsegmrf.inference._mode import find_mode
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.typing import FloatArray, Shape
 
 _MOST = 25
@@ -69,14 +69,23 @@ class CountObjective:
         return [*self.gaussian.names, *self.gaussian.trend.names]
 
     @property
-    def estimated(self) -> bool:
-        """False: counts have no noise variance."""
-        return False
-
-    @property
     def count(self) -> list[int]:
         """Evaluations so far, in its first entry."""
         return self.gaussian.count
+
+    @property
+    def scale(self) -> None:
+        """None: no parameter is profiled."""
+
+    def unprofiled(self, at: FloatArray) -> tuple["CountObjective", FloatArray]:
+        """Return the objective and the point as they are."""
+        return self, at
+
+    def without_field(self) -> None:
+        """Return None: counts without a field have no variance of their own."""
+
+    def noise_share(self, at: FloatArray) -> None:
+        """Return None: counts have no noise variance."""
 
     def start(self, model: FieldModel, noise_variance: float | FloatArray | None) -> FloatArray:
         """Return the unconstrained numbers of a model at the first coefficients."""
@@ -84,8 +93,7 @@ class CountObjective:
 
     def jacobian(self, at: FloatArray) -> FloatArray:
         """Return the matrix of derivatives of parameters and coefficients by the unconstrained numbers."""
-        slopes = self.gaussian.jacobian(self._split(at)[0])
-        return np.asarray(scipy.linalg.block_diag(np.diag(slopes), self.root))
+        return np.asarray(scipy.linalg.block_diag(self.gaussian.jacobian(self._split(at)[0]), self.root))
 
     def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
         """Return the approximate log-likelihood in nats, plus the log-prior, and the gradient, remembered by point."""
@@ -94,7 +102,7 @@ class CountObjective:
             _, found = self._evaluate(at, gradient=True)
             of_model, _ = self._split(at)
             prior, by_prior = self.gaussian.log_prior(of_model)
-            by_model = found.by_directions * self.gaussian.jacobian(of_model) + by_prior
+            by_model = found.by_directions @ self.gaussian.jacobian(of_model) + by_prior
             gradient = np.concatenate([by_model, found.by_coefficients @ self.root])
             self._points[key] = found.loglik + prior, gradient
         return self._points[key]
@@ -120,7 +128,7 @@ class CountObjective:
     def gaussian_at(self, at: FloatArray, eta: FloatArray) -> tuple[Objective, FloatArray]:
         """Return the Gaussian problem with the working responses at a linear predictor, and its own numbers."""
         data = _working(self.likelihood, eta)
-        return dataclasses.replace(self.gaussian, data=data, count=[0], _points={}), self._split(at)[0]
+        return self.gaussian.with_data(data), self._split(at)[0]
 
     def _coefficients(self, at: FloatArray) -> FloatArray:
         return self.origin + self.root @ self._split(at)[1]
@@ -166,11 +174,12 @@ def _first_coefficients(likelihood: CountLikelihood, gaussian: Objective) -> tup
     the joint density. It is only where the search starts, and may end early.
     """
     model, shape = gaussian.model, gaussian.shape
-    Q, prior = model.stencil(shape), gaussian._prior.of_field(model.gmrf(shape))
+    Q, field = model.stencil(shape), model.gmrf(shape)
+    precision, prior = PriorPrecision.of(Q, field), gaussian._prior.of_field(field)
     eta = likelihood.first_guess()
     beta = np.full(len(gaussian.trend.columns), np.inf)
     for _ in range(_MOST):
-        found = evidence(Q, prior, _working(likelihood, eta), gaussian.trend, gaussian._posterior)
+        found = evidence(precision, prior, _working(likelihood, eta), gaussian.trend, gaussian._posterior)
         move, beta = found.beta - beta, found.beta
         if not len(beta) or np.abs(move).max() <= _NEAR * np.sqrt(np.diagonal(found.beta_covariance).min()):
             break

@@ -8,6 +8,7 @@ from sparsegmrf.inference._observations import Observations
 from sparsegmrf.typing import FloatArray, Shape
 
 _ROUNDING = 1e-12
+_NOTHING_TO_ESTIMATE = "hold every parameter by fixed= and give noise=, or use condition"
 
 
 def covariate_images(covariates: object, shape: Shape) -> tuple[tuple[str, ...], FloatArray]:
@@ -30,19 +31,35 @@ def covariate_images(covariates: object, shape: Shape) -> tuple[tuple[str, ...],
     return tuple(f"covariate {k}" for k in range(len(array))), array
 
 
-def check_leaves_something(columns: FloatArray, data: Observations) -> None:
-    """Refuse covariates ``(K, H, W)`` that vanish, or explain the image up to rounding, on the observed pixels."""
-    X, y = columns[:, data.observed].T, data.values[data.observed]
-    for k, column in enumerate(X.T):
+def check_seen(columns: FloatArray, data: Observations) -> None:
+    """Refuse covariates ``(K, H, W)`` that vanish on the observed pixels."""
+    for k, column in enumerate(columns[:, data.observed]):
         if not column.any():
             raise ArgumentError(
                 f"covariates must not vanish on the observed pixels, got zeros in the one at position {k}, whose "
                 "coefficient nothing tells; leave it out."
             )
-    X = X / np.linalg.norm(X, axis=0)
-    left = y - X @ np.linalg.lstsq(X, y)[0]
-    if np.linalg.norm(left) <= _ROUNDING * np.linalg.norm(y):
+
+
+def check_varies(data: Observations) -> None:
+    """Refuse an image without variation: nothing says how a field varies."""
+    values = data.values[data.observed]
+    if np.ptp(values) == 0.0:
+        raise ArgumentError(
+            f"image must vary over its observed pixels, got {len(values)} of them with the value {values[0]:g}; a "
+            f"constant says nothing about the parameters of a field: {_NOTHING_TO_ESTIMATE}."
+        )
+
+
+def check_leaves_something(count: int, data: Observations, deviations: FloatArray) -> None:
+    """Refuse an image that `count` covariates, and the null space, explain up to rounding.
+
+    `deviations` are what these leave of it, ``(H, W)``.
+    """
+    values = data.values[data.observed]
+    spread = max(float(np.ptp(values)), float(np.finfo(float).tiny))
+    if float(np.abs(deviations[data.observed]).max()) <= _ROUNDING * spread:
         raise ArgumentError(
             "image must vary beyond its covariates, but these explain it up to rounding and leave nothing for the "
-            f"field: {len(columns)} covariates, {data.count} observed pixels."
+            f"field: {count} covariates, {data.count} observed pixels; {_NOTHING_TO_ESTIMATE}."
         )

@@ -6,15 +6,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._evidence import Trend, regression
+from sparsegmrf.inference._conclusion import Conclusion
+from sparsegmrf.inference._evidence import regression
+from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, posterior_precision
 from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
+from sparsegmrf.inference._trend import Trend
 from sparsegmrf.inference.holdout import Blocks, gap_copies
 from sparsegmrf.inference.leave_out import without
 from sparsegmrf.inference.scores import crps
-from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
 
 SETS = 3
@@ -113,12 +116,15 @@ class HeldOut:
         """Return the criterion after checking that what remains determines trend and level."""
         prior, trend = objective.model.gmrf(objective.shape), objective.trend
         for blocks in sets:
-            rest = Trend.of(trend.names, trend.columns, prior, without(objective.data, blocks.held_out))
-            if rest.names != trend.names:
+            rest = without(objective.data, blocks.held_out)
+            null = NullVectors.of(prior, rest.observed, rest.combination)
+            try:
+                Trend.of(trend.names, trend.columns, null)
+            except ArgumentError as error:
                 raise ArgumentError(
-                    f"covariates must vary where nothing is held out, got {', '.join(trend.names)} of which only "
-                    f"{', '.join(rest.names) or 'none'} do; leave the others out, or use method='ml'."
-                )
+                    f"covariates must vary where nothing is held out, got {', '.join(trend.names)}: {error} Or use "
+                    "method='ml'."
+                ) from error
         return cls(objective, sets)
 
     def __call__(self, at: FloatArray) -> float:
@@ -150,23 +156,23 @@ class HeldOut:
     def predictions(self, at: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return errors and standard deviations of predicted measurements, set by set, at the model's own scale."""
         model, variance = self.objective.parameters_at(at)
-        data = self.objective.data
+        data = self.objective.frame.deviations
         if self.objective.estimated:
             data = dataclasses.replace(data, weight=data.weight / variance)
-        Q = model.stencil(self.objective.shape)
+        shape = self.objective.shape
+        Q = PriorPrecision.of(model.stencil(shape), model.gmrf(shape))
         parts = [self._predict(Q, data, blocks) for blocks in self.sets]
         return np.concatenate([error for error, _ in parts]), np.concatenate([spread for _, spread in parts])
 
-    def _predict(self, Q: SymmetricStencil, data: Observations, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
+    def _predict(self, Q: PriorPrecision, data: Observations, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
         """Predict one set from the factor of the lattice without it; the trend is that of what remains."""
         held = blocks.held_out
         rest = without(data, held)
         X = self.objective.trend.columns
-        factor = self._refactorize(posterior_precision(Q, rest)[0])
+        factor = self._refactorize(posterior_precision(Q.stencil, rest)[0])
         found = regression(Q, factor, rest, X)
-        total = rest.total(found.fields)
-        left = (X - total[1:])[:, held]
-        mean = total[0][held] + found.beta @ left
+        left = found.left[:, held]
+        mean = rest.total(found.fields[0])[held] + found.beta @ left
         variance = rest.variance(factor.selected_inverse())[held]
         variance = variance + np.einsum("kp,kp->p", left, found.covariance @ left)
         noise = np.divide(1.0, data.weight, out=np.zeros(held.shape), where=data.weight > 0.0)
@@ -204,11 +210,10 @@ def error_of_mean(sums: FloatArray, sizes: IntArray) -> float:
 
 def cross_validate(
     objective: Objective, start: FloatArray, stream: np.random.Generator
-) -> tuple[Objective, FloatArray, bool, str, CrossValidation]:
+) -> tuple[Objective, FloatArray, Conclusion, CrossValidation]:
     """Search the parameters with the least CRPS from those of maximum likelihood, and compare the two on fresh blocks.
 
-    Returns the objective with the scale among the parameters, the numbers, whether the simplex has closed, why the
-    search ended, and the comparison.
+    Returns the objective with the scale among the parameters, the numbers, how the search ended, and the comparison.
     """
     sets = [gap_copies(objective.data.observed, stream, share=SHARE) for _ in range(2 * SETS)]
     criterion = HeldOut.of(objective, sets[:SETS])
@@ -233,7 +238,7 @@ def cross_validate(
         ml_parameters=_named(full, likeliest),
         evaluations=criterion.count[0],
     )
-    return full, best, converged, f"{reason}; {found.verdict}", found
+    return full, best, Conclusion(converged, f"{reason}; {found.verdict}", None), found
 
 
 def _minimize(criterion: HeldOut, start: FloatArray) -> tuple[FloatArray, bool, str]:

@@ -17,101 +17,23 @@ from functools import cached_property
 
 import numpy as np
 
-from sparsegmrf.errors import ArgumentError
-from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._observations import Observations, posterior_precision
+from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
-from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+from sparsegmrf.inference._trend import Trend
 from sparsegmrf.linalg import Factor
-from sparsegmrf.linalg.independent import IndependentForm
-from sparsegmrf.linalg.intrinsic import IntrinsicForm
-from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import BoolArray, FloatArray, IntArray
+from sparsegmrf.typing import BoolArray, FloatArray
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
-_COLLINEAR = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class Trend:
-    """Columns of covariates that the field does not hold itself, and what the contrasts of null vectors leave of them.
-
-    Attributes
-    ----------
-    names : tuple of str
-        One per column.
-    columns : ndarray, (p, H, W)
-        Covariates.
-    deficiency : int
-        Number of null vectors ``r`` of the field.
-    log_null : float
-        ``logdet(V_o^T V_o)``.
-    log_gram : float
-        ``logdet`` of the columns' products on the observed pixels, null vectors projected out.
-    """
-
-    names: tuple[str, ...]
-    columns: FloatArray
-    deficiency: int
-    log_null: float
-    log_gram: float
-
-    @classmethod
-    def of(cls, names: tuple[str, ...], columns: FloatArray, field: GMRF, data: Observations) -> "Trend":
-        """Leave out what is in the null space of the prior, and refuse what is collinear."""
-        observed = data.observed
-        seen = np.flatnonzero(observed)
-        X = columns.reshape(len(columns), observed.size)[:, seen].T
-        X = X / np.maximum(np.linalg.norm(X, axis=0), np.finfo(float).tiny)
-        V, log_null = _null_vectors(field, seen, data.combination)
-        rest = X - V @ (V.T @ X)
-        kept = np.flatnonzero(np.linalg.norm(rest, axis=0) > _COLLINEAR)
-        rest = rest[:, kept]
-        if len(kept):
-            norms = np.linalg.norm(rest, axis=0)
-            smallest = np.linalg.eigvalsh((rest / norms).T @ (rest / norms))[0]
-            if smallest < _COLLINEAR:
-                raise ArgumentError(
-                    f"covariates must be linearly independent on the observed pixels, got {', '.join(names)} with a "
-                    f"smallest eigenvalue of their correlation of {smallest:.2g}; leave one out."
-                )
-        used = columns[kept]
-        raw = used.reshape(len(kept), observed.size)[:, seen].T
-        raw = raw - V @ (V.T @ raw)
-        log_gram = float(np.linalg.slogdet(raw.T @ raw)[1]) if len(kept) else 0.0
-        return cls(tuple(names[k] for k in kept), used, V.shape[1], log_null, log_gram)
-
-
-def _null_vectors(field: GMRF, seen: IntArray, a: FloatArray | None) -> tuple[FloatArray, float]:
-    """Return an orthonormal basis of ``V_o`` and ``logdet(V_o^T V_o)``; of stacked fields in the sum with weights."""
-    spaces = [(1.0, field._null)] if isinstance(field, IntrinsicGMRF) else []
-    if isinstance(field.given, IndependentForm) and a is not None:
-        members = zip(a.tolist(), field.given.members, strict=True)
-        intrinsic = IntrinsicForm | SpectralIntrinsicForm
-        spaces = [(weight, member.null_space) for weight, member in members if isinstance(member, intrinsic)]
-    if not spaces:
-        return np.zeros((len(seen), 0)), 0.0
-    if any(space.outside.any() for _, space in spaces):
-        raise ArgumentError(
-            "model must have a value at every pixel, got an intrinsic field with pixels outside its domain; crop them."
-        )
-    V = np.hstack([weight * space.vectors[seen].toarray() for weight, space in spaces])
-    q, r = np.linalg.qr(V)
-    pivots = np.abs(np.diagonal(r))
-    if len(seen) < V.shape[1] or pivots.min(initial=1.0) < _COLLINEAR:
-        raise ArgumentError(
-            f"mask must leave enough observed pixels to fix the {V.shape[1]} null vectors of the field, got "
-            f"{len(seen)} observed; use a proper field, and in a sum of fields no two that are intrinsic."
-        )
-    return q, 2.0 * float(np.log(pivots).sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """Log-density of the observations at one parameter value, and the parts of its gradient.
 
-    ``gradient(c)`` and ``loglik(c)`` are those of the precisions ``c Q`` and ``c W`` at the same `beta`.
+    ``gradient(c)`` and ``loglik(c)`` are those of the precisions ``c Q`` and ``c W`` at the same `beta`. `left` is what
+    the field leaves of the covariates put in the place of the observations, ``(p, H, W)``.
     """
 
     base: float
@@ -120,7 +42,7 @@ class Evidence:
     beta: FloatArray
     beta_covariance: FloatArray
     fitted: FloatArray
-    influences: FloatArray
+    left: FloatArray
     traces: FloatArray
     squares: FloatArray
     averages: FloatArray
@@ -149,7 +71,7 @@ class Evidence:
 
 
 def evidence(
-    Q: SymmetricStencil,
+    Q: PriorPrecision,
     prior: Factor,
     data: Observations,
     trend: Trend,
@@ -165,12 +87,12 @@ def evidence(
     the contrasts that do not see the trend either.
     """
     w, exact, p = data.weight, data.exact, len(trend.columns)
-    posterior = None if exact.all() else factorizer(posterior_precision(Q, data)[0])
+    posterior = None if exact.all() else factorizer(posterior_precision(Q.stencil, data)[0])
     found = regression(Q, posterior, data, trend.columns)
     Z, R, gram, beta, covariance = found.fields, found.residuals, found.gram, found.beta, found.covariance
     mix = np.concatenate([[1.0], -beta])
     z, r = np.tensordot(mix, Z, 1), np.tensordot(mix, R, 1)
-    quadratic = float(np.sum(r * r) + np.sum(z * (Q @ z)))
+    quadratic = float(np.sum(r * r) + np.sum(z * Q.times(z)))
     degrees = data.count - trend.deficiency - (p if restricted else 0)
     noisy = w > 0.0
     base = prior.logdet + float(np.log(w[noisy]).sum()) + trend.log_null - degrees * _LOG_2PI
@@ -195,8 +117,9 @@ def evidence(
         if restricted and p:
             traces[-1] += 0.5 * float(np.sum(covariance * _products(R[1:], R[1:])))
         averages = _average_information(g, prior, posterior, data, r / np.sqrt(np.where(noisy, w, 1.0)))
-    fitted, influences = data.total(z), data.total(Z[1:])
-    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, fitted, influences, traces, squares, averages)
+    return Evidence(
+        0.5 * base, quadratic, degrees, beta, covariance, data.total(z), found.left, traces, squares, averages
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,20 +130,27 @@ class Regression:
     ----------
     fields : ndarray, (1 + p, H, W[, C])
         What the field makes of the observations, and of each covariate in their place.
+    left : ndarray, (p, H, W)
+        What is left of each covariate.
     residuals : ndarray, (1 + p, H, W)
-        Observations and covariates less these, in standard deviations of the noise; zero where exact.
+        Observations and covariates less what the field makes of them, in standard deviations of the noise; zero where
+        exact.
     gram : ndarray, (1 + p, 1 + p)
         ``D^T S D`` of observations and covariates ``D``, with the precision ``S`` of the measurements.
     """
 
     fields: FloatArray
+    left: FloatArray
     residuals: FloatArray
     gram: FloatArray
 
     @cached_property
     def covariance(self) -> FloatArray:
         """Covariance of the coefficients, ``(p, p)``."""
-        return np.asarray(np.linalg.inv(self.gram[1:, 1:]), dtype=np.float64)
+        gram = self.gram[1:, 1:]
+        lengths = np.sqrt(np.diagonal(gram))
+        scale = np.outer(lengths, lengths)
+        return np.asarray(np.linalg.inv(gram / scale) / scale, dtype=np.float64)
 
     @property
     def beta(self) -> FloatArray:
@@ -228,16 +158,26 @@ class Regression:
         return np.asarray(self.covariance @ self.gram[1:, 0])
 
 
-def regression(Q: SymmetricStencil, posterior: Factor | None, data: Observations, columns: FloatArray) -> Regression:
+def regression(Q: PriorPrecision, posterior: Factor | None, data: Observations, columns: FloatArray) -> Regression:
     """Regress the observations on images ``(p, H, W)``, given the factor of the posterior precision (None: all exact).
 
-    ``D^T S D = R^T R + Z^T Q Z`` is a sum of two positive semi-definite matrices: no digits cancel.
+    ``D^T S D = R^T R + Z^T Q Z`` is a sum of two positive semi-definite matrices: no digits cancel. Of a covariate the
+    field leaves ``X - Z = P^-1 Q X``, which is small where the field is nearly free to follow it, as a long range is to
+    follow a level, and known to its own digits.
     """
-    D = np.where(data.observed, np.concatenate([data.values[np.newaxis], columns]), 0.0)
-    Z = _fitted(Q, posterior, D, data)
-    R = np.where(data.exact, 0.0, D - data.total(Z)) * np.sqrt(data.weight)
-    gram = _products(R, R) + _products(Z, Q @ Z)
-    return Regression(Z, R, (gram + gram.T) / 2.0)
+    y = np.where(data.observed, data.values, 0.0)
+    z = _fitted(Q, posterior, y, data)
+    spread = data.lifted(columns)
+    deviations = np.zeros_like(spread)
+    if posterior is not None and len(columns):
+        right = Q.times(spread)
+        deviations = posterior.solve(np.where(data.exact, 0.0, right) if data.exact.any() else right)
+    left = data.total(deviations)
+    Z = np.concatenate([z[np.newaxis], spread - deviations])
+    rest = np.concatenate([(y - data.total(z))[np.newaxis], left])
+    R = np.where(data.exact, 0.0, rest) * np.sqrt(data.weight)
+    gram = _products(R, R) + _products(Z, Q.times(Z))
+    return Regression(Z, left, R, (gram + gram.T) / 2.0)
 
 
 def _average_information(
@@ -259,16 +199,16 @@ def _products(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.tensordot(a, b, (range(1, a.ndim), range(1, b.ndim)))
 
 
-def _fitted(Q: SymmetricStencil, posterior: Factor | None, D: FloatArray, data: Observations) -> FloatArray:
-    """Return the conditional mean of the field given each image ``(b, H, W)`` in the place of the observations."""
-    exact, right = data.exact, data.spread(data.weight * D)
+def _fitted(Q: PriorPrecision, posterior: Factor | None, y: FloatArray, data: Observations) -> FloatArray:
+    """Return the conditional mean of the field given an image ``(H, W)`` of observations."""
+    exact, right = data.exact, data.spread(data.weight * y)
     if not exact.any():
         assert posterior is not None
         return posterior.solve(right)
-    known = np.where(exact, D, 0.0)
+    known = np.where(exact, y, 0.0)
     if posterior is None:
         return known
-    return known + posterior.solve(np.where(exact, 0.0, right - Q @ known))
+    return known + posterior.solve(np.where(exact, 0.0, right - Q.stencil @ known))
 
 
 def _without(S: SymmetricStencil, exact: BoolArray) -> SymmetricStencil:

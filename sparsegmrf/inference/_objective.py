@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import scipy.linalg
 
-from sparsegmrf.inference._evidence import Evidence, Trend, evidence
+from sparsegmrf.inference._evidence import Evidence, evidence
+from sparsegmrf.inference._frame import Frame
+from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.inference._parameters import FieldModel, Interval
+from sparsegmrf.inference._parameters import Coordinates, FieldModel, Interval
+from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
+from sparsegmrf.inference._trend import Trend
 from sparsegmrf.inference.priors import NOISE, Prior
 from sparsegmrf.typing import FloatArray, Shape
 
@@ -23,20 +28,27 @@ _NOISE = 0.1
 class Objective:
     """Log-likelihood of free parameters, with the trend and, where it has one, the scale of the model profiled out.
 
+    Models and noise variances that go in and come out are in intensity; numbers, evidence and scale are those of the
+    frame's unit.
+
     Attributes
     ----------
     model : FieldModel
-        At the start; a profiled scale stays there while the others are searched.
+        At the start, in the frame's unit; a profiled scale stays there while the others are searched.
     free : list of str
         Parameters of the model that are estimated.
     scale : (str, float) or None
         Parameter that is profiled, and the exponent with which the precision grows with it.
     data : Observations
-        With unit weights if the noise variance is estimated.
+        In the frame; with unit weights if the noise variance is estimated.
     estimated : bool
         Whether the noise variance is estimated.
     trend : Trend
-        Covariates.
+        Covariates, in the frame.
+    null : NullVectors
+        What the field adds at no cost.
+    frame : Frame
+        Level and unit of the data.
     restricted : bool
         Whether the likelihood is the restricted one.
     priors : mapping of Prior
@@ -51,6 +63,8 @@ class Objective:
     data: Observations
     estimated: bool
     trend: Trend
+    null: NullVectors
+    frame: Frame
     restricted: bool
     priors: Mapping[str, Prior] = field(default_factory=dict)
     count: list[int] = field(default_factory=lambda: [0])
@@ -72,10 +86,20 @@ class Objective:
         *,
         restricted: bool,
         priors: Mapping[str, Prior] | None = None,
+        as_given: bool = False,
+        unit: float | None = None,
     ) -> "Objective":
-        """Return the objective after looking at the null space of the model."""
-        trend = Trend.of(names, columns, model.gmrf(data.values.shape), data)
-        return cls(model, free, scale, data, estimated, trend, restricted, {} if priors is None else priors)
+        """Return the objective after looking at the null space of the model; `as_given` takes the data as they are."""
+        null = NullVectors.of(model.gmrf(data.values.shape), data.observed, data.combination)
+        trend = Trend.of(names, columns, null)
+        if as_given:
+            frame = Frame.as_given(data, trend)
+        else:
+            unit = unit if hasattr(model, "scaled") else 1.0
+            frame, data, trend = Frame.of(data, trend, null, estimated=estimated, unit=unit)
+        start = frame.inside(model)
+        known = {} if priors is None else priors
+        return cls(start, free, scale, data, estimated, trend, null, frame, restricted, known)
 
     @property
     def shape(self) -> Shape:
@@ -92,38 +116,58 @@ class Objective:
         """Names of the unconstrained numbers."""
         return [*self.searched, *([NOISE] if self.estimated else [])]
 
+    @property
+    def degrees(self) -> int:
+        """Dimension of what has the density: observed pixels less null vectors, and with REML less covariates."""
+        return self.data.count - self.trend.deficiency - (len(self.trend.columns) if self.restricted else 0)
+
     def with_scale(self) -> "Objective":
         """Return the objective in which the scale is a parameter like the others."""
         return dataclasses.replace(self, scale=None, _points={}, _last={})
 
+    def with_data(self, data: Observations) -> "Objective":
+        """Return the objective of other observations of the same pixels, counted anew."""
+        return dataclasses.replace(self, data=data, count=[0], _points={}, _last={})
+
     def start(self, model: FieldModel, noise_variance: float | FloatArray | None) -> FloatArray:
         """Return the unconstrained numbers of a model and a noise variance (None: a share of the field's variance)."""
-        intervals = self._intervals
-        at = [interval.outward(model.parameters[name]) for name, interval in zip(self.searched, intervals, strict=True)]
-        if self.estimated:
-            if noise_variance is None:
-                noise_variance = self._first_noise(model)
-            at.append(float(np.log(noise_variance)))
-        return np.array(at)
+        inside = self.frame.inside(model)
+        at = self._coordinates.outward([inside.parameters[name] for name in self.searched])
+        if not self.estimated:
+            return at
+        variance = self._first_noise(inside) if noise_variance is None else noise_variance / self.frame.unit**2
+        return np.append(at, np.log(variance))
+
+    @property
+    def origin(self) -> FloatArray:
+        """The unconstrained numbers of the model given, with a share of its variance, or of the data's, for noise."""
+        return self.start(self.frame.outside(self.model), None)
+
+    def unprofiled(self, at: FloatArray) -> tuple["Objective", FloatArray]:
+        """Return the objective with the scale among its parameters, and the same point as its numbers."""
+        if self.scale is None:
+            return self, at
+        full = self.with_scale()
+        return full, full.start(*self.solution(at)[:2])
 
     def parameters_at(self, at: FloatArray) -> tuple[FieldModel, float]:
         """Return the model (its profiled scale as at the start) and the noise variance of unconstrained numbers."""
-        values = {
-            name: interval.inward(float(u))
-            for name, interval, u in zip(self.searched, self._intervals, at, strict=False)
-        }
-        return self.model.replace(**values), float(np.exp(at[-1])) if self.estimated else 0.0
+        model, variance = self._parameters_at(at)
+        return self.frame.outside(model), variance * self.frame.unit**2
 
     def values_at(self, at: FloatArray) -> list[float]:
         """Return the searched parameters and the noise variance at unconstrained numbers."""
-        values = [each.inward(float(u)) for each, u in zip(self._intervals, at, strict=False)]
-        return [*values, *([float(np.exp(at[-1]))] if self.estimated else [])]
+        return (self._values_at(at) * self._units).tolist()
 
     def jacobian(self, at: FloatArray) -> FloatArray:
-        """Return the derivatives of the parameters by their unconstrained numbers."""
-        intervals = self._intervals
-        slopes = [each.slope(each.inward(float(u))) for each, u in zip(intervals, at[: len(intervals)], strict=True)]
-        return np.array([*slopes, *([float(np.exp(at[-1]))] if self.estimated else [])])
+        """Return the derivatives of the parameters (rows) by their unconstrained numbers (columns)."""
+        return self._jacobian(at) * self._units[:, np.newaxis]
+
+    def intervals(self, at: FloatArray) -> list[Interval]:
+        """Return by number the interval of its parameter, the others held, on which its errors are taken."""
+        model, _ = self.parameters_at(at)
+        limits = model.limits(self.shape)
+        return [Interval(*limits[name]) for name in self.searched] + [Interval(0.0, float("inf"))] * self.estimated
 
     def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
         """Return the log-likelihood in nats, plus the log-prior, and the gradient."""
@@ -131,12 +175,67 @@ class Objective:
 
     def value(self, at: FloatArray) -> float:
         """Return the log-likelihood in nats, plus the log-prior, alone: a third of the cost."""
-        _, _, found = self._evaluate(at, gradient=False)
-        return found.loglik(found.best_scale if self.scale is not None else 1.0) + self.log_prior(at)[0]
+        found = self._evaluate(at, gradient=False)[2]
+        return self.loglik(found, found.best_scale if self.scale is not None else 1.0) + self.log_prior(at)[0]
+
+    def loglik(self, found: Evidence, scale: float = 1.0) -> float:
+        """Return the log-density of the observations in intensity."""
+        return found.loglik(scale) - self.degrees * float(np.log(self.frame.unit))
 
     def information(self, at: FloatArray) -> FloatArray:
         """Return the average information, plus minus the Hessian of the log-prior."""
         return self._point(at)[2]
+
+    def noise_share(self, at: FloatArray) -> float | None:
+        """Return the noise variance over the variance of a pixel of the field given all others, if it is estimated."""
+        if not self.estimated:
+            return None
+        model, variance = self._parameters_at(at)
+        given_others = 1.0 / model.stencil(self.shape).diagonal().mean(axis=(0, 1))
+        weights = np.ones(1) if self.data.combination is None else self.data.combination
+        return variance / float(np.sum(weights * weights * given_others))
+
+    def without_field(self) -> tuple[float, float, float] | None:
+        """Return the log-likelihood of independent pixels about the trend, their variance, and its standard error.
+
+        None where their variance is not among what is estimated.
+        """
+        if not self.estimated or self.priors:
+            return None
+        y = self.data.values[self.data.observed]  # the frame has taken the trend off
+        square = float(y @ y) / self.degrees
+        value = -0.5 * self.degrees * (np.log(2.0 * np.pi * square) + 1.0 + 2.0 * np.log(self.frame.unit))
+        variance = square * self.frame.unit**2
+        return float(value), variance, variance * float(np.sqrt(2.0 / self.degrees))
+
+    def log_prior(self, at: FloatArray) -> tuple[float, FloatArray]:
+        """Return the logarithm of the prior density of the unconstrained numbers that have one, and its gradient.
+
+        Of parameters that are valid in a joint region it is the density of the parameters themselves.
+        """
+        total, gradient = 0.0, np.zeros(len(at))
+        if self.priors:
+            values, slopes = self._values_at(at) * self._units, self.jacobian(at)
+            for k, (name, interval) in enumerate(zip(self.names, self._intervals, strict=True)):
+                if name not in self.priors:
+                    continue
+                if name in self._coordinates.joint:
+                    total += self.priors[name].log_density(float(values[k]))
+                    gradient += self.priors[name].derivative(float(values[k])) * slopes[k]
+                    continue
+                value, slope = self.priors[name].on_real_line(float(values[k]), interval)
+                total, gradient[k] = total + value, gradient[k] + slope
+        return total, gradient
+
+    def solution(self, at: FloatArray) -> tuple[FieldModel, float, Evidence, float]:
+        """Return the model and the noise variance at the best scale, the evidence in the frame, and that scale."""
+        model, variance, found = self._last.get(_key(at)) or self._evaluate(at, gradient=False)
+        c = 1.0
+        if self.scale is not None:
+            c = found.best_scale
+            name, exponent = self.scale
+            model, variance = model.replace(**{name: model.parameters[name] * c ** (1.0 / exponent)}), variance / c
+        return self.frame.outside(model), variance * self.frame.unit**2, found, c
 
     def _point(self, at: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Return value, gradient and information; those of a point seen before are remembered."""
@@ -151,43 +250,39 @@ class Objective:
         self._last[_key(at)] = model, variance, found
         c = found.best_scale if self.scale is not None else 1.0
         information = found.information() if self.scale is None else found.profiled_information()
-        slopes = self.jacobian(at)
+        J = self._jacobian(at)
         if self.estimated:
-            slopes[-1] = 1.0
-        k = len(slopes)
+            J[-1, -1] = 1.0  # the evidence has derivatives by the logarithm of the noise variance
+        k = len(J)
         prior, by_prior = self.log_prior(at)
-        gradient = found.gradient(c)[:k] * slopes + by_prior
-        return found.loglik(c) + prior, gradient, information[:k, :k] * np.outer(slopes, slopes) - self._curvature(at)
+        gradient = found.gradient(c)[:k] @ J + by_prior
+        return self.loglik(found, c) + prior, gradient, J.T @ information[:k, :k] @ J - self._curvature(at)
 
     def _curvature(self, at: FloatArray) -> FloatArray:
-        """Return the Hessian of the log-prior, by central differences: priors are independent."""
+        """Return the Hessian of the log-prior, by central differences."""
+        if not self.priors:
+            return np.zeros((len(at), len(at)))
         steps = _STEP * np.eye(len(at))
-        slopes = [self.log_prior(at + step)[1] - self.log_prior(at - step)[1] for step in steps if self.priors]
-        return np.reshape(slopes, (len(at), len(at))) / (2.0 * _STEP) if slopes else np.zeros((len(at), len(at)))
+        slopes = np.array([self.log_prior(at + step)[1] - self.log_prior(at - step)[1] for step in steps])
+        return (slopes + slopes.T) / (4.0 * _STEP)
 
-    def log_prior(self, at: FloatArray) -> tuple[float, FloatArray]:
-        """Return the logarithm of the prior density of the unconstrained numbers that have one, and its gradient."""
-        total, gradient = 0.0, np.zeros(len(at))
-        if self.priors:
-            intervals = [*self._intervals, *([Interval(0.0, float("inf"))] if self.estimated else [])]
-            for k, (name, interval) in enumerate(zip(self.names, intervals, strict=True)):
-                if name in self.priors:
-                    value, gradient[k] = self.priors[name].on_real_line(interval.inward(float(at[k])), interval)
-                    total += value
-        return total, gradient
+    def _parameters_at(self, at: FloatArray) -> tuple[FieldModel, float]:
+        """Return model and noise variance in the frame."""
+        values = self._coordinates.inward(at[: len(self.searched)])
+        model = self.model.replace(**dict(zip(self.searched, values.tolist(), strict=True)))
+        return model, float(np.exp(at[-1])) if self.estimated else 0.0
 
-    def solution(self, at: FloatArray) -> tuple[FieldModel, float, Evidence, float]:
-        """Return the model and the noise variance at the best scale, the evidence, and that scale."""
-        model, variance, found = self._last.get(_key(at)) or self._evaluate(at, gradient=False)
-        if self.scale is None:
-            return model, variance, found, 1.0
-        c = found.best_scale
-        name, exponent = self.scale
-        return model.replace(**{name: model.parameters[name] * c ** (1.0 / exponent)}), variance / c, found, c
+    def _values_at(self, at: FloatArray) -> FloatArray:
+        values = self._coordinates.inward(at[: len(self.searched)])
+        return np.append(values, np.exp(at[-1])) if self.estimated else values
+
+    def _jacobian(self, at: FloatArray) -> FloatArray:
+        J = self._coordinates.jacobian(at[: len(self.searched)])
+        return scipy.linalg.block_diag(J, float(np.exp(at[-1]))) if self.estimated else J
 
     def _evaluate(self, at: FloatArray, gradient: bool) -> tuple[FieldModel, float, Evidence]:
         self.count[0] += 1
-        model, variance = self.parameters_at(at)
+        model, variance = self._parameters_at(at)
         data = self.data
         if self.estimated:
             data = dataclasses.replace(data, weight=data.weight / variance)
@@ -196,8 +291,9 @@ class Objective:
         if gradient:
             derivatives = model.derivatives(self.shape)
             directions = [derivatives[name] for name in self.searched]
+        stencil = model.stencil(self.shape)
         found = evidence(
-            model.stencil(self.shape),
+            PriorPrecision.of(stencil, field),
             self._prior.of_field(field),
             data,
             self.trend,
@@ -208,9 +304,20 @@ class Objective:
         return model, variance, found
 
     @cached_property
+    def _coordinates(self) -> Coordinates:
+        return Coordinates.of(self.model, self.shape, self.searched)
+
+    @property
     def _intervals(self) -> list[Interval]:
-        limits = self.model.limits(self.shape)
-        return [Interval(*limits[name]) for name in self.searched]
+        return [*self._coordinates.intervals, *([Interval(0.0, float("inf"))] if self.estimated else [])]
+
+    @cached_property
+    def _units(self) -> FloatArray:
+        """Parameters in intensity over those in the frame's unit."""
+        outside = self.frame.outside(self.model).parameters
+        inside = self.model.parameters
+        units = [outside[name] / inside[name] if outside[name] != inside[name] else 1.0 for name in self.searched]
+        return np.array([*units, *([self.frame.unit**2] if self.estimated else [])])
 
     def _first_noise(self, model: FieldModel) -> float:
         """Return a share of the model's variance, or of the image's where the model's scale is not profiled."""

@@ -41,6 +41,11 @@ class Observations:
         """Number of observed pixels ``m``."""
         return int(np.count_nonzero(self.observed))
 
+    def window(self, rows: slice, columns: slice) -> "Observations":
+        """Return the observations of a window."""
+        images = (each[rows, columns] for each in (self.values, self.observed, self.weight, self.exact))
+        return Observations(*images, self.combination)
+
     def total(self, fields: FloatArray) -> FloatArray:
         """Return what is observed of fields ``(..., H, W[, C])`` without noise, images ``(..., H, W)``."""
         return fields if self.combination is None else np.asarray(fields @ self.combination)
@@ -48,6 +53,18 @@ class Observations:
     def spread(self, images: FloatArray) -> FloatArray:
         """Return the transpose of `total`: fields from images."""
         return images if self.combination is None else images[..., np.newaxis] * self.combination
+
+    def lifted(self, images: FloatArray) -> FloatArray:
+        """Return fields whose `total` the images ``(..., H, W)`` are."""
+        if self.combination is None:
+            return images
+        return images[..., np.newaxis] * (self.combination / float(self.combination @ self.combination))
+
+    @property
+    def middle(self) -> float:
+        """Half-way between the least and the largest observed value."""
+        values = self.values[self.observed]
+        return float(0.5 * values.min() + 0.5 * values.max())
 
     def variance(self, covariances: SymmetricStencil) -> FloatArray:
         """Return the variance of what is observed without noise, an image, from a selected inverse."""
@@ -67,9 +84,15 @@ def posterior_precision(Q: SymmetricStencil, data: Observations) -> tuple[Symmet
 
 
 def observations(
-    y: object, mask: object, noise_variance: object, shape: Shape, name: str = "y", of: str = "of the field"
+    y: object,
+    mask: object,
+    noise_variance: object,
+    shape: Shape,
+    name: str = "y",
+    of: str = "of the field",
+    noise_name: str = "noise_variance",
 ) -> Observations:
-    """Return checked observations on a lattice of `shape`."""
+    """Return checked observations on a lattice of `shape`; messages call the arguments by the names given."""
     seen = observe(y, mask, name)
     if seen.shape != shape:
         raise ArgumentError(f"{name} must have the shape {shape} {of}, got {seen.shape}; crop or transpose it.")
@@ -77,20 +100,20 @@ def observations(
     observed = ~missing if missing.size else np.ones(shape, dtype=bool)
     if not observed.any():
         raise ArgumentError(f"{name} must have an observed pixel, but all {observed.size} are missing; check the mask.")
-    variance = real_array("noise_variance", noise_variance)
+    variance = real_array(noise_name, noise_variance)
     if variance.shape not in ((), shape):
-        raise ArgumentError(f"noise_variance must be a number or an image of shape {shape}, got {variance.shape}.")
+        raise ArgumentError(f"{noise_name} must be a number or an image of shape {shape}, got {variance.shape}.")
     variance = np.where(observed, variance, 1.0)
-    finite("noise_variance", variance, "mask the pixels that say nothing")
+    finite(noise_name, variance, "mask the pixels that say nothing")
     if variance.min() < 0.0:
         raise ArgumentError(
-            f"noise_variance must not be negative, got {float(variance.min())}; it is a variance, zero is exact."
+            f"{noise_name} must not be negative, got {float(variance.min())}; it is a variance, zero is exact."
         )
     exact = observed & (variance == 0.0)
     noisy = observed & ~exact
     with np.errstate(over="ignore"):
         weight = np.where(noisy, 1.0 / np.where(noisy, variance, 1.0), 0.0)
-    finite("1 / noise_variance", weight, "use 0 for exact observations")
+    finite(f"1 / {noise_name}", weight, "use 0 for exact observations")
     return Observations(values, observed, weight, exact)
 
 

@@ -1,6 +1,6 @@
 """Parameters between intervals and the real line, and the one that scales the precision."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -12,6 +12,7 @@ from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, Shape
 
 _SCALES = (1.0, -1.0, 2.0, -2.0)
+_SMALL = 16
 
 
 class FieldModel(Protocol):
@@ -85,12 +86,76 @@ class Interval:
         return (self.high + self.low - 2.0 * value) / (self.high - self.low)
 
 
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """Working parameters: numbers on the real line for parameters that are valid together.
+
+    Parameters whose validity is their own have an interval each. Several interactions of one model are valid in a joint
+    region: then linear forms of them have intervals, a box that holds the region.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Parameters, in the order of the numbers.
+    intervals : tuple of Interval
+        One per number.
+    forms : ndarray, (K, K)
+        Rows are the forms of the parameters that have the intervals; the identity where each stands for itself.
+    joint : frozenset of str
+        Parameters that are coupled.
+    """
+
+    names: tuple[str, ...]
+    intervals: tuple[Interval, ...]
+    forms: FloatArray
+    joint: frozenset[str]
+
+    @classmethod
+    def of(cls, model: FieldModel, shape: Shape, names: Sequence[str]) -> "Coordinates":
+        """Return the working parameters for some of a model's parameters, the others held."""
+        limits = model.limits(shape)
+        intervals = {name: Interval(*limits[name]) for name in names}
+        forms, joint = np.eye(len(names)), frozenset[str]()
+        coupled = model.joint_limits(shape) if hasattr(model, "joint_limits") else ()
+        for each in coupled:
+            free = [name for name in each.names if name in names]
+            if len(free) < 2:
+                continue
+            joint |= frozenset(free)
+            at = [names.index(name) for name in free]
+            if len(free) == len(each.names):
+                forms[np.ix_(at, at)] = each.forms
+                ends = each.intervals
+            else:  # some are held: the region is tried out
+                ends = tuple((-np.inf, np.inf) for _ in free)
+            intervals |= {name: Interval(*pair) for name, pair in zip(free, ends, strict=True)}
+        return cls(tuple(names), tuple(intervals[name] for name in names), forms, joint)
+
+    def inward(self, at: FloatArray) -> FloatArray:
+        """Return the parameters at working parameters."""
+        forms = np.array([each.inward(float(u)) for each, u in zip(self.intervals, at, strict=True)])
+        return np.asarray(np.linalg.solve(self.forms, forms)) if self.joint else forms
+
+    def outward(self, values: Sequence[float]) -> FloatArray:
+        """Return the working parameters of parameters."""
+        forms = self.forms @ np.array(values) if self.joint else values
+        return np.array([each.outward(float(v)) for each, v in zip(self.intervals, forms, strict=True)])
+
+    def jacobian(self, at: FloatArray) -> FloatArray:
+        """Return the derivatives of parameters (rows) by working parameters (columns)."""
+        slopes = [each.slope(each.inward(float(u))) for each, u in zip(self.intervals, at, strict=True)]
+        return np.asarray(np.linalg.solve(self.forms, np.diag(slopes)) if self.joint else np.diag(slopes))
+
+
 def scale_of(model: FieldModel, shape: Shape, names: list[str]) -> tuple[str, float] | None:
     """Return the parameter ``a`` with ``Q`` proportional to ``a^e``, and ``e``; None if there is none among `names`.
 
     Tested at two values: ``a dQ/da = e Q`` on every coefficient.
     """
     limits = model.limits(shape)
+    if hasattr(model, "cropped"):  # any lattice tells; without maps a small one
+        small = min(shape[0], _SMALL), min(shape[1], _SMALL)
+        shape = small if model.cropped(slice(0, small[0]), slice(0, small[1])) is model else shape
     for name in names:
         if limits[name] != (0.0, float("inf")):
             continue
@@ -129,8 +194,3 @@ def free_names(model: FieldModel, shape: Shape, fixed: object) -> list[str]:
             f"fixed must name parameters of the model, which has {', '.join(model.parameters)}, got {unknown[0]!r}."
         )
     return [name for name in model.parameters if name not in held]
-
-
-def jacobian(intervals: list[Interval], values: FloatArray) -> FloatArray:
-    """Return the derivatives of parameters by their unconstrained numbers."""
-    return np.array([interval.slope(float(value)) for interval, value in zip(intervals, values, strict=True)])

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._covariates import check_leaves_something, covariate_images
+from sparsegmrf.inference._conclusion import Conclusion
+from sparsegmrf.inference._covariates import check_leaves_something, check_seen, check_varies, covariate_images
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import observations
 from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, scale_of
@@ -33,13 +34,8 @@ def make_objective(
         raise ArgumentError(f'noise must be "estimate", a variance or None, got {noise!r}.')
     estimated = isinstance(noise, str)
     given = 1.0 if estimated else 0.0 if noise is None else noise
-    data = observations(image, mask, given, (shape[0], shape[1]) if len(shape) == 2 else (1, 1), "image")
-    values = data.values[data.observed]
-    if np.ptp(values) == 0.0:
-        raise ArgumentError(
-            f"image must vary over its observed pixels, got {len(values)} of them with the value {values[0]:g}; a "
-            "constant has no parameters to fit."
-        )
+    size = (shape[0], shape[1]) if len(shape) == 2 else (1, 1)
+    data = observations(image, mask, given, size, "image", noise_name="noise")
     if data.exact.any() and not data.exact[data.observed].all():
         raise ArgumentError(
             "noise must be zero nowhere or at all observed pixels, got both; a fit takes noisy or exact observations."
@@ -52,8 +48,10 @@ def make_objective(
             )
         data = dataclasses.replace(data, combination=model.observation)
     names, columns = covariate_images(covariates, data.values.shape)
-    check_leaves_something(columns, data)
+    check_seen(columns, data)
     free = free_names(model, data.values.shape, fixed)
+    if free or estimated:
+        check_varies(data)
     limits = model.limits(data.values.shape)
     known = check_priors(priors, {name: limits[name] for name in free}, noise=estimated)
     scale = scale_of(model, data.values.shape, free) if estimated or noise is None else None
@@ -62,22 +60,32 @@ def make_objective(
     objective = Objective.of(
         model, free, scale, data, estimated, names, columns, restricted=method == "reml", priors=known
     )
-    least = len(free) + estimated + len(objective.trend.columns) + objective.trend.deficiency
-    if data.count <= least:
-        raise ArgumentError(
-            f"image must have more observed pixels than there are parameters, {least}, got {data.count}; hold some by "
-            "fixed=, or give fewer covariates."
-        )
+    check_tells_enough(objective)
+    if free or estimated:
+        check_leaves_something(len(columns), data, objective.frame.deviations.values)
     return objective
 
 
-def make_result(objective: Objective, at: FloatArray, converged: bool, reason: str) -> FitResult:
-    """Return the estimates that belong to the end of a search."""
+def check_tells_enough(objective: Objective) -> None:
+    """Refuse an image with too few observed pixels for what is to be estimated."""
+    trend, estimated = objective.trend, len(objective.free) + objective.estimated
+    least = estimated + len(trend.columns) + trend.deficiency
+    # Without anything to estimate the trend alone must be fixed.
+    enough = objective.data.count > least if estimated else objective.data.count >= least
+    if not enough:
+        raise ArgumentError(
+            f"image must have more observed pixels than there are parameters, {least}, got {objective.data.count}; "
+            "hold some by fixed=, or give fewer covariates."
+        )
+
+
+def make_result(objective: Objective, at: FloatArray, conclusion: Conclusion) -> FitResult:
+    """Return the estimates at the end of a search."""
     model, variance, found, c = objective.solution(at)
-    names = objective.trend.names
-    errors = np.sqrt(np.diagonal(found.beta_covariance) / c)
+    frame, names = objective.frame, objective.trend.names
+    errors = np.sqrt(np.diagonal(frame.covariance(found.beta_covariance / c)))
     noise: float | FloatArray = variance
-    data = objective.data
+    data = frame.given
     if not objective.estimated and data.weight.any():
         noise = np.where(data.observed, 1.0 / np.where(data.weight > 0.0, data.weight, 1.0), 0.0)
         values = noise[data.observed]
@@ -89,17 +97,18 @@ def make_result(objective: Objective, at: FloatArray, converged: bool, reason: s
         model=model,
         parameters=parameters,
         noise_variance=noise,
-        loglik=found.loglik(c),
+        loglik=objective.loglik(found, c),
         log_prior=objective.log_prior(at)[0],
-        coefficients=dict(zip(names, found.beta.tolist(), strict=True)),
+        coefficients=dict(zip(names, frame.coefficients(found.beta).tolist(), strict=True)),
         coefficient_errors=dict(zip(names, errors.tolist(), strict=True)),
-        trend=np.tensordot(found.beta, objective.trend.columns, 1),
+        trend=frame.trend(found.beta),
         method="reml" if objective.restricted else "ml",
         n_observed=data.count,
-        converged=converged,
-        reason=reason,
+        converged=conclusion.converged,
+        reason=conclusion.reason,
         evaluations=objective.count[0],
         _objective=objective,
         _evidence=found,
         _scale=c,
+        _at_end=conclusion.curvature,
     )

@@ -1,26 +1,58 @@
 """The search for the largest likelihood, and the information there."""
 
+import enum
 import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from sparsegmrf.errors import ConvergenceError, NotPositiveDefiniteError, TooLargeError
+from sparsegmrf.errors import SparseGMRFError
 from sparsegmrf.typing import FloatArray
 
 _STEP = 1e-3
 _STEPS = 100
-_FAR = 16.0
+_STANDING = 8
+"""Steps in a row that are no better, each a quarter of the one before, after which the search ends."""
+_LONGEST = 2.0
+"""Longest Newton step of the polishing, in any unconstrained number."""
+_POLISHED = 12
+FAR = 16.0
 """How far an unconstrained number may move from its start before it counts as running away."""
-_NO_NOISE = 9.0
-"""How far the logarithm of the noise variance may fall before it counts as zero."""
-_LESS_NOISE = 4.0
+FLAT = 1e-2
+"""Information about an unconstrained number at which nothing is known of it: a standard error of ten."""
+_NOTHING_TO_GAIN = 1e-4
+"""Slope in nats along a direction without information at which moving on gains nothing."""
+_NO_NOISE = math.exp(-9.0)
+"""Noise variance over that of a pixel given all others that counts as zero."""
+_LESS_NOISE = math.exp(-4.0)
 _NOTHING_LEFT = 0.05
 """Derivative in nats by that logarithm, and information about it, at which, so far down, less noise gains nothing."""
-NOISE_IS_GONE = "noise_variance ran to zero: the image shows no independent noise; fit with noise=None"
-"""Why a search ended there."""
 _NEAR = 1e-2
 """Newton step in standard errors from which on steps are taken without comparing likelihoods, which rounding blurs."""
+
+
+class Ending(enum.Enum):
+    """How a search has ended."""
+
+    MAXIMUM = "at a maximum"
+    NOTHING = "nothing to search"
+    NO_NOISE = "the noise variance has run to zero"
+    FLAT = "a direction without information"
+    FAR = "too far from the start"
+    STOPPED = "not at a maximum"
+
+
+class Ended(NamedTuple):
+    """The end of a search: unconstrained numbers, how it ended, and the length of a Newton step in standard errors."""
+
+    at: FloatArray
+    ending: Ending
+    decrement: float = 0.0
+
+    @property
+    def converged(self) -> bool:
+        """Whether these are the numbers of a maximum."""
+        return self.ending in (Ending.MAXIMUM, Ending.NOTHING)
 
 
 class Searchable(Protocol):
@@ -29,10 +61,6 @@ class Searchable(Protocol):
     @property
     def names(self) -> list[str]:
         """Names of the unconstrained numbers."""
-
-    @property
-    def estimated(self) -> bool:
-        """Whether the last of them is the logarithm of a noise variance."""
 
     @property
     def count(self) -> list[int]:
@@ -44,95 +72,135 @@ class Searchable(Protocol):
     def information(self, at: FloatArray) -> FloatArray:
         """Return what stands for minus the Hessian, positive semi-definite but for rounding."""
 
+    def noise_share(self, at: FloatArray) -> float | None:
+        """Return the noise variance over that of a pixel of the field given all others; None: it is not estimated.
+
+        If it is, its logarithm is the last of the numbers.
+        """
+
 
 class _Point(NamedTuple):
-    """A point of the search in units of nats: value, gradient, Newton step and its length in standard errors."""
+    """A point of the search: its Newton step where there is information, and along the rest the slope in nats."""
 
     at: FloatArray
     step: FloatArray
     decrement: float
+    slope: float
 
 
 def observed_information(objective: Searchable, at: FloatArray) -> FloatArray:
-    """Return minus the Hessian at unconstrained numbers, by central differences of the exact gradient."""
-    steps = _STEP * np.eye(len(at))
-    rows = [-(objective(at + step)[1] - objective(at - step)[1]) / (2.0 * _STEP) for step in steps]
-    return np.asarray((np.array(rows) + np.transpose(rows)) / 2.0)
+    """Return minus the Hessian at unconstrained numbers, by central differences of the exact gradient.
+
+    NaN where one of the neighbours cannot be evaluated.
+    """
+    rows = [tried(objective, at - side)[1] - tried(objective, at + side)[1] for side in _STEP * np.eye(len(at))]
+    H = np.reshape(rows, (len(at), len(at))) / (2.0 * _STEP)
+    return np.asarray((H + H.T) / 2.0)
 
 
-def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> tuple[FloatArray, bool, str]:
+def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> Ended:
     """Search from a start by steps within a trust region, whose curvature is the average information.
 
-    The search ends where a Newton step is shorter than `tolerance` standard errors. A point at which the precision is
-    numerically not positive definite or too large to factorize, or at which the mode given counts is not found, counts
-    as worse than any other. Returns the numbers, whether the search ended well, and why it ended.
+    The search ends where a Newton step is shorter than `tolerance` standard errors. A direction without information is
+    left where moving on along it gains nothing. A point that cannot be evaluated (the precision is numerically not
+    positive definite or not valid, too large to factorize, its likelihood is rounding, the mode given counts is not
+    found) counts as worse than any other; only the start must not be such a point.
     """
     if not len(at):
-        return at, True, "nothing to search: every parameter has a closed form"
+        return Ended(at, Ending.NOTHING)
+    objective(at)
     end = _polished(objective, _by_trust_region(objective, at, max(tolerance, _NEAR)), tolerance)
-    if _noise_is_gone(objective, end.at, at):
-        return end.at, False, NOISE_IS_GONE
-    moved = np.abs(end.at - at).tolist()
-    far = [name for name, distance in zip(objective.names, moved, strict=True) if distance > _FAR]
-    if far:
-        return end.at, False, f"{', '.join(far)} ran away from the start; hold it by fixed=, or give it a prior"
-    told = f"a Newton step is {end.decrement:.2g} standard errors long"
-    if end.decrement <= tolerance:
-        return end.at, True, f"{told}, after {objective.count[0]} likelihoods"
-    return end.at, False, f"{told}, more than the tolerance {tolerance:g}, after {objective.count[0]} likelihoods"
+    if _noise_is_gone(objective, end.at):
+        return Ended(end.at, Ending.NO_NOISE, end.decrement)
+    if np.abs(end.at - at).max() > FAR:
+        return Ended(end.at, Ending.FAR, end.decrement)
+    if np.linalg.eigvalsh(objective.information(end.at))[0] < FLAT:
+        return Ended(end.at, Ending.FLAT, end.decrement)
+    return Ended(end.at, Ending.MAXIMUM if end.decrement <= tolerance else Ending.STOPPED, end.decrement)
 
 
-def _by_trust_region(objective: Searchable, at: FloatArray, tolerance: float) -> _Point:
+def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float) -> _Point:
     from scipy.optimize import minimize
 
+    last, standing = start, 0
+
     def negative(u: FloatArray) -> tuple[float, FloatArray]:
-        try:
-            value, gradient = objective(u)
-        except (ConvergenceError, NotPositiveDefiniteError, TooLargeError):
-            return float("inf"), np.zeros(len(u))
-        return -value, -gradient
+        value, gradient = tried(objective, u)
+        return -value, -np.nan_to_num(gradient)
 
     def stop(u: FloatArray) -> None:
-        near = _point(objective, u).decrement <= tolerance
-        if near or np.abs(u - at).max() > _FAR or _noise_is_gone(objective, u, at):
+        nonlocal last, standing
+        standing = standing + 1 if np.array_equal(u, last) else 0
+        last = np.array(u)
+        point = _point(objective, u)
+        near = point.decrement <= tolerance and point.slope <= _NOTHING_TO_GAIN
+        if near or standing == _STANDING or np.abs(u - start).max() > FAR or _noise_is_gone(objective, u):
             raise StopIteration
 
     options = {"initial_trust_radius": 1.0, "max_trust_radius": 4.0, "gtol": 0.0, "maxiter": _STEPS}
     found = minimize(
-        negative, at, jac=True, hess=objective.information, method="trust-exact", callback=stop, options=options
+        negative, start, jac=True, hess=objective.information, method="trust-exact", callback=stop, options=options
     )
     return _point(objective, found.x)
 
 
-def _noise_is_gone(objective: Searchable, at: FloatArray, start: FloatArray) -> bool:
-    if not objective.estimated:
+def tried(objective: Searchable, at: FloatArray) -> tuple[float, FloatArray]:
+    """Return value and gradient, minus infinity where the objective cannot be evaluated."""
+    nowhere = -math.inf, np.full(len(at), np.nan)
+    try:
+        with np.errstate(all="ignore"):  # what is no number is seen below
+            value, gradient = objective(at)
+            known = objective.information(at)
+    except (SparseGMRFError, ArithmeticError, np.linalg.LinAlgError):
+        return nowhere
+    return (value, gradient) if np.isfinite([value, *gradient, *known.ravel()]).all() else nowhere
+
+
+def _noise_is_gone(objective: Searchable, at: FloatArray) -> bool:
+    share = objective.noise_share(at)
+    if share is None:
         return False
-    fallen = float(start[-1] - at[-1])
     slope, known = float(objective(at)[1][-1]), float(objective.information(at)[-1, -1])
     falls_on = -_NOTHING_LEFT < slope < 0.0 and known < _NOTHING_LEFT
-    return fallen > _NO_NOISE or (fallen > _LESS_NOISE and falls_on)
+    return share < _NO_NOISE or (share < _LESS_NOISE and falls_on)
 
 
 def _polished(objective: Searchable, point: _Point, tolerance: float) -> _Point:
-    """Take whole Newton steps near the maximum, where likelihoods differ by rounding.
+    """Take Newton steps near the maximum, where likelihoods differ by rounding.
 
-    They are those of the average information, and of the observed one as soon as the others do not halve.
+    They are those of the average information, and of the observed one as soon as this costs less.
     """
     information = None
-    while tolerance < point.decrement <= _NEAR:
-        following = _point(objective, point.at + point.step, information)
-        if information is None and following.decrement > 0.5 * point.decrement:
+    for _ in range(_POLISHED):
+        if not tolerance < point.decrement <= 1.0:
+            break
+        step = point.step * min(1.0, _LONGEST / float(np.abs(point.step).max()))
+        following = None
+        if np.isfinite(tried(objective, point.at + step)[0]):
+            following = _point(objective, point.at + step, information)
+        if information is None and (following is None or _is_slow(point, following, tolerance)):
             information = observed_information(objective, point.at)
-            following = _point(objective, point.at, information)
-        elif information is not None and following.decrement >= point.decrement:
+            if not np.isfinite(information).all():
+                break
+            point = _point(objective, point.at, information)
+            continue
+        if following is None or following.decrement >= point.decrement:
             break
         point = following
     return point
 
 
+def _is_slow(point: _Point, following: _Point, tolerance: float) -> bool:
+    """Return whether steps that go on shrinking like this one need more gradients than the observed information."""
+    rate = following.decrement / point.decrement
+    return rate >= 1.0 or following.decrement * rate ** (2 * len(point.at)) > tolerance
+
+
 def _point(objective: Searchable, at: FloatArray, information: FloatArray | None = None) -> _Point:
     _, gradient = objective(at)
-    if information is None:
-        information = objective.information(at)
-    step = np.asarray(np.linalg.lstsq(information, gradient, rcond=None)[0], dtype=np.float64)
-    return _Point(at, step, math.sqrt(max(0.0, float(gradient @ step))))
+    values, directions = np.linalg.eigh(objective.information(at) if information is None else information)
+    along = directions.T @ gradient
+    known = values >= FLAT
+    step = directions[:, known] @ (along[known] / values[known])
+    decrement = math.sqrt(max(0.0, float(gradient @ step)))
+    return _Point(at, step, decrement, float(np.abs(along[~known]).max(initial=0.0)))

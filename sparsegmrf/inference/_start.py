@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparsegmrf.errors import NotPositiveDefiniteError, TooLargeError
+from sparsegmrf.errors import SparseGMRFError
+from sparsegmrf.inference._conclusion import conclude
 from sparsegmrf.inference._objective import Objective
-from sparsegmrf.inference._problem import make_objective, make_result
-from sparsegmrf.inference._search import NOISE_IS_GONE, maximize
+from sparsegmrf.inference._problem import make_result
+from sparsegmrf.inference._search import Ended, Ending, maximize, tried
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.typing import BoolArray, FloatArray
 
@@ -22,26 +23,35 @@ _WORTH = 4
 
 
 class Searched(NamedTuple):
-    """A problem, the end of its search, whether it ended well, and why it ended."""
+    """A problem, where its search started, and how it ended."""
 
     objective: Objective
-    at: FloatArray
-    converged: bool
-    reason: str
+    start: FloatArray
+    ended: Ended
 
 
 def fit_from_tile(objective: Objective, tolerance: float) -> FitResult:
     """Fit an objective, a large image from the fit of its best-observed tile."""
-    start = start_of(objective, search_tile(objective, tolerance))
-    return make_result(objective, *maximize(objective, start, tolerance))
+    return result_of(objective, start_of(objective, search_tile(objective, tolerance)), tolerance)
+
+
+def result_of(objective: Objective, start: FloatArray, tolerance: float) -> FitResult:
+    """Search from a start, and return the estimates at the end."""
+    ended = maximize(objective, start, tolerance)
+    return make_result(objective, ended.at, conclude(objective, ended, start, tolerance))
 
 
 def search_tile(objective: Objective, tolerance: float) -> Searched | None:
     """Search the same problem on the best-observed tile of a large image; None where that would not help."""
+    if not objective.names:
+        return None
     tile = _tile_of(objective, _TILE)
     if tile is None:
         return None
-    return Searched(tile, *maximize(tile, _likeliest(tile), tolerance))
+    start = _likeliest(tile)
+    if not np.isfinite(_value(tile, start)):
+        return None
+    return Searched(tile, start, maximize(tile, start, tolerance))
 
 
 def start_of(objective: Objective, tile: Searched | None) -> FloatArray:
@@ -49,9 +59,11 @@ def start_of(objective: Objective, tile: Searched | None) -> FloatArray:
 
     Of a tile that shows no noise all but the noise counts.
     """
-    if tile is not None and tile.reason == NOISE_IS_GONE:
-        return np.append(tile.at[:-1], objective.start(objective.model, None)[-1])
-    return tile.at if tile is not None and tile.converged else _likeliest(objective)
+    if tile is not None and tile.ended.ending is Ending.NO_NOISE:
+        return np.append(tile.ended.at[:-1], objective.origin[-1])
+    if tile is not None and tile.ended.converged and np.isfinite(tried(objective, tile.ended.at)[0]):
+        return tile.ended.at
+    return _likeliest(objective)
 
 
 def _likeliest(objective: Objective) -> FloatArray:
@@ -59,10 +71,10 @@ def _likeliest(objective: Objective) -> FloatArray:
 
     The unconstrained numbers are moved one after the other, the noise first.
     """
-    tile = _tile_of(objective, _PROBE) or objective
-    at = objective.start(objective.model, None)
+    at = objective.origin
     if not len(at):
         return at
+    tile = _tile_of(objective, _PROBE) or objective
     best = _value(tile, at)
     for k in reversed(range(len(at))):
         moved = [at + step * (np.arange(len(at)) == k) for step in _STEPS]
@@ -75,26 +87,37 @@ def _likeliest(objective: Objective) -> FloatArray:
 
 def _value(objective: Objective, at: FloatArray) -> float:
     try:
-        return objective.value(at)
-    except (NotPositiveDefiniteError, TooLargeError):
+        value = objective.value(at)
+    except (SparseGMRFError, ArithmeticError, np.linalg.LinAlgError):
         return -np.inf
+    return value if np.isfinite(value) else -np.inf
 
 
 def _tile_of(objective: Objective, side: int) -> Objective | None:
     """Return the same problem on the best-observed tile with a constant for a trend, or None if it tells too little."""
-    data = objective.data
-    rows, columns = best_tile(data.observed, side)
-    values, missing = data.values[rows, columns], ~data.observed[rows, columns]
-    seen = values[~missing]
-    if values.size * _WORTH > data.values.size or len(seen) * 2 < values.size or np.ptp(seen) == 0.0:
+    given = objective.frame.given
+    rows, columns = best_tile(given.observed, side)
+    tile = given.window(rows, columns)
+    seen = objective.data.values[rows, columns][tile.observed]
+    if tile.values.size * _WORTH > given.values.size or len(seen) * 2 < tile.values.size or np.ptp(seen) == 0.0:
         return None
-    noise: object = "estimate" if objective.estimated else None
-    if noise is None and data.weight.any():
-        noise = 1.0 / np.where(missing, 1.0, data.weight[rows, columns])
-    fixed = [name for name in objective.model.parameters if name not in objective.free]
-    method = "reml" if objective.restricted else "ml"
-    trend = "constant" if objective.trend.names else None
-    return make_objective(objective.model, values, missing, noise, trend, method, fixed, values.shape, objective.priors)
+    model = objective.frame.outside(objective.model)
+    if hasattr(model, "cropped"):
+        model = model.cropped(rows, columns)
+    names = ("constant",) if objective.trend.names else ()
+    found = Objective.of(
+        model,
+        objective.free,
+        objective.scale,
+        tile,
+        objective.estimated,
+        names,
+        np.ones((len(names), *tile.values.shape)),
+        restricted=objective.restricted,
+        priors=objective.priors,
+        unit=objective.frame.unit,
+    )
+    return found if found.data.count > len(found.free) + 1 + len(names) + found.trend.deficiency else None
 
 
 def best_tile(observed: BoolArray, side: int) -> tuple[slice, slice]:

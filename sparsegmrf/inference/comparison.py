@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsegmrf.errors import TooLargeError
+from sparsegmrf.inference._conclusion import conclude
 from sparsegmrf.inference._cross_validation import HeldOut, error_of_mean
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import make_result
-from sparsegmrf.inference._search import NOISE_IS_GONE, maximize
-from sparsegmrf.inference._start import search_tile, start_of
+from sparsegmrf.inference._search import Ending, maximize
+from sparsegmrf.inference._start import result_of, search_tile, start_of
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.holdout import Blocks, gap_copies, rectangles
 from sparsegmrf.inference.scores import coverage, crps
@@ -165,21 +166,25 @@ def _fit(make: MakeObjective, model: FieldModel) -> _Found:
     """Fit a model, from the best-observed tile; noise that runs to zero is held where less of it gains nothing."""
     objective = make(model, None)
     tile = search_tile(objective, _TOLERANCE)
-    if tile is not None and tile.reason == NOISE_IS_GONE:
-        start = make_result(*tile)
+    if tile is not None and tile.ended.ending is Ending.NO_NOISE:
+        first, at = tile.objective, tile.ended.at
     else:
-        start = make_result(objective, *maximize(objective, start_of(objective, tile), _TOLERANCE))
-        if start.reason != NOISE_IS_GONE:
-            return _Found(start, None)
-    held, result = float(np.max(start.noise_variance)), start
+        start = start_of(objective, tile)
+        ended = maximize(objective, start, _TOLERANCE)
+        if ended.ending is not Ending.NO_NOISE:
+            return _Found(make_result(objective, ended.at, conclude(objective, ended, start, _TOLERANCE)), None)
+        first, at = objective, ended.at
+    found, held = first.solution(at)[:2]
+    fitted = model.replace(**{name: found.parameters[name] for name in objective.free})  # a tile has its part of maps
     while True:
-        known = make(result.model, held)
-        result = make_result(known, *maximize(known, known.start(result.model, None), _TOLERANCE))
-        objective = make(result.model, None)
-        at = objective.start(result.model, held)
+        known = make(fitted, held)
+        result = result_of(known, known.origin, _TOLERANCE)
+        fitted = result.model
+        objective = make(fitted, None)
+        at = objective.start(fitted, held)
         slope = float(objective(at)[1][-1])
         if slope > 0.0:
-            return _Found(make_result(objective, *maximize(objective, at, _TOLERANCE)), None)
+            return _Found(result_of(objective, at, _TOLERANCE), None)
         if not slope < -_GAIN:
             return _Found(result, held)
         held /= _LESS
@@ -230,7 +235,8 @@ def restricted_loglik(fit: FitResult) -> float:
     covariance, trend = fit.coefficient_covariance, fit._objective.trend
     if not len(covariance):
         return fit.loglik
-    spread = trend.log_gram + float(np.linalg.slogdet(covariance)[1])
+    steps = 2.0 * float(np.log(fit._objective.frame.steps).sum())
+    spread = trend.log_gram + steps + float(np.linalg.slogdet(covariance)[1])
     return fit.loglik + 0.5 * (spread + len(covariance) * float(np.log(2.0 * np.pi)))
 
 

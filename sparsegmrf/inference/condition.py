@@ -140,7 +140,7 @@ def condition(
     right = data.weight * deviation
     if held is None:
         field = GMRF.from_precision(P)
-        return _with_mean(field, gmrf.mean + field.factor.solve(right))
+        return with_mean(field, gmrf.mean + field.factor.solve(right))
     if held.all():
         raise ArgumentError(
             "noise_variance must leave something unknown, but every pixel is observed exactly; the field given "
@@ -148,7 +148,7 @@ def condition(
         )
     right = np.where(held, 0.0, right - gmrf.precision @ np.where(held, deviation, 0.0))
     field = _held(P, held)
-    return _with_mean(field, np.where(held, data.values, gmrf.mean + field.factor.solve(right)))
+    return with_mean(field, np.where(held, data.values, gmrf.mean + field.factor.solve(right)))
 
 
 def check_field(gmrf: GMRF) -> None:
@@ -174,7 +174,7 @@ def fields_given_total(gmrf: GMRF, data: Observations) -> GMRF:
     """Return stacked fields given noisy observations of their weighted sum."""
     field = GMRF.from_precision(posterior_precision(gmrf.precision, data)[0])
     residual = np.where(data.observed, data.values - data.total(gmrf.mean), 0.0)
-    return _with_mean(field, gmrf.mean + field.factor.solve(data.spread(data.weight * residual)))
+    return with_mean(field, gmrf.mean + field.factor.solve(data.spread(data.weight * residual)))
 
 
 def _through_operator(
@@ -201,7 +201,7 @@ def _through_operator(
         right = np.where(gmrf.domain, right, 0.0)
     else:
         field = GMRF.from_precision(P)
-    return _with_mean(field, gmrf.mean + field.factor.solve(right))
+    return with_mean(field, gmrf.mean + field.factor.solve(right))
 
 
 def _with_known(gmrf: GMRF, data: Observations) -> Observations:
@@ -230,7 +230,7 @@ def _held(P: SymmetricStencil, held: BoolArray) -> GMRF:
     return IntrinsicGMRF(P, np.zeros((0, *P.shape)), domain=~held)
 
 
-def _with_mean(field: GMRF, mean: FloatArray) -> GMRF:
+def with_mean(field: GMRF, mean: FloatArray) -> GMRF:
     """Return a field with another mean that shares its factor."""
     moved = type(field).__new__(type(field))
     mean = np.array(mean)

@@ -148,7 +148,7 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
         return _diagnosis(result, _residual_of_white(result, stream), None, None, draws, stream)
     if not isinstance(result, FitResult):
         raise ArgumentError(f"result must be a FitResult, a FillResult or a GMRF, got {type(result).__name__}.")
-    data = result._objective.data
+    data = result._objective.frame.given
     if data.combination is not None:
         return _diagnosis_of_sum(result, draws, stream)
     prior = result.model.gmrf(result.shape, mean=result.trend)
@@ -169,7 +169,7 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
 
 def _diagnosis_of_sum(result: FitResult, samples: int, stream: np.random.Generator) -> Diagnosis:
     """Diagnose a fit of stacked fields whose sum is observed: the innovations are those of all of them."""
-    data, shape = result._objective.data, result.shape
+    data, shape = result._objective.frame.given, result.shape
     posterior = result.posterior()
     x = posterior.sample(rng=stream)
     variance = np.broadcast_to(result.noise_variance, shape)
@@ -229,7 +229,7 @@ def _innovations_of(prior: GMRF, x: FloatArray) -> FloatArray:
 
 def _residual_of_mean(result: FitResult, prior: GMRF, posterior: GMRF) -> float:
     """Return ``|W r - (Q + W) z| / |b|`` of the posterior mean ``mu + z`` at pixels that are not exact."""
-    data = result._objective.data
+    data = result._objective.frame.given
     variance = np.broadcast_to(result.noise_variance, result.shape)
     weight = np.divide(1.0, variance, out=np.zeros(result.shape), where=data.observed & ~data.exact)
     r = np.where(data.observed, data.values - prior.mean, 0.0)

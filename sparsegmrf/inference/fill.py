@@ -141,11 +141,8 @@ def fill(
     count, stream = integer_at_least("samples", samples, 0), generator(rng)
     result, comparison = _fit(image, mask, model, noise, covariates, fixed, stream)
     posterior = result.posterior()
-    data = result._objective.data
-    # What is left of the covariates once the field has taken its share, per unit of their coefficients' uncertainty.
-    left = result._objective.trend.columns - result._evidence.influences
-    root = np.linalg.cholesky(result.coefficient_covariance)
-    spread = np.tensordot(root.T, left, 1) if len(left) else left
+    data = result._objective.frame.given
+    spread = result.trend_spread()
     mean = result.trend + data.total(posterior.mean) if data.combination is not None else np.array(posterior.mean)
     variance = _variance(posterior, data) + np.einsum("kij,kij->ij", spread, spread)
     noise_variance = np.where(data.observed, result.noise_variance, np.nan)

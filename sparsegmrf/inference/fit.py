@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsegmrf._validate import generator, one_of, positive_number
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._conclusion import conclude
 from sparsegmrf.inference._counts import NAMES as COUNTS
 from sparsegmrf.inference._counts import refuse_sizes
 from sparsegmrf.inference._cross_validation import cross_validate
@@ -133,12 +134,12 @@ def fit(
     stream = generator(rng)
     objective = make_objective(model, image, mask, noise, covariates, method, fixed, shape, priors)
     end = positive_number("tolerance", tolerance)
-    at, converged, reason = maximize(objective, start_of(objective, search_tile(objective, max(end, _ROUGH))), end)
+    start = start_of(objective, search_tile(objective, max(end, _ROUGH)))
+    ended = maximize(objective, start, end)
     if method != "cv":
-        return make_result(objective, at, converged, reason)
-    full, at, converged, reason, compared = cross_validate(objective, at, stream)
-    result = make_result(full, at, converged, reason)
-    return dataclasses.replace(result, method="cv", cross_validation=compared)
+        return make_result(objective, ended.at, conclude(objective, ended, start, end))
+    full, at, conclusion, compared = cross_validate(objective, ended.at, stream)
+    return dataclasses.replace(make_result(full, at, conclusion), method="cv", cross_validation=compared)
 
 
 def _refuse_noise(noise: object, method: object, likelihood: str) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._conclusion import Conclusion, Curvature, conclude
 from sparsegmrf.inference._count_objective import CountObjective
 from sparsegmrf.inference._counts import CountLikelihood, count_likelihood
 from sparsegmrf.inference._covariates import covariate_images
@@ -66,8 +67,9 @@ def fit_counts(
 ) -> CountFitResult:
     """Fit a model's parameters and a trend to counts; see `fit`."""
     objective = count_objective(model, image, mask, likelihood, exposure, trials, covariates, fixed, priors)
-    at, converged, reason = maximize(objective, objective.start(model, None), tolerance)
-    return _result(objective, at, converged, reason)
+    start = objective.start(model, None)
+    ended = maximize(objective, start, tolerance)
+    return _result(objective, ended.at, conclude(objective, ended, start, tolerance))
 
 
 def count_objective(
@@ -97,7 +99,9 @@ def count_objective(
     limits = model.limits(shape)
     known = check_priors(priors, {name: limits[name] for name in free}, noise=False)
     data = Observations(counts.counts, counts.observed, counts.observed.astype(float), np.zeros_like(counts.observed))
-    gaussian = Objective.of(model, free, None, data, False, names, columns, restricted=False, priors=known)
+    gaussian = Objective.of(
+        model, free, None, data, False, names, columns, restricted=False, priors=known, as_given=True
+    )
     least = len(free) + len(gaussian.trend.columns) + gaussian.trend.deficiency
     if counts.count <= least:
         raise ArgumentError(
@@ -107,12 +111,12 @@ def count_objective(
     return CountObjective.of(counts, gaussian)
 
 
-def _result(objective: CountObjective, at: FloatArray, converged: bool, reason: str) -> CountFitResult:
+def _result(objective: CountObjective, at: FloatArray, conclusion: Conclusion) -> CountFitResult:
     """Return the estimates that belong to the end of a search."""
     model, beta, found = objective.solution(at)
     evaluations = objective.count[0]
     free, trend = objective.gaussian.free, objective.gaussian.trend
-    errors = _errors(objective, at)
+    errors = _errors(objective, at, conclusion)
     gaussian, of_model = objective.gaussian_at(at, found.mode.eta)
     return CountFitResult(
         model=model,
@@ -125,8 +129,8 @@ def _result(objective: CountObjective, at: FloatArray, converged: bool, reason: 
         trend=np.tensordot(beta, trend.columns, 1),
         method="laplace",
         n_observed=objective.likelihood.count,
-        converged=converged,
-        reason=reason,
+        converged=conclusion.converged,
+        reason=conclusion.reason,
         evaluations=evaluations,
         _objective=gaussian,
         _evidence=gaussian.solution(of_model)[2],
@@ -137,13 +141,10 @@ def _result(objective: CountObjective, at: FloatArray, converged: bool, reason: 
     )
 
 
-def _errors(objective: CountObjective, at: FloatArray) -> list[float]:
+def _errors(objective: CountObjective, at: FloatArray, conclusion: Conclusion) -> list[float]:
     """Return the standard errors of parameters and coefficients from the observed information of both."""
     if not len(at):
         return []
-    information = observed_information(objective, at)
-    if not np.linalg.eigvalsh(information)[0] > 0.0:
-        return [float("nan")] * len(at)
-    J = objective.jacobian(at)
-    errors: list[float] = np.sqrt(np.diagonal(J @ np.linalg.inv(information) @ J.T)).tolist()
+    found = conclusion.curvature or Curvature.of(observed_information(objective, at), objective.names)
+    errors: list[float] = np.sqrt(np.diagonal(found.mapped(objective.jacobian(at)))).tolist()
     return errors

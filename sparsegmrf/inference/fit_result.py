@@ -7,12 +7,13 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._conclusion import Curvature
 from sparsegmrf.inference._cross_validation import CrossValidation
 from sparsegmrf.inference._evidence import Evidence
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._search import observed_information
-from sparsegmrf.inference.condition import condition, fields_given_total
+from sparsegmrf.inference.condition import condition, fields_given_total, with_mean
 from sparsegmrf.inference.priors import Prior
 from sparsegmrf.inference.scores import half_width
 from sparsegmrf.typing import FloatArray, Shape
@@ -73,6 +74,7 @@ class FitResult:
     _evidence: Evidence = field(repr=False)
     _scale: float = field(repr=False)
     cross_validation: CrossValidation | None = None
+    _at_end: Curvature | None = field(default=None, repr=False)
 
     @property
     def shape(self) -> Shape:
@@ -82,7 +84,7 @@ class FitResult:
     @property
     def coefficient_covariance(self) -> FloatArray:
         """Covariance of the coefficients, ``(p, p)``, the parameters taken as known."""
-        return self._evidence.beta_covariance / self._scale
+        return self._objective.frame.covariance(self._evidence.beta_covariance / self._scale)
 
     @property
     def n_parameters(self) -> int:
@@ -133,14 +135,17 @@ class FitResult:
 
         The information is the Hessian of the log-likelihood (with priors, of the log-posterior), by central differences
         of the exact gradient on the unconstrained scale (logarithms of what is positive), mapped back to first order.
-        NaN where the information is not positive definite, as when a parameter has run to the edge of its range.
-        Computed at first use, by two gradients per parameter. NaN with ``method="cv"``: the information is that of the
-        likelihood, and the few blocks that chose the estimates overlap in what they are predicted from, so that their
-        spread says little.
+        NaN for what is `undetermined`: the others are those given it. Computed at first use, by two gradients
+        per parameter. NaN with ``method="cv"``: the information is that of the likelihood, and the few blocks that chose
+        the estimates overlap in what they are predicted from, so that their spread says little.
         """
-        full, at, covariance = self._curvature
-        errors = np.sqrt(np.diagonal(covariance)) * full.jacobian(at)
-        return dict(zip(self.parameters, errors.tolist(), strict=True))
+        covariance = self._covariance
+        return dict(zip(self.parameters, np.sqrt(np.diagonal(covariance)).tolist(), strict=True))
+
+    @property
+    def undetermined(self) -> tuple[str, ...]:
+        """Parameters about which the image says nothing, which have no standard error."""
+        return () if self.method == "cv" else self._curvature[2].undetermined
 
     def confidence_intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
         """Return intervals that hold the true value with a probability of about `level`, by parameter and coefficient.
@@ -173,28 +178,46 @@ class FitResult:
         True
         """
         z = half_width(level)
-        full, at, covariance = self._curvature
-        half = z * np.sqrt(np.diagonal(covariance))
-        ends = zip(full.values_at(at - half), full.values_at(at + half), strict=True)
-        intervals = dict(zip(self.parameters, ends, strict=True))
+        full, at, _ = self._curvature
+        errors = np.sqrt(np.diagonal(self._covariance))
+        own = zip(self.parameters, full.values_at(at), full.intervals(at), errors.tolist(), strict=True)
+        intervals = {}
+        for name, value, interval, error in own:
+            u, half = interval.outward(value), z * error / interval.slope(value)
+            intervals[name] = (interval.inward(u - half), interval.inward(u + half))
         for name, value in self.coefficients.items():
-            half_of_coefficient = z * self.coefficient_errors[name]
-            intervals[name] = (value - half_of_coefficient, value + half_of_coefficient)
+            half = z * self.coefficient_errors[name]
+            intervals[name] = (value - half, value + half)
         return intervals
 
     @cached_property
-    def _curvature(self) -> tuple[Objective, FloatArray, FloatArray]:
-        """Objective with the scale as a parameter, the unconstrained estimates, their covariance (NaN: none)."""
+    def _covariance(self) -> FloatArray:
+        """Covariance of the parameters to first order, NaN in rows and columns of what is not determined."""
+        full, at, found = self._curvature
+        return found.mapped(full.jacobian(at))
+
+    @cached_property
+    def _curvature(self) -> tuple[Objective, FloatArray, Curvature]:
+        """Objective with the scale as a parameter, the unconstrained estimates, and what is known of them."""
         full = self._objective.with_scale()
         at = full.start(self.model, self.noise_variance)
-        if not len(at):
-            return full, at, np.zeros((0, 0))
         if self.method == "cv":
-            return full, at, np.full((len(at), len(at)), np.nan)
-        information = observed_information(full, at)
-        if not np.linalg.eigvalsh(information)[0] > 0.0:
-            return full, at, np.full(information.shape, np.nan)
-        return full, at, np.asarray(np.linalg.inv(information), dtype=np.float64)
+            return full, at, Curvature(np.full((len(at), len(at)), np.nan), (), 0)
+        found = self._at_end
+        if found is None:
+            found = Curvature.of(observed_information(full, at), full.names)
+        return full, at, found
+
+    def trend_spread(self) -> FloatArray:
+        """Return images ``(p, H, W)`` in intensity whose sum of squares is the trend's share of the variance.
+
+        They are ``(X - Z) root(C)`` with what the field makes ``Z`` of the covariates, and the coefficients' covariance.
+        """
+        covariance = self._objective.frame.unit**2 * self._evidence.beta_covariance / self._scale
+        lengths = np.sqrt(np.diagonal(covariance))
+        values, directions = np.linalg.eigh(covariance / np.outer(lengths, lengths))
+        root = lengths[:, np.newaxis] * directions * np.sqrt(np.maximum(values, 0.0))
+        return np.asarray(np.tensordot(root.T, self._evidence.left, 1))
 
     def posterior(self) -> GMRF:
         """Return the field given the observations, at the estimates: means, variances and draws of every pixel.
@@ -202,13 +225,21 @@ class FitResult:
         Parameters and trend are taken as known; `fill` adds the uncertainty of the trend. Of a `Sum` these are the
         stacked fields without the trend, of which `Sum.observe` makes the total.
         """
-        data = self._objective.data
+        frame, shape = self._objective.frame, self.shape
+        data = frame.deviations
+        # The trend's own share was taken off, as was the null space's: what is left of the trend is of the data's order.
+        share = np.tensordot(self._evidence.beta, self._objective.trend.columns, 1) * frame.unit
         if data.combination is not None:
             weight = np.where(data.observed, 1.0 / np.where(data.observed, self.noise_variance, 1.0), 0.0)
-            deviations = replace(data, values=data.values - self.trend, weight=weight)
-            return fields_given_total(self.model.gmrf(self.shape), deviations)
-        prior = self.model.gmrf(self.shape, mean=self.trend)
-        return condition(prior, data.values, mask=~data.observed, noise_variance=self.noise_variance)
+            fields = fields_given_total(
+                self.model.gmrf(shape), replace(data, values=data.values - share, weight=weight)
+            )
+            null = frame.put_back(share) - self.trend
+            return with_mean(fields, fields.mean + self._objective.null.lifted(null, data.combination))
+        prior = self.model.gmrf(shape, mean=share)
+        field = condition(prior, data.values, mask=~data.observed, noise_variance=self.noise_variance)
+        mean = frame.put_back(field.mean)
+        return with_mean(field, np.where(data.exact, frame.given.values, mean))
 
     def summary(self) -> str:
         """Return a table of the estimates with standard errors, and the fit's figures, as text."""
@@ -219,6 +250,8 @@ class FitResult:
             lines.append(f"{name:>16}{value:14.6g}{self.standard_errors[name]:14.3g}")
         for name, value in self.coefficients.items():
             lines.append(f"{name:>16}{value:14.6g}{self.coefficient_errors[name]:14.3g}")
+        if self.undetermined:
+            lines.append(f"not determined: {', '.join(self.undetermined)}")
         lines.append("")
         if self.priors:
             lines.append(f"posterior mode, priors on {', '.join(self.priors)}; log-prior {self.log_prior:.4f} nats")

@@ -1,0 +1,170 @@
+"""What the end of a search says: which parameters are determined, and what the model is where they are not."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._search import FAR, FLAT, Ended, Ending, Searchable, observed_information
+from sparsegmrf.inference.priors import NOISE
+from sparsegmrf.typing import FloatArray, Shape
+
+_WEAK = 0.1
+"""Average information below which the observed one is looked at."""
+_SHARE = 0.05
+"""Share of a number in directions without information from which on it counts as not determined."""
+_MOVED = 1.5
+"""How far an unconstrained number must have moved to have run anywhere."""
+_NO_GAIN = 2.0
+"""Nats by which a field must raise the likelihood of independent pixels to be told from them."""
+
+
+class Curvature(NamedTuple):
+    """Covariance of unconstrained numbers, and what the data say nothing about.
+
+    Attributes
+    ----------
+    covariance : ndarray, (K, K)
+        NaN in the rows and columns of numbers that are not determined; the others are those given these.
+    undetermined : tuple of str
+        Names of these.
+    dimension : int
+        Number of directions without information.
+    """
+
+    covariance: FloatArray
+    undetermined: tuple[str, ...]
+    dimension: int
+
+    @classmethod
+    def of(cls, information: FloatArray, names: list[str], lost: tuple[str, ...] = ()) -> "Curvature":
+        """Invert an information matrix where there is information; `lost` are known not to be determined."""
+        if not np.isfinite(information).all():
+            return cls(np.full(information.shape, np.nan), tuple(names), len(names))
+        values, directions = np.linalg.eigh(information)
+        flat = values < FLAT
+        share = np.sum(directions[:, flat] ** 2, axis=1)
+        out = (share > _SHARE) | np.isin(names, lost)
+        while not out.all() and np.linalg.eigvalsh(information[np.ix_(~out, ~out)])[0] < FLAT:
+            out[np.argmax(np.where(out, -1.0, share))] = True
+        covariance = np.full(information.shape, np.nan)
+        covariance[np.ix_(~out, ~out)] = np.linalg.inv(information[np.ix_(~out, ~out)])
+        return cls(covariance, tuple(name for name, each in zip(names, out, strict=True) if each), int(flat.sum()))
+
+    def mapped(self, J: FloatArray) -> FloatArray:
+        """Return ``J C J^T``, the covariance of what the numbers are mapped to; NaN where one that is lost has part."""
+        lost = np.isnan(np.diagonal(self.covariance))
+        covariance = J @ np.where(lost | lost[:, np.newaxis], 0.0, self.covariance) @ J.T
+        gone = (J[:, lost] != 0.0).any(axis=1)
+        covariance[gone], covariance[:, gone] = np.nan, np.nan
+        return np.asarray(covariance)
+
+
+class Conclusion(NamedTuple):
+    """Whether the numbers are those of a maximum, the reason in words, and the curvature if it was looked at."""
+
+    converged: bool
+    reason: str
+    curvature: Curvature | None
+
+
+class Estimable(Searchable, Protocol):
+    """What is asked of the problem that was searched."""
+
+    @property
+    def model(self) -> FieldModel:
+        """The model at the start."""
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+
+    @property
+    def scale(self) -> tuple[str, float] | None:
+        """Parameter that is profiled, and the exponent with which the precision grows with it."""
+
+    def unprofiled(self, at: FloatArray) -> tuple[Searchable, FloatArray]:
+        """Return the function of all estimated numbers, and the point as these."""
+
+    def without_field(self) -> tuple[float, float, float] | None:
+        """Return log-likelihood, variance and its standard error of independent pixels, if these are comparable."""
+
+
+def conclude(objective: Estimable, ended: Ended, start: FloatArray, tolerance: float) -> Conclusion:
+    """Return what the end of a search that began at `start` says."""
+    if ended.ending is Ending.NOTHING:
+        return Conclusion(True, "nothing to search: every parameter has a closed form", None)
+    told = f"a Newton step is {ended.decrement:.2g} standard errors long"
+    after = f"after {objective.count[0]} likelihoods"
+    weak = float(np.linalg.eigvalsh(objective.information(ended.at))[0]) < _WEAK
+    found = None
+    if weak or ended.ending in (Ending.NO_NOISE, Ending.FAR, Ending.FLAT):
+        full, at = objective.unprofiled(ended.at)
+        lost = (NOISE,) if ended.ending is Ending.NO_NOISE else ()
+        found = Curvature.of(observed_information(full, at), full.names, lost)
+        if found.undetermined or ended.ending is Ending.FAR:
+            return Conclusion(False, f"{_sentence(objective, ended, start, found)}, {after}", found)
+    if ended.decrement <= tolerance:
+        return Conclusion(True, f"{told}, {after}", found)
+    return Conclusion(False, f"{told}, more than the tolerance {tolerance:g}, {after}", found)
+
+
+def _sentence(objective: Estimable, ended: Ended, start: FloatArray, found: Curvature) -> str:
+    """Say what is not determined, towards which end it runs, and what the model is there."""
+    parts = []
+    alone = _like_noise(objective, ended)
+    if alone is not None:
+        parts.append(alone)
+    if ended.ending is Ending.NO_NOISE:
+        told = "the image shows no independent noise; fit with noise=None"
+        parts.append(f"{NOISE} ran to zero" + (f": {told}" if alone is None else ", the field taking its place"))
+    if ended.ending is Ending.FAR and not found.undetermined:
+        far = [name for name, moved in zip(objective.names, np.abs(ended.at - start), strict=True) if moved > FAR]
+        parts.append(f"{', '.join(far)} ran away from the start; hold it by fixed=, or give it a prior")
+    rest = [name for name in found.undetermined if name != NOISE]
+    scale = objective.scale[0] if objective.scale is not None else None
+    moved = dict(zip(objective.names, ended.at - start, strict=True))
+    # As many as there are directions run by themselves, those that were searched first; the others go with them.
+    rest.sort(key=lambda name: (name == scale, -abs(moved.get(name, 0.0))))
+    running = max(1, found.dimension - (NOISE in found.undetermined))
+    for name in rest[:running]:
+        parts.append(_end(objective, name, moved.get(name, _scale_has_moved(objective, ended)), alone is not None))
+    for name in rest[running:]:
+        parts.append(f"{name} goes with it and is not determined")
+    if NOISE in found.undetermined and ended.ending is not Ending.NO_NOISE:
+        parts.append(f"{NOISE} is not determined by itself")
+    return "; ".join(parts)
+
+
+def _end(objective: Estimable, name: str, moved: float, alone: bool) -> str:
+    """Say where a parameter that is not determined has run, if it has."""
+    if abs(moved) < _MOVED:
+        return f"{name} is not determined by the image"
+    low, high = objective.model.limits(objective.shape).get(name, (-np.inf, np.inf))
+    end = high if moved > 0.0 else low
+    where = {0.0: "zero", np.inf: "infinity", -np.inf: "minus infinity"}.get(end, f"the end {end:.6g} of its interval")
+    means = objective.model.end_of(name, moved > 0.0) if hasattr(objective.model, "end_of") else None
+    return f"{name} ran to {where}" + (f": {means}" if means and not alone else "")
+
+
+def _scale_has_moved(objective: Estimable, ended: Ended) -> float:
+    """Return where the profiled scale has gone, by whether it is noise or field that has vanished."""
+    share = objective.noise_share(ended.at)
+    if objective.scale is None or share is None:
+        return 0.0
+    return float(np.copysign(np.inf, objective.scale[1] if share > 1.0 else -objective.scale[1]))
+
+
+def _like_noise(objective: Estimable, ended: Ended) -> str | None:
+    """Say that the field cannot be told from noise, where the likelihood of independent pixels is as large."""
+    alone = objective.without_field()
+    if alone is None:
+        return None
+    value, variance, error = alone
+    gain = objective(ended.at)[0] - value
+    if gain > _NO_GAIN:
+        return None
+    return (
+        f"the field cannot be told from noise, {max(gain, 0.0):.2g} nats above independent pixels of the variance "
+        f"{variance:.6g} +- {error:.2g}"
+    )

@@ -1,0 +1,69 @@
+"""Products with a prior precision that keep their digits on images that are nearly constant."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.linalg.independent import IndependentForm
+from sparsegmrf.linalg.intrinsic import IntrinsicForm
+from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
+from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import FloatArray
+
+_WITH_CONSTANTS = ("dct", "dft")
+"""Bases whose first vector is constant."""
+_CONSTANT = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class PriorPrecision:
+    """A precision as a stencil, and what it makes of constants.
+
+    The stencil of a field of a long range sends a constant to a small difference of its large coefficients, of which
+    rounding leaves nothing. ``Q x = Q (x - c) + c Q 1`` with the mean ``c`` of ``x`` and the known ``Q 1`` has all
+    digits.
+
+    Attributes
+    ----------
+    stencil : SymmetricStencil
+        ``Q``, (C unknowns per pixel).
+    of_ones : tuple of float or None
+        For each unknown of a pixel the value of ``Q 1`` everywhere, where it is known; None: by the stencil.
+    """
+
+    stencil: SymmetricStencil
+    of_ones: tuple[float | None, ...] = (None,)
+
+    @classmethod
+    def of(cls, stencil: SymmetricStencil, field: GMRF) -> "PriorPrecision":
+        """Return the precision of a field, which may know its eigenvalues."""
+        given = field.given
+        members = given.members if isinstance(given, IndependentForm) else (given,)
+        return cls(stencil, tuple(_of_ones(each) for each in members))
+
+    def times(self, x: FloatArray) -> FloatArray:
+        """Return ``Q x`` for images ``(..., H, W[, C])``."""
+        if all(value is None for value in self.of_ones):
+            return np.asarray(self.stencil @ x)
+        stacked = len(self.of_ones) > 1
+        known = np.array([value is not None for value in self.of_ones])
+        values = np.array([0.0 if value is None else value for value in self.of_ones])
+        pixels = (-3, -2) if stacked else (-2, -1)
+        means = x.mean(axis=pixels, keepdims=True)
+        if not stacked:
+            return np.asarray(self.stencil @ (x - means) + means * values[0])
+        means = np.where(known, means, 0.0)
+        return np.asarray(self.stencil @ (x - means) + means * values)
+
+
+def _of_ones(form: object) -> float | None:
+    """Return the eigenvalue of constants, where they are an eigenvector."""
+    if isinstance(form, IntrinsicForm | SpectralIntrinsicForm):
+        space = form.null_space
+        whole = not space.outside.any() and not space.labels.any()
+        return 0.0 if whole and np.ptp(space.basis[0]) <= _CONSTANT * abs(space.basis[0, 0]) else None
+    if isinstance(form, SpectralForm) and form.basis in _WITH_CONSTANTS:
+        return float(form.eigenvalues.flat[0])
+    return None
