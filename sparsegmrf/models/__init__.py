@@ -1,6 +1,6 @@
 """Models: named parameters that stand for a stencil on a lattice."""
 
-from sparsegmrf.models._model import Model
+from sparsegmrf.models._model import JointLimits, Model
 from sparsegmrf.models.car import CAR
 from sparsegmrf.models.causal_ar import CausalAR
 from sparsegmrf.models.channels import Channels
@@ -25,6 +25,7 @@ __all__ = [
     "CholeskyFit",
     "FitReport",
     "Intrinsic",
+    "JointLimits",
     "Matern",
     "Model",
     "OrderRow",

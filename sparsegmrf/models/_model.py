@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Literal, Self, overload
 
 import numpy as np
 
-from sparsegmrf._validate import image_shape, one_of
+from sparsegmrf._validate import image_shape, one_of, positive_number
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.models._joint_limits import Interval, JointLimits
+from sparsegmrf.models._window import check_window
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, Shape
 
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
     from sparsegmrf.gmrf import GMRF
     from sparsegmrf.stationary_edge import StationaryEdgeField
 
+__all__ = ["POSITIVE", "REAL", "Interval", "JointLimits", "Model", "frozen_map"]
+
 EDGES = ("boundary", "stationary")
-Interval = tuple[float, float]
 POSITIVE: Interval = (0.0, float("inf"))
 REAL: Interval = (float("-inf"), float("inf"))
 
@@ -37,6 +40,116 @@ class Model(ABC):
     @abstractmethod
     def limits(self, shape: Shape) -> dict[str, Interval]:
         """Return by parameter the open interval ``(low, high)`` in which ``Q`` is positive definite on a lattice."""
+
+    def joint_limits(self, shape: Shape) -> JointLimits | None:
+        """Return a box of linear forms around the values that several parameters can have together.
+
+        None where the intervals of `limits` do not depend on the other parameters.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width in pixels.
+
+        Examples
+        --------
+        >>> from sparsegmrf.models import CAR
+        >>> found = CAR((0.2, 0.1)).joint_limits((64, 64))
+        >>> found.names, found.forms.round(3).tolist()
+        (('rho_vertical', 'rho_horizontal'), [[1.998, 1.998], [1.998, -1.998]])
+        >>> CAR(0.2).joint_limits((64, 64)) is None
+        True
+        """
+        image_shape(shape)
+        return None
+
+    def is_inside(self, shape: Shape) -> bool:
+        """Return whether all parameters are within their limits on a lattice: `stencil` refuses those that are not."""
+        height, width = image_shape(shape)
+        return self._is_surely_inside((height, width)) or self._outside((height, width)) is None
+
+    def end_of(self, name: str, high: bool) -> str | None:
+        """Return what the model becomes when a parameter runs to an end of its interval, for use in messages.
+
+        Parameters
+        ----------
+        name : str
+            The parameter.
+        high : bool
+            True for the upper end, False for the lower one.
+
+        Returns
+        -------
+        str or None
+            A phrase without a full stop; None if there is nothing to say, as of a name that the model does not have.
+
+        Examples
+        --------
+        >>> from sparsegmrf.models import TensionSpline
+        >>> TensionSpline().end_of("kappa", high=True)
+        'the field is a random walk; Intrinsic() is this model'
+        """
+        return self._end_of(name, bool(high)) if name in self.parameters else None
+
+    def scaled(self, factor: float) -> Self:
+        """Return the model of `factor` times the field: ``Q / factor^2``, exactly if the factor is a power of two.
+
+        Parameters
+        ----------
+        factor : float
+            Positive; 1000 turns a field in kilometres into the same field in metres.
+
+        Raises
+        ------
+        ArgumentError
+            If the factor is not positive and finite, or a parameter would overflow or vanish.
+
+        Examples
+        --------
+        >>> from sparsegmrf.models import CAR, Matern
+        >>> Matern(range=20.0, sigma=1.5).scaled(2.0).parameters
+        {'range': 20.0, 'sigma': 3.0}
+        >>> CAR(0.2, tau=1.0).scaled(2.0).parameters
+        {'rho': 0.2, 'tau': 0.25}
+        """
+        return self._multiplied(positive_number("factor", factor))
+
+    def cropped(self, rows: slice, columns: slice) -> Self:
+        """Return the model on a window of its lattice: maps are cut to it, and a model without maps is returned itself.
+
+        The window ends as the lattice did, by the model's own boundary.
+
+        Parameters
+        ----------
+        rows, columns : slice
+            Neighbouring pixels, at least one, within the lattice of the maps; negative ends count from the last pixel.
+
+        Raises
+        ------
+        ArgumentError
+            If they are no slices, skip pixels, or reach beyond the model's maps.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sparsegmrf.models import Matern
+        >>> Matern(range=np.full((40, 50), 8.0)).cropped(slice(10, 30), slice(0, 25)).range.shape
+        (20, 25)
+        """
+        check_window(rows, columns)
+        return self._cropped(rows, columns)
+
+    @abstractmethod
+    def _multiplied(self, factor: float) -> Self:
+        """Return the model of `factor` times the field, the factor being positive."""
+
+    def _cropped(self, rows: slice, columns: slice) -> Self:
+        """Return the model on a window."""
+        return self
+
+    def _end_of(self, name: str, high: bool) -> str | None:
+        """Return what the model becomes at an end of one of its parameters."""
+        return None
 
     @abstractmethod
     def _stencil(self, shape: Shape) -> SymmetricStencil:
@@ -172,23 +285,29 @@ class Model(ABC):
         """Return the fields that hold parameters whose names are not fields themselves."""
         return {}
 
-    def _is_inside(self, shape: Shape) -> bool:
+    def _is_surely_inside(self, shape: Shape) -> bool:
         """Return whether a cheaper test than the limits shows that all parameters are within them."""
         return False
+
+    def _outside(self, shape: Shape) -> tuple[str, Interval] | None:
+        """Return the first parameter that is not within its limits, and these."""
+        values = self.parameters
+        for name, (low, high) in self.limits(shape).items():
+            if not low < values[name] < high:
+                return name, (low, high)
+        return None
 
     def _checked(self, shape: Shape) -> Shape:
         """Return the shape, after comparing every parameter with its limits."""
         height, width = image_shape(shape)
-        if self._is_inside((height, width)):
-            return height, width
-        values = self.parameters
-        for name, (low, high) in self.limits((height, width)).items():
-            if not low < values[name] < high:
-                raise ArgumentError(
-                    f"{name} must lie in ({low:.10g}, {high:.10g}), where the precision is positive definite on "
-                    f"{height} x {width} pixels with the other parameters as they are, got {values[name]:.10g}; "
-                    "limits(shape) gives these intervals."
-                )
+        found = None if self._is_surely_inside((height, width)) else self._outside((height, width))
+        if found is not None:
+            name, (low, high) = found
+            raise ArgumentError(
+                f"{name} must lie in ({low:.10g}, {high:.10g}), where the precision is positive definite on "
+                f"{height} x {width} pixels with the other parameters as they are, got {self.parameters[name]:.10g}; "
+                "limits(shape) gives these intervals."
+            )
         return height, width
 
 

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import eigsh
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.linalg._transforms import angles
-from sparsegmrf.models._model import Interval
+from sparsegmrf.models._joint_limits import Interval, JointLimits, are_independent, bounding_box, parallelogram
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._offsets import as_offsets, raster_sign
 from sparsegmrf.stencil.symbol import lowest, symbol_at
@@ -19,6 +19,7 @@ from sparsegmrf.typing import FloatArray, IntArray, Shape
 NEIGHBOURHOODS = {4: ((1, 0), (0, 1)), 8: ((0, 1), (1, -1), (1, 0), (1, 1))}
 _BASES = {"dirichlet": "dst", "neumann": "dct", "torus": "dft"}
 _LANCZOS = 2**16
+_FREQUENCIES = 2**12  # of a bounding box: fewer make it wider
 _ZERO = 1e-14
 
 
@@ -112,6 +113,34 @@ class Neighbourhood:
             )
         return result
 
+    def joint_limits(self, shape: Shape, boundary: str, scale: float = 1.0) -> JointLimits | None:
+        """Return a box around the values of several parameters at which ``I - sum_k rho_k W_k / scale`` is positive.
+
+        With four neighbours the region is a quadrilateral, one side of which is where both interactions are positive
+        and all neighbours tied; the box goes along it and another side, and with symmetric cosines is the region. With
+        other neighbourhoods the box has the whole interval that each parameter can have.
+        """
+        if len(self.names) == 1:
+            return None
+        frequencies = self._frequencies(shape, boundary)
+        corners = frequencies is not None and self.is_nearest
+        rows, columns = _thinned(*frequencies) if frequencies is not None else self._grid()
+        normals = np.stack(
+            [
+                symbol_at(*self._terms(0.0, self.indicator(parameter)), rows, columns).ravel() / scale
+                for parameter in range(len(self.names))
+            ],
+            axis=1,
+        )
+        if are_independent(normals):
+            return None
+        return parallelogram(self.names, normals) if corners else bounding_box(self.names, normals)
+
+    @property
+    def is_nearest(self) -> bool:
+        """Whether the neighbours are the four nearest."""
+        return set(map(tuple, self.offsets.tolist())) == {(0, 1), (1, 0)}
+
     def degree_limits(self, shape: Shape) -> dict[str, Interval]:
         """Return by parameter where ``D - sum_k rho_k W_k`` is positive definite on every lattice.
 
@@ -150,6 +179,12 @@ class Neighbourhood:
             return corners[0][:, np.newaxis], corners[1][np.newaxis]
         return (rows[:, np.newaxis], columns[np.newaxis]) if boundary == "torus" else None
 
+    def _grid(self) -> tuple[FloatArray, FloatArray]:
+        """Return frequencies that see every offset, half of them as the symbol is even."""
+        reach = np.abs(self.offsets).max(axis=0)
+        rows, columns = (np.linspace(0.0, np.pi, int(min(64, 16 * each)) + 1) for each in reach)
+        return _thinned(rows[:, np.newaxis], np.append(-columns[:0:-1], columns)[np.newaxis])
+
     def _terms(self, centre: float, weights: FloatArray) -> tuple[IntArray, FloatArray]:
         return np.vstack([np.zeros((1, 2), dtype=np.int64), self.offsets]), np.append(centre, weights)
 
@@ -172,6 +207,17 @@ class Neighbourhood:
         values = self.values.copy()
         values[parameter] = value
         return lowest(*self._terms(1.0, -values[self.owner]))
+
+
+def _thinned(rows: FloatArray, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return frequencies ``(n, 1)`` and ``(1, m)`` with at most `_FREQUENCIES` pairs, evenly taken from more."""
+    while rows.size * columns.size > _FREQUENCIES:
+        if rows.size > columns.size:
+            rows = rows[np.unique(np.linspace(0, rows.size - 1, (rows.size + 1) // 2).round().astype(np.int64))]
+        else:
+            kept = np.unique(np.linspace(0, columns.size - 1, (columns.size + 1) // 2).round().astype(np.int64))
+            columns = columns[:, kept]
+    return rows, columns
 
 
 def _offsets(neighbourhood: object) -> IntArray:

@@ -15,6 +15,7 @@ from sparsegmrf.models._anisotropy import (
 )
 from sparsegmrf.models._laplacian import laplacian
 from sparsegmrf.models._model import frozen_map
+from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.symmetric import BOUNDARIES
 from sparsegmrf.typing import BoolArray, FloatArray, Offset, Shape
@@ -95,6 +96,15 @@ class Operator:
         for _ in range(exponent):
             found = {(a + c, b + d) for a, b in found for c, d in both}
         return sorted(offset for offset in found if offset >= (0, 0))
+
+    def cropped(self, rows: slice, columns: slice) -> dict[str, object]:
+        """Return the maps of anisotropy and barrier on a window, by the names of a model's fields."""
+        changes: dict[str, object] = {}
+        if self.barrier is not None:
+            changes["barrier"] = cut(self.barrier, rows, columns)
+        if self.diffusion.weights.ndim > 1 and self.anisotropy is not None:
+            changes["anisotropy"] = tuple(cut(each, rows, columns) for each in self.anisotropy)
+        return changes
 
     def check_shape(self, shape: Shape) -> None:
         """Refuse maps of another shape."""

@@ -1,11 +1,16 @@
 """Conditional autoregressions."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
-from sparsegmrf._validate import one_of, positive_number
-from sparsegmrf.models._model import POSITIVE, Interval, Model
+import numpy as np
+
+from sparsegmrf._validate import image_shape, one_of, positive_number
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.models._ends import end_of_interaction, end_of_scale
+from sparsegmrf.models._model import POSITIVE, Interval, JointLimits, Model
 from sparsegmrf.models._neighbourhood import Neighbourhood
+from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import combination
 from sparsegmrf.stencil.symmetric import BOUNDARIES
@@ -42,7 +47,7 @@ class CAR(Model):
     ------
     ArgumentError
         If a value is not finite, `tau` not positive, or `rho` has another length than the neighbourhood; on a lattice,
-        if `rho` is outside `limits`.
+        if `rho` is outside `limits`, or in the degree form a pixel has no neighbours: it has no distribution then.
 
     References
     ----------
@@ -102,7 +107,37 @@ class CAR(Model):
             }
         return {**found, "tau": POSITIVE}
 
-    def _is_inside(self, shape: Shape) -> bool:
+    def joint_limits(self, shape: Shape) -> JointLimits | None:
+        """Return a box around the values that several interactions can have together; None for one.
+
+        With four neighbours a (vertical, horizontal) pair is possible in a quadrilateral: cut off, where the forms
+        ``2 (c_v rho_vertical + c_h rho_horizontal)`` and ``2 (c_v rho_vertical - c_h rho_horizontal)`` are in (-1, 1),
+        ``c`` being the largest cosine of either side. None in the degree form, where every
+        interaction has an interval of its own.
+        """
+        height, width = image_shape(shape)
+        if self.form == "degree" and self.boundary != "torus":
+            return None
+        neighbours = self._neighbours
+        scale = 2.0 * len(neighbours.offsets) if self.form == "degree" else 1.0
+        return neighbours.joint_limits((height, width), self.boundary, scale)
+
+    def _end_of(self, name: str, high: bool) -> str:
+        if name == "tau":
+            return end_of_scale(not high)
+        by_degree = self.form == "degree" and self.boundary != "torus"
+        if self.boundary == "torus":
+            named = '; Intrinsic(boundary="torus") is this model'
+        elif by_degree or self.boundary == "neumann":
+            named = "; Intrinsic() is this model"
+        else:
+            named = "; away from the border Intrinsic() is close to this model"
+        return end_of_interaction(self._neighbours, name, high, by_degree, "a random walk", named)
+
+    def _multiplied(self, factor: float) -> Self:
+        return self.replace(tau=multiplied("tau", self.tau, factor, -2))
+
+    def _is_surely_inside(self, shape: Shape) -> bool:
         return self._neighbours.is_dominated(self.form == "degree")
 
     def _stencil(self, shape: Shape) -> SymmetricStencil:
@@ -117,8 +152,20 @@ class CAR(Model):
 
     def _diagonal(self, shape: Shape) -> SymmetricStencil:
         if self.form == "degree":
-            return self._neighbours.degree(shape, self._rule)
+            return self._degree(shape)
         return SymmetricStencil([(0, 0)], [1.0], shape, boundary=self._rule)
+
+    def _degree(self, shape: Shape) -> SymmetricStencil:
+        """Return ``D``, after checking that every pixel has neighbours."""
+        count = self._neighbours.degree(shape, self._rule)
+        alone = np.argwhere(np.broadcast_to(count.coefficient(0), shape) == 0.0)
+        if len(alone):
+            raise ArgumentError(
+                f'form="degree" must have a neighbour for every pixel, got none for {tuple(alone[0].tolist())} on '
+                f"{shape[0]} x {shape[1]} pixels: a pixel without neighbours has no distribution in this form; take "
+                'form="constant", or SAR(row_standardized=True), where such a pixel is independent of all others.'
+            )
+        return count
 
     def _coupling(self, shape: Shape, weights: FloatArray) -> SymmetricStencil:
         return self._neighbours.adjacency(shape, self._rule, -self.tau * weights)

@@ -1,7 +1,7 @@
 """Colour fields: one spatial model shared by channels that are correlated with each other."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -9,7 +9,8 @@ from sparsegmrf._validate import finite, images
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.separable import SeparableForm, channel_covariance, in_blocks
 from sparsegmrf.linalg.spectral import SpectralForm
-from sparsegmrf.models._model import Interval, Model
+from sparsegmrf.models._model import Interval, JointLimits, Model
+from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
@@ -67,6 +68,10 @@ class Channels(Model):
         """Return the limits of the spatial model's parameters."""
         return self.model.limits(shape)
 
+    def joint_limits(self, shape: Shape) -> JointLimits | None:
+        """Return the box of the spatial model's parameters."""
+        return self.model.joint_limits(shape)
+
     def estimate_covariance(self, x: ArrayLike, mean: ArrayLike = 0.0) -> FloatArray:
         """Return the ``S`` under which images are most likely, given the spatial model: ``R^T Q_s R / rank(Q_s)``.
 
@@ -93,6 +98,16 @@ class Channels(Model):
         degrees = planes.shape[1] * self.model.gmrf(shape).factor.rank
         estimate: FloatArray = np.einsum("abij,cbij->ac", planes, products) / degrees
         return (estimate + estimate.T) / 2.0
+
+    def _end_of(self, name: str, high: bool) -> str | None:
+        return self.model.end_of(name, high)
+
+    def _multiplied(self, factor: float) -> Self:
+        return self.replace(covariance=multiplied("covariance", self.covariance, factor, 2))
+
+    def _cropped(self, rows: slice, columns: slice) -> Self:
+        cropped = self.model.cropped(rows, columns)
+        return self if cropped is self.model else self.replace(model=cropped)
 
     def _stencil(self, shape: Shape) -> SymmetricStencil:
         return SeparableForm(self.model._stencil(shape), self.covariance).stencil

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
@@ -10,9 +10,12 @@ from sparsegmrf._validate import boolean_mask, integer_at_least, one_of, positiv
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._anisotropy import ISOTROPIC
+from sparsegmrf.models._ends import CONSTANT, PLANE, UNBOUND
 from sparsegmrf.models._laplacian import laplacian
 from sparsegmrf.models._model import POSITIVE, Interval, Model
 from sparsegmrf.models._operator import BASES, Operator
+from sparsegmrf.models._scale import multiplied
+from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Offset, Shape
 
@@ -104,6 +107,17 @@ class Intrinsic(Model):
     def limits(self, shape: Shape) -> dict[str, Interval]:
         """Return the limits of ``tau``, positive, in which ``Q`` is positive definite off its null space."""
         return {"tau": POSITIVE}
+
+    def _end_of(self, name: str, high: bool) -> str:
+        if not high:
+            return UNBOUND
+        return PLANE if self.order == 2 else CONSTANT
+
+    def _multiplied(self, factor: float) -> Self:
+        return self.replace(tau=multiplied("tau", self.tau, factor, -2))
+
+    def _cropped(self, rows: slice, columns: slice) -> Self:
+        return self if self.mask is None else self.replace(mask=cut(self.mask, rows, columns))
 
     def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "IntrinsicGMRF":
         from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF

@@ -3,16 +3,20 @@
 import math
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Self
 
 import numpy as np
 
 from sparsegmrf._validate import finite, positive_number, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.models._ends import end_of_anisotropy, end_of_scale
 from sparsegmrf.models._fractional import parsimonious, polynomial, polynomial_derivative
 from sparsegmrf.models._model import POSITIVE, REAL, Interval, Model, frozen_map
 from sparsegmrf.models._normalization import Normalization
 from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field, check_map
+from sparsegmrf.models._scale import multiplied
+from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import combination, power, power_derivative, rescaled
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
@@ -115,6 +119,35 @@ class Matern(Model):
     def kappa2(self) -> FloatArray:
         """``kappa^2 = 8 nu / range^2`` in 1/pixel^2, a number or a map."""
         return np.asarray(8.0 * self.nu / np.asarray(self.range) ** 2)
+
+    def _end_of(self, name: str, high: bool) -> str:
+        if name == "sigma":
+            return end_of_scale(high)
+        if name == "range":
+            return self._end_of_range(high)
+        return end_of_anisotropy(name, high)
+
+    def _end_of_range(self, high: bool) -> str:
+        if not high:
+            return "neighbours are independent, and the field cannot be told from noise"
+        if self.nu > 1.0:
+            return "the field has no range any more; TensionSpline() is a rougher field without one"
+        if self.anisotropy is not None or self.boundary != "neumann":
+            return "the field has no range any more: it is a thin plate; TensionSpline() is a field without one"
+        return (
+            "the field has no range any more: it is a thin plate, to which Intrinsic(order=2) is close; "
+            "TensionSpline() is a field without one"
+        )
+
+    def _multiplied(self, factor: float) -> Self:
+        return self.replace(sigma=multiplied("sigma", self.sigma, factor))
+
+    def _cropped(self, rows: slice, columns: slice) -> Self:
+        changes = self._operator.cropped(rows, columns)
+        for name in ("range", "sigma"):
+            if np.ndim(getattr(self, name)):
+                changes[name] = cut(getattr(self, name), rows, columns)
+        return self.replace(**changes) if changes else self
 
     def _spectral(self, shape: Shape) -> SpectralForm | None:
         if not self._operator.is_spectral or self.kappa2.ndim or np.ndim(self.sigma):

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Self
 
 import numpy as np
 
-from sparsegmrf._validate import one_of, positive_number
+from sparsegmrf._validate import image_shape, one_of, positive_number
 from sparsegmrf.linalg.spectral import SpectralForm
-from sparsegmrf.models._model import POSITIVE, Interval, Model
+from sparsegmrf.models._ends import end_of_interaction, end_of_scale
+from sparsegmrf.models._model import POSITIVE, Interval, JointLimits, Model
 from sparsegmrf.models._neighbourhood import Neighbourhood
+from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import combination, product, triple_product
 from sparsegmrf.stencil.symmetric import BOUNDARIES
@@ -91,7 +94,33 @@ class SAR(Model):
             found = {name: (scale * low, scale * high) for name, (low, high) in unit.items()}
         return {**found, "tau": POSITIVE}
 
-    def _is_inside(self, shape: Shape) -> bool:
+    def joint_limits(self, shape: Shape) -> JointLimits | None:
+        """Return a box around the values that several interactions can have together; None for one.
+
+        With four neighbours a (vertical, horizontal) pair is possible in a quadrilateral: cut off, where the forms
+        ``2 (c_v rho_vertical + c_h rho_horizontal)`` and ``2 (c_v rho_vertical - c_h rho_horizontal)`` are in (-1, 1),
+        ``c`` being the largest cosine of either side. None with standardized rows off a torus, where every
+        interaction has an interval of its own.
+        """
+        height, width = image_shape(shape)
+        if self.row_standardized and self.boundary != "torus":
+            return None
+        neighbours = self._neighbours
+        scale = 2.0 * len(neighbours.offsets) if self.row_standardized else 1.0
+        return neighbours.joint_limits((height, width), self.boundary, scale)
+
+    def _end_of(self, name: str, high: bool) -> str:
+        if name == "tau":
+            return end_of_scale(not high)
+        named = "" if self.boundary == "torus" else "; Intrinsic(order=2) is close to this model"
+        by_degree = self.row_standardized and self.boundary != "torus"
+        tied = "a thin plate"
+        return end_of_interaction(self._neighbours, name, high, by_degree, tied, f": the field is {tied}{named}")
+
+    def _multiplied(self, factor: float) -> Self:
+        return self.replace(tau=multiplied("tau", self.tau, factor, -2))
+
+    def _is_surely_inside(self, shape: Shape) -> bool:
         return self._neighbours.is_dominated(self.row_standardized)
 
     def _stencil(self, shape: Shape) -> SymmetricStencil:

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Self, TypeVar, cast
 
 import numpy as np
+import scipy.linalg
 
 from sparsegmrf._validate import finite, images, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.independent import IndependentForm, stacked
 from sparsegmrf.linalg.spectral import SpectralForm
-from sparsegmrf.models._model import Interval, Model
+from sparsegmrf.models._model import Interval, JointLimits, Model
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
@@ -86,6 +87,18 @@ class Sum(Model):
         """Return the limits of all parameters."""
         return self._named([model.limits(shape) for model in self.models])
 
+    def joint_limits(self, shape: Shape) -> JointLimits | None:
+        """Return the boxes of all models that have one as a single box; None if none has."""
+        found = [(label, model.joint_limits(shape)) for model, label in zip(self.models, self.labels, strict=True)]
+        boxes = [(label, box) for label, box in found if box is not None]
+        if not boxes:
+            return None
+        return JointLimits(
+            tuple(f"{name}_{label}" for label, box in boxes for name in box.names),
+            scipy.linalg.block_diag(*[box.forms for _, box in boxes]),
+            tuple(interval for _, box in boxes for interval in box.intervals),
+        )
+
     def observe(self, x: ArrayLike) -> FloatArray:
         """Return ``sum_c w_c x_c``, images ``(..., H, W)``, of stacked fields.
 
@@ -103,6 +116,19 @@ class Sum(Model):
         if len(self.models) == 1:
             return np.asarray(array * self.observation[0])
         return np.asarray(images("x", array, (*array.shape[-3:-1], len(self.models))) @ self.observation)
+
+    def _end_of(self, name: str, high: bool) -> str | None:
+        owners = self._named([{own: (model, own) for own in model.parameters} for model in self.models])
+        model, own = owners[name]
+        return model.end_of(own, high)
+
+    def _multiplied(self, factor: float) -> Self:
+        return self.replace(models=tuple(model.scaled(factor) for model in self.models))
+
+    def _cropped(self, rows: slice, columns: slice) -> Self:
+        cropped = tuple(model.cropped(rows, columns) for model in self.models)
+        same = all(one is other for one, other in zip(cropped, self.models, strict=True))
+        return self if same else self.replace(models=cropped)
 
     def _stencil(self, shape: Shape) -> SymmetricStencil:
         return stacked([model._stencil(shape) for model in self.models])

@@ -1,14 +1,17 @@
 """Tension splines: fields without a range, membranes at large distances and thin plates at small ones."""
 
+import math
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from sparsegmrf._validate import finite_number, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.models._ends import CONSTANT, UNBOUND, VANISHES, end_of_anisotropy
 from sparsegmrf.models._model import POSITIVE, REAL, Interval, Model
 from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field
+from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import combination, diagonal_stencil, product
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
@@ -97,6 +100,41 @@ class TensionSpline(Model):
     def limits(self, shape: Shape) -> dict[str, Interval]:
         """Return the limits: ``kappa`` and ``tau`` are positive, ``stretch`` and ``shear`` real; on any lattice."""
         return {name: POSITIVE if name in ("kappa", "tau") else REAL for name in self.parameters}
+
+    def _end_of(self, name: str, high: bool) -> str:
+        if name == "kappa":
+            return self._end_of_kappa(high)
+        if name != "tau":
+            return end_of_anisotropy(name, high)
+        if not high:
+            return UNBOUND
+        return CONSTANT if self.is_intrinsic else VANISHES
+
+    def _end_of_kappa(self, high: bool) -> str:
+        mask = "" if self.barrier is None else "mask=barrier"
+        if high:
+            if self.anisotropy is not None:
+                return "the field is a random walk with the same anisotropy"
+            if self.is_intrinsic:
+                rest = ", ".join(filter(None, (mask, 'boundary="torus"' if self.boundary == "torus" else "")))
+                return f"the field is a random walk; Intrinsic({rest}) is this model"
+            held = "the field is a random walk that is held to its mean"
+            rho = f"{1.0 / (4.0 + self.proper):.10g}"
+            return held if mask else f'{held}; CAR({rho}, boundary="{self.boundary}") is this model'
+        if self.proper > 0.0:
+            swapped = f"replace(kappa={math.sqrt(self.proper):.10g}, proper=0.0)"
+            return f"kappa^2 and proper have changed places; {swapped} is this model"
+        if self.anisotropy is None and self.boundary == "neumann":
+            close = f"Intrinsic(order=2{', ' if mask else ''}{mask})"
+            return f"the field is a thin plate; {close} is close to this model"
+        return "the field is a thin plate"
+
+    def _multiplied(self, factor: float) -> Self:
+        return self.replace(tau=multiplied("tau", self.tau, factor, -2))
+
+    def _cropped(self, rows: slice, columns: slice) -> Self:
+        changes = self._operator.cropped(rows, columns)
+        return self.replace(**changes) if changes else self
 
     def _stencil(self, shape: Shape) -> SymmetricStencil:
         G = self._operator.stencil(shape)

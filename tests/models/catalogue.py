@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sparsegmrf.models import CAR, SAR, Intrinsic, Matern, TensionSpline
+from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
 from tests import reference
 
 SHAPE = (6, 7)
@@ -68,6 +68,12 @@ INTRINSIC = {
     "TensionSpline intrinsic": TensionSpline(0.3, 2.0),
     "TensionSpline intrinsic, torus": TensionSpline(0.3, anisotropy=(2.0, 0.4), boundary="torus"),
     "TensionSpline intrinsic, barrier": TensionSpline(0.3, anisotropy=(2.0, 0.4), barrier=BARRIER),
+}
+COMPOSED = {
+    "Sum": Sum([CAR((0.3, 0.1), tau=2.0), Matern(RANGE, SIGMA, 1, barrier=BARRIER)], labels=["near", "far_off"]),
+    "Sum of one": Sum([SAR((0.1, 0.3))]),
+    "Channels": Channels(Matern(RANGE, 2.0), [[1.0, 0.5], [0.5, 3.0]]),
+    "Channels of a pair": Channels(CAR((0.3, 0.1)), [[1.0, 0.0], [0.0, 3.0]]),
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sparsegmrf import ArgumentError, NotPositiveDefiniteError, StencilError, factorize
-from sparsegmrf.models import CAR
+from sparsegmrf.models import CAR, SAR
 from tests.models.catalogue import WIDE, adjacency
 
 SHAPE = (5, 7)
@@ -130,3 +130,21 @@ def test_covariance_of_draws_is_the_inverse_of_the_precision_not_its_square():
     expected = np.linalg.inv(model.stencil(shape).tocsr().toarray())
     scale = np.sqrt(np.outer(np.diagonal(expected), np.diagonal(expected)))
     assert (np.abs(draws.T @ draws / 20000 - expected) < 0.07 * scale).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "pixel"),
+    [
+        (CAR(0.5, form="degree"), (1, 1), r"\(0, 0\)"),
+        (CAR(0.5, form="degree", boundary="neumann"), (1, 1), r"\(0, 0\)"),
+        (CAR(0.5, neighbourhood=[(0, 1)], form="degree"), (5, 1), r"\(0, 0\)"),
+        (CAR(0.5, neighbourhood=[(0, 2)], form="degree"), (4, 3), r"\(0, 1\)"),
+    ],
+)
+def test_degree_form_says_that_a_pixel_without_neighbours_has_no_distribution(model, shape, pixel):
+    message = rf"^form=\"degree\" must have .* got none for {pixel} .*has no distribution"
+    for call in (model.stencil, model.derivatives, lambda shape: model.gmrf(shape).logdet):
+        with pytest.raises(ArgumentError, match=message):
+            call(shape)
+    remedy = SAR(0.5, neighbourhood=model.neighbourhood, row_standardized=True).gmrf(shape)
+    assert np.isfinite(remedy.sample(rng=0)).all()
