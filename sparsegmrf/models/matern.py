@@ -50,11 +50,16 @@ class Matern(Model):
         ``stretch = log(ratio) cos(2 angle)`` and ``shear = log(ratio) sin(2 angle)``; the derivative by a shear of 0 is
         that of one side.
     boundary : {"neumann", "dirichlet", "torus"}
-        No flux, zero outside, or wrapped. At a no-flux border the variance is up to twice, in corners four times
-        ``sigma^2``.
+        No flux, zero outside, or wrapped. On images larger than the range the variance at a no-flux border is up to
+        twice, in corners four times ``sigma^2``. On smaller ones it is more: with ``nu = 1`` about ``1.1 range / w``
+        times ``sigma^2`` on a strip ``w`` pixels wide, and ``1.6 range^2 / n`` times on ``n`` pixels that are shorter
+        than the range in both directions, 157 times on a single one at a range of 10. `stationary` has the variance
+        ``sigma^2`` on any image.
     barrier : array_like of bool, (H, W), optional
         True where the field must not pass (land, missing ground): no flux enters these pixels, nor passes between two
-        of them that touch at a corner. Within, pixels are independent of all others.
+        of them that touch at a corner. Within, pixels are independent of all others. Channels and ponds that are
+        narrower than the range have the variance of strips and of small images; dividing `sigma`, as a map, by the
+        standard deviations that the field has without makes them those that are wanted.
     diffusion : {"monotone", "smooth"}
         How a single anisotropy is put on the grid: by conductances that are never negative, whose offsets grow with the
         ratio and whose likelihood has kinks in stretch and shear; or by nine points, smooth in stretch and shear, for

@@ -67,6 +67,30 @@ def test_standard_deviation_in_the_interior_is_sigma(reach, nu):
     assert np.sqrt(field.marginal_variance()[side // 2, side // 2]) == pytest.approx(3.0, rel=1e-4)
 
 
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_variance_on_a_strip_is_that_of_its_width_and_stationary_edges_have_sigma(width):
+    model = Matern(10.0, 2.0)
+    middle = model.gmrf((width, 200)).marginal_variance()[width // 2, 100]
+    assert middle / 4.0 == pytest.approx(1.1 * 10.0 / width, rel=0.03)
+    assert_allclose(model.stationary((width, 20)).marginal_variance(), 4.0, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (2, 3)])
+def test_variance_on_few_pixels_is_that_of_their_number(shape):
+    found = Matern(10.0, 2.0).gmrf(shape).marginal_variance().mean() / 4.0
+    assert found == pytest.approx(1.6 * 100.0 / (shape[0] * shape[1]), rel=0.06)
+
+
+def test_sigma_over_the_deviations_of_ponds_and_channels_makes_the_variance_even():
+    barrier = np.ones((20, 25), dtype=bool)
+    barrier[2:5, 2:5] = barrier[10] = barrier[:, 18:] = False
+    model = Matern(10.0, barrier=barrier)
+    deviation = np.sqrt(model.gmrf((20, 25)).marginal_variance())
+    assert deviation[3, 3] > 3.0
+    even = model.replace(sigma=1.0 / deviation).gmrf((20, 25)).marginal_variance()
+    assert_allclose(even, 1.0, rtol=1e-9)
+
+
 @pytest.mark.parametrize("reach", [10, 40, 100])
 @pytest.mark.parametrize("nu", [0.5, 1, 2])
 def test_correlation_is_that_of_the_matern_family(reach, nu):
