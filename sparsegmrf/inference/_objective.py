@@ -22,6 +22,8 @@ from sparsegmrf.typing import FloatArray, Shape
 _STEP = 1e-4
 _NOISE = 0.1
 """Noise variance to start from, relative to the field's."""
+_PROBE = 64
+"""Side in pixels of the lattice whose variance stands for that of a larger one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,15 +91,19 @@ class Objective:
         as_given: bool = False,
         unit: float | None = None,
     ) -> "Objective":
-        """Return the objective after looking at the null space of the model; `as_given` takes the data as they are."""
+        """Return the objective after looking at the null space of the model.
+
+        `as_given` takes the data as they are. With a `unit` the model is in it already.
+        """
         null = NullVectors.of(model.gmrf(data.values.shape), data.observed, data.combination)
         trend = Trend.of(names, columns, null)
         if as_given:
             frame = Frame.as_given(data, trend)
         else:
-            unit = unit if hasattr(model, "scaled") else 1.0
-            frame, data, trend = Frame.of(data, trend, null, estimated=estimated, unit=unit)
-        start = frame.inside(model)
+            own = None if hasattr(model, "scaled") else 1.0
+            frame, data, trend = Frame.of(data, trend, null, estimated=estimated, unit=unit or own)
+        # Where the scale is profiled the model has none that counts.
+        start = model if unit is not None or scale is not None else frame.inside(model)
         known = {} if priors is None else priors
         return cls(start, free, scale, data, estimated, trend, null, frame, restricted, known)
 
@@ -131,17 +137,34 @@ class Objective:
 
     def start(self, model: FieldModel, noise_variance: float | FloatArray | None) -> FloatArray:
         """Return the unconstrained numbers of a model and a noise variance (None: a share of the field's variance)."""
-        inside = self.frame.inside(model)
+        if self.scale is None:
+            inside, shrunk = self.frame.inside(model), self.frame.unit**-2
+        else:
+            name, exponent = self.scale
+            inside, shrunk = model, (model.parameters[name] / self.model.parameters[name]) ** exponent
         at = self._coordinates.outward([inside.parameters[name] for name in self.searched])
         if not self.estimated:
             return at
-        variance = self._first_noise(inside) if noise_variance is None else noise_variance / self.frame.unit**2
+        variance = _NOISE * self._variance_of(self.model) if noise_variance is None else noise_variance * shrunk
         return np.append(at, np.log(variance))
 
     @property
     def origin(self) -> FloatArray:
-        """The unconstrained numbers of the model given, with a share of its variance, or of the data's, for noise."""
-        return self.start(self.frame.outside(self.model), None)
+        """The unconstrained numbers of the model given, at the variance of the data, a share of it being noise."""
+        model = self.model
+        values = self.data.values[self.data.observed]
+        variance = float(np.mean(values * values))  # the frame has taken the level off, if there is one
+        if self.scale is None and hasattr(model, "scaled") and variance > 0.0:
+            if not self.estimated and self.data.weight.any():
+                noise = float(np.mean(1.0 / self.data.weight[self.data.weight > 0.0]))
+                variance = max(variance - noise, _NOISE * variance)
+            moved = model.scaled(float(np.sqrt(variance / self._variance_of(model))))
+            if all(
+                moved.parameters[name] == value for name, value in model.parameters.items() if name not in self.free
+            ):
+                model = moved
+        at = self._coordinates.outward([model.parameters[name] for name in self.searched])
+        return np.append(at, np.log(_NOISE * self._variance_of(model))) if self.estimated else at
 
     def unprofiled(self, at: FloatArray) -> tuple["Objective", FloatArray]:
         """Return the objective with the scale among its parameters, and the same point as its numbers."""
@@ -157,7 +180,8 @@ class Objective:
 
     def values_at(self, at: FloatArray) -> list[float]:
         """Return the searched parameters and the noise variance at unconstrained numbers."""
-        return (self._values_at(at) * self._units).tolist()
+        values: list[float] = (self._values_at(at) * self._units).tolist()
+        return values
 
     def jacobian(self, at: FloatArray) -> FloatArray:
         """Return the derivatives of the parameters (rows) by their unconstrained numbers (columns)."""
@@ -264,7 +288,7 @@ class Objective:
             return np.zeros((len(at), len(at)))
         steps = _STEP * np.eye(len(at))
         slopes = np.array([self.log_prior(at + step)[1] - self.log_prior(at - step)[1] for step in steps])
-        return (slopes + slopes.T) / (4.0 * _STEP)
+        return np.asarray((slopes + slopes.T) / (4.0 * _STEP))
 
     def _parameters_at(self, at: FloatArray) -> tuple[FieldModel, float]:
         """Return model and noise variance in the frame."""
@@ -278,7 +302,9 @@ class Objective:
 
     def _jacobian(self, at: FloatArray) -> FloatArray:
         J = self._coordinates.jacobian(at[: len(self.searched)])
-        return scipy.linalg.block_diag(J, float(np.exp(at[-1]))) if self.estimated else J
+        if self.estimated:
+            J = np.asarray(scipy.linalg.block_diag(J, float(np.exp(at[-1]))))
+        return J
 
     def _evaluate(self, at: FloatArray, gradient: bool) -> tuple[FieldModel, float, Evidence]:
         self.count[0] += 1
@@ -319,12 +345,16 @@ class Objective:
         units = [outside[name] / inside[name] if outside[name] != inside[name] else 1.0 for name in self.searched]
         return np.array([*units, *([self.frame.unit**2] if self.estimated else [])])
 
-    def _first_noise(self, model: FieldModel) -> float:
-        """Return a share of the model's variance, or of the image's where the model's scale is not profiled."""
-        values = self.data.values[self.data.observed]
-        if self.scale is None:
-            return _NOISE * float(values.var())
-        return _NOISE * float(model.gmrf(self.shape).marginal_variance().mean())
+    def _variance_of(self, model: FieldModel) -> float:
+        """Return the mean variance of what is observed of a field, on a lattice of moderate size."""
+        shape = self.shape
+        if hasattr(model, "cropped"):
+            probe = min(shape[0], _PROBE), min(shape[1], _PROBE)
+            shape = probe if model.cropped(slice(0, probe[0]), slice(0, probe[1])) is model else shape
+        variance = model.gmrf(shape).marginal_variance()
+        if self.data.combination is not None:
+            variance = variance @ self.data.combination**2
+        return float(variance.mean())
 
 
 def _key(at: FloatArray) -> bytes:

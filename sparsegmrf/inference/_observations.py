@@ -43,8 +43,8 @@ class Observations:
 
     def window(self, rows: slice, columns: slice) -> "Observations":
         """Return the observations of a window."""
-        images = (each[rows, columns] for each in (self.values, self.observed, self.weight, self.exact))
-        return Observations(*images, self.combination)
+        at = (rows, columns)
+        return Observations(self.values[at], self.observed[at], self.weight[at], self.exact[at], self.combination)
 
     def total(self, fields: FloatArray) -> FloatArray:
         """Return what is observed of fields ``(..., H, W[, C])`` without noise, images ``(..., H, W)``."""

@@ -116,18 +116,15 @@ class Coordinates:
         limits = model.limits(shape)
         intervals = {name: Interval(*limits[name]) for name in names}
         forms, joint = np.eye(len(names)), frozenset[str]()
-        coupled = model.joint_limits(shape) if hasattr(model, "joint_limits") else ()
-        for each in coupled:
-            free = [name for name in each.names if name in names]
-            if len(free) < 2:
-                continue
-            joint |= frozenset(free)
+        coupled = model.joint_limits(shape) if hasattr(model, "joint_limits") else None
+        free = [name for name in coupled.names if name in names] if coupled is not None else []
+        if coupled is not None and len(free) > 1:
+            joint = frozenset(free)
             at = [names.index(name) for name in free]
-            if len(free) == len(each.names):
-                forms[np.ix_(at, at)] = each.forms
-                ends = each.intervals
-            else:  # some are held: the region is tried out
-                ends = tuple((-np.inf, np.inf) for _ in free)
+            ends = [(-np.inf, np.inf)] * len(free)  # with some of them held the region is tried out
+            if len(free) == len(coupled.names):
+                forms[np.ix_(at, at)] = coupled.forms
+                ends = list(coupled.intervals)
             intervals |= {name: Interval(*pair) for name, pair in zip(free, ends, strict=True)}
         return cls(tuple(names), tuple(intervals[name] for name in names), forms, joint)
 

@@ -18,6 +18,10 @@ _PROBE = 48
 """Side in pixels of the tile on which points to start from are compared."""
 _STEPS = (-2.0, -1.0, 1.0, 2.0)
 """How far these are from the start, each unconstrained number by itself."""
+_RUNNING = 1.5
+"""How far an unconstrained number must have moved from its start to count as running away."""
+_BETTER = 1e-3
+"""Nats by which the end of a second search must be better."""
 _WORTH = 4
 """How many times larger the image must be."""
 
@@ -37,8 +41,21 @@ def fit_from_tile(objective: Objective, tolerance: float) -> FitResult:
 
 def result_of(objective: Objective, start: FloatArray, tolerance: float) -> FitResult:
     """Search from a start, and return the estimates at the end."""
-    ended = maximize(objective, start, tolerance)
+    start, ended = search(objective, start, tolerance)
     return make_result(objective, ended.at, conclude(objective, ended, start, tolerance))
+
+
+def search(objective: Objective, start: FloatArray, tolerance: float) -> tuple[FloatArray, Ended]:
+    """Search from a start, and where a parameter runs away, from its other side as well. Returns start and end."""
+    ended = maximize(objective, start, tolerance)
+    if ended.converged:
+        return start, ended
+    moved = ended.at - start
+    other = start - _STEPS[-1] * np.sign(moved) * (np.abs(moved) > _RUNNING)
+    if np.array_equal(other, start) or not np.isfinite(tried(objective, other)[0]):
+        return start, ended
+    again = maximize(objective, other, tolerance)
+    return (other, again) if objective(again.at)[0] > objective(ended.at)[0] + _BETTER else (start, ended)
 
 
 def search_tile(objective: Objective, tolerance: float) -> Searched | None:
@@ -49,9 +66,9 @@ def search_tile(objective: Objective, tolerance: float) -> Searched | None:
     if tile is None:
         return None
     start = _likeliest(tile)
-    if not np.isfinite(_value(tile, start)):
+    if not np.isfinite(tried(tile, start)[0]):
         return None
-    return Searched(tile, start, maximize(tile, start, tolerance))
+    return Searched(tile, *search(tile, start, tolerance))
 
 
 def start_of(objective: Objective, tile: Searched | None) -> FloatArray:
@@ -101,7 +118,7 @@ def _tile_of(objective: Objective, side: int) -> Objective | None:
     seen = objective.data.values[rows, columns][tile.observed]
     if tile.values.size * _WORTH > given.values.size or len(seen) * 2 < tile.values.size or np.ptp(seen) == 0.0:
         return None
-    model = objective.frame.outside(objective.model)
+    model = objective.model
     if hasattr(model, "cropped"):
         model = model.cropped(rows, columns)
     names = ("constant",) if objective.trend.names else ()

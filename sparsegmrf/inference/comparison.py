@@ -12,8 +12,8 @@ from sparsegmrf.inference._cross_validation import HeldOut, error_of_mean
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import make_result
-from sparsegmrf.inference._search import Ending, maximize
-from sparsegmrf.inference._start import result_of, search_tile, start_of
+from sparsegmrf.inference._search import Ending
+from sparsegmrf.inference._start import result_of, search, search_tile, start_of
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.holdout import Blocks, gap_copies, rectangles
 from sparsegmrf.inference.scores import coverage, crps
@@ -169,8 +169,7 @@ def _fit(make: MakeObjective, model: FieldModel) -> _Found:
     if tile is not None and tile.ended.ending is Ending.NO_NOISE:
         first, at = tile.objective, tile.ended.at
     else:
-        start = start_of(objective, tile)
-        ended = maximize(objective, start, _TOLERANCE)
+        start, ended = search(objective, start_of(objective, tile), _TOLERANCE)
         if ended.ending is not Ending.NO_NOISE:
             return _Found(make_result(objective, ended.at, conclude(objective, ended, start, _TOLERANCE)), None)
         first, at = objective, ended.at
@@ -178,7 +177,7 @@ def _fit(make: MakeObjective, model: FieldModel) -> _Found:
     fitted = model.replace(**{name: found.parameters[name] for name in objective.free})  # a tile has its part of maps
     while True:
         known = make(fitted, held)
-        result = result_of(known, known.origin, _TOLERANCE)
+        result = result_of(known, known.start(fitted, None), _TOLERANCE)
         fitted = result.model
         objective = make(fitted, None)
         at = objective.start(fitted, held)

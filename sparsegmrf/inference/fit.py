@@ -14,8 +14,7 @@ from sparsegmrf.inference._counts import refuse_sizes
 from sparsegmrf.inference._cross_validation import cross_validate
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import make_objective, make_result
-from sparsegmrf.inference._search import maximize
-from sparsegmrf.inference._start import search_tile, start_of
+from sparsegmrf.inference._start import search, search_tile, start_of
 from sparsegmrf.inference.fit_counts import fit_counts
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.priors import Prior
@@ -134,8 +133,7 @@ def fit(
     stream = generator(rng)
     objective = make_objective(model, image, mask, noise, covariates, method, fixed, shape, priors)
     end = positive_number("tolerance", tolerance)
-    start = start_of(objective, search_tile(objective, max(end, _ROUGH)))
-    ended = maximize(objective, start, end)
+    start, ended = search(objective, start_of(objective, search_tile(objective, max(end, _ROUGH))), end)
     if method != "cv":
         return make_result(objective, ended.at, conclude(objective, ended, start, end))
     full, at, conclusion, compared = cross_validate(objective, ended.at, stream)

@@ -135,8 +135,8 @@ class FitResult:
 
         The information is the Hessian of the log-likelihood (with priors, of the log-posterior), by central differences
         of the exact gradient on the unconstrained scale (logarithms of what is positive), mapped back to first order.
-        NaN for what is `undetermined`: the others are those given it. Computed at first use, by two gradients
-        per parameter. NaN with ``method="cv"``: the information is that of the likelihood, and the few blocks that chose
+        NaN for what is `undetermined`: the others are those given it. Computed at first use, by two gradients per
+        parameter. NaN with ``method="cv"``: the information is that of the likelihood, and the few blocks that chose
         the estimates overlap in what they are predicted from, so that their spread says little.
         """
         covariance = self._covariance
@@ -211,7 +211,7 @@ class FitResult:
     def trend_spread(self) -> FloatArray:
         """Return images ``(p, H, W)`` in intensity whose sum of squares is the trend's share of the variance.
 
-        They are ``(X - Z) root(C)`` with what the field makes ``Z`` of the covariates, and the coefficients' covariance.
+        They are ``(X - Z) root(C)`` with what the field makes ``Z`` of covariates, and the coefficients' covariance.
         """
         covariance = self._objective.frame.unit**2 * self._evidence.beta_covariance / self._scale
         lengths = np.sqrt(np.diagonal(covariance))
@@ -227,7 +227,7 @@ class FitResult:
         """
         frame, shape = self._objective.frame, self.shape
         data = frame.deviations
-        # The trend's own share was taken off, as was the null space's: what is left of the trend is of the data's order.
+        # What null space and trend take of the data was taken off: what is left of the trend is of their order.
         share = np.tensordot(self._evidence.beta, self._objective.trend.columns, 1) * frame.unit
         if data.combination is not None:
             weight = np.where(data.observed, 1.0 / np.where(data.observed, self.noise_variance, 1.0), 0.0)
