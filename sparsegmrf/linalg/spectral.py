@@ -135,12 +135,12 @@ class SpectralForm:
         Raises
         ------
         StencilError
-            If it is none, as a fractional power.
+            If the form was made without one.
         """
         if self._stencil is None:
             raise StencilError(
-                "the precision is no stencil: it is known by its eigenvalues only, and couples all pixels; use an "
-                "integer smoothness, or the model's own stencil, which approximates it."
+                "the precision is known by its eigenvalues only, got no stencil with them; if it is one, give "
+                "SpectralForm a function that returns it."
             )
         return self._stencil()
 

@@ -17,7 +17,9 @@ def parsimonious(alpha: float) -> FloatArray:
 
     For a fractional exponent they minimize
     ``integral_0^inf (m^alpha - sum_j c_j m^j)^2 m^(-2p - 1 - theta) dk^2``, ``m = 1 + k^2``, with
-    ``theta = alpha - floor(alpha)``: with ``u = 1/m`` a linear system of Hilbert's kind.
+    ``theta = alpha - floor(alpha)``: with ``u = 1/m`` a linear system of Hilbert's kind,
+    ``sum_j c_j / (x_i - j) = 1 / (x_i - alpha)``, ``x_i = theta + 2 p - i``, solved in closed form as a Cauchy matrix:
+    the system is too ill-conditioned for elimination.
 
     References
     ----------
@@ -25,8 +27,11 @@ def parsimonious(alpha: float) -> FloatArray:
     fields, JRSS B 73, authors' response to the discussion.
     """
     p, theta = math.ceil(alpha), alpha - math.floor(alpha)
-    j = np.arange(p + 1)
-    return np.asarray(np.linalg.solve(1.0 / (theta + 2 * p - j[:, np.newaxis] - j), 1.0 / (theta + 2 * p - j - alpha)))
+    j = np.arange(p + 1.0)
+    x, itself = theta + 2 * p - j, np.eye(p + 1, dtype=bool)
+    # c_j = prod_{k != j} (alpha - k) / (j - k) * prod_i (x_i - j) / (x_i - alpha)
+    others = np.where(itself, 1.0, (alpha - j) / np.where(itself, 1.0, j[:, np.newaxis] - j))
+    return np.asarray(others.prod(axis=1) * ((x - j[:, np.newaxis]) / (x - alpha)).prod(axis=1))
 
 
 def polynomial(M: SymmetricStencil, coefficients: FloatArray) -> SymmetricStencil:

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial.legendre import legval
-from scipy.special import hyp2f1
 
 from sparsegmrf import _threads
 from sparsegmrf.typing import FloatArray
@@ -24,18 +23,18 @@ def lattice_variance(kappa2: Numbers, conductances: Numbers, alpha: float) -> Nu
     obtuse superbase are an integer basis and its sum, and the mean over the torus does not change with the basis. In
     ``y`` it is Laplace's integral,
     ``mean_y (c - 2 r cos y)^-alpha = (c^2 - 4 r^2)^(-alpha/2) P_{alpha-1}(c / sqrt(c^2 - 4 r^2))``
-    with a Legendre function; in ``x`` Gauss-Legendre with ``x = m sinh u``, which resolves the peak of width
+    with a Legendre polynomial; in ``x`` Gauss-Legendre with ``x = m sinh u``, which resolves the peak of width
     ``m = kappa sqrt(rho_1 + rho_2 + rho_3)`` at any range. For small kappa it approaches
     ``1 / (4 pi nu kappa^(2 nu))``.
 
     Parameters
     ----------
     kappa2 : ndarray, (...)
-        ``kappa^2`` in 1/pixel^2; complex with a positive real part if `alpha` is 1 or 2.
+        ``kappa^2`` in 1/pixel^2; complex if `alpha` is 1 or 2, off the negative real line.
     conductances : ndarray, (..., 4)
         Along the first axis, the second, and the two diagonals; complex as `kappa2`, with ``g`` near the real line.
     alpha : float
-        Exponent of the precision.
+        Exponent of the precision, a whole number.
     """
     return _mean(kappa2, conductances, alpha)
 
@@ -81,7 +80,7 @@ def _block(kappa2: Numbers, rho: Numbers, alpha: float, direction: FloatArray | 
     lost = along * (one + other) * s + one * other * s * (4.0 - s)  # total^2 - r^2
     r = np.sqrt((along + (one + other) * (1.0 - s / 2.0)) ** 2 + (one - other) ** 2 * s * (1.0 - s / 4.0))
     low = kappa2 + across * s + 2.0 * lost / (total + r)  # c - 2 r
-    root = np.sqrt(low * (low + 4.0 * r))
+    root = np.sqrt(low) * np.sqrt(low + 4.0 * r)  # each by itself: c may be complex, with a negative real part
     if direction is None:
         values = root**-alpha * _legendre(alpha - 1.0, (low + 2.0 * r) / root)
     else:
@@ -95,9 +94,7 @@ def _block(kappa2: Numbers, rho: Numbers, alpha: float, direction: FloatArray | 
 
 
 def _legendre(degree: float, z: Numbers) -> Numbers:
-    """Return ``P_degree(z)``; ``z >= 1`` unless the degree is a whole number."""
+    """Return ``P_degree(z)``, the degree being a whole number."""
     if degree in (0.0, 1.0):
         return np.asarray(z**degree)
-    if degree == round(degree):
-        return np.asarray(legval(z, np.eye(round(degree) + 1)[-1]))
-    return np.asarray(hyp2f1(-degree, degree + 1.0, 1.0, (1.0 - z) / 2.0))
+    return np.asarray(legval(z, np.eye(round(degree) + 1)[-1]))

@@ -213,7 +213,7 @@ class Model(ABC):
         ArgumentError
             If a parameter is outside its limits on this lattice; the message has the interval.
         StencilError
-            If the edge is to be stationary and the model differs between pixels, or its precision is no stencil.
+            If the edge is to be stationary and the model differs between pixels, or has several fields.
         """
         if one_of("edge", edge, EDGES) == "stationary":
             return self.stationary(shape, mean, method)
@@ -245,7 +245,7 @@ class Model(ABC):
         Raises
         ------
         StencilError
-            If the model differs between pixels (maps, a barrier), or its precision is no stencil.
+            If the model differs between pixels (maps, a barrier), or has several fields.
         ArgumentError
             If there is no such field without borders: a parameter is outside its limits there, or it is intrinsic.
         """

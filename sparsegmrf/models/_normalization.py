@@ -15,18 +15,21 @@ from sparsegmrf.typing import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Normalization:
-    """Variance of ``K^alpha``, or of the polynomial that stands for it, on the lattice without borders.
+    """Variance of ``K^alpha``, or of the polynomial that a fractional one stands for, on the lattice without borders.
 
     With the partial fractions ``1/P(m) = sum_i w_i / (m - r_i)``, the variance of ``kappa^(2 alpha) P(K / kappa^2)`` is
     ``kappa^(2 - 2 alpha) sum_i w_i v(kappa^2 (1 - r_i))`` with the variance ``v(kappa^2)`` of ``kappa^2 + G``.
     """
 
     alpha: float
-    by_polynomial: bool
+
+    @property
+    def _is_polynomial(self) -> bool:
+        return self.alpha != round(self.alpha)
 
     def variance(self, kappa2: FloatArray, conductances: FloatArray) -> FloatArray:
         """Return the variance."""
-        if not self.by_polynomial:
+        if not self._is_polynomial:
             return lattice_variance(kappa2, conductances, self.alpha)
         total = np.zeros(np.broadcast_shapes(kappa2.shape, conductances.shape[:-1]))
         for root, weight in zip(*partial_fractions(parsimonious(self.alpha)), strict=True):
@@ -35,7 +38,7 @@ class Normalization:
 
     def by_kappa2(self, kappa2: FloatArray, conductances: FloatArray) -> float:
         """Return the derivative by ``kappa^2``, one number."""
-        if not self.by_polynomial:
+        if not self._is_polynomial:
             return float(derivative_by_kappa2(kappa2, conductances, self.alpha))
         slope = 0.0
         for root, weight in zip(*partial_fractions(parsimonious(self.alpha)), strict=True):
@@ -46,7 +49,7 @@ class Normalization:
 
     def along(self, kappa2: FloatArray, conductances: FloatArray, direction: FloatArray) -> float:
         """Return the derivative by a step of the conductances in a direction, one number."""
-        if not self.by_polynomial:
+        if not self._is_polynomial:
             return float(derivative_along(kappa2, conductances, direction, self.alpha))
         slope = 0.0
         for root, weight in zip(*partial_fractions(parsimonious(self.alpha)), strict=True):

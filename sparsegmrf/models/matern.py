@@ -6,9 +6,10 @@ from functools import partial
 from typing import Self
 
 import numpy as np
+from numpy.polynomial.polynomial import polyval
 
 from sparsegmrf._validate import finite, positive_number, real_array
-from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._ends import end_of_anisotropy, end_of_scale
 from sparsegmrf.models._fractional import parsimonious, polynomial, polynomial_derivative
@@ -20,6 +21,8 @@ from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import combination, power, power_derivative, rescaled
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
+
+_LARGEST_FRACTIONAL = 12.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +44,11 @@ class Matern(Model):
     sigma : float or array_like, (H, W)
         Standard deviation in intensity, positive.
     nu : float
-        Smoothness, positive. With 1, 2, 3, ... the precision is a stencil of reach ``nu + 1``. A fractional one is
-        exact where a fast transform diagonalizes ``G`` (see `spectral`): `gmrf` takes that. Its `stencil` is the
-        parsimonious polynomial of Lindgren, Rue and Lindstrom, an approximation scaled to the right variance.
+        Smoothness, positive; the precision is a stencil of reach ``ceil(nu + 1)``. With 1, 2, 3, ... it is the power
+        above. A fractional one, up to 12, stands for the parsimonious polynomial of Lindgren, Rue and Lindstrom in
+        ``m = 1 + G / kappa^2``, ``Q = t^2 kappa^(2 alpha) sum_j c_j m^j`` for ``t^2 kappa^(2 alpha) m^alpha``, which
+        is what every method takes. It has the standard deviation `sigma`, and another correlation than the Matern
+        one: at ranges of 10 to 20 pixels they differ by up to 0.17 for 0.25, 0.05 for 0.5 and 0.03 from 0.75 on.
     anisotropy : (ratio, angle), optional
         Range along a direction over range across it, and the angle of the direction in radians, from increasing columns
         towards increasing rows; numbers or (H, W) maps. `range` is the geometric mean. Two numbers are the parameters
@@ -68,7 +73,8 @@ class Matern(Model):
     Raises
     ------
     ArgumentError
-        If a value is not positive and finite, a map has another shape than the lattice, or the boundary is unknown.
+        If a value is not positive and finite, `nu` is fractional and above 12, a map has another shape than the
+        lattice, or the boundary is unknown.
 
     References
     ----------
@@ -101,6 +107,11 @@ class Matern(Model):
                 raise ArgumentError(f"{name} must be positive, got {float(value.min())}.")
             object.__setattr__(self, name, frozen_map(value) if value.ndim else float(value))
         object.__setattr__(self, "nu", positive_number("nu", self.nu))
+        if self._is_fractional and self.nu > _LARGEST_FRACTIONAL:
+            raise ArgumentError(
+                f"nu must be a whole number, or at most {_LARGEST_FRACTIONAL:g} with a fraction, got {self.nu}: the "
+                "polynomial that stands for the power loses its digits beyond."
+            )
         object.__setattr__(self, "anisotropy", as_field(self.anisotropy))
         object.__setattr__(self, "_operator", Operator(self.anisotropy, self.boundary, self.barrier, self.diffusion))
         object.__setattr__(self, "barrier", self._operator.barrier)
@@ -157,13 +168,13 @@ class Matern(Model):
     def _spectral(self, shape: Shape) -> SpectralForm | None:
         if not self._operator.is_spectral or self.kappa2.ndim or np.ndim(self.sigma):
             return None
-        t2 = float(self._t2(by_polynomial=False))
+        t2 = float(self._t2)
         return SpectralForm.of_symbol(
             BASES[self.boundary],
             shape,
-            lambda rows, columns: t2 * (self.kappa2 + self._operator.eigenvalues(rows, columns)) ** self.alpha,
+            lambda rows, columns: t2 * self._power_of_eigenvalue(self._operator.eigenvalues(rows, columns)),
             self._operator.offsets(math.ceil(self.alpha)),
-            None if self._is_fractional else partial(self._stencil, shape),
+            partial(self._stencil, shape),
         )
 
     def _stencil(self, shape: Shape) -> SymmetricStencil:
@@ -186,21 +197,19 @@ class Matern(Model):
             found[name] = self._with_log_slope(Q, self._slope_of_variance(name), self._scaled(self._moved(G, E)))
         return found
 
-    def _stationary_stencil(self, shape: Shape) -> SymmetricStencil:
-        if self._is_fractional:
-            raise StencilError(
-                f"nu must be a whole number for a field with stationary edges, got {self.nu}: a fractional "
-                "precision is no stencil."
-            )
-        return self._stencil(shape)
-
     @property
     def _is_fractional(self) -> bool:
-        return self.nu != round(self.nu)
+        return self.alpha != round(self.alpha)
 
     @property
     def _normalization(self) -> Normalization:
-        return Normalization(self.alpha, self._is_fractional)
+        return Normalization(self.alpha)
+
+    def _power_of_eigenvalue(self, g: FloatArray) -> FloatArray:
+        """Return the eigenvalues of `_power` from those of ``G``."""
+        if not self._is_fractional:
+            return np.asarray((self.kappa2 + g) ** self.alpha)
+        return np.asarray(self.kappa2**self.alpha * polyval(1.0 + g / self.kappa2, parsimonious(self.alpha)))
 
     def _power(self, G: SymmetricStencil) -> SymmetricStencil:
         """Return ``K^alpha``, or for a fractional one the polynomial that stands for it."""
@@ -237,11 +246,12 @@ class Matern(Model):
         return Q * math.pow(float(self.kappa2), 2.0 * exponent)
 
     def _scaled(self, Q: SymmetricStencil) -> SymmetricStencil:
-        t2 = self._t2(by_polynomial=self._is_fractional)
+        t2 = self._t2
         return rescaled(Q, np.sqrt(t2)) if t2.ndim else Q * float(t2)
 
-    def _t2(self, by_polynomial: bool) -> FloatArray:
-        v = Normalization(self.alpha, by_polynomial).variance(self.kappa2, self._operator.diffusion.weights)
+    @property
+    def _t2(self) -> FloatArray:
+        v = self._normalization.variance(self.kappa2, self._operator.diffusion.weights)
         return np.asarray(v / np.asarray(self.sigma) ** 2)
 
     def _with_log_slope(self, Q: SymmetricStencil, slope: float, moved: SymmetricStencil) -> SymmetricStencil:
