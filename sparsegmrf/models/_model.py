@@ -117,7 +117,8 @@ class Model(ABC):
     def cropped(self, rows: slice, columns: slice) -> Self:
         """Return the model on a window of its lattice: maps are cut to it, and a model without maps is returned itself.
 
-        The window ends as the lattice did, by the model's own boundary.
+        The window ends as the lattice did, by the model's own boundary. An `Intrinsic` field with `scale` is scaled by
+        the variances of the window.
 
         Parameters
         ----------

@@ -148,7 +148,7 @@ class Matern(Model):
             return "neighbours are independent, and the field cannot be told from noise"
         if self.nu > 1.0:
             return "the field has no range any more; TensionSpline() is a rougher field without one"
-        if self.anisotropy is not None or self.boundary != "neumann":
+        if self.anisotropy is not None or self.barrier is not None or self.boundary != "neumann":
             return "the field has no range any more: it is a thin plate; TensionSpline() is a field without one"
         return (
             "the field has no range any more: it is a thin plate, to which Intrinsic(order=2) is close; "

@@ -124,9 +124,8 @@ class TensionSpline(Model):
         if self.proper > 0.0:
             swapped = f"replace(kappa={math.sqrt(self.proper):.10g}, proper=0.0)"
             return f"kappa^2 and proper have changed places; {swapped} is this model"
-        if self.anisotropy is None and self.boundary == "neumann":
-            close = f"Intrinsic(order=2{', ' if mask else ''}{mask})"
-            return f"the field is a thin plate; {close} is close to this model"
+        if self.anisotropy is None and self.barrier is None and self.boundary == "neumann":
+            return "the field is a thin plate; Intrinsic(order=2) is close to this model"
         return "the field is a thin plate"
 
     def _multiplied(self, factor: float) -> Self:

@@ -49,6 +49,18 @@ def test_tension_spline_of_a_large_kappa_is_the_model_that_its_end_names(model):
     assert_allclose(found * (limit[0, 0] / found[0, 0]), limit, atol=1e-6)
 
 
+def test_tension_spline_of_a_small_kappa_is_nearly_the_thin_plate():
+    assert TensionSpline().end_of("kappa", high=False).endswith("Intrinsic(order=2) is close to this model")
+    found, limit = (each.stencil((12, 13)) for each in (TensionSpline(1e-6), Intrinsic(order=2)))
+    place = {tuple(offset): k for k, offset in enumerate(found.offsets.tolist())}
+    for k, offset in enumerate(limit.offsets.tolist()):
+        assert_allclose(found.plane(place[tuple(offset)])[3:-3, 3:-3], limit.plane(k)[3:-3, 3:-3], atol=1e-9)
+    for changes in ({"barrier": BARRIER}, {"boundary": "torus"}, {"anisotropy": (2.0, 0.3)}):
+        for model, name, high in ((TensionSpline(**changes), "kappa", False), (Matern(**changes), "range", True)):
+            assert "thin plate" in model.end_of(name, high)
+            assert "Intrinsic" not in model.end_of(name, high)
+
+
 @pytest.mark.parametrize("boundary", ["neumann", "dirichlet", "torus"])
 def test_tension_spline_of_a_small_kappa_is_the_one_with_its_roles_exchanged(boundary):
     model = TensionSpline(proper=0.09, boundary=boundary)
