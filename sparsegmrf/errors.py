@@ -77,6 +77,10 @@ class ConvergenceError(SparseGMRFError, ArithmeticError):
     """An iteration has not converged within the steps it may take."""
 
 
+class LostDigitsError(SparseGMRFError, ArithmeticError):
+    """A result would have no digits: the numbers it is the small difference of are too large for double precision."""
+
+
 class TooLargeError(SparseGMRFError, MemoryError):
     """A request would need more memory than it may take."""
 

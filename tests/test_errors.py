@@ -17,6 +17,7 @@ from sparsegmrf import NotPositiveDefiniteError, SparseGMRFError
         ("FileError", OSError),
         ("NotPositiveDefiniteError", np.linalg.LinAlgError),
         ("TooLargeError", MemoryError),
+        ("LostDigitsError", ArithmeticError),
         ("UnstableError", ArithmeticError),
     ],
 )

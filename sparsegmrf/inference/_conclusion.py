@@ -140,9 +140,13 @@ def _end(objective: Estimable, name: str, moved: float, alone: bool) -> str:
     """Say where a parameter that is not determined has run, if it has."""
     if abs(moved) < _MOVED:
         return f"{name} is not determined by the image"
-    low, high = objective.model.limits(objective.shape).get(name, (-np.inf, np.inf))
+    model, shape = objective.model, objective.shape
+    joint = model.joint_limits(shape) if hasattr(model, "joint_limits") else None
+    low, high = model.limits(shape).get(name, (-np.inf, np.inf))
     end = high if moved > 0.0 else low
     where = {0.0: "zero", np.inf: "infinity", -np.inf: "minus infinity"}.get(end, f"the end {end:.6g} of its interval")
+    if joint is not None and name in joint.names:
+        where = f"an end of what {', '.join(joint.names)} can be together"
     means = objective.model.end_of(name, moved > 0.0) if hasattr(objective.model, "end_of") else None
     return f"{name} ran to {where}" + (f": {means}" if means and not alone else "")
 

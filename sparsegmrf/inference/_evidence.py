@@ -85,8 +85,14 @@ def evidence(
     ``d log p = [tr(Q^-1 dQ) - tr(P^-1 dQ) - z^T dQ z] / 2`` and, for the noise variance ``s``,
     ``d log p / d log s = -[m - tr(W P^-1) - (r - z)^T W (r - z)] / 2``. With `restricted` (REML) the density is that of
     the contrasts that do not see the trend either.
+
+    Raises
+    ------
+    LostDigitsError
+        If the field is so much stiffer than the noise that rounding hides what the observations say of its level.
     """
     w, exact, p = data.weight, data.exact, len(trend.columns)
+    Q.check_digits(data)
     posterior = None if exact.all() else factorizer(posterior_precision(Q.stencil, data)[0])
     found = regression(Q, posterior, data, trend.columns)
     Z, R, gram, beta, covariance = found.fields, found.residuals, found.gram, found.beta, found.covariance
@@ -168,15 +174,16 @@ def regression(Q: PriorPrecision, posterior: Factor | None, data: Observations, 
     y = np.where(data.observed, data.values, 0.0)
     z = _fitted(Q, posterior, y, data)
     spread = data.lifted(columns)
-    deviations = np.zeros_like(spread)
+    deviations, Q_spread = np.zeros_like(spread), Q.times(spread)
     if posterior is not None and len(columns):
-        right = Q.times(spread)
-        deviations = posterior.solve(np.where(data.exact, 0.0, right) if data.exact.any() else right)
+        deviations = posterior.solve(np.where(data.exact, 0.0, Q_spread) if data.exact.any() else Q_spread)
     left = data.total(deviations)
     Z = np.concatenate([z[np.newaxis], spread - deviations])
     rest = np.concatenate([(y - data.total(z))[np.newaxis], left])
     R = np.where(data.exact, 0.0, rest) * np.sqrt(data.weight)
-    gram = _products(R, R) + _products(Z, Q.times(Z))
+    QZ = np.concatenate([Q.times(z)[np.newaxis], Q_spread - Q.times(deviations)])
+    gram = _products(R, R) + _products(QZ, Z)
+    gram[0, 1:] = gram[1:, 0]  # by what the precision makes of covariates, which is small and known
     return Regression(Z, left, R, (gram + gram.T) / 2.0)
 
 

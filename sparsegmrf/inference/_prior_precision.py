@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsegmrf.errors import LostDigitsError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._observations import Observations
 from sparsegmrf.linalg.independent import IndependentForm
 from sparsegmrf.linalg.intrinsic import IntrinsicForm
 from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
@@ -15,6 +17,9 @@ from sparsegmrf.typing import FloatArray
 _WITH_CONSTANTS = ("dct", "dft")
 """Bases whose first vector is constant."""
 _CONSTANT = 1e-12
+_EPSILON = float(np.finfo(float).eps)
+_LOST = 1e-2
+"""Rounding of the coefficients over the eigenvalue of the level; the likelihood's error in nats is a tenth of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +47,26 @@ class PriorPrecision:
         given = field.given
         members = given.members if isinstance(given, IndependentForm) else (given,)
         return cls(stencil, tuple(_of_ones(each) for each in members))
+
+    def check_digits(self, data: Observations) -> None:
+        """Refuse noise that is so large beside the field that what observations say of its level is rounding.
+
+        The level has the eigenvalue ``m w / n`` in ``Q + W`` and little in ``Q``, whose coefficients' rounding must be
+        small beside it.
+        """
+        said = float(data.weight.sum()) / data.weight.size
+        if not said:
+            return
+        coefficients = self.stencil.diagonal().reshape(*data.values.shape, -1).max(axis=(0, 1))
+        weights = np.ones(1) if data.combination is None else data.combination
+        for largest, weight, own in zip(coefficients.tolist(), weights.tolist(), self.of_ones, strict=True):
+            level = said * weight * weight + (own or 0.0)
+            if own is not None and _EPSILON * largest > _LOST * level:
+                raise LostDigitsError(
+                    "model must vary beside the noise, got a precision of a pixel given its neighbours that is "
+                    f"{largest / level:.1e} times what the observations say of the level, of which rounding leaves "
+                    f"nothing beyond {_LOST / _EPSILON:.0e}. Leave the field out, or give it more variance."
+                )
 
     def times(self, x: FloatArray) -> FloatArray:
         """Return ``Q x`` for images ``(..., H, W[, C])``."""

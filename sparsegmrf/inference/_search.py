@@ -123,10 +123,17 @@ def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float)
     from scipy.optimize import minimize
 
     last, standing = start, 0
+    seen: dict[bytes, tuple[float, FloatArray]] = {}
 
     def negative(u: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = tried(objective, u)
+        key = u.tobytes()
+        if key not in seen:
+            seen[key] = tried(objective, u)
+        value, gradient = seen[key]
         return -value, -np.nan_to_num(gradient)
+
+    def information(u: FloatArray) -> FloatArray:
+        return objective.information(u) if np.isfinite(negative(u)[0]) else np.eye(len(u))
 
     def stop(u: FloatArray) -> None:
         nonlocal last, standing
@@ -138,9 +145,7 @@ def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float)
             raise StopIteration
 
     options = {"initial_trust_radius": 1.0, "max_trust_radius": 4.0, "gtol": 0.0, "maxiter": _STEPS}
-    found = minimize(
-        negative, start, jac=True, hess=objective.information, method="trust-exact", callback=stop, options=options
-    )
+    found = minimize(negative, start, jac=True, hess=information, method="trust-exact", callback=stop, options=options)
     return _point(objective, found.x)
 
 

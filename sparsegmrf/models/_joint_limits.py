@@ -58,11 +58,18 @@ def parallelogram(names: tuple[str, ...], normals: FloatArray) -> JointLimits:
 
 
 def bounding_box(names: tuple[str, ...], normals: FloatArray) -> JointLimits:
-    """Return the interval of every coordinate over ``normals @ x < 1``, by linear programs and widened by 1e-6."""
-    identity = np.eye(len(names))
-    widened = 1.0 + _SLACK
-    ends = [(-widened * _largest(-each, normals), widened * _largest(each, normals)) for each in identity]
-    return JointLimits(names, identity, tuple(ends))
+    """Return a box around ``normals @ x < 1``, its ends by linear programs and widened by 1e-6.
+
+    One form is the side where all coordinates are large together, where images that vary smoothly lie, and ends at 1;
+    the others are coordinates.
+    """
+    forms, widened = np.eye(len(names)), 1.0 + _SLACK
+    side = normals[np.argmax(normals.sum(axis=1))]
+    first = int(np.argmax(side))
+    forms[first] = side
+    ends = [(-widened * _largest(-form, normals), widened * _largest(form, normals)) for form in forms]
+    ends[first] = (ends[first][0], 1.0)
+    return JointLimits(names, forms, tuple(ends))
 
 
 def _are_independent_forms(forms: FloatArray) -> bool:

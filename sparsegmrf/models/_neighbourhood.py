@@ -118,7 +118,7 @@ class Neighbourhood:
 
         With four neighbours the region is a quadrilateral, one side of which is where both interactions are positive
         and all neighbours tied; the box goes along it and another side, and with symmetric cosines is the region. With
-        other neighbourhoods the box has the whole interval that each parameter can have.
+        other neighbourhoods the box goes along that side, and has the whole interval of all parameters but one.
         """
         if len(self.names) == 1:
             return None

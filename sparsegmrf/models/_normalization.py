@@ -36,16 +36,16 @@ class Normalization:
             total += (weight * lattice_variance(kappa2 * (1.0 - root), conductances, 1.0)).real
         return np.asarray(kappa2 ** (1.0 - self.alpha) * total)
 
-    def by_kappa2(self, kappa2: FloatArray, conductances: FloatArray) -> float:
-        """Return the derivative by ``kappa^2``, one number."""
+    def by_kappa2(self, kappa2: FloatArray, conductances: FloatArray) -> FloatArray:
+        """Return the derivative by ``kappa^2``, of the shape of the variance."""
         if not self._is_polynomial:
-            return float(derivative_by_kappa2(kappa2, conductances, self.alpha))
-        slope = 0.0
+            return np.asarray(derivative_by_kappa2(kappa2, conductances, self.alpha))
+        slope = np.zeros(np.broadcast_shapes(kappa2.shape, conductances.shape[:-1]))
         for root, weight in zip(*partial_fractions(parsimonious(self.alpha)), strict=True):
             shift = 1.0 - root
-            slope += float((weight * shift * derivative_by_kappa2(kappa2 * shift, conductances, 1.0)).real)
+            slope += np.asarray(weight * shift * derivative_by_kappa2(kappa2 * shift, conductances, 1.0)).real
         own = (1.0 - self.alpha) / kappa2 * self.variance(kappa2, conductances)
-        return float(own + kappa2 ** (1.0 - self.alpha) * slope)
+        return np.asarray(own + kappa2 ** (1.0 - self.alpha) * slope)
 
     def along(self, kappa2: FloatArray, conductances: FloatArray, direction: FloatArray) -> float:
         """Return the derivative by a step of the conductances in a direction, one number."""

@@ -19,7 +19,7 @@ from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.product import combination, power, power_derivative, rescaled
+from sparsegmrf.stencil.product import combination, power, power_derivative, rescaled, weighted
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
 _LARGEST_FRACTIONAL = 12.0
@@ -254,10 +254,10 @@ class Matern(Model):
         v = self._normalization.variance(self.kappa2, self._operator.diffusion.weights)
         return np.asarray(v / np.asarray(self.sigma) ** 2)
 
-    def _with_log_slope(self, Q: SymmetricStencil, slope: float, moved: SymmetricStencil) -> SymmetricStencil:
-        """Return ``(dv / v) Q`` plus what moves besides."""
-        v = float(self._normalization.variance(self.kappa2, self._operator.diffusion.weights))
-        return combination([slope / v, 1.0], [Q, moved])
+    def _with_log_slope(self, Q: SymmetricStencil, slope: ArrayLike, moved: SymmetricStencil) -> SymmetricStencil:
+        """Return ``(D Q + Q D) / 2`` with ``D = dv / v`` of each pixel, plus what moves besides."""
+        v = self._normalization.variance(self.kappa2, self._operator.diffusion.weights)
+        return combination([1.0, 1.0], [weighted(Q, np.asarray(slope) / v), moved])
 
     def _slope_of_variance(self, name: str) -> float:
         each = self._operator.diffusion

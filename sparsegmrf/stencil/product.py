@@ -143,6 +143,17 @@ def rescaled(Q: SymmetricStencil, scale: FloatArray) -> SymmetricStencil:
     return SymmetricStencil._from_planes(np.array(Q.offsets), planes, Q.lattice, boundary)
 
 
+def weighted(Q: SymmetricStencil, weight: FloatArray) -> SymmetricStencil:
+    """Return ``(D Q + Q D) / 2`` with the diagonal matrix ``D`` of an image, ``(H, W)``, or of a number."""
+    if not weight.ndim:
+        return Q * float(weight)
+    planes = np.stack([Q.plane(k) for k in range(len(Q.offsets))])
+    for plane, (di, dj) in zip(planes, Q.offsets.tolist(), strict=True):
+        plane *= 0.5 * (weight + np.roll(weight, (-di, -dj), axis=(0, 1)))  # off the image the plane is zero
+    boundary = "torus" if Q.boundary == "torus" else "dirichlet"
+    return SymmetricStencil._from_planes(np.array(Q.offsets), planes, Q.lattice, boundary)
+
+
 def diagonal_stencil(value: FloatArray | float, like: SymmetricStencil) -> SymmetricStencil:
     """Return the diagonal matrix of a number or an image on the lattice of another stencil."""
     return SymmetricStencil([(0, 0)], [value], like.shape, boundary=like.boundary)

@@ -110,15 +110,22 @@ def test_region_reaches_every_end_of_the_box(name, shape):
 def test_box_of_one_row_of_neighbours_has_the_bounds_of_fejer():
     # |c_k| <= c_0 cos(pi / (floor(n / k) + 2)) for a trigonometric polynomial of degree n that is not negative.
     limits = CAR((0.1, 0.1), neighbourhood=[(0, 1), (0, 2)]).joint_limits((64, 64))
-    assert_allclose(limits.intervals, [(-np.sqrt(0.5), np.sqrt(0.5)), (-0.5, 0.5)], rtol=0.005)
+    # The first form is the side at the lowest frequency, ``2 (rho_0 + rho_1)``: least at the polynomial that vanishes at
+    # two frequencies.
+    assert_allclose(limits.forms, [[2.0, 2.0], [0.0, 1.0]], rtol=0.005)
+    assert limits.intervals[0][1] == 1.0
+    assert_allclose(limits.intervals[1], (-0.5, 0.5), rtol=0.005)
 
 
 @pytest.mark.parametrize("boundary", ["dirichlet", "torus"])
 def test_box_of_many_interactions_is_not_wider_than_half_of_a_positive_cosine(boundary):
     # |rho_k| <= 1/2 for each of the eight neighbours: the mean of (1 -+ cos) times a symbol that is positive.
     limits = CAR((0.1, 0.1, 0.1, 0.1), neighbourhood=8, boundary=boundary).joint_limits((64, 64))
-    assert_allclose(limits.intervals, [(-0.5, 0.5)] * 4, rtol=0.01)
-    assert np.array_equal(limits.forms, np.eye(4))
+    assert_allclose(limits.intervals[1:], [(-0.5, 0.5)] * 3, rtol=0.01)
+    assert np.array_equal(limits.forms[1:], np.eye(4)[1:])
+    # The other side is where smooth images lie: all neighbours together.
+    assert_allclose(limits.forms[0], [2.0] * 4, rtol=0.005)
+    assert limits.intervals[0][1] == 1.0
 
 
 @pytest.mark.parametrize(
