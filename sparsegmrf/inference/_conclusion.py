@@ -9,7 +9,7 @@ from sparsegmrf.inference._search import FAR, FLAT, Ended, Ending, Searchable, o
 from sparsegmrf.inference.priors import NOISE
 from sparsegmrf.typing import FloatArray, Shape
 
-_WEAK = 0.1
+_WEAK = 0.5
 """Average information below which the observed one is looked at."""
 _SHARE = 0.05
 """Share of a number in directions without information from which on it counts as not determined."""

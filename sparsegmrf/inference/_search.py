@@ -205,7 +205,7 @@ def _point(objective: Searchable, at: FloatArray, information: FloatArray | None
     _, gradient = objective(at)
     values, directions = np.linalg.eigh(objective.information(at) if information is None else information)
     along = directions.T @ gradient
-    known = values >= FLAT
-    step = directions[:, known] @ (along[known] / values[known])
+    known = np.abs(values) >= FLAT
+    step = directions[:, known] @ (along[known] / np.abs(values[known]))  # uphill where the curvature is of a valley
     decrement = math.sqrt(max(0.0, float(gradient @ step)))
     return _Point(at, step, decrement, float(np.abs(along[~known]).max(initial=0.0)))

@@ -110,8 +110,7 @@ def test_region_reaches_every_end_of_the_box(name, shape):
 def test_box_of_one_row_of_neighbours_has_the_bounds_of_fejer():
     # |c_k| <= c_0 cos(pi / (floor(n / k) + 2)) for a trigonometric polynomial of degree n that is not negative.
     limits = CAR((0.1, 0.1), neighbourhood=[(0, 1), (0, 2)]).joint_limits((64, 64))
-    # The first form is the side at the lowest frequency, ``2 (rho_0 + rho_1)``: least at the polynomial that vanishes at
-    # two frequencies.
+    # The first form is the side at the lowest frequency, ``2 (rho_0 + rho_1)``.
     assert_allclose(limits.forms, [[2.0, 2.0], [0.0, 1.0]], rtol=0.005)
     assert limits.intervals[0][1] == 1.0
     assert_allclose(limits.intervals[1], (-0.5, 0.5), rtol=0.005)
