@@ -47,7 +47,8 @@ def fit(
     scales the precision in closed form; the others, mapped to the real line, are searched within a trust
     region with the exact gradient (selected inverses) and the average information. The search starts at the largest of
     some likelihoods of the best-observed tile of 48 x 48 pixels, about the model's parameters and about a tenth of its
-    variance for noise; on an image four times larger than 128 x 128, at the maximum on a tile of that size.
+    variance for noise; on an image four times larger than 128 x 128, at the maximum on a tile of that size. Scales start
+    at the variance of the data, and level and unit of the image do not matter.
 
     Counts are ``y_p ~ Poisson(E_p exp(eta_p))`` or ``Bin(n_p, 1 / (1 + exp(-eta_p)))`` with ``eta = x + X beta`` and no
     noise. What is maximized then, over parameters and coefficients together and with the exact gradient, is the Laplace
@@ -76,7 +77,7 @@ def fit(
         simplex, starts at the maximum of the likelihood; three more sets tell whether the two disagree by more than
         noise: `FitResult.cross_validation` and the `reason`.
     fixed : sequence of str
-        Parameters held where they are.
+        Parameters held where they are. With all of them held and the noise given nothing is searched.
     priors : mapping of Prior, optional
         Prior densities by names of parameters and ``"noise_variance"``, such as ``{"range": PCRange(5, 0.05)}``: then
         the estimates are the mode of the posterior density of the unconstrained numbers (logarithms of what is
@@ -99,10 +100,12 @@ def fit(
     Raises
     ------
     ArgumentError
-        If the image is constant or has too few observed pixels, covariates are collinear, a prior is for no estimated
-        parameter, or an argument has the wrong shape or value.
+        If something is estimated and the image is constant or has too few observed pixels, covariates are collinear on
+        the observed pixels, a prior is for no estimated parameter, or an argument has the wrong shape or value.
     ConvergenceError
         If the mode of the field given counts is not found.
+    LostDigitsError
+        If the model given varies so little beside the noise given that its likelihood would be rounding.
 
     References
     ----------

@@ -48,9 +48,9 @@ class FitResult:
     n_observed : int
         Observed pixels.
     converged : bool
-        Whether the gradient vanishes at the estimates.
+        Whether the estimates are a maximum that the image determines.
     reason : str
-        Why the search ended.
+        Why the search ended: names what is not determined, and says towards which end it runs.
     evaluations : int
         Likelihoods evaluated.
     cross_validation : CrossValidation or None
