@@ -172,11 +172,17 @@ def regression(Q: PriorPrecision, posterior: Factor | None, data: Observations, 
     follow a level, and known to its own digits.
     """
     y = np.where(data.observed, data.values, 0.0)
-    z = _fitted(Q, posterior, y, data)
+    known = np.where(data.exact, y, 0.0)
     spread = data.lifted(columns)
-    deviations, Q_spread = np.zeros_like(spread), Q.times(spread)
-    if posterior is not None and len(columns):
-        deviations = posterior.solve(np.where(data.exact, 0.0, Q_spread) if data.exact.any() else Q_spread)
+    Q_spread = Q.times(spread)
+    z, deviations = known, np.zeros_like(spread)
+    if posterior is not None:
+        right = data.spread(data.weight * y)
+        if data.exact.any():
+            right = right - Q.stencil @ known
+        right = np.concatenate([right[np.newaxis], Q_spread])
+        found = posterior.solve(np.where(data.exact, 0.0, right) if data.exact.any() else right)
+        z, deviations = known + found[0] if data.exact.any() else found[0], found[1:]
     left = data.total(deviations)
     Z = np.concatenate([z[np.newaxis], spread - deviations])
     rest = np.concatenate([(y - data.total(z))[np.newaxis], left])
@@ -204,18 +210,6 @@ def _average_information(
 
 def _products(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.tensordot(a, b, (range(1, a.ndim), range(1, b.ndim)))
-
-
-def _fitted(Q: PriorPrecision, posterior: Factor | None, y: FloatArray, data: Observations) -> FloatArray:
-    """Return the conditional mean of the field given an image ``(H, W)`` of observations."""
-    exact, right = data.exact, data.spread(data.weight * y)
-    if not exact.any():
-        assert posterior is not None
-        return posterior.solve(right)
-    known = np.where(exact, y, 0.0)
-    if posterior is None:
-        return known
-    return known + posterior.solve(np.where(exact, 0.0, right - Q.stencil @ known))
 
 
 def _without(S: SymmetricStencil, exact: BoolArray) -> SymmetricStencil:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -24,6 +25,15 @@ _NOISE = 0.1
 """Noise variance to start from, relative to the field's."""
 _PROBE = 64
 """Side in pixels of the lattice whose variance stands for that of a larger one."""
+
+
+class Point(NamedTuple):
+    """Value in nats, gradient and information at a point, and the noise variance over that of a pixel given others."""
+
+    value: float
+    gradient: FloatArray
+    information: FloatArray
+    noise_share: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +80,7 @@ class Objective:
     restricted: bool
     priors: Mapping[str, Prior] = field(default_factory=dict)
     count: list[int] = field(default_factory=lambda: [0])
-    _points: dict[bytes, tuple[float, FloatArray, FloatArray]] = field(default_factory=dict)
+    _points: dict[bytes, Point] = field(default_factory=dict)
     _last: dict[bytes, tuple[FieldModel, float, Evidence]] = field(default_factory=dict)
     _prior: Refactorizer = field(default_factory=Refactorizer)
     _posterior: Refactorizer = field(default_factory=Refactorizer)
@@ -195,7 +205,8 @@ class Objective:
 
     def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
         """Return the log-likelihood in nats, plus the log-prior, and the gradient."""
-        return self._point(at)[:2]
+        point = self._point(at)
+        return point.value, point.gradient
 
     def value(self, at: FloatArray) -> float:
         """Return the log-likelihood in nats, plus the log-prior, alone: a third of the cost."""
@@ -208,16 +219,11 @@ class Objective:
 
     def information(self, at: FloatArray) -> FloatArray:
         """Return the average information, plus minus the Hessian of the log-prior."""
-        return self._point(at)[2]
+        return self._point(at).information
 
     def noise_share(self, at: FloatArray) -> float | None:
         """Return the noise variance over the variance of a pixel of the field given all others, if it is estimated."""
-        if not self.estimated:
-            return None
-        model, variance = self._parameters_at(at)
-        given_others = 1.0 / model.stencil(self.shape).diagonal().mean(axis=(0, 1))
-        weights = np.ones(1) if self.data.combination is None else self.data.combination
-        return variance / float(np.sum(weights * weights * given_others))
+        return self._point(at).noise_share if self.estimated else None
 
     def without_field(self) -> tuple[float, float, float] | None:
         """Return the log-likelihood of independent pixels about the trend, their variance, and its standard error.
@@ -261,14 +267,14 @@ class Objective:
             model, variance = model.replace(**{name: model.parameters[name] * c ** (1.0 / exponent)}), variance / c
         return self.frame.outside(model), variance * self.frame.unit**2, found, c
 
-    def _point(self, at: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Return value, gradient and information; those of a point seen before are remembered."""
+    def _point(self, at: FloatArray) -> Point:
+        """Return what is known of a point; one seen before is remembered."""
         key = _key(at)
         if key not in self._points:
             self._points[key] = self._evaluate_point(at)
         return self._points[key]
 
-    def _evaluate_point(self, at: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    def _evaluate_point(self, at: FloatArray) -> Point:
         model, variance, found = self._evaluate(at, gradient=True)
         self._last.clear()  # the images in the evidence are kept of one point only
         self._last[_key(at)] = model, variance, found
@@ -280,7 +286,9 @@ class Objective:
         k = len(J)
         prior, by_prior = self.log_prior(at)
         gradient = found.gradient(c)[:k] @ J + by_prior
-        return self.loglik(found, c) + prior, gradient, J.T @ information[:k, :k] @ J - self._curvature(at)
+        curvature = J.T @ information[:k, :k] @ J - self._curvature(at)
+        share = variance / self._variance_given_others(model) if self.estimated else 0.0
+        return Point(self.loglik(found, c) + prior, gradient, curvature, share)
 
     def _curvature(self, at: FloatArray) -> FloatArray:
         """Return the Hessian of the log-prior, by central differences."""
@@ -344,6 +352,12 @@ class Objective:
         inside = self.model.parameters
         units = [outside[name] / inside[name] if outside[name] != inside[name] else 1.0 for name in self.searched]
         return np.array([*units, *([self.frame.unit**2] if self.estimated else [])])
+
+    def _variance_given_others(self, model: FieldModel) -> float:
+        """Return the variance of what is observed of a pixel of the field given all other pixels, on average."""
+        given_others = 1.0 / model.stencil(self.shape).diagonal().mean(axis=(0, 1))
+        weights = np.ones(1) if self.data.combination is None else self.data.combination
+        return float(np.sum(weights * weights * given_others))
 
     def _variance_of(self, model: FieldModel) -> float:
         """Return the mean variance of what is observed of a field, on a lattice of moderate size."""

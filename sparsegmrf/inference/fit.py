@@ -47,8 +47,8 @@ def fit(
     scales the precision in closed form; the others, mapped to the real line, are searched within a trust
     region with the exact gradient (selected inverses) and the average information. The search starts at the largest of
     some likelihoods of the best-observed tile of 48 x 48 pixels, about the model's parameters and about a tenth of its
-    variance for noise; on an image four times larger than 128 x 128, at the maximum on a tile of that size. Scales start
-    at the variance of the data, and level and unit of the image do not matter.
+    variance for noise; on an image four times larger than 128 x 128, at the maximum on a tile of that size. Scales
+    start at the variance of the data. Level and unit of the image do not matter.
 
     Counts are ``y_p ~ Poisson(E_p exp(eta_p))`` or ``Bin(n_p, 1 / (1 + exp(-eta_p)))`` with ``eta = x + X beta`` and no
     noise. What is maximized then, over parameters and coefficients together and with the exact gradient, is the Laplace
