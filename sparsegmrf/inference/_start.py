@@ -46,9 +46,12 @@ def result_of(objective: Objective, start: FloatArray, tolerance: float) -> FitR
 
 
 def search(objective: Objective, start: FloatArray, tolerance: float) -> tuple[FloatArray, Ended]:
-    """Search from a start, and where a parameter runs away, from its other side as well. Returns start and end."""
+    """Search from a start, and where a parameter runs away, from its other side as well. Returns start and end.
+
+    Of a larger image the tile has been searched from both sides.
+    """
     ended = maximize(objective, start, tolerance)
-    if ended.converged:
+    if ended.converged or objective.data.values.size > _WORTH * _TILE**2:
         return start, ended
     moved = ended.at - start
     other = start - _STEPS[-1] * np.sign(moved) * (np.abs(moved) > _RUNNING)
