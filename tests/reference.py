@@ -89,6 +89,12 @@ def covariance(Q):
     return np.linalg.inv(Q)
 
 
+def pseudo_inverse(Q, deficiency):
+    """``Q^+`` of a positive semi-definite matrix with a known number of null vectors, which no cutoff has to find."""
+    values, vectors = np.linalg.eigh(Q)
+    return (vectors[:, deficiency:] / values[deficiency:]) @ vectors[:, deficiency:].T
+
+
 def log_density(x, mean, Q):
     """Log-density of ``N(mean, Q^-1)`` at the flat vector `x`."""
     r = np.ravel(x) - np.ravel(mean)

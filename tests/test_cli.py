@@ -303,6 +303,9 @@ def test_interrupt_ends_with_130_and_leaves_nothing(grass, here, capsys, monkeyp
 
 def test_progress_is_shown_on_a_terminal_and_only_there(here, capsys, monkeypatch):
     arguments = ["experiment", "--size", "4"]
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     assert main(arguments) == 0
     assert capsys.readouterr().err == ""
     monkeypatch.setenv("FORCE_COLOR", "1")

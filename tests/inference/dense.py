@@ -65,10 +65,14 @@ def block_average(block, shape):
 
 
 def constrained(Q, C):
-    """Covariance of x given ``C x = c``, and what its mean gains per unit of ``C mu - c``; ``Q`` may be singular."""
+    """Covariance of x given ``C x = c``, and what its mean gains per unit of ``c - C mu``; ``Q`` may be singular.
+
+    The rows of ``C`` are independent: with ``C^T = V R`` its pseudo-inverse is ``V R^-T``.
+    """
     N, n = contrasts(C.T), len(Q)
     covariance = N @ np.linalg.solve(N.T @ Q @ N, N.T)
-    return covariance, (np.eye(n) - covariance @ Q) @ np.linalg.pinv(C)
+    V, R = np.linalg.qr(C.T)
+    return covariance, (np.eye(n) - covariance @ Q) @ np.linalg.solve(R, V.T).T
 
 
 def constrained_density(x, mean, Q, C):

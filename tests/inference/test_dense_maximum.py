@@ -81,7 +81,7 @@ def log_density(C, noise, image, missing):
     C = C[np.ix_(o, o)] + noise * np.eye(o.sum())
     root = np.linalg.cholesky(C)
     z = scipy.linalg.solve_triangular(root, np.column_stack([image.ravel()[o], design(image.shape)[o]]), lower=True)
-    beta = np.linalg.lstsq(z[:, 1:], z[:, 0])[0]
+    beta = np.linalg.lstsq(z[:, 1:], z[:, 0], rcond=None)[0]
     rest = z[:, 0] - z[:, 1:] @ beta
     return -np.log(np.diagonal(root)).sum() - 0.5 * rest @ rest - 0.5 * o.sum() * np.log(2.0 * np.pi)
 
