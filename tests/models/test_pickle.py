@@ -25,11 +25,19 @@ MODELS = {
 COPIES = {"pickle": lambda value: pickle.loads(pickle.dumps(value)), "deepcopy": copy.deepcopy}
 
 
+def field_of(name):
+    """Field of a model; what only CHOLMOD factorizes is skipped where that is missing."""
+    field = MODELS[name].gmrf(SHAPE)
+    if field.method == "cholmod":
+        require("sksparse")
+    return field
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("way", COPIES)
 def test_copied_model_has_the_same_field(name, way):
     model = MODELS[name]
-    field, copied = model.gmrf(SHAPE), COPIES[way](model)
+    field, copied = field_of(name), COPIES[way](model)
     assert type(copied) is type(model)
     assert copied.gmrf(SHAPE).logdet == field.logdet
 
@@ -37,7 +45,7 @@ def test_copied_model_has_the_same_field(name, way):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("way", COPIES)
 def test_copied_field_is_the_same_field(name, way):
-    field = MODELS[name].gmrf(SHAPE)
+    field = field_of(name)
     fresh, logdet, draw = COPIES[way](field), field.logdet, field.sample(rng=1)
     for copied in (fresh, COPIES[way](field)):  # before its factor was built, and after
         assert type(copied) is type(field)
