@@ -2,3 +2,7 @@
 
 No kernel file imports another one, because a cached kernel is rebuilt only when its own file changes.
 """
+
+from sparsegmrf.kernels import _cache_directory
+
+_cache_directory.provide_cache_directory()
