@@ -91,9 +91,10 @@ class CountObjective:
         """Return the unconstrained numbers of a model at the first coefficients."""
         return np.concatenate([self.gaussian.start(model, noise_variance), np.zeros(len(self.origin))])
 
-    def jacobian(self, at: FloatArray) -> FloatArray:
-        """Return the matrix of derivatives of parameters and coefficients by the unconstrained numbers."""
-        return np.asarray(scipy.linalg.block_diag(self.gaussian.jacobian(self._split(at)[0]), self.root))
+    @property
+    def slopes(self) -> FloatArray:
+        """Derivatives of the parameters' unconstrained numbers and the coefficients by all unconstrained numbers."""
+        return np.asarray(scipy.linalg.block_diag(np.eye(len(self.gaussian.names)), self.root))
 
     def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
         """Return the approximate log-likelihood in nats, plus the log-prior, and the gradient, remembered by point."""

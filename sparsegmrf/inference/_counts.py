@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from scipy.special import expit, gammaln
+from scipy.special import betainc, expit, gammainc, gammaincc, gammaln, ndtri, ndtri_exp
 
 from sparsegmrf._validate import finite, one_of, real_array
 from sparsegmrf.errors import ArgumentError
@@ -72,6 +72,10 @@ class CountLikelihood(ABC):
     def _divergences(self, eta: FloatArray, step: FloatArray) -> FloatArray:
         """Return ``l(eta) + l'(eta) step - l(eta + step)`` of every count, without cancellation."""
 
+    @abstractmethod
+    def _tails(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the probabilities of less and of more than every count."""
+
     def log_density(self, eta: FloatArray) -> float:
         """Return ``sum_p log p(y_p | eta_p)`` in nats, normalizing constants included; ``-inf`` past overflow."""
         with np.errstate(over="ignore"):
@@ -86,6 +90,25 @@ class CountLikelihood(ABC):
     def derivatives(self, eta: FloatArray) -> Derivatives:
         """Return the derivatives at a linear predictor."""
         return Derivatives(*(np.where(self.observed, each, 0.0) for each in self._derivatives(self._seen(eta))))
+
+    def quantile_residuals(self, eta: FloatArray, v: FloatArray) -> FloatArray:
+        """Return the standard normal quantiles of ``P(Y < y) + v P(Y = y)``; zero where missing.
+
+        With `v` uniform on (0, 1) they are independent standard normals if `eta` is the linear predictor.
+        """
+        less, more = self._tails(self._seen(eta))
+        with np.errstate(over="ignore"):
+            log_density = self._terms(self._seen(eta))
+        density = np.exp(log_density)
+        below, above = less + v * density, more + (1.0 - v) * density
+        upper = above < below
+        share = np.where(upper, 1.0 - v, v)
+        with np.errstate(divide="ignore"):
+            from_tail = ndtri(np.where(upper, above, below))
+            # Past underflow, 37 standard deviations out, the probability of the count itself stands for its tail.
+            from_density = ndtri_exp(log_density + np.log(share))
+        found = np.where(np.isfinite(from_tail), from_tail, from_density)
+        return np.where(self.observed, np.where(upper, -found, found), 0.0)
 
     def _seen(self, image: FloatArray) -> FloatArray:
         """Return an image that is zero where nothing is observed, where it may be of any size."""
@@ -118,6 +141,10 @@ class Poisson(CountLikelihood):
         small = np.exp(eta) * (np.expm1(np.clip(step, -1.0, 1.0)) - step)
         large = np.exp(eta + step) - np.exp(eta) * (1.0 + step)
         return np.asarray(self.size * np.where(np.abs(step) < 1.0, small, large), dtype=np.float64)
+
+    def _tails(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        expected = self.size * np.exp(eta)
+        return gammaincc(self.counts, expected), gammainc(self.counts + 1.0, expected)
 
 
 class Binomial(CountLikelihood):
@@ -152,6 +179,13 @@ class Binomial(CountLikelihood):
         small = np.log1p(success * np.expm1(np.clip(step, -1.0, 1.0)))
         moved = np.where(np.abs(step) < 1.0, small, np.logaddexp(0.0, eta + step) - np.logaddexp(0.0, eta))
         return np.asarray(self.size * (moved - success * step), dtype=np.float64)
+
+    def _tails(self, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        # Each tail by the smaller of success and failure that it needs: no difference from one.
+        y, n = self.counts, self.size
+        less = betainc(n - y + 1.0, np.maximum(y, 1.0), expit(-eta))
+        more = betainc(y + 1.0, np.maximum(n - y, 1.0), expit(eta))
+        return np.where(y > 0.0, less, 0.0), np.where(y < n, more, 0.0)
 
 
 def count_likelihood(

@@ -8,7 +8,9 @@ import numpy as np
 from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._count_draw import draw_given_counts
 from sparsegmrf.inference.fill import FillResult
+from sparsegmrf.inference.fit_counts import CountFitResult
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.models import Sum
@@ -54,11 +56,13 @@ class Diagnosis:
     ----------
     residual : float
         ``|Q x - b| / |b|`` of the solve, with ``Q`` as a stencil and ``x`` from its factor; some 1e-16 times the
-        condition number of ``Q`` at most.
+        condition number of ``Q`` at most. Of counts that of the last Newton step, ``(Q + W) z = l' + W z`` with the
+        mode ``mu + z``.
     innovations : Whiteness or None
         Of ``A (x - mu)``, the whitened field, for one draw of the field given the observations. None for a field alone.
     noise : Whiteness or None
-        Of the measurements minus that draw, over the standard deviation of the noise. None without noise.
+        Of the measurements minus that draw, over the standard deviation of the noise; of counts, of their randomized
+        quantile residuals given that draw. None without noise.
     samples : int
         Draws behind the following.
     variance_ratio, variance_ratio_z : float
@@ -110,6 +114,11 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
     Without noise and gaps ``x`` is the image. Innovations are those of the dissection: each pixel given those
     eliminated before it; on a torus they are those of frequencies. Of a `Sum` they are those of all of its fields.
 
+    Of counts ``x`` is drawn from the posterior itself, by Hamiltonian Monte Carlo about its Laplace approximation,
+    whose own draws are about the mode, not the mean, and would make a right model look wrong. In the place of
+    ``(y - x) / sqrt(v)`` stand the standard normal quantiles of ``P(Y < y_p) + u_p P(Y = y_p)`` given ``x_p``, with
+    ``u_p`` uniform: independent standard normals under the model. Solve and variances are those of the approximation.
+
     Parameters
     ----------
     result : FitResult, FillResult or GMRF
@@ -127,10 +136,13 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
     ------
     ArgumentError
         If `result` is nothing of the kind, or `samples` is less than 2.
+    ConvergenceError
+        If no draw given counts is found.
 
     References
     ----------
-    G. Ljung, G. Box (1978), On a measure of lack of fit in time series models, Biometrika 65.
+    G. Ljung, G. Box (1978), On a measure of lack of fit in time series models, Biometrika 65; P. Dunn, G. Smyth (1996),
+    Randomized quantile residuals, Journal of Computational and Graphical Statistics 5, for counts.
 
     Examples
     --------
@@ -148,6 +160,8 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
         return _diagnosis(result, _residual_of_white(result, stream), None, None, draws, stream)
     if not isinstance(result, FitResult):
         raise ArgumentError(f"result must be a FitResult, a FillResult or a GMRF, got {type(result).__name__}.")
+    if isinstance(result, CountFitResult):
+        return _diagnosis_of_counts(result, draws, stream)
     data = result._objective.frame.given
     if data.combination is not None:
         return _diagnosis_of_sum(result, draws, stream)
@@ -180,6 +194,18 @@ def _diagnosis_of_sum(result: FitResult, samples: int, stream: np.random.Generat
     members = cast(Sum, result.model).models
     e = np.stack([_innovations_of(member.gmrf(shape), x[..., c]) for c, member in enumerate(members)], axis=-1)
     return _diagnosis(posterior, residual, whiteness(e, e != 0.0), noise, samples, stream)
+
+
+def _diagnosis_of_counts(result: CountFitResult, samples: int, stream: np.random.Generator) -> Diagnosis:
+    """Diagnose a fit to counts by a draw of the Laplace approximation, and the counts' quantiles given it."""
+    prior = result.model.gmrf(result.shape, mean=result.trend)
+    posterior, counts = result.posterior(), result._counts
+    x = draw_given_counts(posterior, counts, stream)
+    noise = whiteness(counts.quantile_residuals(x, stream.random(result.shape)), counts.observed)
+    z = posterior.mean - prior.mean
+    slope, of_mode = counts.derivatives(posterior.mean).slope, posterior.curvature * z
+    residual = float(np.linalg.norm(slope - prior.precision @ z) / np.linalg.norm(slope + of_mode))
+    return _diagnosis(posterior, residual, _innovations(prior, x), noise, samples, stream)
 
 
 def whiteness(e: FloatArray, seen: BoolArray) -> Whiteness:

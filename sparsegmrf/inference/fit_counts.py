@@ -13,7 +13,7 @@ from sparsegmrf.inference._counts import CountLikelihood, count_likelihood
 from sparsegmrf.inference._covariates import covariate_images
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.inference._parameters import FieldModel, free_names
+from sparsegmrf.inference._parameters import FieldModel, check_model, free_names
 from sparsegmrf.inference._search import maximize, observed_information
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.laplace import LaplacePosterior, check_level_is_finite, laplace_posterior
@@ -26,8 +26,9 @@ class CountFitResult(FitResult):
     """What a fit to counts found; on the scale of the linear predictor, logarithms of rates or of odds.
 
     As `FitResult`, with ``loglik`` the Laplace approximation of the log-likelihood, ``method`` ``"laplace"`` and no
-    noise variance. The coefficients of the trend maximize it together with the parameters. `standard_errors` and
-    `coefficient_errors` invert one observed information of both, so that each takes account of the others.
+    noise variance. The coefficients of the trend maximize it together with the parameters. `standard_errors`,
+    `coefficient_errors` and `confidence_intervals` invert one observed information of both, so that each takes account
+    of the others.
 
     Attributes
     ----------
@@ -37,12 +38,23 @@ class CountFitResult(FitResult):
 
     likelihood: str = field(kw_only=True)
     _counts: CountLikelihood = field(kw_only=True)
-    _parameter_errors: dict[str, float] = field(kw_only=True)
+    _at: FloatArray = field(kw_only=True)
+    _joint: Curvature = field(kw_only=True)
+
+    @property
+    def coefficient_covariance(self) -> FloatArray:
+        """Covariance of the coefficients, ``(p, p)``, the parameters taken as known; NaN where errors are."""
+        k, joint = len(self.parameters), self._joint.covariance
+        known = np.append(~np.isnan(np.diagonal(joint)[:k]), np.zeros(len(joint) - k, dtype=bool))
+        of_both = joint[known, k:]
+        return np.asarray(joint[k:, k:] - of_both.T @ np.linalg.solve(joint[np.ix_(known, known)], of_both))
 
     @cached_property
-    def standard_errors(self) -> dict[str, float]:
-        """Standard errors of `parameters` from the observed information; NaN where that is not positive definite."""
-        return self._parameter_errors
+    def _curvature(self) -> tuple[Objective, FloatArray, Curvature]:
+        """The parameters' part of what is known of parameters and coefficients together."""
+        k = len(self.parameters)
+        lost = tuple(name for name in self._joint.undetermined if name in self.parameters)
+        return self._objective, self._at, Curvature(self._joint.covariance[:k, :k], lost, self._joint.dimension)
 
     def posterior(self) -> LaplacePosterior:
         """Return the Laplace approximation of the field with its trend given the counts, at the estimates."""
@@ -84,6 +96,7 @@ def count_objective(
     priors: Mapping[str, Prior] | None = None,
 ) -> CountObjective:
     """Return the checked problem as a function of unconstrained numbers."""
+    check_model(model)
     size = np.shape(image)
     shape = (size[0], size[1]) if len(size) == 2 else (1, 1)
     counts = count_likelihood(likelihood, image, mask, exposure, trials, shape, "image")
@@ -93,7 +106,13 @@ def count_objective(
                 f"image must hold other counts, too, but all {counts.count} observed ones are {value}, which sends the "
                 "level to infinity; condition a field with known parameters on them."
             )
-    check_level_is_finite(model.gmrf(shape), counts, "image")
+    field = model.gmrf(shape)
+    if field.channels > 1:
+        raise ArgumentError(
+            f"model must have one field with counts, got a {type(model).__name__} of {field.channels} stacked at a "
+            'pixel; fit one field, or likelihood="gaussian".'
+        )
+    check_level_is_finite(field, counts, "image")
     names, columns = covariate_images(covariates, shape)
     free = free_names(model, shape, fixed)
     limits = model.limits(shape)
@@ -116,7 +135,9 @@ def _result(objective: CountObjective, at: FloatArray, conclusion: Conclusion) -
     model, beta, found = objective.solution(at)
     evaluations = objective.count[0]
     free, trend = objective.gaussian.free, objective.gaussian.trend
-    errors = _errors(objective, at, conclusion)
+    curvature = conclusion.curvature or Curvature.of(observed_information(objective, at), objective.names)
+    covariance = curvature.mapped(objective.slopes)
+    errors = np.sqrt(np.diagonal(covariance)[len(free) :])
     gaussian, of_model = objective.gaussian_at(at, found.mode.eta)
     return CountFitResult(
         model=model,
@@ -125,7 +146,7 @@ def _result(objective: CountObjective, at: FloatArray, conclusion: Conclusion) -
         loglik=found.loglik,
         log_prior=gaussian.log_prior(of_model)[0],
         coefficients=dict(zip(trend.names, beta.tolist(), strict=True)),
-        coefficient_errors=dict(zip(trend.names, errors[len(free) :], strict=True)),
+        coefficient_errors=dict(zip(trend.names, errors.tolist(), strict=True)),
         trend=np.tensordot(beta, trend.columns, 1),
         method="laplace",
         n_observed=objective.likelihood.count,
@@ -137,14 +158,6 @@ def _result(objective: CountObjective, at: FloatArray, conclusion: Conclusion) -
         _scale=1.0,
         likelihood=objective.likelihood.name,
         _counts=objective.likelihood,
-        _parameter_errors=dict(zip(free, errors[: len(free)], strict=True)),
+        _at=of_model,
+        _joint=curvature._replace(covariance=covariance),
     )
-
-
-def _errors(objective: CountObjective, at: FloatArray, conclusion: Conclusion) -> list[float]:
-    """Return the standard errors of parameters and coefficients from the observed information of both."""
-    if not len(at):
-        return []
-    found = conclusion.curvature or Curvature.of(observed_information(objective, at), objective.names)
-    errors: list[float] = np.sqrt(np.diagonal(found.mapped(objective.jacobian(at)))).tolist()
-    return errors

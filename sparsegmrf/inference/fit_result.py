@@ -184,7 +184,8 @@ class FitResult:
         intervals = {}
         for name, value, interval, error in own:
             u, half = interval.outward(value), z * error / interval.slope(value)
-            intervals[name] = (interval.inward(u - half), interval.inward(u + half))
+            with np.errstate(over="ignore"):  # an end at infinity is one
+                intervals[name] = (interval.inward(u - half), interval.inward(u + half))
         for name, value in self.coefficients.items():
             half = z * self.coefficient_errors[name]
             intervals[name] = (value - half, value + half)

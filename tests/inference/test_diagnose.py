@@ -205,6 +205,84 @@ def test_sum_of_fields_is_diagnosed_and_a_wrong_share_is_seen():
     assert min(found.innovations.p_value, found.noise.p_value) < 1e-6 or found.noise.variance_z > 6.0
 
 
+COUNTED = Matern(range=6.0, sigma=0.8)
+
+
+def counts_of(kind, seed=1):
+    """Counts of a Matern field about 0.5, with gaps, and what `fit` is told of them."""
+    rng = np.random.default_rng(seed)
+    eta = COUNTED.gmrf(SHAPE, mean=0.5).sample(rng=rng)
+    y = rng.poisson(2.0 * np.exp(eta)) if kind == "poisson" else rng.binomial(5, 1.0 / (1.0 + np.exp(-eta)))
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[8:18, 20:30] = True
+    return y, {"mask": mask, "likelihood": kind, **({"exposure": 2.0} if kind == "poisson" else {"trials": 5})}
+
+
+@pytest.fixture(scope="module")
+def counted():
+    y, options = counts_of("poisson")
+    return fit(COUNTED, y, **options)
+
+
+@pytest.mark.parametrize("kind", ["poisson", "binomial"])
+def test_a_right_model_of_counts_is_white(kind):
+    y, options = counts_of(kind, seed=2)
+    found = diagnose(fit(COUNTED, y, **options))
+    quiet(found)
+    assert found.innovations.count == 40 * 44
+    assert found.noise.count == 40 * 44 - 100
+
+
+def test_the_same_fit_to_counts_has_the_same_diagnosis(counted):
+    assert diagnose(counted, samples=2) == diagnose(counted, samples=2)
+
+
+def test_an_intrinsic_field_of_counts_has_an_innovation_less(counted):
+    y, options = counts_of("poisson")
+    found = diagnose(fit(TensionSpline(kappa=0.3), y, **options))
+    quiet(found)
+    assert found.innovations.count == 40 * 44 - 1
+
+
+def test_a_wrong_range_and_a_wrong_level_of_counts_are_seen(counted):
+    quiet(diagnose(counted))
+    rough = diagnose(dataclasses.replace(counted, model=counted.model.replace(range=1.5)))
+    assert rough.innovations.p_value < 1e-8
+    higher = diagnose(dataclasses.replace(counted, trend=counted.trend + 6.0))
+    assert higher.innovations.mean_z < -6.0
+    for found in (rough, higher):
+        assert found.residual < 1e-11
+        assert abs(found.variance_ratio_z) < 5.0
+
+
+def test_counts_that_scatter_more_than_their_distribution_are_seen():
+    y, options = counts_of("poisson")
+    rng = np.random.default_rng(3)
+    scattered = rng.poisson(y * rng.gamma(0.5, 2.0, SHAPE))
+    result = fit(COUNTED, scattered, **options, fixed=["range", "sigma"])
+    assert diagnose(result).noise.variance_z > 6.0
+
+
+def test_figures_of_right_models_of_counts_follow_their_law():
+    field, table = COUNTED.gmrf((20, 25), mean=0.0), []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        y = rng.poisson(np.exp(field.sample(rng=rng)))
+        result = fit(COUNTED, y, likelihood="poisson", fixed=["range", "sigma"], covariates=None)
+        found = diagnose(result, samples=2, rng=rng)
+        table.append([*zs(found.innovations)[:4], *zs(found.noise)[:4]])
+    # Means and mean squares of 40 figures within 5.5 standard errors; those of draws of the approximation miss by 11.
+    assert np.abs(np.mean(table, axis=0)).max() < 5.5 / np.sqrt(40.0)
+    assert np.abs(np.mean(np.square(table), axis=0) - 1.0).max() < 5.5 * np.sqrt(2.0 / 40.0)
+
+
+def test_the_approximation_of_a_field_given_counts_is_a_field_alone(counted):
+    found = diagnose(counted.posterior())
+    assert found.innovations is None
+    assert found.noise is None
+    quiet(found)
+
+
 def test_bad_input_is_named(right):
     with pytest.raises(ArgumentError, match=r"^result must be a FitResult, a FillResult or a GMRF, got ndarray"):
         diagnose(np.zeros((3, 3)))  # type: ignore[arg-type]

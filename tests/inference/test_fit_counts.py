@@ -9,8 +9,9 @@ from threadpoolctl import threadpool_limits
 from sparsegmrf import CountFitResult, FitResult, LaplacePosterior, condition, fit
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import PCRange, PCSigma
+from sparsegmrf.inference import fit_counts as module
 from sparsegmrf.inference.fit_counts import count_objective
-from sparsegmrf.models import CAR, SAR, Matern, TensionSpline
+from sparsegmrf.models import CAR, SAR, Channels, Matern, Sum, TensionSpline
 from tests.inference import dense_counts
 
 SHAPE = (7, 8)
@@ -141,7 +142,72 @@ def test_estimates_and_errors_are_those_of_the_dense_likelihood_by_scipy(kind, s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_posterior_of_a_fit_is_that_of_its_field_and_the_gaussian_problem_has_the_same_one(kind):
+def test_intervals_are_those_of_the_dense_likelihood_of_the_counts(kind):
+    y, size, missing = problem(kind, 12, (12, 13))
+    result = fit(Matern(), y, mask=missing, likelihood=kind, tolerance=1e-7, **{SIZE[kind]: size})
+    found = np.array([*np.log(list(result.parameters.values())), *result.coefficients.values()])
+
+    def negative(values):
+        model = Matern(*np.exp(values[:2]).tolist())
+        return -dense_loglik(model, values[2:], kind, y, size, missing)
+
+    hessian = central(lambda v: central(negative, v), found)
+    half = 1.6448536269514722 * np.sqrt(np.diagonal(np.linalg.inv(hessian)))
+    low, high = found - half, found + half
+    low[:2], high[:2] = np.exp(low[:2]), np.exp(high[:2])
+    intervals = result.confidence_intervals(0.9)
+    assert list(intervals) == ["range", "sigma", "constant"]
+    assert_allclose(list(intervals.values()), np.transpose([low, high]), rtol=1e-3)
+    # The coefficient alone, the parameters known.
+    assert_allclose(result.coefficient_covariance, [[1.0 / hessian[2, 2]]], rtol=1e-3)
+
+
+def test_intervals_and_standard_errors_are_of_one_information():
+    y, size, missing = problem("poisson", 13, (12, 13))
+    priors = {"sigma": PCSigma(1.0, 0.05)}
+    options = {"mask": missing, "likelihood": "poisson", "exposure": size, "covariates": "linear", "priors": priors}
+    result = fit(Matern(), y, **options)
+    z = 1.959963984540054
+    for name, (low, high) in result.confidence_intervals().items():
+        if name in result.parameters:
+            error = result.standard_errors[name] / result.parameters[name]  # of the logarithm
+            assert np.log(high / low) == pytest.approx(2.0 * z * error, rel=1e-9)
+            assert np.sqrt(low * high) == pytest.approx(result.parameters[name], rel=1e-9)
+        else:
+            assert high - low == pytest.approx(2.0 * z * result.coefficient_errors[name], rel=1e-9)
+            assert (low + high) / 2.0 == pytest.approx(result.coefficients[name], rel=1e-9)
+    # What is known of the parameters too makes a coefficient no less certain.
+    assert (np.sqrt(np.diagonal(result.coefficient_covariance)) <= list(result.coefficient_errors.values())).all()
+    with pytest.raises(ArgumentError, match=r"^level must"):
+        result.confidence_intervals(1.0)
+
+
+def test_intervals_of_coefficients_alone_are_those_of_their_covariance():
+    y, size, missing = problem("poisson", 7)
+    options = {"mask": missing, "likelihood": "poisson", "exposure": size}
+    held = fit(Matern(range=5.0, sigma=0.9), y, fixed=["range", "sigma"], **options)
+    assert list(held.confidence_intervals()) == ["constant"]
+    assert held.coefficient_covariance[0, 0] == pytest.approx(held.coefficient_errors["constant"] ** 2, rel=1e-9)
+    nothing = fit(Matern(range=5.0, sigma=0.9), y, fixed=["range", "sigma"], covariates=None, **options)
+    assert nothing.confidence_intervals() == {}
+    assert nothing.coefficient_covariance.shape == (0, 0)
+
+
+def test_errors_are_nan_next_to_an_end_of_the_likelihood(monkeypatch):
+    def beyond(_, at):  # a neighbour of the end cannot be evaluated
+        return np.full((len(at), len(at)), np.nan)
+
+    monkeypatch.setattr(module, "observed_information", beyond)
+    y, size, missing = problem("poisson", 7)
+    result = fit(Matern(range=5.0), y, mask=missing, likelihood="poisson", exposure=size, fixed="range", tolerance=1e-2)
+    assert np.isfinite([*result.parameters.values(), *result.coefficients.values()]).all()
+    errors = [*result.standard_errors.values(), *result.coefficient_errors.values(), *result.coefficient_covariance[0]]
+    assert np.isnan(errors).all()
+    assert np.isnan(list(result.confidence_intervals().values())).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_posterior_of_a_fit_is_that_of_its_field(kind):
     y, size, missing = problem(kind, 5)
     result = fit(Matern(), y, mask=missing, likelihood=kind, covariates="linear", **{SIZE[kind]: size})
     posterior = result.posterior()
@@ -150,10 +216,6 @@ def test_posterior_of_a_fit_is_that_of_its_field_and_the_gaussian_problem_has_th
     expected = condition(field, y, mask=missing, likelihood=kind, **{SIZE[kind]: size})
     assert np.array_equal(posterior.mean, expected.mean)
     assert result.loglik == pytest.approx(expected.log_marginal_likelihood, rel=1e-12)
-    # Covariance of the coefficients, the parameters known: that of the working responses.
-    X, Q, W = design(SHAPE, 3), field.tocsr().toarray(), np.diag(posterior.curvature.ravel())
-    S = W - W @ np.linalg.solve(Q + W, W)
-    assert_allclose(result.coefficient_covariance, np.linalg.inv(X.T @ S @ X), rtol=1e-7)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -248,9 +310,12 @@ def test_summary_and_criteria_count_parameters_and_coefficients():
         ({"fixed": ["nugget"]}, r"^fixed must name parameters of the model"),
         ({"tolerance": 0.0}, r"^tolerance must be positive"),
         ({"priors": {"noise_variance": PCSigma(1.0, 0.1)}}, r"^priors must"),
+        ({"model": Matern}, r"^model must be a model of a field, .* got the class Matern"),
+        ({"model": Sum([Matern(), SAR()])}, r"^model must have one field with counts, got a Sum of 2 stacked"),
+        ({"model": Channels(Matern(), np.eye(3))}, r"^model must have one field with counts, got a Channels of 3"),
     ],
 )
 def test_bad_input_is_named_with_the_remedy(changes, message):
-    arguments = {"image": problem("poisson", 0)[0], "likelihood": "poisson", **changes}
+    arguments = {"model": Matern(), "image": problem("poisson", 0)[0], "likelihood": "poisson", **changes}
     with pytest.raises(ArgumentError, match=message):
-        fit(Matern(), arguments.pop("image"), **arguments)
+        fit(arguments.pop("model"), arguments.pop("image"), **arguments)
