@@ -9,7 +9,11 @@ import pytest
 import sparsegmrf
 from tests.conftest import require
 
-NEEDED = {"sparsegmrf.geo": ("rasterio", "xarray", "netCDF4")}
+NEEDED = {
+    "sparsegmrf.geo._fits": ("astropy",),
+    "sparsegmrf.geo._geotiff": ("rasterio",),
+    "sparsegmrf.geo._netcdf": ("xarray", "netCDF4"),
+}
 MODULES = sorted(module.name for module in pkgutil.walk_packages(sparsegmrf.__path__, "sparsegmrf."))
 
 

@@ -77,13 +77,13 @@ def test_filled_geotiff_stands_where_the_gappy_one_stood(rasterio, packed, groun
     with rasterio.open(tmp_path / "filled.tif") as file:
         assert (file.crs, file.transform) == (ground["crs"], ground["transform"])
         assert (file.nodata, file.units, file.descriptions) == (-9999.0, ("K",), ("filled surface",))
-        assert (file.scales, file.offsets, file.dtypes) == ((1.0,), (0.0,), ("float32",))
+        assert (file.scales, file.offsets, file.dtypes) == ((1.0,), (0.0,), ("float64",))
         assert file.tags()["AREA_OR_POINT"] == "Point"
-    np.testing.assert_array_equal(read_geotiff(tmp_path / "filled.tif").image, result.filled.astype(np.float32))
+    np.testing.assert_array_equal(read_geotiff(tmp_path / "filled.tif").image, result.filled)
     source.write(tmp_path / "draws.tif", result.samples, "draw")
     with rasterio.open(tmp_path / "draws.tif") as file:
         assert file.descriptions == ("draw 1", "draw 2", "draw 3")
-        np.testing.assert_array_equal(file.read(), result.samples.astype(np.float32))
+        np.testing.assert_array_equal(file.read(), result.samples)
 
 
 def test_no_data_value_survives_unless_an_image_takes_it(rasterio, ground, tmp_path):

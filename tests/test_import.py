@@ -58,6 +58,7 @@ def python(code, **environment):
         "sksparse",
         "rasterio",
         "xarray",
+        "astropy",
         "scipy.stats",
         "scipy.optimize",
     ],

@@ -12,15 +12,28 @@ import typer
 from rich.console import Console
 
 from sparsegmrf._files import refuse_overwriting
+from sparsegmrf._libraries import EXTRAS
 from sparsegmrf.cli._demo import demo
 from sparsegmrf.cli._fill import fill
 from sparsegmrf.cli._fit import FitOptions, Outcome, fit_model, innovations
 from sparsegmrf.cli._pixels import anomalies, density
+from sparsegmrf.cli._rasters import (
+    Axis,
+    Channel,
+    Grey,
+    Image,
+    Mask,
+    Raw,
+    Variable,
+    check_map,
+    load,
+    map_suffix,
+    write_map,
+)
 from sparsegmrf.cli._report import Progress, show_fit, show_table, show_written
 from sparsegmrf.errors import ArgumentError, SparseGMRFError, UnstableWarning
 from sparsegmrf.experiment import experiment as run_experiment
-from sparsegmrf.geo import LIBRARIES as GEO_LIBRARIES
-from sparsegmrf.io import read_image, read_model, write_image, write_model
+from sparsegmrf.io import read_model, write_image, write_model
 from sparsegmrf.plot import experiment_figure, fit_figure, write_figure
 
 # typer carries its own copy of click from some version on and exports no base of the errors it raises.
@@ -40,13 +53,6 @@ app.command()(fill)
 app.command()(density)
 app.command("rx")(anomalies)
 
-Image = Annotated[Path, typer.Argument(help="Image: PNG, TIFF or .npy.")]
-Channel = Annotated[int | None, typer.Option(help="Channel to take from a colour or multi-band image, from 0.")]
-Grey = Annotated[bool, typer.Option("--grey", help="Take the luminance of a colour image.")]
-Raw = Annotated[bool, typer.Option("--raw", help="Keep 8- and 16-bit counts instead of dividing by 255 or 65535.")]
-Mask = Annotated[
-    str | None, typer.Option(help="Image that is not zero where pixels are missing, or nan: NaN is missing.")
-]
 Support = Annotated[Literal["nshp", "qp"], typer.Option(help="Half plane (nshp) or quarter plane (qp).")]
 Radius = Annotated[int, typer.Option(help="Reach of the half plane, pixels.")]
 Order = Annotated[tuple[int, int], typer.Option(help="Rows and columns the quarter plane reaches.")]
@@ -57,7 +63,8 @@ BurnIn = Annotated[int, typer.Option(help="Pixels drawn before the image and thr
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; whatever the user can mend is told on one line of standard error, with exit code 2."""
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told once, by the exception
+    for name in ("tifffile", "rasterio"):  # what is wrong with a file is told once, by the exception
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UnstableWarning)
         warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {message}")
@@ -72,7 +79,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             _tell(str(error) or type(error).__name__)
             return 2
         except ModuleNotFoundError as error:
-            if error.name not in GEO_LIBRARIES:
+            if error.name not in EXTRAS:
                 raise
             _tell(str(error))
             return 2
@@ -102,8 +109,10 @@ def fit(
     method: Method = "least_squares",
     mask: Mask = None,
     channel: Channel = None,
+    channel_axis: Axis = None,
     grey: Grey = False,
     raw: Raw = False,
+    variable: Variable = None,
     compare: Annotated[bool, typer.Option("--compare", help="Compare supports by BIC and fit the best one.")] = False,
     seed: Seed = 0,
     burn_in: BurnIn = 64,
@@ -111,10 +120,10 @@ def fit(
     """Fit a causal autoregression to an image: weights, likelihood, stability, and a figure."""
     figure = out if out is not None else Path(f"{image.stem}-fit.png")
     refuse_overwriting([figure, model], [image, mask])
-    options = FitOptions(support, order, radius, method, mask, compare)
+    options = FitOptions(support, order, radius, method, compare)
     with Progress(5) as step:
         step(f"reading {image.name}")
-        loaded = read_image(image, channel=channel, grey=grey, scale="none" if raw else "unit")
+        loaded = load(image, mask, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable)
         outcome = fit_model(loaded, options, step, seed=seed, burn_in=burn_in)
         step("drawing the figure")
         _write_fit_figure(figure, outcome, image.name)
@@ -138,8 +147,10 @@ def sample(
     method: Method = "least_squares",
     mask: Mask = None,
     channel: Channel = None,
+    channel_axis: Axis = None,
     grey: Grey = False,
     raw: Raw = False,
+    variable: Variable = None,
     seed: Seed = 0,
     burn_in: BurnIn = 64,
 ) -> None:
@@ -152,8 +163,8 @@ def sample(
         if source.suffix.lower() == ".json":
             fitted, size = read_model(source), shape or (256, 256)
         else:
-            loaded = read_image(source, channel=channel, grey=grey, scale="none" if raw else "unit")
-            fitted = FitOptions(support, order, radius, method, mask).fit(loaded.pixels)
+            loaded = load(source, mask, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable)
+            fitted = FitOptions(support, order, radius, method).fit(loaded.pixels, loaded.missing)
             size = shape or (loaded.pixels.shape[0], loaded.pixels.shape[1])
         step("drawing")
         draws = fitted.gmrf(size).sample(size=count, rng=seed, burn_in=burn_in)
@@ -176,21 +187,24 @@ def whiten(
     method: Method = "least_squares",
     mask: Mask = None,
     channel: Channel = None,
+    channel_axis: Axis = None,
     grey: Grey = False,
     raw: Raw = False,
+    variable: Variable = None,
 ) -> None:
     """Whiten an image: what a causal model cannot predict, in standard deviations."""
-    target = out if out is not None else Path(f"{image.stem}-innovations.tif")
-    refuse_overwriting([target], [image, model, mask])
-    options = FitOptions(support, order, radius, method, mask)
+    options = FitOptions(support, order, radius, method)
     with Progress(3) as step:
         step(f"reading {image.name}")
-        loaded = read_image(image, channel=channel, grey=grey, scale="none" if raw else "unit")
+        loaded = load(image, mask, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable)
+        target = out if out is not None else Path(f"{image.stem}-innovations{map_suffix(loaded.raster)}")
+        refuse_overwriting([target], [image, model, mask])
+        check_map("out", target, loaded.raster)
         step("fitting" if model is None else f"reading {model.name}")
-        chosen = options.fit(loaded.pixels) if model is None else read_model(model)
+        chosen = options.fit(loaded.pixels, loaded.missing) if model is None else read_model(model)
         step("whitening")
-        white = innovations(chosen, loaded.pixels, options.missing(loaded.pixels))
-        stretch = write_image(target, white.image)
+        white = innovations(chosen, loaded.pixels, loaded.missing)
+        stretch = write_map(target, white.image, loaded.raster, "innovations", "1")
     show_table(white.summary())
     show_written([target], stretch)
 

@@ -12,11 +12,10 @@ import typer
 
 from sparsegmrf._files import directory_of_outputs, replacing_in
 from sparsegmrf.cli._fill import FillOptions, names, write_results
-from sparsegmrf.cli._rasters import Plain
 from sparsegmrf.cli._report import Progress, show_filled, show_table, show_written
 from sparsegmrf.fill_plot import truth_figure
 from sparsegmrf.inference import FillResult, coverage, crps
-from sparsegmrf.io import write_image
+from sparsegmrf.io import Picture, write_image
 from sparsegmrf.plot import write_figure
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
@@ -96,7 +95,7 @@ def demo(
     with Progress(3) as step:
         step("cutting gaps into the elevation model of matplotlib")
         found = scene(seed)
-        raster = Plain(found.measured, "m", ".tif")
+        raster = Picture(found.measured, found.gaps, unit="m")
         step("fitting and filling")
         result = options.fill(found.measured, found.gaps)
         step("writing")

@@ -13,13 +13,13 @@ import typer
 
 from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
 from sparsegmrf._validate import one_of
-from sparsegmrf.cli._rasters import Raster, read_raster
+from sparsegmrf.cli._rasters import Axis, Channel, Grey, Image, Loaded, Mask, Raw, Variable, load, map_suffix
 from sparsegmrf.cli._report import Progress, show_filled, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.fill_plot import fill_figure
 from sparsegmrf.inference import FillResult, ModelComparison
 from sparsegmrf.inference import fill as fill_gaps
-from sparsegmrf.io import read_mask
+from sparsegmrf.io import Picture, Raster
 from sparsegmrf.models import Matern
 from sparsegmrf.plot import write_figure
 from sparsegmrf.typing import BoolArray
@@ -66,62 +66,57 @@ class FillOptions:
 
 
 def fill(
-    image: Annotated[Path, typer.Argument(help="Image with gaps: PNG, TIFF, .npy, .npz, GeoTIFF or NetCDF.")],
+    image: Image,
     out: Annotated[Path, typer.Option(help="Directory of what is written; made if need be.")],
-    mask: Annotated[
-        str | None, typer.Option(help="Image that is not zero where pixels are missing, besides NaN and no data.")
-    ] = None,
+    mask: Mask = None,
     model: Annotated[str, typer.Option(help=f"{', '.join(MODELS)}: the field that is fitted.")] = "spline",
     noise: Annotated[str, typer.Option(help="Variance of the noise (unit squared), estimate, or none.")] = "estimate",
     covariates: Annotated[Literal["linear", "constant", "none"], typer.Option(help="Trend.")] = "linear",
     samples: Annotated[int, typer.Option(help="Number of draws given the observed pixels.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
-    channel: Annotated[
-        int | None, typer.Option(help="Channel, band, or position along a leading dimension such as time, from 0.")
-    ] = None,
-    grey: Annotated[bool, typer.Option("--grey", help="Take the luminance of a colour image.")] = False,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Keep 8- and 16-bit counts of images instead of dividing by 255 or 65535.")
-    ] = False,
-    variable: Annotated[str | None, typer.Option(help="Variable of a NetCDF or .npz file.")] = None,
+    channel: Channel = None,
+    channel_axis: Axis = None,
+    grey: Grey = False,
+    raw: Raw = False,
+    variable: Variable = None,
 ) -> None:
     """Fill the gaps of an image: parameters with standard errors, filled image, uncertainty, draws, figure."""
     directory_of_outputs(out)
     options = FillOptions(model, noise, covariates, samples, seed)
     with Progress(3) as step:
         step(f"reading {image.name}")
-        raster = read_raster(image, channel=channel, grey=grey, raw=raw, variable=variable)
-        missing = missing_pixels(raster.image, mask)
+        loaded = load(image, mask, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable)
+        raster, missing = loaded.raster, missing_pixels(loaded)
         refuse_overwriting([out / name for name in names(image.stem, raster, samples)], [image, mask])
         step("fitting and filling")
         result = options.fill(raster.image, missing)
         step("writing")
         with replacing_in(out) as staging:
             write_results(staging, image.stem, raster, options, result)
-            holes = np.where(missing, np.nan, np.asarray(raster.image, dtype=np.float64))
+            holes = np.where(missing, np.nan, loaded.pixels)
             title = f"{image.name}: {described(result)}"
-            figure = fill_figure(holes, result.filled, result.std, title=title, unit=raster.unit)
+            figure = fill_figure(holes, result.filled, result.std, title=title, unit=loaded.unit)
             write_figure(staging / f"{image.stem}-fill.png", figure)
-    show_filled(image.name, result, raster.unit)
+    show_filled(image.name, result, loaded.unit)
     show_written(out / name for name in names(image.stem, raster, samples))
 
 
-def missing_pixels(image: Any, mask: str | None) -> BoolArray:
-    """Return where an image is NaN or the mask is not zero."""
-    missing = np.isnan(np.asarray(image, dtype=np.float64))
-    if mask is None:
-        return missing
-    given = read_mask(mask)
-    if given.shape != missing.shape:
-        raise ArgumentError(f"mask must have the shape of the image {missing.shape}, got {mask} of {given.shape}.")
-    return np.asarray(missing | given)
+def missing_pixels(loaded: Loaded) -> BoolArray:
+    """Return where an image is NaN, has no data, or the mask is not zero."""
+    missing = np.isnan(loaded.pixels)
+    return missing if loaded.missing is None else np.asarray(missing | loaded.missing)
 
 
 def names(stem: str, raster: Raster, samples: int) -> list[str]:
     """Return the names of the files that are written."""
-    images = [f"{stem}-{name.replace('_', '-')}{raster.suffix}" for name in IMAGES]
+    images = [f"{stem}-{name.replace('_', '-')}{suffix_of(raster)}" for name in IMAGES]
     draws = [f"{stem}-samples{raster.stack_suffix}"] if samples else []
     return [*images, *draws, f"{stem}-fit.json", f"{stem}-fill.png"]
+
+
+def suffix_of(raster: Raster) -> str:
+    """Return the suffix of images made of a raster."""
+    return raster.suffix if isinstance(raster, Picture) else map_suffix(raster)
 
 
 def described(result: FillResult) -> str:
@@ -133,10 +128,10 @@ def described(result: FillResult) -> str:
 def write_results(folder: Path, stem: str, raster: Raster, options: FillOptions, result: FillResult) -> None:
     """Write the images of a result, its draws if there are any, and the fit as JSON."""
     for name, meaning in IMAGES.items():
-        raster.write(folder / f"{stem}-{name.replace('_', '-')}{raster.suffix}", getattr(result, name), meaning)
+        raster.write(folder / f"{stem}-{name.replace('_', '-')}{suffix_of(raster)}", getattr(result, name), meaning)
     if options.samples:
         raster.write(folder / f"{stem}-samples{raster.stack_suffix}", result.samples, "draw")
-    fields = fit_fields(options, result, raster.unit)
+    fields = fit_fields(options, result, raster.unit or "intensity")
     (folder / f"{stem}-fit.json").write_text(json.dumps(fields, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from sparsegmrf.cli._rasters import Loaded
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.io import ImageFile, read_mask
 from sparsegmrf.models import CausalAR, FitReport, OrderSelection, select_order
 from sparsegmrf.stencil import TriangularStencil
 from sparsegmrf.typing import BoolArray, FloatArray
@@ -21,25 +21,11 @@ class FitOptions:
     order: tuple[int, int] = (1, 1)
     radius: int = 2
     method: Literal["least_squares", "yule_walker"] = "least_squares"
-    mask: str | None = None
     compare: bool = False
 
-    def missing(self, image: FloatArray) -> BoolArray | None:
-        """Return where pixels are missing, or None."""
-        if self.mask is None:
-            return None
-        if self.mask == "nan":
-            return np.isnan(image)
-        mask = read_mask(self.mask)
-        if mask.shape != image.shape:
-            raise ArgumentError(
-                f"mask must have the shape of the image {image.shape}, got {self.mask} of {mask.shape}."
-            )
-        return mask
-
-    def fit(self, image: FloatArray) -> CausalAR:
+    def fit(self, image: FloatArray, missing: BoolArray | None) -> CausalAR:
         """Fit the support asked for."""
-        return CausalAR.fit(image, self.support, self.order, self.radius, self.method, self.missing(image))
+        return CausalAR.fit(image, self.support, self.order, self.radius, self.method, missing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +64,12 @@ class Outcome:
     comparison: OrderSelection | None
 
 
-def fit_model(
-    loaded: ImageFile, options: FitOptions, step: Callable[[str], None], *, seed: int, burn_in: int
-) -> Outcome:
+def fit_model(loaded: Loaded, options: FitOptions, step: Callable[[str], None], *, seed: int, burn_in: int) -> Outcome:
     """Fit, whiten and draw."""
-    image = loaded.pixels
-    missing = options.missing(image)
+    image, missing = loaded.pixels, loaded.missing
     step("fitting")
     comparison = select_order(image, mask=missing) if options.compare else None
-    model = comparison.best if comparison is not None else options.fit(image)
+    model = comparison.best if comparison is not None else options.fit(image, missing)
     assert model.report is not None  # a fitted model has one
     step("whitening")
     white = innovations(model, image, missing)
@@ -94,8 +77,7 @@ def fit_model(
     shape = (image.shape[0], image.shape[1])
     draw = model.gmrf(shape).sample(rng=seed, burn_in=burn_in) if model.is_stable() else None
     shown = image if missing is None else np.where(missing, np.nan, image)
-    unit = "intensity" if loaded.divisor == 1.0 else f"intensity (counts / {loaded.divisor:g})"
-    return Outcome(model, model.report, shown, unit, white, draw, comparison)
+    return Outcome(model, model.report, shown, loaded.unit, white, draw, comparison)
 
 
 def innovations(model: CausalAR, image: FloatArray, missing: BoolArray | None) -> Innovations:

@@ -8,28 +8,24 @@ import scipy.special
 import typer
 
 from sparsegmrf._files import refuse_overwriting
+from sparsegmrf.cli._rasters import Axis, Image, Mask, Raw, Variable, check_map, load, write_map
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.io import read_channels, read_mask, write_image
 from sparsegmrf.pixel_plot import pixel_figure
 from sparsegmrf.pixels import PixelGaussian, rx
 from sparsegmrf.plot import write_figure
-from sparsegmrf.typing import BoolArray, FloatArray
+from sparsegmrf.typing import FloatArray
 
-_Image = Annotated[Path, typer.Argument(help="Image with channels: PNG, TIFF or .npy.")]
 _Figure = Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg. Default: NAME-COMMAND.png here.")]
-_Map = Annotated[Path | None, typer.Option(help="Also write the map itself: .tif, .npy, .png.")]
-_Axis = Annotated[int, typer.Option(help="Axis of the channels: -1, or 0 for channels first.")]
-_Channels = Annotated[str | None, typer.Option(help="Channels to take, e.g. 0,1,2. Default: all.")]
-_Raw = Annotated[bool, typer.Option("--raw", help="Keep 8- and 16-bit counts instead of dividing by 255 or 65535.")]
-_Mask = Annotated[
-    str | None, typer.Option(help="Image that is not zero where pixels are missing, or nan: NaN is missing.")
+_Map = Annotated[
+    Path | None, typer.Option(help="Also write the map itself: .npy, .png, or as the image is (.tif, .nc, .fits).")
 ]
+_Channels = Annotated[str | None, typer.Option(help="Channels to take, e.g. 0,1,2. Default: all.")]
 _Shrinkage = Annotated[str, typer.Option(help="Amount in [0, 1], oas, or ledoit-wolf.")]
 
 
 def density(
-    image: _Image,
+    image: Image,
     out: _Figure = None,
     values: _Map = None,
     robust: Annotated[
@@ -37,9 +33,10 @@ def density(
     ] = "none",
     shrinkage: _Shrinkage = "0",
     channels: _Channels = None,
-    channel_axis: _Axis = -1,
-    mask: _Mask = None,
-    raw: _Raw = False,
+    channel_axis: Axis = None,
+    mask: Mask = None,
+    raw: Raw = False,
+    variable: Variable = None,
 ) -> None:
     """Fit a Gaussian to the channels of all pixels and show the log-density of every pixel."""
     figure = out if out is not None else Path(f"{image.stem}-density.png")
@@ -47,7 +44,9 @@ def density(
     amount = _amount(shrinkage)
     with Progress(4) as step:
         step(f"reading {image.name}")
-        pixels, missing = _read(image, channels, channel_axis, mask, raw)
+        loaded = load(image, mask, channel=_numbers_of(channels), axis=channel_axis, raw=raw, variable=variable)
+        check_map("values", values, loaded.raster)
+        pixels, missing = loaded.pixels, loaded.missing
         step("fitting")
         if robust == "none":
             model = PixelGaussian.fit(pixels, channel_axis=2, mask=missing, shrinkage=amount)
@@ -60,7 +59,7 @@ def density(
         distance = model.mahalanobis_image(pixels, mask=missing)[..., 0]
         step("drawing the figure")
         write_figure(figure, pixel_figure(pixels, found, title=image.name, name="log-density", unit="nats"))
-        stretch = None if values is None else write_image(values, found)
+        stretch = None if values is None else write_map(values, found, loaded.raster, "log-density", "")
     row, column = np.unravel_index(np.nanargmax(distance), distance.shape)
     show_table(
         {
@@ -78,7 +77,7 @@ def density(
 
 
 def anomalies(
-    image: _Image,
+    image: Image,
     out: _Figure = None,
     values: _Map = None,
     window: Annotated[
@@ -86,9 +85,10 @@ def anomalies(
     ] = None,
     shrinkage: _Shrinkage = "0",
     channels: _Channels = None,
-    channel_axis: _Axis = -1,
-    mask: _Mask = None,
-    raw: _Raw = False,
+    channel_axis: Axis = None,
+    mask: Mask = None,
+    raw: Raw = False,
+    variable: Variable = None,
     false_alarms: Annotated[float, typer.Option(help="Probability of a Gaussian pixel to count as anomalous.")] = 1e-6,
 ) -> None:
     """Show how far every pixel is from its background: the Reed-Xiaoli anomaly score."""
@@ -99,7 +99,9 @@ def anomalies(
     amount = _amount(shrinkage)
     with Progress(3) as step:
         step(f"reading {image.name}")
-        pixels, missing = _read(image, channels, channel_axis, mask, raw)
+        loaded = load(image, mask, channel=_numbers_of(channels), axis=channel_axis, raw=raw, variable=variable)
+        check_map("values", values, loaded.raster)
+        pixels, missing = loaded.pixels, loaded.missing
         step("computing the score")
         score = rx(pixels, window=window, shrinkage=amount, channel_axis=2, mask=missing)[..., 0]
         step("drawing the figure")
@@ -107,7 +109,7 @@ def anomalies(
             figure,
             pixel_figure(pixels, np.sqrt(score), title=image.name, name="RX distance", unit="standard deviations"),
         )
-        stretch = None if values is None else write_image(values, score)
+        stretch = None if values is None else write_map(values, score, loaded.raster, "RX score", "1")
     limit = 2.0 * float(scipy.special.gammainccinv(0.5 * pixels.shape[2], false_alarms))
     row, column = np.unravel_index(np.nanargmax(score), score.shape)
     show_table(
@@ -124,23 +126,13 @@ def anomalies(
     show_written([values], stretch)
 
 
-def _read(
-    path: Path, channels: str | None, axis: int, mask: str | None, raw: bool
-) -> tuple[FloatArray, BoolArray | None]:
-    """Return channels last, and where pixels are missing."""
-    pixels = read_channels(path, channel_axis=axis, scale="none" if raw else "unit")
-    if channels is not None:
-        parts = [part.strip() for part in channels.split(",")]
-        count = pixels.shape[2]
-        if not all(part.isdecimal() and int(part) < count for part in parts):
-            raise ArgumentError(f"channels must be numbers from 0 to {count - 1} with commas, got {channels}.")
-        pixels = np.ascontiguousarray(pixels[..., [int(part) for part in parts]])
-    if mask is None:
-        return pixels, None
-    missing = np.asarray(np.isnan(pixels).any(axis=2)) if mask == "nan" else read_mask(mask)
-    if missing.shape != pixels.shape[:2]:
-        raise ArgumentError(f"mask must have the shape of the image {pixels.shape[:2]}, got {mask} of {missing.shape}.")
-    return pixels, missing
+def _numbers_of(channels: str | None) -> list[int] | Literal["all"]:
+    if channels is None:
+        return "all"
+    parts = [part.strip() for part in channels.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ArgumentError(f"channels must be numbers from 0 with commas, got {channels}.")
+    return [int(part) for part in parts]
 
 
 def _amount(shrinkage: str) -> float | Literal["ledoit-wolf", "oas"]:

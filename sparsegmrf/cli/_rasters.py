@@ -1,149 +1,117 @@
 """Rasters as the commands read and write them: what is made of a file is written in the format of that file."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any
 
 import numpy as np
-import tifffile
+import typer
 
-from sparsegmrf._validate import real_array
+from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError, FileError
-from sparsegmrf.geo import GeoTiff, NetCdf, read_geotiff, read_netcdf
-from sparsegmrf.io import read_image, write_image
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.io import IMAGE_SUFFIXES, Raster, mask_of, read, refuse_other_ground, write_image
+from sparsegmrf.typing import BoolArray, FloatArray
 
-_NETCDF = (".nc", ".nc4", ".cdf")
-_GEOTIFF = (33550, 33922, 34264, 34735, 42112, 42113)
-"""TIFF tags: pixel scale, tie points, transformation, geokeys; GDAL's metadata (scale, offset) and no-data value."""
+Image = Annotated[Path, typer.Argument(help="Image: GeoTIFF, NetCDF, FITS, PNG, TIFF, .npy, .npz.")]
+Channel = Annotated[
+    int | None, typer.Option(help="Channel, band, page, or position along a leading dimension such as time, from 0.")
+]
+Axis = Annotated[int | None, typer.Option(help="Axis of the channels of a .npy file: -1, or 0 for channels first.")]
+Grey = Annotated[bool, typer.Option("--grey", help="Take the luminance of a colour image.")]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="Keep 8- and 16-bit counts of pictures instead of dividing by 255 or 65535.")
+]
+Variable = Annotated[str | None, typer.Option(help="Variable of a NetCDF or .npz file, or extension of a FITS file.")]
+Mask = Annotated[
+    str | None,
+    typer.Option(help="Image that is not zero where pixels are missing, besides no data; or nan: NaN is missing."),
+]
+
+NAN = "nan"
+"""What ``--mask`` may say instead of a file."""
 
 
-class Raster(Protocol):
-    """An image with NaN where it is missing, and how to write others like it."""
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A raster, and where a mask says that it is missing besides."""
+
+    raster: Raster
+    masked: BoolArray | None
 
     @property
-    def image(self) -> Any:
-        """Array or DataArray, (H, W)."""
+    def pixels(self) -> FloatArray:
+        """Intensities, (H, W) or (H, W, C)."""
+        return np.asarray(self.raster.image, dtype=np.float64)
 
     @property
     def unit(self) -> str:
         """Unit of the intensities."""
+        return self.raster.unit or "intensity"
 
     @property
-    def suffix(self) -> str:
-        """Suffix of files with one image."""
-
-    @property
-    def stack_suffix(self) -> str:
-        """Suffix of files with a stack of images."""
-
-    def write(self, path: Path, values: Any, name: str) -> None:
-        """Write an image or a stack of them, whole or not at all."""
+    def missing(self) -> BoolArray | None:
+        """Where pixels are missing, or None: nowhere."""
+        missing = self.raster.missing if self.masked is None else self.raster.missing | self.masked
+        return missing if missing.any() else None
 
 
-@dataclass(frozen=True, eq=False)
-class Plain:
-    """Pixels placed nowhere."""
-
-    image: FloatArray
-    unit: str
-    suffix: str
-    stack_suffix: str = ".npy"
-
-    def write(self, path: Path, values: Any, name: str) -> None:
-        """Write every digit."""
-        write_image(path, values)
-
-
-@dataclass(frozen=True, eq=False)
-class Placed:
-    """A band of a GeoTIFF."""
-
-    source: GeoTiff
-    suffix: str = ".tif"
-    stack_suffix: str = ".tif"
-
-    @property
-    def image(self) -> FloatArray:
-        """The band."""
-        return self.source.image
-
-    @property
-    def unit(self) -> str:
-        """Unit of the band."""
-        return self.source.unit or "intensity"
-
-    def write(self, path: Path, values: Any, name: str) -> None:
-        """Write on the same ground."""
-        self.source.write(path, values, name)
+def load(
+    image: Path,
+    mask: str | None,
+    *,
+    channel: Any = None,
+    axis: int | None = None,
+    grey: bool = False,
+    raw: bool = False,
+    variable: str | None = None,
+) -> Loaded:
+    """Read an image and its mask."""
+    raster = read(
+        image, channel=channel, grey=grey, scale="none" if raw else "unit", variable=variable, channel_axis=axis
+    )
+    if mask is None:
+        return Loaded(raster, None)
+    if mask == NAN:
+        missing = np.isnan(np.asarray(raster.image, dtype=np.float64))
+        return Loaded(raster, missing if missing.ndim == 2 else np.asarray(missing.any(axis=2)))
+    other = _mask(mask)
+    refuse_other_ground(mask, raster, other)
+    return Loaded(raster, mask_of(other))
 
 
-@dataclass(frozen=True, eq=False)
-class Gridded:
-    """A variable of a NetCDF file."""
-
-    source: NetCdf
-    suffix: str = ".nc"
-    stack_suffix: str = ".nc"
-
-    @property
-    def image(self) -> Any:
-        """The variable, a DataArray."""
-        return self.source.image
-
-    @property
-    def unit(self) -> str:
-        """Unit of the variable."""
-        return str(self.source.image.attrs.get("units", "intensity"))
-
-    def write(self, path: Path, values: Any, name: str) -> None:
-        """Write on the same grid."""
-        self.source.write(path, values)
+def _mask(path: str) -> Raster:
+    try:
+        return read(path, scale="none")
+    except FileError:
+        raise
+    except ArgumentError as error:
+        raise ArgumentError(
+            f"mask must be one image, got {path}, which cannot be read as one: {error} Write it to a file of its own."
+        ) from error
 
 
-def read_raster(
-    path: Path, *, channel: int | None = None, grey: bool = False, raw: bool = False, variable: str | None = None
-) -> Raster:
-    """Read a raster by what it is: NetCDF, GeoTIFF, arrays of an .npz file, or an image that is placed nowhere."""
+def map_suffix(raster: Raster) -> str:
+    """Return the suffix of maps made of a raster."""
+    return raster.suffixes[0] if raster.suffixes else ".tif"
+
+
+def check_map(name: str, path: Path | None, raster: Raster) -> None:
+    """Raise an `ArgumentError` if a map cannot be written to such a file without losing its place on the ground."""
+    if path is None:
+        return
     suffix = path.suffix.lower()
-    if variable is not None and suffix not in (*_NETCDF, ".npz"):
-        raise ArgumentError(f"variable is for NetCDF and .npz, got {variable} for {path.name}; leave it out.")
-    placed = suffix in (".tif", ".tiff") and _is_geotiff(path)
-    if grey and (placed or suffix in (*_NETCDF, ".npz")):
-        raise ArgumentError(f"grey is for colour images, got {path.name}; choose a channel.")
-    if suffix in _NETCDF:
-        return Gridded(read_netcdf(path, variable=variable, index=channel))
-    if placed:
-        return Placed(read_geotiff(path, band=channel))
-    if suffix == ".npz":
-        return Plain(_array_of(path, variable), "intensity", ".npy")
-    read = read_image(path, channel=channel, grey=grey, scale="none" if raw else "unit")
-    unit = "intensity" if read.divisor == 1.0 else f"intensity (counts / {read.divisor:g})"
-    return Plain(read.pixels, unit, ".npy" if suffix == ".npy" else ".tif")
+    if not raster.suffixes:
+        one_of("suffix of path", suffix, IMAGE_SUFFIXES)
+    elif suffix not in (*raster.suffixes, ".npy", ".png"):
+        raise ArgumentError(
+            f"{name} must end in {', '.join(raster.suffixes)}, .npy or .png for a map of this image, got {path}; in "
+            "another format it would lose its place."
+        )
 
 
-def _is_geotiff(path: Path) -> bool:
-    try:
-        with tifffile.TiffFile(path) as file:
-            tags = file.pages.first.tags
-            return any(code in tags for code in _GEOTIFF)
-    except (
-        Exception
-    ):  # decoders raise whatever they like; what is wrong with the file is told when it is read as an image
-        return False
-
-
-def _array_of(path: Path, variable: str | None) -> FloatArray:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise FileError(f"path must be an .npz file, got {path}, which cannot be read: {error}") from error
-    images = [name for name, array in found.items() if array.ndim == 2]
-    if variable is None and len(images) == 1:
-        return real_array("image", found[images[0]])
-    if variable not in images:
-        given = "none" if variable is None else variable
-        raise ArgumentError(f"variable must be one of {', '.join(images) or 'none'} of {path.name}, got {given}.")
-    return real_array("image", found[variable])
+def write_map(path: Path, values: FloatArray, raster: Raster, name: str, unit: str) -> tuple[float, float] | None:
+    """Write a map with every digit, on the ground of the image if it has one; return the stretch of a PNG."""
+    if path.suffix.lower() in raster.suffixes:
+        raster.write(path, values, name, unit=unit, exact=True)
+        return None
+    return write_image(path, values)

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from sparsegmrf._cf import OF_RANGE, OF_STORED_VALUES, missing_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import FloatArray
 
-_OF_THE_VALUES = ("standard_name", "valid_min", "valid_max", "valid_range", "actual_range", "ancillary_variables")
+_OF_THE_VALUES = ("standard_name", "ancillary_variables")
 """CF attributes that are true of the image's values only, not of their standard deviation."""
 _OF_THE_GRID = ("grid_mapping",)
 """What is kept of the encoding: packing and type belong to the values as they were stored."""
@@ -49,23 +50,44 @@ class Labels:
     def aligned(self, name: str, value: object) -> Any:
         """Return an argument that goes with the image, its axes in the image's order if it is labelled itself.
 
+        A mask is joined by what the image's own attributes call missing.
+
         Raises
         ------
         ArgumentError
-            If it lacks one of the image's dimensions or has other coordinates.
+            If it lacks one of the image's dimensions or has other coordinates, or the image is not decoded yet.
         """
-        if not _is_labelled(value):
-            return value
-        given: Any = value
+        found = self._in_order(name, value) if _is_labelled(value) else value
+        return self._with_missing(found) if name == "mask" else found
+
+    def _in_order(self, name: str, given: Any) -> Any:
         dims = self.image.dims
         if not set(dims) <= set(given.dims):
             raise ArgumentError(f"{name} must have the dimensions of the image {dims}, got {given.dims}.")
         for dim in dims:
-            if dim in given.coords and dim in self.image.coords and not given[dim].equals(self.image[dim]):
+            # Of the variables themselves: as arrays they carry scalar coordinates, such as the date of a slice.
+            if (
+                dim in given.coords
+                and dim in self.image.coords
+                and not given[dim].variable.equals(self.image[dim].variable)
+            ):
                 raise ArgumentError(
                     f"{name} must have the image's coordinates along {dim}, got others; see {name}.reindex_like(image)."
                 )
         return np.asarray(given.transpose(..., *dims))
+
+    def _with_missing(self, mask: Any) -> Any:
+        values = np.asarray(self.image)
+        missing = missing_of(self.image)
+        marked = missing & ~np.isnan(values) if values.dtype.kind == "f" else missing
+        if not marked.any():
+            return mask
+        if isinstance(mask, str) and mask == "nan":
+            return missing
+        if mask is None:
+            return marked
+        given = np.asarray(mask)
+        return marked | given if given.dtype == np.bool_ and given.shape == marked.shape else mask
 
     def values(self, values: FloatArray) -> Any:
         """Return values of the image's own kind under its labels."""
@@ -90,6 +112,8 @@ class Labels:
     def _put(template: Any, values: FloatArray) -> Any:
         found = template.copy(data=values)
         found.encoding = {key: template.encoding[key] for key in _OF_THE_GRID if key in template.encoding}
+        for attribute in (*OF_STORED_VALUES, *OF_RANGE):
+            found.attrs.pop(attribute, None)
         return found
 
 

@@ -1,0 +1,45 @@
+"""Optional libraries, imported when a file of theirs is read or written, and the extra that installs each."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+EXTRAS: Mapping[str, str] = {
+    "rasterio": "geo",
+    "xarray": "geo",
+    "astropy": "fits",
+    "imageio": "cli",
+    "skimage": "cli",
+    "tifffile": "cli",
+}
+"""Library and extra."""
+
+
+def library(name: str) -> Any:
+    """Return a module of an optional library.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If the library is not installed; its `name` is that of the library.
+    """
+    root = name.partition(".")[0]
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != root:
+            raise
+        raise ModuleNotFoundError(
+            f'this format needs {root}; install it with: pip install "sparsegmrf[{EXTRAS[root]}]"', name=root
+        ) from None
+
+
+def has(name: str) -> bool:
+    """Return whether an optional library is installed."""
+    try:
+        library(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return False
+    return True

@@ -1,0 +1,209 @@
+"""Images of FITS files through astropy, in the order of their rows, with header and world coordinates."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsegmrf._files import PathLike, replacing
+from sparsegmrf._libraries import library
+from sparsegmrf._validate import real_array
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.geo._common import Bands, check_file, chosen, float_type, is_one, unreadable
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+
+_OF_STORED_VALUES = ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "ZBLANK")
+_OF_FURTHER_AXES = re.compile(
+    r"(CTYPE|CRVAL|CRPIX|CDELT|CUNIT|CROTA|CNAME|CRDER|CSYER)([3-9]|\d\d)[A-Z]?"
+    r"|(PC|CD|PV|PS)(([3-9]|\d\d)_\d+|\d_([3-9]|\d\d))[A-Z]?"
+)
+"""Keywords of the third axis and those after it."""
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """An image of a FITS file, and what others of the same place need.
+
+    Row 0 is the first row of the file, which viewers of FITS draw at the bottom.
+
+    Attributes
+    ----------
+    image : ndarray, (H, W) or (H, W, C)
+        Values in `unit`, ``BSCALE`` and ``BZERO`` applied, NaN where they are blank; the last axis is the third one
+        of a cube if several planes were read.
+    header, primary : astropy.io.fits.Header
+        Headers of the image and of the file; the same if the image is the first.
+    dtype : numpy.dtype
+        Type of the stored values.
+    """
+
+    image: FloatArray
+    header: Any
+    primary: Any
+    dtype: np.dtype[Any]
+    suffixes = (".fits", ".fit", ".fts")
+    stack_suffix = ".fits"
+
+    @property
+    def unit(self) -> str:
+        """Unit of the values; empty if the file has none."""
+        return str(self.header.get("BUNIT", ""))
+
+    @property
+    def missing(self) -> BoolArray:
+        """Where the image has no data, (H, W)."""
+        missing = np.isnan(self.image)
+        return missing if missing.ndim == 2 else np.asarray(missing.any(axis=2))
+
+    def same_ground(self, other: "Fits") -> bool:
+        """Return whether another image has the same linear world coordinates, as far as both have any."""
+        names = ("CTYPE1", "CTYPE2", "CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CDELT1", "CDELT2")
+        for name in (*names, "CD1_1", "CD1_2", "CD2_1", "CD2_2"):
+            ours, theirs = self.header.get(name), other.header.get(name)
+            if ours is None or theirs is None or ours == theirs:
+                continue
+            if isinstance(ours, str) or isinstance(theirs, str):
+                return False
+            if not np.isclose(ours, theirs, rtol=_TOLERANCE, atol=0.0):
+                return False
+        return True
+
+    def write(
+        self, path: PathLike, image: ArrayLike, name: str = "", *, unit: str | None = None, exact: bool = False
+    ) -> None:
+        """Write images of the same place as FITS, whole or not at all.
+
+        Header and world coordinates are those of the image read, less those of a third axis. Values are written as
+        they are: as float32 if the image was stored in no more and that holds every value read, or else as float64.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        image : array_like, (H, W) or (K, H, W)
+            One or several planes, in `unit`, rows in the order read.
+        name : str
+            What they are, for the history in the header.
+        unit : str, optional
+            Another unit than that of the image read.
+        exact : bool
+            Write float64 in any case.
+
+        Raises
+        ------
+        ArgumentError
+            If the shape is another one.
+        FileError
+            If the directory does not exist.
+        """
+        fits = library("astropy.io.fits")
+        array = real_array("image", image)
+        shape = self.image.shape[:2]
+        if array.ndim not in (2, 3) or array.shape[-2:] != shape:
+            raise ArgumentError(f"image must have the pixels of the file read, {shape}, got {array.shape}.")
+        dtype = np.dtype(np.float64) if exact else float_type(self.dtype, self.image, array)
+        header = self.header.copy()
+        for keyword in list(header):
+            if keyword in _OF_STORED_VALUES or _OF_FURTHER_AXES.fullmatch(keyword):
+                header.remove(keyword, remove_all=True, ignore_missing=True)
+        if header.get("WCSAXES", 2) > 2:
+            header["WCSAXES"] = 2
+        if unit is not None:
+            header["BUNIT"] = unit
+        if name:
+            header.add_history(f"sparsegmrf: {name}")
+        values = array.astype(dtype)
+        if self.primary is self.header:
+            units = [fits.PrimaryHDU(values, header)]
+        else:
+            units = [fits.PrimaryHDU(header=self.primary), fits.ImageHDU(values, header)]
+        with replacing(path) as temporary:
+            fits.HDUList(units).writeto(temporary)
+
+
+def read_fits(path: PathLike, *, extension: str | None = None, plane: Bands = None) -> Fits:
+    """Read an image of a FITS file.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    extension : str, optional
+        Name or number of the extension (0 is the primary one); may be left out if one only holds an image.
+    plane : int, sequence of int or "all", optional
+        Position from 0 along the third axis of a cube, or several positions; may be left out if it is of length 1.
+
+    Returns
+    -------
+    Fits
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If astropy is not installed.
+    FileError
+        If the file cannot be read.
+    ArgumentError
+        If there is no such image or plane, or there are several and none is chosen.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from astropy.io import fits
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fits.PrimaryHDU(np.array([[1, 2, -1]], dtype=np.int16), fits.Header({"BLANK": -1})).writeto(
+    ...         folder + "/counts.fits"
+    ...     )
+    ...     read_fits(folder + "/counts.fits").image.tolist()
+    [[1.0, 2.0, nan]]
+    """
+    fits = library("astropy.io.fits")
+    check_file(path)
+    try:
+        with fits.open(path, memmap=False, do_not_scale_image_data=True) as file:
+            unit = _chosen_image(file, extension, Path(path).name)
+            stored, header = np.asarray(unit.data), unit.header.copy()
+            primary = header if unit is file[0] else file[0].header.copy()
+    except ArgumentError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        raise unreadable(path, "a FITS file", error) from error
+    cube = stored.reshape(-1, *stored.shape[-2:])
+    if sum(size > 1 for size in stored.shape[:-2]) > 1:
+        raise ArgumentError(
+            f"image of {Path(path).name} must have two axes and at most one more, got {stored.shape[::-1]} along "
+            "NAXIS1 and so on; write one slice to a file of its own first."
+        )
+    planes = chosen("planes along its third axis", Path(path).name, len(cube), plane)
+    images = [_values(cube[k], header) for k in planes]
+    image = images[0] if is_one(plane) else np.stack(images, axis=-1)
+    return Fits(image, header, primary, stored.dtype.newbyteorder("="))
+
+
+def _values(stored: Any, header: Any) -> FloatArray:
+    values = real_array("image", stored.astype(stored.dtype.newbyteorder("="))).copy()
+    scale, zero = float(header.get("BSCALE", 1.0)), float(header.get("BZERO", 0.0))
+    if (scale, zero) != (1.0, 0.0):
+        values = values * scale + zero
+    if stored.dtype.kind in "iu" and "BLANK" in header:
+        values[stored == header["BLANK"]] = np.nan
+    return values
+
+
+def _chosen_image(file: Any, extension: str | None, name: str) -> Any:
+    """Return the header and data unit that holds the image."""
+    images = {k: unit for k, unit in enumerate(file) if unit.is_image and len(unit.shape) >= 2 and 0 not in unit.shape}
+    called = [unit.name or str(k) for k, unit in images.items()]
+    if not images:
+        raise ArgumentError(f"path must hold an image, but {name} has none: no header with data of two axes or more.")
+    if extension is None:
+        if len(images) > 1:
+            raise ArgumentError(f"variable must be one of {', '.join(called)} of {name}, got none.")
+        return next(iter(images.values()))
+    for k, unit in images.items():
+        if extension == str(k) or extension.upper() == unit.name.upper():
+            return unit
+    raise ArgumentError(f"variable must be one of {', '.join(called)} of {name}, got {extension}.")

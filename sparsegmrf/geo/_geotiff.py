@@ -1,0 +1,271 @@
+"""Rasters that rasterio opens, and GeoTIFF on the same ground."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparsegmrf._files import PathLike, replacing
+from sparsegmrf._libraries import library
+from sparsegmrf._validate import real_array
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.geo._common import Bands, check_file, chosen, float_type, is_one, unreadable
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+
+_NOT_COPIED = ("AREA_OR_POINT", "TIFFTAG_IMAGEDESCRIPTION")
+"""Tags of a file that are written by other means, or describe how its pixels lay."""
+_ALIKE = 1e-6
+"""Difference of two transforms, in pixels over the whole raster, that rounding may make."""
+
+
+@dataclass(frozen=True, eq=False)
+class GeoTiff:
+    """Bands of a GeoTIFF, or of another raster, and what other rasters of the same ground need.
+
+    Attributes
+    ----------
+    image : ndarray, (H, W) or (H, W, C)
+        Stored values times scale plus offset, in `unit`, of one band or several; NaN where the file has no data
+        (no-data value, mask, transparency, NaN: whatever says so).
+    band : int or None
+        Number of the band, from 0; None if there are several.
+    name, unit : str
+        Description and unit of the band; empty if the file has none, or not the same for all.
+    nodata : float or None
+        Stored value that stands for no data.
+    dtype : numpy.dtype
+        Type of the stored values.
+    georeference : dict
+        ``crs``, ``transform``, ground control points, rational polynomial coefficients and the ``AREA_OR_POINT`` tag,
+        as rasterio has them.
+    tags, band_tags : dict
+        Other metadata of the file and, if one was read, of the band.
+    """
+
+    image: FloatArray
+    band: int | None
+    name: str
+    unit: str
+    nodata: float | None
+    dtype: np.dtype[Any]
+    georeference: dict[str, Any]
+    tags: dict[str, str] = field(default_factory=dict)
+    band_tags: dict[str, str] = field(default_factory=dict)
+    suffixes = (".tif", ".tiff")
+    stack_suffix = ".tif"
+
+    @property
+    def missing(self) -> BoolArray:
+        """Where a band has no data, (H, W)."""
+        missing = np.isnan(self.image)
+        return missing if missing.ndim == 2 else np.asarray(missing.any(axis=2))
+
+    def same_ground(self, other: "GeoTiff") -> bool:
+        """Return whether another raster lies on the same ground, as far as both say where they lie."""
+        ours, theirs = self.georeference, other.georeference
+        if ours["crs"] and theirs["crs"] and ours["crs"] != theirs["crs"]:
+            return False
+        placed = [each["transform"] for each in (ours, theirs) if not each["transform"].is_identity]
+        if len(placed) < 2:
+            return True
+        height, width = self.image.shape[:2]
+        shift = ~placed[0] * placed[1]
+        return all(
+            np.allclose(shift * corner, corner, rtol=0.0, atol=_ALIKE * max(height, width))
+            for corner in ((0, 0), (width, 0), (0, height))
+        )
+
+    def write(
+        self, path: PathLike, image: ArrayLike, name: str = "", *, unit: str | None = None, exact: bool = False
+    ) -> None:
+        """Write images of the same ground as a GeoTIFF of floats, whole or not at all.
+
+        Values are written as they are, so that the file needs no scale or offset: as float32 if that holds every
+        value of the file read, or else as float64. NaN becomes the no-data value of the file read, if it had one that
+        the type holds and no image takes it; otherwise NaN is the no-data value.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        image : array_like, (H, W) or (K, H, W)
+            One or several bands, in `unit`.
+        name : str
+            Description of the bands.
+        unit : str, optional
+            Another unit than that of the band read; its metadata are then left out.
+        exact : bool
+            Write float64 in any case.
+
+        Raises
+        ------
+        ArgumentError
+            If the shape is another one.
+        FileError
+            If the directory does not exist.
+        """
+        rasterio = library("rasterio")
+        array = real_array("image", image)
+        shape = self.image.shape[:2]
+        if array.ndim not in (2, 3) or array.shape[-2:] != shape:
+            raise ArgumentError(f"image must have the pixels of the file read, {shape}, got {array.shape}.")
+        bands = array[np.newaxis] if array.ndim == 2 else array
+        dtype = np.dtype(np.float64) if exact else float_type(self.dtype, self.image, bands)
+        stored = bands.astype(dtype)
+        nodata = self._nodata_for(stored)
+        profile = {"driver": "GTiff", "dtype": dtype, "compress": "deflate", "BIGTIFF": "IF_SAFER"}
+        placed = {key: self.georeference[key] for key in ("crs", "transform")}
+        with (
+            replacing(path) as temporary,
+            quiet(rasterio),
+            rasterio.open(
+                temporary, "w", count=len(bands), height=shape[0], width=shape[1], nodata=nodata, **profile, **placed
+            ) as target,
+        ):
+            points, crs = self.georeference["gcps"]
+            if points:
+                target.gcps = (points, crs)
+            if self.georeference.get("rpcs") is not None:
+                target.rpcs = self.georeference["rpcs"]
+            target.update_tags(**self.tags, AREA_OR_POINT=self.georeference["area_or_point"])
+            target.write(np.where(np.isnan(stored), dtype.type(nodata), stored))
+            for k in range(1, len(bands) + 1):
+                target.set_band_description(k, name if len(bands) == 1 else f"{name} {k}".strip())
+                if unit is None and self.band_tags:
+                    target.update_tags(k, **self.band_tags)
+            target.units = [self.unit if unit is None else unit] * len(bands)
+
+    def _nodata_for(self, stored: Any) -> float:
+        if self.nodata is None:
+            return float("nan")
+        with np.errstate(over="ignore"):
+            value = stored.dtype.type(self.nodata)
+        held = np.isfinite(value) or not np.isfinite(self.nodata)
+        return float(value) if held and not bool((stored == value).any()) else float("nan")
+
+
+def read_geotiff(path: PathLike, *, band: Bands = None) -> GeoTiff:
+    """Read a band of a GeoTIFF, or of any other raster that rasterio opens.
+
+    Pages of a TIFF are bands. Transparency (alpha) is none: it says where the others have data.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    band : int, sequence of int or "all", optional
+        Number of the band, from 0, or of several; may be left out if there is one only.
+
+    Returns
+    -------
+    GeoTiff
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If rasterio is not installed.
+    FileError
+        If the file cannot be read.
+    ArgumentError
+        If there is no such band, or there are several and none is chosen.
+
+    Examples
+    --------
+    >>> import rasterio, tempfile
+    >>> profile = {"driver": "GTiff", "count": 1, "height": 2, "width": 3, "dtype": "int16", "nodata": -9999}
+    >>> ground = {"crs": "EPSG:32633", "transform": rasterio.Affine(30.0, 0.0, 5e5, 0.0, -30.0, 5e6)}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with rasterio.open(folder + "/elevation.tif", "w", **profile, **ground) as target:
+    ...         target.write(np.array([[[310, 312, -9999], [309, 311, 315]]], dtype=np.int16))
+    ...     source = read_geotiff(folder + "/elevation.tif")
+    ...     source.write(folder + "/doubled.tif", 2.0 * source.image)
+    ...     read_geotiff(folder + "/doubled.tif").image.tolist()
+    [[620.0, 624.0, nan], [618.0, 622.0, 630.0]]
+    """
+    rasterio = library("rasterio")
+    check_file(path)
+    try:
+        with quiet(rasterio), ExitStack() as opened:
+            source = opened.enter_context(rasterio.open(path))
+            bands, alpha = _bands(rasterio, source, opened)
+            note = " Transparency (alpha) is no band." if alpha else ""
+            numbers = chosen("bands", Path(path).name, len(bands), band, note)
+            taken = [bands[number] for number in numbers]
+            images = [_values(page, k, alpha.get(id(page))) for page, k in taken]
+            units = {page.units[k] or "" for page, k in taken}
+            nodata = {page.nodatavals[k] for page, k in taken}
+            one = is_one(band)
+            first, k = taken[0]
+            return GeoTiff(
+                image=images[0] if one else np.stack(images, axis=-1),
+                band=numbers[0] if one else None,
+                name=(first.descriptions[k] or "") if one else "",
+                unit=units.pop() if len(units) == 1 else "",
+                nodata=nodata.pop() if len(nodata) == 1 else None,
+                dtype=np.result_type(*(page.dtypes[k] for page, k in taken)),
+                georeference={
+                    "crs": source.crs,
+                    "transform": source.transform,
+                    "gcps": source.gcps,
+                    "rpcs": source.rpcs,
+                    "area_or_point": source.tags().get("AREA_OR_POINT", "Area"),
+                },
+                tags={key: value for key, value in source.tags().items() if key not in _NOT_COPIED},
+                band_tags=_without_statistics(first.tags(k + 1)) if one else {},
+            )
+    except rasterio.errors.RasterioError as error:
+        raise unreadable(path, "a raster", error) from error
+
+
+@contextmanager
+def quiet(rasterio: Any) -> Iterator[None]:
+    """Let pass what rasterio has to say about a raster that is placed nowhere: it stays one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        yield
+
+
+def _bands(rasterio: Any, source: Any, opened: ExitStack) -> tuple[list[tuple[Any, int]], dict[int, int]]:
+    """Return the bands of all pages as (data set, number), and the transparency of those pages that have one."""
+    pages = [source]
+    if source.driver == "GTiff" and len(source.subdatasets) > 1:
+        each = (opened.enter_context(rasterio.open(name)) for name in source.subdatasets)
+        pages = [page for page in each if page.shape == source.shape]
+    kinds = [page.colorinterp for page in pages]
+    transparency = rasterio.enums.ColorInterp.alpha
+    alpha = {
+        id(page): kind.index(transparency) for page, kind in zip(pages, kinds, strict=True) if transparency in kind
+    }
+    bands = [
+        (page, k)
+        for page, kind in zip(pages, kinds, strict=True)
+        for k in range(page.count)
+        if kind[k] != transparency or page.count == 1
+    ]
+    return bands, {} if all(page.count == 1 for page in pages) else alpha
+
+
+def _values(page: Any, k: int, alpha: int | None) -> FloatArray:
+    """Return a band in its unit, NaN where anything in the file says that there is no data."""
+    stored = page.read(k + 1)
+    values: FloatArray = real_array("image", stored) * page.scales[k] + page.offsets[k]
+    missing = page.read_masks(k + 1) == 0
+    # Where there is a mask, GDAL takes it alone; what is no data by another rule is no data all the same.
+    nodata = page.nodatavals[k]
+    if nodata is not None:
+        with np.errstate(over="ignore"):
+            missing |= (stored == nodata) | (stored.astype(np.float64) == float(np.float32(nodata))) & (
+                stored.dtype == np.float32
+            )
+    if alpha is not None:
+        missing |= page.read(alpha + 1) == 0
+    values[missing] = np.nan
+    return values
+
+
+def _without_statistics(tags: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if not key.startswith("STATISTICS_")}

@@ -1,0 +1,169 @@
+"""Pictures and arrays that are placed nowhere: photographs, TIFF without a ground, NumPy files."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparsegmrf._files import PathLike
+from sparsegmrf._libraries import library
+from sparsegmrf._validate import real_array
+from sparsegmrf.errors import ArgumentError, FileError
+from sparsegmrf.geo._common import is_one
+from sparsegmrf.io._request import Request, channels_last
+from sparsegmrf.io._write import write_image
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Channels of an image that is placed nowhere.
+
+    Attributes
+    ----------
+    image : ndarray, (H, W) or (H, W, C)
+        Intensities, float64; NaN where the file says that there are none.
+    missing : ndarray of bool, (H, W)
+        Where the format marks pixels as missing: transparency or a mask, and NaN of a TIFF. NaN of a NumPy file is a
+        number like any other until a mask says that it is missing.
+    divisor : float
+        What stored counts were divided by.
+    channel : str
+        ``"only"``, ``"grey (luminance)"`` or the numbers of the channels taken.
+    unit : str
+        Unit of the intensities; empty if it is not known.
+    suffix : str
+        Suffix of files made of this one.
+    """
+
+    image: FloatArray
+    missing: BoolArray
+    divisor: float = 1.0
+    channel: str = "only"
+    unit: str = ""
+    suffix: str = ".tif"
+    suffixes = ()
+    stack_suffix = ".npy"
+
+    def write(
+        self, path: PathLike, image: ArrayLike, name: str = "", *, unit: str | None = None, exact: bool = False
+    ) -> None:
+        """Write every digit of an image, as `write_image` does, which keeps neither name nor unit."""
+        write_image(path, image)
+
+
+def read_array(path: Path, request: Request) -> Picture:
+    """Read a ``.npy`` file, never unpickled."""
+    request.refuse_variable(path.name)
+    try:
+        with path.open("rb") as file:
+            array = np.asarray(np.lib.format.read_array(file, allow_pickle=False))
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise FileError(f"path must be an image as .npy, got {path}, which cannot be read: {_reason(error)}") from error
+    return picture_of(array, request, path, ".npy")
+
+
+def read_arrays(path: Path, request: Request) -> Picture:
+    """Read an array of an ``.npz`` file."""
+    request.refuse_grey(path.name)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise FileError(f"path must be an .npz file, got {path}, which cannot be read: {_reason(error)}") from error
+    images = [name for name, array in found.items() if array.ndim == 2]
+    stacks = [name for name, array in found.items() if array.ndim == 3]
+    if request.channel is not None or not images:
+        images += stacks
+    if request.variable is None and len(images) == 1:
+        return picture_of(found[images[0]], request, path, ".npy", raw=True)
+    if request.variable not in (*images, *stacks):
+        given = "none" if request.variable is None else request.variable
+        raise ArgumentError(f"variable must be one of {', '.join(images) or 'none'} of {path.name}, got {given}.")
+    return picture_of(found[request.variable], request, path, ".npy", raw=True)
+
+
+def picture_of(
+    array: npt.NDArray[Any],
+    request: Request,
+    path: Path,
+    suffix: str,
+    *,
+    alpha: npt.NDArray[Any] | None = None,
+    hidden: BoolArray | None = None,
+    raw: bool = False,
+) -> Picture:
+    """Return the channels that are wanted of a stored array.
+
+    Parameters
+    ----------
+    array : ndarray, (H, W) or (H, W, C)
+        Stored values without transparency; where the format does not say which axis holds the channels, `request` does.
+    request : Request
+        What is wanted.
+    path : Path
+        The file.
+    suffix : str
+        Suffix of files made of it.
+    alpha : ndarray, (H, W), optional
+        Opacity; pixels without any are missing.
+    hidden : ndarray of bool, (H, W), optional
+        Further missing pixels.
+    raw : bool
+        Whether counts stay what they are.
+    """
+    if not array.size:
+        raise FileError(f"path must be an image with at least one pixel, got {path} of shape {array.shape}.")
+    real_array("image", array.ravel()[:0])  # refuses complex and object arrays before they are taken apart
+    name, plane = path.name, array.ndim == 2
+    if request.grey and request.channel is not None and is_one(request.channel):
+        raise ArgumentError(
+            f"channel and grey exclude each other, got channel {request.channel} and grey; give one of them."
+        )
+    if plane and request.channel_axis is not None and not -3 <= request.channel_axis < 3:
+        raise ArgumentError(f"channel_axis must be -3 to 2, got channel_axis {request.channel_axis} for {name}.")
+    moved = array[..., np.newaxis] if plane else channels_last(array, request.channel_axis, name)
+    counts = request.scale == "unit" and not raw and array.dtype in (np.uint8, np.uint16)
+    divisor = float(np.iinfo(array.dtype).max) if counts else 1.0
+    if request.grey and not plane:
+        taken, channel = _luminance(moved, alpha, name), "grey (luminance)"
+    else:
+        shape = array.shape if alpha is None else (*array.shape[:2], moved.shape[2] + 1)
+        numbers = request.numbers(moved.shape[2], name, shape, plane)
+        taken, channel = moved[..., numbers], "only" if plane else ", ".join(map(str, numbers))
+    image = np.ascontiguousarray(taken[..., 0] if is_one(request.channel) else taken, dtype=np.float64)
+    image = image / divisor if divisor != 1.0 else image
+    missing = np.zeros(image.shape[:2], dtype=np.bool_)
+    for each in (alpha == 0 if alpha is not None else None, hidden):
+        missing = missing if each is None else missing | each
+    if missing.any():
+        image = np.where(missing if image.ndim == 2 else missing[..., np.newaxis], np.nan, image)
+    if suffix != ".npy":
+        missing = missing | (np.isnan(image) if image.ndim == 2 else np.isnan(image).any(axis=2))
+    unit = "" if divisor == 1.0 else f"intensity (counts / {divisor:g})"
+    return Picture(image, missing, divisor, channel, unit, suffix)
+
+
+def _luminance(moved: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, name: str) -> npt.NDArray[Any]:
+    if (
+        moved.shape[-1] == 4 and alpha is None
+    ):  # arrays have no format that says so; a picture's fourth channel is opacity
+        moved, alpha = moved[..., :3], moved[..., 3]
+    if moved.shape[-1] != 3:
+        raise ArgumentError(
+            f"grey needs red, green and blue, got {moved.shape[-1]} channels in {name}; choose a channel."
+        )
+    if alpha is not None:
+        opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1.0
+        if not np.isin(alpha, (0, opaque)).all():
+            raise ArgumentError(f"grey needs opaque pixels, got half transparent ones in {name}; choose a channel.")
+    # On float copies, so that the library does not rescale counts.
+    grey = library("skimage.color").rgb2gray(moved.astype(np.float64))
+    return np.asarray(grey)[..., np.newaxis]
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
