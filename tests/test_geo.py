@@ -8,7 +8,7 @@ import pytest
 
 from sparsegmrf import fill
 from sparsegmrf.errors import ArgumentError, FileError
-from sparsegmrf.geo import read_geotiff, read_netcdf
+from sparsegmrf.geo import GeoTiff, read_geotiff, read_netcdf
 from tests.conftest import require
 
 SHAPE = (12, 15)
@@ -111,6 +111,57 @@ def test_type_written_holds_the_values_read(rasterio, ground, tmp_path, dtype):
     np.testing.assert_array_equal(read_geotiff(tmp_path / "out.tif").image, values[0])
 
 
+def test_float32_is_kept_where_it_holds_what_was_read_and_left_where_it_does_not(rasterio, ground, tmp_path):
+    for values, written, dtype in (
+        (np.array([[0.1, 1e-3]], dtype=np.float32), [[0.1, 2.0]], "float32"),
+        (np.array([[3, 7]], dtype=np.int16), [[0.1, 2.0]], "float32"),
+        (np.array([[3, 7]], dtype=np.float64), [[0.1, 2.0]], "float64"),
+        (np.array([[3, 7]], dtype=np.float32), [[1e39, 2.0]], "float64"),
+        (np.array([[3, 7]], dtype=np.float32), [[1e-50, 2.0]], "float64"),
+    ):
+        for _ in write(rasterio, tmp_path / "in.tif", values[np.newaxis], **ground):
+            pass
+        source = read_geotiff(tmp_path / "in.tif")
+        source.write(tmp_path / "out.tif", written)
+        with rasterio.open(tmp_path / "out.tif") as file:
+            assert file.dtypes == (dtype,)
+            np.testing.assert_array_equal(file.read(1), np.array(written).astype(dtype))
+        source.write(tmp_path / "out.tif", written, exact=True)
+        np.testing.assert_array_equal(read_geotiff(tmp_path / "out.tif").image, written)
+
+
+def test_no_data_value_beyond_float32_gives_way_to_nan(rasterio, ground, tmp_path):
+    source = GeoTiff(
+        image=np.array([[1.0, np.nan]]),
+        band=0,
+        name="",
+        unit="",
+        nodata=-1e300,
+        dtype=np.dtype(np.float32),
+        georeference={**ground, "gcps": ([], None), "area_or_point": "Area"},
+    )
+    source.write(tmp_path / "out.tif", source.image)
+    np.testing.assert_array_equal(read_geotiff(tmp_path / "out.tif").image, source.image)
+
+
+def test_rational_polynomials_and_metadata_survive(rasterio, tmp_path):
+    terms = [0.0] * 20
+    rpcs = rasterio.rpc.RPC(
+        100.0, 500.0, 10.0, 1.0, [1.0, *terms[1:]], terms, 6.0, 10.0, 50.0, 1.0, [1.0, *terms[1:]], terms, 5.0, 8.0
+    )
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        for target in write(rasterio, tmp_path / "in.tif", np.ones((2, 4, 5), dtype=np.float32)):
+            target.rpcs = rpcs
+            target.update_tags(SENSOR="one")
+            target.update_tags(2, wavelength="665 nm", STATISTICS_MEAN="1")
+    source = read_geotiff(tmp_path / "in.tif", band=1)
+    source.write(tmp_path / "out.tif", source.image)
+    written = read_geotiff(tmp_path / "out.tif")
+    assert written.georeference["rpcs"].to_gdal() == source.georeference["rpcs"].to_gdal()
+    assert written.tags["SENSOR"] == "one"
+    assert written.band_tags == {"wavelength": "665 nm"}
+
+
 def test_raster_without_georeference_and_ground_control_points_stay_what_they_are(rasterio, tmp_path):
     with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
         for _ in write(rasterio, tmp_path / "in.tif", np.array([[[1.0, np.nan]]])):
@@ -210,6 +261,43 @@ def test_fill_value_of_floats_survives_unless_an_image_takes_it(xarray, tmp_path
         np.testing.assert_array_equal(read, values)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_netcdf_of_floats_stays_in_their_type(xarray, tmp_path, dtype):
+    values = scene()[0].astype(dtype)
+    values[2:5, 3:9] = np.nan
+    xarray.DataArray(values, dims=("y", "x"), name="z").to_netcdf(tmp_path / "in.nc")
+    source = read_netcdf(tmp_path / "in.nc")
+    result = fill(source.image, noise=0.1)
+    source.write(tmp_path / "out.nc", result.filled)
+    source.write(tmp_path / "std.nc", result.std)
+    for name, array in (("out", result.filled), ("std", result.std)):
+        written = read_netcdf(tmp_path / f"{name}.nc").image
+        assert written.dtype == dtype
+        np.testing.assert_array_equal(written, array.values.astype(dtype))
+    observed = ~np.isnan(values)
+    np.testing.assert_array_equal(read_netcdf(tmp_path / "out.nc").image.values[observed], values[observed])
+    source.write(tmp_path / "big.nc", result.filled * 1e40)
+    assert read_netcdf(tmp_path / "big.nc").image.dtype == "float64"
+
+
+def test_bounds_of_cells_are_written_along_and_nothing_is_referred_to_that_is_not_there(xarray, stack, tmp_path):
+    netcdf = require("netCDF4")
+    stack.to_netcdf(tmp_path / "in.nc")
+    with netcdf.Dataset(tmp_path / "in.nc", "a") as file:
+        file.createDimension("nv", 2)
+        for name, shape in (("lat", SHAPE[0]), ("time", 2)):
+            file[name].bounds = f"{name}_bnds"
+            bounds = file.createVariable(f"{name}_bnds", "f8", (name, "nv"))
+            bounds[:] = np.arange(2.0 * shape).reshape(shape, 2)
+        file["sst"].ancillary_variables = "quality"
+    source = read_netcdf(tmp_path / "in.nc", index=1)
+    source.write(tmp_path / "out.nc", source.image)
+    with netcdf.Dataset(tmp_path / "out.nc") as file:
+        np.testing.assert_array_equal(file[file["lat"].bounds][:], np.arange(2.0 * SHAPE[0]).reshape(-1, 2))
+        np.testing.assert_array_equal(file[file["time"].bounds][:], [2.0, 3.0])
+        assert "ancillary_variables" not in file["sst"].ncattrs()
+
+
 def test_what_is_no_netcdf_image_is_refused(xarray, stack, tmp_path):
     stack.to_netcdf(tmp_path / "in.nc")
     (tmp_path / "text.nc").write_text("no data")
@@ -277,6 +365,15 @@ def test_mask_noise_and_covariates_with_labels_are_laid_on_the_image(xarray, sta
         fill(whole, mask=mask[::-1])
     with pytest.raises(ArgumentError, match=r"^noise must have the dimensions of the image .*, got \('lat',\)"):
         fill(image, noise=xarray.ones_like(image)[:, 0])
+
+
+def test_mask_and_covariates_on_the_grid_of_a_slice_are_those_of_the_slice(xarray, stack):
+    image = stack["sst"].isel(time=1)
+    land = (stack["sst"].isel(time=0, drop=True) > 284.0).rename("land")
+    assert "time" in image["lat"].coords
+    result = fill(image.fillna(0.0), mask=land, covariates=(land + 1.0).expand_dims("k"), noise=0.1)
+    plain = fill(image.fillna(0.0).values, mask=land.values, covariates=land.values[np.newaxis] + 1.0, noise=0.1)
+    np.testing.assert_array_equal(result.mean, plain.mean)
 
 
 def test_other_than_two_dimensions_are_refused_with_the_remedy(stack):

@@ -8,8 +8,8 @@ import numpy as np
 import typer
 
 from sparsegmrf._validate import one_of
-from sparsegmrf.errors import ArgumentError, FileError
-from sparsegmrf.io import IMAGE_SUFFIXES, Raster, mask_of, read, refuse_other_ground, write_image
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.io import IMAGE_SUFFIXES, Raster, read, read_mask, write_image
 from sparsegmrf.typing import BoolArray, FloatArray
 
 Image = Annotated[Path, typer.Argument(help="Image: GeoTIFF, NetCDF, FITS, PNG, TIFF, .npy, .npz.")]
@@ -74,20 +74,7 @@ def load(
     if mask == NAN:
         missing = np.isnan(np.asarray(raster.image, dtype=np.float64))
         return Loaded(raster, missing if missing.ndim == 2 else np.asarray(missing.any(axis=2)))
-    other = _mask(mask)
-    refuse_other_ground(mask, raster, other)
-    return Loaded(raster, mask_of(other))
-
-
-def _mask(path: str) -> Raster:
-    try:
-        return read(path, scale="none")
-    except FileError:
-        raise
-    except ArgumentError as error:
-        raise ArgumentError(
-            f"mask must be one image, got {path}, which cannot be read as one: {error} Write it to a file of its own."
-        ) from error
+    return Loaded(raster, read_mask(mask, like=raster))
 
 
 def map_suffix(raster: Raster) -> str:

@@ -73,11 +73,10 @@ class GeoTiff:
         if len(placed) < 2:
             return True
         height, width = self.image.shape[:2]
-        shift = ~placed[0] * placed[1]
-        return all(
-            np.allclose(shift * corner, corner, rtol=0.0, atol=_ALIKE * max(height, width))
-            for corner in ((0, 0), (width, 0), (0, height))
-        )
+        corners = np.array([[0.0, width, 0.0], [0.0, 0.0, height], [1.0, 1.0, 1.0]])
+        here, there = (np.reshape(transform, (3, 3)) @ corners for transform in placed)
+        pixel = np.abs(np.reshape(placed[0], (3, 3))[:2, :2]).sum(axis=1).min()
+        return bool(np.abs(here - there).max() <= _ALIKE * pixel * max(height, width))
 
     def write(
         self, path: PathLike, image: ArrayLike, name: str = "", *, unit: str | None = None, exact: bool = False
@@ -223,9 +222,10 @@ def read_geotiff(path: PathLike, *, band: Bands = None) -> GeoTiff:
 
 @contextmanager
 def quiet(rasterio: Any) -> Iterator[None]:
-    """Let pass what rasterio has to say about a raster that is placed nowhere: it stays one."""
+    """Let pass what rasterio says of rasters placed nowhere, which stay so, and of masks beside no-data values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", rasterio.errors.NodataShadowWarning)
         yield
 
 

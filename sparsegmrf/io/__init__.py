@@ -1,9 +1,9 @@
 """Images of every format by one reader, and models as JSON; every file is written whole or not at all."""
 
-from sparsegmrf.io._images import ImageFile, read_channels, read_image, read_mask
+from sparsegmrf.io._images import ImageFile, read_channels, read_image
 from sparsegmrf.io._models import read_model, write_model
 from sparsegmrf.io._picture import Picture
-from sparsegmrf.io._raster import Raster, mask_of, read, refuse_other_ground
+from sparsegmrf.io._raster import Raster, read, read_mask
 from sparsegmrf.io._write import IMAGE_SUFFIXES, write_image
 
 __all__ = [
@@ -11,13 +11,11 @@ __all__ = [
     "ImageFile",
     "Picture",
     "Raster",
-    "mask_of",
     "read",
     "read_channels",
     "read_image",
     "read_mask",
     "read_model",
-    "refuse_other_ground",
     "write_image",
     "write_model",
 ]

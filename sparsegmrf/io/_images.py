@@ -1,4 +1,4 @@
-"""One channel, all channels, or a mask of a file, as plain arrays."""
+"""One channel or all channels of a file, as plain arrays."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from sparsegmrf._files import PathLike
 from sparsegmrf.io._picture import Picture
-from sparsegmrf.io._raster import mask_of, read
-from sparsegmrf.typing import BoolArray, FloatArray
+from sparsegmrf.io._raster import read
+from sparsegmrf.typing import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,18 +107,3 @@ def read_channels(path: PathLike, *, channel_axis: int | None = None, scale: str
     """
     source = read(path, channel="all", scale=scale, channel_axis=channel_axis)
     return np.asarray(source.image, dtype=np.float64)
-
-
-def read_mask(path: PathLike) -> BoolArray:
-    """Read a mask ``(H, W)`` from an image file: every pixel that is not zero is missing.
-
-    Missing is also what the mask itself has no data for, unless zero is its no-data value.
-
-    Raises
-    ------
-    FileError
-        If the file is missing or is no image.
-    ArgumentError
-        If it has several channels.
-    """
-    return mask_of(read(path, scale="none"))

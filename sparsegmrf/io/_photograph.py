@@ -1,5 +1,6 @@
 """PNG, JPEG and the like, and TIFF without a ground, through imageio."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def read_photograph(path: Path, request: Request, hidden: BoolArray | None = Non
             "path must be a raster (GeoTIFF and what else rasterio opens, NetCDF, FITS, PNG, JPEG, TIFF, .npy or "
             f".npz), got {path}, which cannot be read as any of them."
         ) from error
-    alpha = None
+    alpha, request = None, replace(request, channel_axis=-1)
     if array.ndim == 3 and array.shape[2] in (2, 4) and mode != "CMYK":
         array, alpha = array[..., :-1], array[..., -1]
         array = array[..., 0] if array.shape[2] == 1 else array
@@ -55,7 +56,7 @@ def read_tiff(path: Path, request: Request, hidden: BoolArray | None = None) -> 
             axes, page = str(series.axes), series.keyframe
             array = np.asarray(series.asarray())
     except Exception as error:  # decoders raise whatever they like; all of it means the same here
-        raise unreadable(path, "a PNG, TIFF or .npy image", error) from error
+        raise unreadable(path, "a whole TIFF", error) from error
     array, axes = _without_single_axes(array, axes)
     request = _laid_out(array, axes, request, path.name)
     alpha = None
@@ -66,7 +67,7 @@ def read_tiff(path: Path, request: Request, hidden: BoolArray | None = None) -> 
         alpha = moved[..., opaque]
         moved = np.delete(moved, opaque, axis=2)
         array = moved[..., 0] if moved.shape[2] == 1 else moved
-        request = _known(request)
+        request = replace(request, channel_axis=-1)
     return picture_of(array, request, path, ".tif", alpha=alpha, hidden=hidden)
 
 
@@ -78,16 +79,12 @@ def needs_rasterio(path: Path) -> bool:
         with library("tifffile").TiffFile(path) as file:
             tags = file.pages.first.tags
             return any(code in tags for code in _GEOTIFF) or any(
-                int(page.subfiletype) & _MASK_PAGE for page in map(_whole, file.pages)
+                int(page.aspage().subfiletype) & _MASK_PAGE for page in file.pages
             )
     except ModuleNotFoundError:
         return True
     except Exception:  # what is wrong with the file is told when it is read as an image
         return False
-
-
-def _whole(page: Any) -> Any:
-    return page.aspage()
 
 
 def _without_single_axes(array: npt.NDArray[Any], axes: str) -> tuple[npt.NDArray[Any], str]:
@@ -113,8 +110,4 @@ def _laid_out(array: npt.NDArray[Any], axes: str, request: Request, name: str) -
             )
         return request
     request.refuse_axis(name)
-    return Request(request.channel, request.grey, request.scale, request.variable, axis)
-
-
-def _known(request: Request) -> Request:
-    return Request(request.channel, request.grey, request.scale, request.variable, -1)
+    return replace(request, channel_axis=axis)

@@ -1,7 +1,7 @@
 """One reader for rasters of every format."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -12,14 +12,14 @@ from sparsegmrf._libraries import has, library
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo import Fits, GeoTiff, NetCdf, read_fits, read_geotiff, read_netcdf
-from sparsegmrf.geo._common import Bands
+from sparsegmrf.geo._common import Bands, unreadable
 from sparsegmrf.geo._geotiff import quiet
 from sparsegmrf.io._photograph import TIFF_STARTS, needs_rasterio, read_photograph, read_tiff
-from sparsegmrf.io._picture import read_array, read_arrays
+from sparsegmrf.io._picture import picture_of, read_array, read_arrays
 from sparsegmrf.io._request import Request
 from sparsegmrf.typing import BoolArray
 
-PHOTOGRAPHS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
+PHOTOGRAPHS = ("BIGGIF", "BMP", "GIF", "JP2OpenJPEG", "JPEG", "PNG", "PNM", "SGI", "TGA", "WEBP", "XPM")
 """Formats of rasterio that are read through imageio unless they are placed on the ground."""
 
 
@@ -139,29 +139,64 @@ def read(
     return _rasterio_first(source, request, start)
 
 
-def refuse_other_ground(name: str, raster: Raster, other: Raster) -> None:
-    """Raise an `ArgumentError` if two rasters say that they lie elsewhere or have other pixels."""
-    shapes = [tuple(each.image.shape[:2]) for each in (raster, other)]
-    if shapes[0] != shapes[1]:
-        raise ArgumentError(f"mask must have the shape of the image {shapes[0]}, got {name} of {shapes[1]}.")
+def read_mask(path: PathLike, *, like: Raster | None = None) -> BoolArray:
+    """Read a mask ``(H, W)`` from an image file: every pixel that is not zero is missing.
+
+    Missing is also what the mask itself has no data for, unless zero is its no-data value.
+
+    Parameters
+    ----------
+    path : path
+        The file, of any format that `read` knows.
+    like : Raster, optional
+        The image that is masked. A mask of other pixels is refused, and so is one that lies elsewhere, if both say
+        where they lie; a NetCDF variable is laid along the image's dimensions.
+
+    Returns
+    -------
+    ndarray of bool, (H, W)
+        True where missing.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or is no image.
+    ArgumentError
+        If it holds several channels or variables, or does not belong to the image.
+    """
+    try:
+        mask = read(path, scale="none")
+    except FileError:
+        raise
+    except ArgumentError as error:
+        raise ArgumentError(
+            f"mask must be one image, got {path}, which cannot be read as one: {error} Write it to a file of its own."
+        ) from error
+    marked = _is_marked(mask)
+    if isinstance(like, NetCdf) and isinstance(mask, NetCdf) and mask.image.dims == like.image.dims[1::-1]:
+        marked = marked.T
+    if like is not None and marked.shape != tuple(like.image.shape[:2]):
+        raise ArgumentError(
+            f"mask must have the shape of the image {tuple(like.image.shape[:2])}, got {path} of {marked.shape}."
+        )
     for kind in (GeoTiff, NetCdf, Fits):
-        if isinstance(raster, kind) and isinstance(other, kind) and not cast(Any, raster).same_ground(other):
+        if isinstance(like, kind) and isinstance(mask, kind) and not cast(Any, like).same_ground(mask):
             raise ArgumentError(
-                f"mask must lie on the ground of the image, got {name}, whose coordinates are others; warp it onto the "
+                f"mask must lie on the ground of the image, got {path}, whose coordinates are others; warp it onto the "
                 "image first."
             )
+    return marked
 
 
-def mask_of(raster: Raster) -> BoolArray:
-    """Return where a mask is not zero, or says nothing by another number than zero."""
+def _is_marked(mask: Raster) -> BoolArray:
     nothing: object = None
-    if isinstance(raster, GeoTiff):
-        nothing = raster.nodata
-    elif isinstance(raster, NetCdf):
-        nothing = raster.image.encoding.get("_FillValue")
-    elif isinstance(raster, Fits):
-        nothing = raster.header.get("BLANK")
-    values = np.asarray(raster.image, dtype=np.float64)
+    if isinstance(mask, GeoTiff):
+        nothing = mask.nodata
+    elif isinstance(mask, NetCdf):
+        nothing = mask.image.encoding.get("_FillValue")
+    elif isinstance(mask, Fits):
+        nothing = mask.header.get("BLANK")
+    values = np.asarray(mask.image, dtype=np.float64)
     marked = values != 0.0
     return np.asarray(marked & ~np.isnan(values)) if nothing is not None and nothing == 0 else marked
 
@@ -200,7 +235,11 @@ def _rasterio_first(path: Path, request: Request, start: bytes) -> Raster:
         with quiet(rasterio), rasterio.open(path) as source:
             placed = _is_placed(source)
             hidden = None if placed else _hidden(rasterio, source)
-    except rasterio.errors.RasterioError:
+            if not placed and _is_decoded_better(source):
+                return _decoded(rasterio, source, path, request, hidden)
+    except rasterio.errors.RasterioError as error:
+        if is_tiff and needs_rasterio(path):  # as a picture it would lose its ground and what is missing
+            raise unreadable(path, "a raster", error) from error
         return picture(path, request)
     if not placed:
         return picture(path, request, hidden)
@@ -224,6 +263,33 @@ def _is_placed(source: Any) -> bool:
         or any(source.units)
         or any(source.descriptions)
         or any(key != "AREA_OR_POINT" and not key.startswith("TIFFTAG_") for key in told)
+    )
+
+
+def _is_decoded_better(source: Any) -> bool:
+    """Return whether rasterio is to decode a picture: one page of a TIFF in any compression, colours of 16 bits."""
+    if source.driver == "GTiff":
+        described = source.tags().get("TIFFTAG_IMAGEDESCRIPTION", "")
+        return not source.subdatasets and not described.startswith("ImageJ=")
+    return bool(source.driver == "PNG" and source.count > 1 and source.dtypes[0] == "uint16")
+
+
+def _decoded(rasterio: Any, source: Any, path: Path, request: Request, hidden: BoolArray | None) -> Raster:
+    request.refuse_variable(path.name)
+    request.refuse_axis(path.name)
+    alpha = rasterio.enums.ColorInterp.alpha
+    opacity = [k for k, kind in enumerate(source.colorinterp) if kind == alpha and source.count > 1]
+    bands = [k for k in range(source.count) if k not in opacity]
+    array = np.stack([source.read(k + 1) for k in bands], axis=-1)
+    if source.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1":
+        array = array != 0  # bits are no counts of 255
+    return picture_of(
+        array[..., 0] if len(bands) == 1 else array,
+        replace(request, channel_axis=None if len(bands) == 1 else -1),
+        path,
+        ".tif",
+        alpha=source.read(opacity[0] + 1) if opacity else None,
+        hidden=hidden,
     )
 
 

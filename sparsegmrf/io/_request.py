@@ -76,7 +76,8 @@ def channels_last(array: npt.NDArray[Any], axis: int | None, name: str) -> npt.N
     """
     if array.ndim != 3 or (axis is not None and not -3 <= axis < 3):
         raise ArgumentError(
-            f"{name} must be (H, W) or have one axis of channels, got {array.shape} and channel_axis {axis}."
+            f"{name} must be (H, W) or have one axis of channels, got {array.shape}"
+            + ("." if axis is None else f" and channel_axis {axis}.")
         )
     if axis is None:
         first, rows, last = array.shape
