@@ -1,15 +1,19 @@
 """Files that are written whole or not at all, and never over what was read."""
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sparsegmrf.errors import ArgumentError, FileError
+from sparsegmrf.errors import ArgumentError, FileError, SparseGMRFError
 
 PathLike = str | os.PathLike[str]
+_NO_SPACE = 1 << 16
+"""Bytes too few for a file of any format."""
 
 
 @contextmanager
@@ -22,6 +26,10 @@ def replacing(path: PathLike) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(target)
+    except SparseGMRFError:
+        raise
+    except (OSError, RuntimeError) as error:  # the library of NetCDF raises the latter
+        raise FileError(f"{os.fspath(path)} cannot be written: {_reason(error, target.parent)}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -35,7 +43,10 @@ def replacing_in(directory: PathLike) -> Iterator[Path]:
     target = directory_of_outputs(directory)
     # On the same file system as the target, so that a move is a change of name.
     with TemporaryDirectory(prefix=".sparsegmrf-", dir=target if target.exists() else target.parent) as staging:
-        yield Path(staging)
+        try:
+            yield Path(staging)
+        except FileError as error:
+            raise FileError(str(error).replace(staging, os.fspath(directory))) from error
         target.mkdir(exist_ok=True)
         for file in sorted(Path(staging).iterdir()):
             file.replace(target / file.name)
@@ -63,6 +74,15 @@ def refuse_overwriting(outputs: Iterable[PathLike | None], inputs: Iterable[Path
         if resolved in taken or any(_same_file(resolved, other) for other in taken):
             raise ArgumentError(f"output {os.fspath(path)} is an input or another output already; choose another name.")
         taken.add(resolved)
+
+
+def _reason(error: Exception, directory: Path) -> str:
+    """Return why a file could not be written: libraries name the first thing that fails for want of space."""
+    free = shutil.disk_usage(directory).free
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or free < _NO_SPACE:
+        return f"no space left on device, {free} bytes are free."
+    reasons = [" ".join(str(each).split()) for each in (error, error.__cause__) if each is not None]
+    return ": ".join(reason for reason in dict.fromkeys(reasons) if reason) or type(error).__name__
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -232,3 +232,39 @@ def test_nan_of_a_tiff_is_missing_in_every_command_with_rasterio_and_without(her
         model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE)
         np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
         monkeypatch.setitem(sys.modules, "rasterio", None)
+
+
+@pytest.mark.parametrize("mark", [np.finfo(np.float32).min, np.float32(2147483647.0)])
+def test_number_that_looks_like_a_mark_is_told_with_the_option_that_takes_it(here, capsys, mark):
+    iio.imwrite("in.tif", np.where(HOLE, mark, scene(0)).astype(np.float32), plugin="tifffile")
+    assert main(["rx", "in.tif", "--values", "marked.npy"]) == 0
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"occurs 24 times; if it marks missing pixels, pass --nodata={float(mark)!r}".removesuffix(".0") in told
+    option = told.split("pass ")[1].strip()
+    assert main(["rx", "in.tif", option, "--values", "rx.npy"]) == 0
+    assert capsys.readouterr().err == ""
+    expected = rx(np.where(HOLE, np.nan, scene(0))[..., np.newaxis].astype(np.float64), mask=HOLE)[..., 0]
+    np.testing.assert_array_equal(np.load("rx.npy"), expected)
+    assert main(["fit", "in.tif", option, "--radius", "1", "--model", "model.json"]) == 0
+    model = CausalAR.fit(scene(0), "nshp", radius=1, mask=HOLE)
+    np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
+
+
+def test_mark_is_a_count_of_pictures_and_one_that_no_pixel_has_is_told(here, run, capsys):
+    counts = np.random.default_rng(0).integers(1, 255, (*SHAPE, 3)).astype(np.uint8)
+    counts[HOLE, 1] = 0
+    iio.imwrite("in.png", counts)
+    run("rx", "in.png", "--nodata", "0", "--values", "rx.npy")
+    np.testing.assert_array_equal(np.load("rx.npy"), rx(counts / 255.0, mask=HOLE)[..., 0])
+    assert main(["rx", "in.png", "--nodata", "-9999"]) == 0
+    assert "warning: no pixel has the value -9999 of --nodata" in capsys.readouterr().err
+
+
+def test_heavy_tails_and_images_of_two_values_are_not_told_of(here, run, capsys):
+    heavy = np.exp(3.0 * np.random.default_rng(0).standard_normal(SHAPE))
+    iio.imwrite("in.tif", heavy, plugin="tifffile")
+    iio.imwrite("two.tif", HOLE * 1e9, plugin="tifffile")
+    for name in ("in.tif", "two.tif"):
+        assert main(["rx", name]) == 0
+        assert capsys.readouterr().err == ""

@@ -149,11 +149,15 @@ def test_rational_polynomials_and_metadata_survive(rasterio, tmp_path):
     rpcs = rasterio.rpc.RPC(
         100.0, 500.0, 10.0, 1.0, [1.0, *terms[1:]], terms, 6.0, 10.0, 50.0, 1.0, [1.0, *terms[1:]], terms, 5.0, 8.0
     )
-    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+
+    def prepare():
         for target in write(rasterio, tmp_path / "in.tif", np.ones((2, 4, 5), dtype=np.float32)):
             target.rpcs = rpcs
             target.update_tags(SENSOR="one")
             target.update_tags(2, wavelength="665 nm", STATISTICS_MEAN="1")
+
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        prepare()
     source = read_geotiff(tmp_path / "in.tif", band=1)
     source.write(tmp_path / "out.tif", source.image)
     written = read_geotiff(tmp_path / "out.tif")

@@ -1,10 +1,12 @@
+import errno
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsegmrf._files import refuse_overwriting, replacing
+from sparsegmrf._files import refuse_overwriting, replacing, replacing_in
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.io import read_image, read_mask, write_image
 
@@ -175,3 +177,21 @@ def test_outputs_that_are_inputs_under_any_name_are_refused(tmp_path, monkeypatc
     with pytest.raises(ArgumentError, match="another output"):
         refuse_overwriting(["one.npy", "./one.npy"], [original])
     refuse_overwriting(["one.npy", None, "two.npy"], [original, None])
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("NetCDF: HDF error")])
+def test_write_that_fails_names_the_file_and_the_reason(tmp_path, error):
+    def fail(path):
+        with replacing(path):
+            raise error
+
+    def fail_in(folder):
+        with replacing_in(folder) as staging:
+            fail(staging / "image.nc")
+
+    reason = "no space left on device" if isinstance(error, OSError) else "NetCDF: HDF error"
+    with pytest.raises(FileError, match=rf"^{tmp_path}/image\.nc cannot be written: {reason}"):
+        fail(tmp_path / "image.nc")
+    with pytest.raises(FileError, match=rf"^{tmp_path}/out/image\.nc cannot be written: {reason}"):
+        fail_in(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []

@@ -65,6 +65,17 @@ def test_no_data_value_counts_whatever_the_file_is_called(ground, tmp_path, name
     np.testing.assert_array_equal(source.missing, HOLE)
 
 
+def test_content_decides_before_the_name_does(ground, tmp_path):
+    write(tmp_path / "in.nc", np.where(HOLE, 0, counts()).astype(np.uint8), nodata=0, **ground)
+    np.testing.assert_array_equal(read(tmp_path / "in.nc").missing, HOLE)
+    iio.imwrite(tmp_path / "in.png", counts())
+    (tmp_path / "in.png").rename(tmp_path / "in.npy")
+    np.testing.assert_array_equal(read(tmp_path / "in.npy", scale="none").image, counts())
+    with (tmp_path / "array.tif").open("wb") as file:
+        np.save(file, counts())
+    np.testing.assert_array_equal(read(tmp_path / "array.tif", scale="none").image, counts())
+
+
 @pytest.mark.parametrize("placed", [True, False])
 @pytest.mark.parametrize("internal", [True, False])
 def test_mask_no_data_value_and_nan_count_all_together(ground, tmp_path, placed, internal):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
 from sparsegmrf._files import refuse_overwriting
 from sparsegmrf._libraries import EXTRAS
@@ -23,6 +22,7 @@ from sparsegmrf.cli._rasters import (
     Grey,
     Image,
     Mask,
+    NoData,
     Raw,
     Variable,
     check_map,
@@ -31,6 +31,7 @@ from sparsegmrf.cli._rasters import (
     write_map,
 )
 from sparsegmrf.cli._report import Progress, show_fit, show_table, show_written
+from sparsegmrf.cli._tell import tell
 from sparsegmrf.errors import ArgumentError, SparseGMRFError, UnstableWarning
 from sparsegmrf.experiment import experiment as run_experiment
 from sparsegmrf.io import read_model, write_image, write_model
@@ -67,24 +68,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("always", UnstableWarning)
-        warnings.showwarning = lambda message, *_, **__: _tell(f"warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: tell(f"warning: {message}")
         try:
             code = app(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
         except _UsageError as error:
-            _tell(f"{error.format_message()} See: sparsegmrf --help")
+            tell(f"{error.format_message()} See: sparsegmrf --help")
             return 2
         except (typer.Abort, KeyboardInterrupt):
             code = INTERRUPTED
         except (SparseGMRFError, OSError, MemoryError) as error:
-            _tell(str(error) or type(error).__name__)
+            tell(str(error) or type(error).__name__)
             return 2
         except ModuleNotFoundError as error:
             if error.name not in EXTRAS:
                 raise
-            _tell(str(error))
+            tell(str(error))
             return 2
     if code == INTERRUPTED:
-        _tell("interrupted; nothing half-written is left")
+        tell("interrupted; nothing half-written is left")
     return int(code or 0)
 
 
@@ -108,6 +109,7 @@ def fit(
     order: Order = (1, 1),
     method: Method = "least_squares",
     mask: Mask = None,
+    nodata: NoData = None,
     channel: Channel = None,
     channel_axis: Axis = None,
     grey: Grey = False,
@@ -123,7 +125,9 @@ def fit(
     options = FitOptions(support, order, radius, method, compare)
     with Progress(5) as step:
         step(f"reading {image.name}")
-        loaded = load(image, mask, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable)
+        loaded = load(
+            image, mask, nodata=nodata, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable
+        )
         outcome = fit_model(loaded, options, step, seed=seed, burn_in=burn_in)
         step("drawing the figure")
         _write_fit_figure(figure, outcome, image.name)
@@ -146,6 +150,7 @@ def sample(
     order: Order = (1, 1),
     method: Method = "least_squares",
     mask: Mask = None,
+    nodata: NoData = None,
     channel: Channel = None,
     channel_axis: Axis = None,
     grey: Grey = False,
@@ -163,7 +168,9 @@ def sample(
         if source.suffix.lower() == ".json":
             fitted, size = read_model(source), shape or (256, 256)
         else:
-            loaded = load(source, mask, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable)
+            loaded = load(
+                source, mask, nodata=nodata, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable
+            )
             fitted = FitOptions(support, order, radius, method).fit(loaded.pixels, loaded.missing)
             size = shape or (loaded.pixels.shape[0], loaded.pixels.shape[1])
         step("drawing")
@@ -186,6 +193,7 @@ def whiten(
     order: Order = (1, 1),
     method: Method = "least_squares",
     mask: Mask = None,
+    nodata: NoData = None,
     channel: Channel = None,
     channel_axis: Axis = None,
     grey: Grey = False,
@@ -196,7 +204,9 @@ def whiten(
     options = FitOptions(support, order, radius, method)
     with Progress(3) as step:
         step(f"reading {image.name}")
-        loaded = load(image, mask, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable)
+        loaded = load(
+            image, mask, nodata=nodata, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable
+        )
         target = out if out is not None else Path(f"{image.stem}-innovations{map_suffix(loaded.raster)}")
         refuse_overwriting([target], [image, model, mask])
         check_map("out", target, loaded.raster)
@@ -240,9 +250,3 @@ def _write_fit_figure(path: Path, outcome: Outcome, name: str) -> None:
         f"{report.loglik_per_pixel:.4f} nats per pixel"
     )
     write_figure(path, fit_figure(outcome.image, outcome.white.image, outcome.draw, title=title, unit=outcome.unit))
-
-
-def _tell(message: str) -> None:
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(
-        "sparsegmrf: " + " ".join(message.split())
-    )

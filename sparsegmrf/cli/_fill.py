@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
+from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing, replacing_in
 from sparsegmrf._validate import one_of
-from sparsegmrf.cli._rasters import Axis, Channel, Grey, Image, Loaded, Mask, Raw, Variable, load, map_suffix
+from sparsegmrf.cli._rasters import Axis, Channel, Grey, Image, Loaded, Mask, NoData, Raw, Variable, load, map_suffix
 from sparsegmrf.cli._report import Progress, show_filled, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.fill_plot import fill_figure
@@ -69,6 +69,7 @@ def fill(
     image: Image,
     out: Annotated[Path, typer.Option(help="Directory of what is written; made if need be.")],
     mask: Mask = None,
+    nodata: NoData = None,
     model: Annotated[str, typer.Option(help=f"{', '.join(MODELS)}: the field that is fitted.")] = "spline",
     noise: Annotated[str, typer.Option(help="Variance of the noise (unit squared), estimate, or none.")] = "estimate",
     covariates: Annotated[Literal["linear", "constant", "none"], typer.Option(help="Trend.")] = "linear",
@@ -85,7 +86,9 @@ def fill(
     options = FillOptions(model, noise, covariates, samples, seed)
     with Progress(3) as step:
         step(f"reading {image.name}")
-        loaded = load(image, mask, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable)
+        loaded = load(
+            image, mask, nodata=nodata, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable
+        )
         raster, missing = loaded.raster, missing_pixels(loaded)
         refuse_overwriting([out / name for name in names(image.stem, raster, samples)], [image, mask])
         step("fitting and filling")
@@ -132,7 +135,8 @@ def write_results(folder: Path, stem: str, raster: Raster, options: FillOptions,
     if options.samples:
         raster.write(folder / f"{stem}-samples{raster.stack_suffix}", result.samples, "draw")
     fields = fit_fields(options, result, raster.unit or "intensity")
-    (folder / f"{stem}-fit.json").write_text(json.dumps(fields, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with replacing(folder / f"{stem}-fit.json") as temporary:
+        temporary.write_text(json.dumps(fields, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def fit_fields(options: FillOptions, result: FillResult, unit: str) -> dict[str, object]:

@@ -8,7 +8,7 @@ import scipy.special
 import typer
 
 from sparsegmrf._files import refuse_overwriting
-from sparsegmrf.cli._rasters import Axis, Image, Mask, Raw, Variable, check_map, load, write_map
+from sparsegmrf.cli._rasters import Axis, Image, Mask, NoData, Raw, Variable, check_map, load, write_map
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.pixel_plot import pixel_figure
@@ -35,6 +35,7 @@ def density(
     channels: _Channels = None,
     channel_axis: Axis = None,
     mask: Mask = None,
+    nodata: NoData = None,
     raw: Raw = False,
     variable: Variable = None,
 ) -> None:
@@ -44,7 +45,9 @@ def density(
     amount = _amount(shrinkage)
     with Progress(4) as step:
         step(f"reading {image.name}")
-        loaded = load(image, mask, channel=_numbers_of(channels), axis=channel_axis, raw=raw, variable=variable)
+        loaded = load(
+            image, mask, nodata=nodata, channel=_numbers_of(channels), axis=channel_axis, raw=raw, variable=variable
+        )
         check_map("values", values, loaded.raster)
         pixels, missing = loaded.pixels, loaded.missing
         step("fitting")
@@ -87,6 +90,7 @@ def anomalies(
     channels: _Channels = None,
     channel_axis: Axis = None,
     mask: Mask = None,
+    nodata: NoData = None,
     raw: Raw = False,
     variable: Variable = None,
     false_alarms: Annotated[float, typer.Option(help="Probability of a Gaussian pixel to count as anomalous.")] = 1e-6,
@@ -99,7 +103,9 @@ def anomalies(
     amount = _amount(shrinkage)
     with Progress(3) as step:
         step(f"reading {image.name}")
-        loaded = load(image, mask, channel=_numbers_of(channels), axis=channel_axis, raw=raw, variable=variable)
+        loaded = load(
+            image, mask, nodata=nodata, channel=_numbers_of(channels), axis=channel_axis, raw=raw, variable=variable
+        )
         check_map("values", values, loaded.raster)
         pixels, missing = loaded.pixels, loaded.missing
         step("computing the score")

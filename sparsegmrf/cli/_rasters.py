@@ -8,8 +8,9 @@ import numpy as np
 import typer
 
 from sparsegmrf._validate import one_of
+from sparsegmrf.cli._tell import tell
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.io import IMAGE_SUFFIXES, Raster, read, read_mask, write_image
+from sparsegmrf.io import IMAGE_SUFFIXES, Picture, Raster, read, read_mask, write_image
 from sparsegmrf.typing import BoolArray, FloatArray
 
 Image = Annotated[Path, typer.Argument(help="Image: GeoTIFF, NetCDF, FITS, PNG, TIFF, .npy, .npz.")]
@@ -26,14 +27,22 @@ Mask = Annotated[
     str | None,
     typer.Option(help="Image that is not zero where pixels are missing, besides no data; or nan: NaN is missing."),
 ]
+NoData = Annotated[
+    float | None,
+    typer.Option(help="Value that marks missing pixels though the file does not say so; a count, of pictures."),
+]
 
 NAN = "nan"
 """What ``--mask`` may say instead of a file."""
 
+_SEVERAL = 3
+_FAR = 1e4
+"""Interquartile ranges from the median beyond which no measurement is expected."""
+
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A raster, and where a mask says that it is missing besides."""
+    """A raster, and where a mask or a mark says that it is missing besides."""
 
     raster: Raster
     masked: BoolArray | None
@@ -59,22 +68,66 @@ def load(
     image: Path,
     mask: str | None,
     *,
+    nodata: float | None = None,
     channel: Any = None,
     axis: int | None = None,
     grey: bool = False,
     raw: bool = False,
     variable: str | None = None,
 ) -> Loaded:
-    """Read an image and its mask."""
+    """Read an image and its mask, and tell of a number that looks like a mark of missing pixels."""
     raster = read(
         image, channel=channel, grey=grey, scale="none" if raw else "unit", variable=variable, channel_axis=axis
     )
-    if mask is None:
-        return Loaded(raster, None)
+    masked: BoolArray | None = None
     if mask == NAN:
-        missing = np.isnan(np.asarray(raster.image, dtype=np.float64))
-        return Loaded(raster, missing if missing.ndim == 2 else np.asarray(missing.any(axis=2)))
-    return Loaded(raster, read_mask(mask, like=raster))
+        masked = _any_channel(np.isnan(np.asarray(raster.image, dtype=np.float64)))
+    elif mask is not None:
+        masked = read_mask(mask, like=raster)
+    if nodata is not None:
+        marked = _any_channel(_is(nodata, raster))
+        masked = marked if masked is None else masked | marked
+    loaded = Loaded(raster, masked)
+    _tell_of_marks(loaded)
+    return loaded
+
+
+def _any_channel(where: BoolArray) -> BoolArray:
+    return where if where.ndim == 2 else np.asarray(where.any(axis=2))
+
+
+def _is(value: float, raster: Raster) -> BoolArray:
+    """Return where an image has a value, as float32 has it as well; of pictures it is a count."""
+    image = np.asarray(raster.image, dtype=np.float64)
+    if np.isnan(value):
+        return np.isnan(image)
+    divisor = _divisor(raster)
+    found = image == value / divisor
+    if divisor == 1.0:
+        with np.errstate(over="ignore"):
+            found |= image == np.float64(np.float32(value))
+    if not found.any():
+        tell(f"warning: no pixel has the value {value:g} of --nodata")
+    return np.asarray(found)
+
+
+def _divisor(raster: Raster) -> float:
+    return raster.divisor if isinstance(raster, Picture) else 1.0
+
+
+def _tell_of_marks(loaded: Loaded) -> None:
+    """Tell of a number that occurs several times and lies absurdly far from all others."""
+    observed = loaded.pixels if loaded.missing is None else loaded.pixels[~loaded.missing]
+    values = observed[np.isfinite(observed)]
+    for extreme in {float(values.min()), float(values.max())} if values.size else ():
+        others = values[values != extreme]
+        count = values.size - others.size
+        if count < _SEVERAL or others.size < _SEVERAL:
+            continue
+        low, middle, high = np.percentile(others, (25.0, 50.0, 75.0))
+        if high > low and abs(extreme - middle) > _FAR * (high - low):
+            number = repr(extreme * _divisor(loaded.raster)).removesuffix(".0")
+            tell(f"warning: {number} occurs {count} times; if it marks missing pixels, pass --nodata={number}")
 
 
 def map_suffix(raster: Raster) -> str:

@@ -118,25 +118,29 @@ class GeoTiff:
         nodata = self._nodata_for(stored)
         profile = {"driver": "GTiff", "dtype": dtype, "compress": "deflate", "BIGTIFF": "IF_SAFER"}
         placed = {key: self.georeference[key] for key in ("crs", "transform")}
-        with (
-            replacing(path) as temporary,
-            quiet(rasterio),
-            rasterio.open(
-                temporary, "w", count=len(bands), height=shape[0], width=shape[1], nodata=nodata, **profile, **placed
-            ) as target,
-        ):
-            points, crs = self.georeference["gcps"]
-            if points:
-                target.gcps = (points, crs)
-            if self.georeference.get("rpcs") is not None:
-                target.rpcs = self.georeference["rpcs"]
-            target.update_tags(**self.tags, AREA_OR_POINT=self.georeference["area_or_point"])
-            target.write(np.where(np.isnan(stored), dtype.type(nodata), stored))
-            for k in range(1, len(bands) + 1):
-                target.set_band_description(k, name if len(bands) == 1 else f"{name} {k}".strip())
-                if unit is None and self.band_tags:
-                    target.update_tags(k, **self.band_tags)
-            target.units = [self.unit if unit is None else unit] * len(bands)
+        # Within memory first: what GDAL cannot write to a disk for want of space, it does not always tell.
+        with quiet(rasterio), rasterio.io.MemoryFile() as memory:
+            with memory.open(
+                count=len(bands), height=shape[0], width=shape[1], nodata=nodata, **profile, **placed
+            ) as target:
+                self._describe(target, name, unit)
+                target.write(np.where(np.isnan(stored), dtype.type(nodata), stored))
+            with replacing(path) as temporary:
+                temporary.write_bytes(memory.getbuffer())
+
+    def _describe(self, target: Any, name: str, unit: str | None) -> None:
+        """Give a file that is written its place, its metadata and its bands' names and unit."""
+        points, crs = self.georeference["gcps"]
+        if points:
+            target.gcps = (points, crs)
+        if self.georeference.get("rpcs") is not None:
+            target.rpcs = self.georeference["rpcs"]
+        target.update_tags(**self.tags, AREA_OR_POINT=self.georeference["area_or_point"])
+        for k in range(1, target.count + 1):
+            target.set_band_description(k, name if target.count == 1 else f"{name} {k}".strip())
+            if unit is None and self.band_tags:
+                target.update_tags(k, **self.band_tags)
+        target.units = [self.unit if unit is None else unit] * target.count
 
     def _nodata_for(self, stored: Any) -> float:
         if self.nodata is None:
