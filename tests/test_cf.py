@@ -88,6 +88,7 @@ def test_valid_range_is_that_of_stored_values_unless_its_type_says_otherwise(xar
     variable(tmp_path / "in.nc", stored, fill_value=-32768, scale_factor=0.01, add_offset=280.0, **attributes)
     source = read_netcdf(tmp_path / "in.nc")
     np.testing.assert_array_equal(np.isnan(source.image), missing)
+    assert not set(attributes) & set(source.image.attrs)
     with xarray.open_dataset(tmp_path / "in.nc") as data:
         result = fill(data["z"], noise=0.1)
         assert result.fit.n_observed == np.count_nonzero(~missing)

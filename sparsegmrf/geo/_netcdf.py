@@ -197,6 +197,9 @@ def _known(image: Any, stored: Any) -> Any:
     """Return the variable with NaN wherever the conventions call it missing."""
     real_array("image", image.values.ravel()[:0])
     missing = missing_in(np.asarray(stored), stored.attrs, netcdf=True)
+    image.attrs = {
+        name: value for name, value in image.attrs.items() if name not in OF_RANGE
+    }  # they have had their say
     values = image.values
     if not missing.any() or (values.dtype.kind == "f" and bool(np.isnan(values[missing]).all())):
         return image

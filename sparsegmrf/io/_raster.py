@@ -106,7 +106,7 @@ def read(
 
     Examples
     --------
-    >>> import tempfile
+    >>> import numpy as np, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(folder + "/ramp.npy", np.arange(6.0).reshape(2, 3))
     ...     read(folder + "/ramp.npy").image.tolist()
