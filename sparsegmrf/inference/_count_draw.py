@@ -50,11 +50,12 @@ def draw_given_counts(
         d, accepted = np.zeros(posterior.shape), 0
         for number in range(_TRAJECTORIES):
             before = _state(posterior, likelihood, d, posterior.sample(rng=stream) - posterior.mean)
-            after = _trajectory(posterior, likelihood, before, steps)
-            gain = before.energy - after.energy
+            with np.errstate(over="ignore", invalid="ignore"):
+                after = _trajectory(posterior, likelihood, before, steps)
+            gain = before.energy - after.energy  # not finite where it flew off: refused
             if number == 0 and not abs(gain) <= _ENERGY:
                 break
-            if np.log(stream.random()) < gain:
+            if -stream.standard_exponential() < gain:
                 d, accepted = after.d, accepted + 1
         if 2 * accepted > _TRAJECTORIES:
             return posterior.mean + d
@@ -72,7 +73,9 @@ def _trajectory(posterior: LaplacePosterior, likelihood: CountLikelihood, state:
         v = state.v + 0.5 * h * state.kick
         d, v = np.cos(h) * state.d + np.sin(h) * v, np.cos(h) * v - np.sin(h) * state.d
         kick = _kick(posterior, likelihood, d)
-        state = _State(d, v + 0.5 * h * kick, kick, np.nan)
+        state = _State(d, v + 0.5 * h * kick, kick, np.inf)
+        if not np.isfinite(kick).all():
+            return state
     return _state(posterior, likelihood, state.d, state.v)
 
 
@@ -84,6 +87,7 @@ def _state(posterior: LaplacePosterior, likelihood: CountLikelihood, d: FloatArr
 
 
 def _kick(posterior: LaplacePosterior, likelihood: CountLikelihood, d: FloatArray) -> FloatArray:
-    """Return ``-P^-1 grad U = P^-1 (l'(x* + d) - l'(x*) + W d)``."""
+    """Return ``-P^-1 grad U = P^-1 (l'(x* + d) - l'(x*) + W d)``; infinite past overflow."""
     moved, there = likelihood.derivatives(posterior.mean + d).slope, likelihood.derivatives(posterior.mean).slope
-    return posterior.factor.solve(moved - there + posterior.curvature * d)
+    force = moved - there + posterior.curvature * d
+    return posterior.factor.solve(force) if np.isfinite(force).all() else np.full_like(force, np.inf)
