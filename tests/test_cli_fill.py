@@ -73,9 +73,11 @@ def test_fill_prints_the_fit_and_writes_what_the_library_returns(holes, here, ru
     assert "213 observed, 25 filled" in printed
     fields = json.loads((here / "out" / "holes-fit.json").read_text())
     assert fields["parameters"] == result.fit.parameters
-    assert fields["standard_errors"] == pytest.approx(result.fit.standard_errors)
+    errors = result.fit.standard_errors
+    assert fields["standard_errors"] == {name: None if np.isnan(errors[name]) else errors[name] for name in errors}
+    assert fields["undetermined"] == list(result.fit.undetermined) == ["kappa"]  # a thin plate is as good
     assert fields["loglik"] == result.fit.loglik
-    assert (fields["model"], fields["converged"], fields["shape"]) == ("TensionSpline", True, list(SHAPE))
+    assert (fields["model"], fields["converged"], fields["shape"]) == ("TensionSpline", False, list(SHAPE))
     assert iio.imread("out/holes-fill.png").std() > 10
 
 
