@@ -13,6 +13,8 @@ _WEAK = 0.5
 """Average information below which the observed one is looked at."""
 _SHARE = 0.05
 """Share of a number in directions without information from which on it counts as not determined."""
+_LONG = 4.0
+"""How far a search must have gone for the observed information to be looked at."""
 _MOVED = 1.5
 """How far an unconstrained number must have moved to have run anywhere."""
 _NO_GAIN = 2.0
@@ -97,8 +99,9 @@ def conclude(objective: Estimable, ended: Ended, start: FloatArray, tolerance: f
     told = f"a Newton step is {ended.decrement:.2g} standard errors long"
     after = f"after {objective.count[0]} likelihoods"
     weak = float(np.linalg.eigvalsh(objective.information(ended.at))[0]) < _WEAK
+    doubtful = weak or ended.ending is not Ending.MAXIMUM or float(np.abs(ended.at - start).max()) > _LONG
     found = None
-    if weak or ended.ending in (Ending.NO_NOISE, Ending.FAR, Ending.FLAT):
+    if doubtful:
         full, at = objective.unprofiled(ended.at)
         lost = (NOISE,) if ended.ending is Ending.NO_NOISE else ()
         found = Curvature.of(observed_information(full, at), full.names, lost)

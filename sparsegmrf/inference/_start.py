@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparsegmrf.errors import SparseGMRFError
+from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, SparseGMRFError
 from sparsegmrf.inference._conclusion import conclude
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._problem import make_result
@@ -50,6 +50,13 @@ def search(objective: Objective, start: FloatArray, tolerance: float) -> tuple[F
 
     Of a larger image the tile has been searched from both sides.
     """
+    try:
+        objective(start)
+    except (NotPositiveDefiniteError, np.linalg.LinAlgError) as error:
+        raise ArgumentError(
+            f"model must have a likelihood where its search starts, got a precision that rounding makes singular: "
+            f"{error} Start from other parameters, or give more noise, or a trend that takes the level."
+        ) from error
     ended = maximize(objective, start, tolerance)
     if ended.converged or objective.data.values.size > _WORTH * _TILE**2:
         return start, ended

@@ -140,8 +140,10 @@ def fill(
         return _labelled(plain, labels)
     count, stream = integer_at_least("samples", samples, 0), generator(rng)
     result, comparison = _fit(image, mask, model, noise, covariates, fixed, stream)
-    posterior = result.posterior()
     data = result._objective.frame.given
+    if data.exact.all():
+        return _known(result, data.values, count, comparison)
+    posterior = result.posterior()
     spread = result.trend_spread()
     mean = result.trend + data.total(posterior.mean) if data.combination is not None else np.array(posterior.mean)
     variance = _variance(posterior, data) + np.einsum("kij,kij->ij", spread, spread)
@@ -157,6 +159,13 @@ def fill(
         fit=result,
         comparison=comparison,
     )
+
+
+def _known(result: FitResult, image: FloatArray, count: int, comparison: ModelComparison | None) -> FillResult:
+    """Return the result for an image that is known exactly everywhere."""
+    zero = np.zeros(image.shape)
+    draws = np.repeat(image[np.newaxis], count, axis=0)
+    return FillResult(image.copy(), zero, zero.copy(), draws, image.copy(), result, comparison)
 
 
 def _labelled(result: FillResult, labels: Labels) -> FillResult:

@@ -235,9 +235,17 @@ def _check_null(Q: SymmetricStencil, images: FloatArray) -> None:
             )
 
 
-def largest_row(Q: SymmetricStencil) -> float:
-    """Return an upper bound of the largest absolute row sum of ``Q``."""
-    largest = [float(np.abs(Q.pool.coefficient(k, Q.lattice)).max()) for k in range(len(Q.offsets))]
+def largest_row(Q: SymmetricStencil, outside: BoolArray | None = None) -> float:
+    """Return an upper bound of the largest absolute row sum of ``Q``, without the rows of unknowns `outside`, ``(n,)``.
+
+    Those may be rows of the identity, whose ones say nothing of the field.
+    """
+    if outside is not None and outside.any():
+        kept = ~outside.reshape(*Q.shape, Q.channels)
+        planes = (Q.plane(k).reshape(*kept.shape, Q.channels)[kept] for k in range(len(Q.offsets)))
+        largest = [float(np.abs(plane).max(initial=0.0)) for plane in planes]
+    else:
+        largest = [float(np.abs(Q.pool.coefficient(k, Q.lattice)).max()) for k in range(len(Q.offsets))]
     return Q.channels * (largest[0] + 2.0 * sum(largest[1:]))
 
 

@@ -285,13 +285,12 @@ class IntrinsicFactor(Factor):
         """
         if self.rank == 0:
             return
-        x = self._null.project(np.random.default_rng(0).standard_normal((1, self.lattice.size)))
+        x = _unit(self._null.project(np.random.default_rng(0).standard_normal((1, self.lattice.size))))
         for _ in range(2):
-            x = self._solve(x / np.linalg.norm(x))
-        x /= np.linalg.norm(x)
+            x = _unit(self._solve(x))
         image = x[0].reshape(self.lattice.image_shape)
         quotient = float(np.sum(image * (self._precision @ image)))
-        if not quotient > _SINGULAR * largest_row(self._precision):
+        if not quotient > _SINGULAR * largest_row(self._precision, self._null.outside):
             where = tuple(int(index) for index in np.unravel_index(np.argmax(np.abs(image)), image.shape))
             raise NotPositiveDefiniteError(
                 f"the precision is not positive definite off its null space of {self._null.rank} vectors: a further "
@@ -300,3 +299,9 @@ class IntrinsicFactor(Factor):
                 where,
                 quotient,
             )
+
+
+def _unit(x: FloatArray) -> FloatArray:
+    """Return a vector over its length; the squares of a field in large units would be no numbers."""
+    x = x / np.abs(x).max()
+    return np.asarray(x / np.linalg.norm(x))

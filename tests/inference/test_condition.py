@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import GMRF, IntrinsicGMRF, SymmetricStencil, TriangularStencil, condition
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.models import CAR, Intrinsic, Matern
 from tests import reference, strategies
 from tests.inference import dense
 
@@ -198,3 +199,14 @@ def test_intrinsic_parts_without_observations_are_refused():
     missing[1] = True
     with pytest.raises(ArgumentError, match=r"^mask must leave enough observed pixels to fix the 2 null vectors"):
         condition(IntrinsicGMRF(rows), np.zeros((2, 4)), mask=missing, noise_variance=1.0)
+
+
+@pytest.mark.parametrize("model", [CAR(0.2), Matern(range=5.0), Intrinsic()], ids=["car", "matern", "intrinsic"])
+@pytest.mark.parametrize("unit", [2.0**-200, 2.0**-30, 2.0**40, 2.0**200])
+def test_exact_observations_in_other_units_give_the_same_field_in_these(model, unit):
+    y = np.random.default_rng(0).normal(size=(8, 9))
+    y[2:5, 3:6] = np.nan
+    expected = condition(model.gmrf((8, 9)), y, mask="nan", noise_variance=0.0)
+    found = condition(model.scaled(unit).gmrf((8, 9)), unit * y, mask="nan", noise_variance=0.0)
+    assert_allclose(found.mean / unit, expected.mean, rtol=1e-12, atol=1e-12)
+    assert_allclose(found.marginal_variance() / unit**2, expected.marginal_variance(), rtol=1e-12, atol=1e-14)

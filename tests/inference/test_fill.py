@@ -129,3 +129,12 @@ def test_fitted_field_fills_again_without_a_search():
     assert again.fit.reason.startswith("nothing to search")
     assert_allclose(again.mean, result.mean, rtol=1e-9)
     assert_allclose(again.std, result.std, rtol=1e-9)
+
+
+def test_complete_image_without_noise_is_its_own_filling():
+    image = np.random.default_rng(0).normal(size=SHAPE).cumsum(axis=0)
+    result = fill(image, noise=None, samples=2, rng=0)
+    for found in (result.mean, result.filled, *result.samples):
+        assert np.array_equal(found, image)
+    assert not result.std.any()
+    assert not result.predictive_std.any()
