@@ -104,7 +104,10 @@ def conclude(objective: Estimable, ended: Ended, start: FloatArray, tolerance: f
     if doubtful:
         full, at = objective.unprofiled(ended.at)
         lost = (NOISE,) if ended.ending is Ending.NO_NOISE else ()
-        found = Curvature.of(observed_information(full, at), full.names, lost)
+        information = observed_information(full, at)
+        if not np.isfinite(information).all():  # next to where the likelihood cannot be evaluated
+            information = full.information(at)
+        found = Curvature.of(information, full.names, lost)
         if found.undetermined or ended.ending is Ending.FAR:
             return Conclusion(False, f"{_sentence(objective, ended, start, found)}, {after}", found)
     if ended.decrement <= tolerance:

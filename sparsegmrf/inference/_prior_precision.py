@@ -20,6 +20,8 @@ _CONSTANT = 1e-12
 _EPSILON = float(np.finfo(float).eps)
 _LOST = 1e-2
 """Rounding of the coefficients over the eigenvalue of the level; the likelihood's error in nats is a tenth of it."""
+_LOST_BY_SUMS = 1e-3
+"""The same where the eigenvalue is a sum of them; about the likelihood's error in nats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,23 +51,38 @@ class PriorPrecision:
         return cls(stencil, tuple(_of_ones(each) for each in members))
 
     def check_digits(self, data: Observations) -> None:
-        """Refuse noise that is so large beside the field that what observations say of its level is rounding.
+        """Refuse a field whose level is rounding, beside the noise or in the precision itself.
 
-        The level has the eigenvalue ``m w / n`` in ``Q + W`` and little in ``Q``, whose coefficients' rounding must be
-        small beside it.
+        In ``Q + W`` the level has the eigenvalue ``m w / n`` and little of ``Q``, and in ``Q`` itself, where no
+        transform knows it, what is left of the coefficients' sums: their rounding must be small beside either.
+
+        Raises
+        ------
+        LostDigitsError
+            If it is not.
         """
+        diagonal = self.stencil.diagonal().reshape(*data.values.shape, -1)
+        largest = diagonal.max(axis=(0, 1))
         said = float(data.weight.sum()) / data.weight.size
-        if not said:
-            return
-        coefficients = self.stencil.diagonal().reshape(*data.values.shape, -1).max(axis=(0, 1))
         weights = np.ones(1) if data.combination is None else data.combination
-        for largest, weight, own in zip(coefficients.tolist(), weights.tolist(), self.of_ones, strict=True):
+        for size, weight, own in zip(largest.tolist(), weights.tolist(), self.of_ones, strict=True):
             level = said * weight * weight + (own or 0.0)
-            if own is not None and _EPSILON * largest > _LOST * level:
+            if own is not None and said and _EPSILON * size > _LOST * level:
                 raise LostDigitsError(
                     "model must vary beside the noise, got a precision of a pixel given its neighbours that is "
-                    f"{largest / level:.1e} times what the observations say of the level, of which rounding leaves "
+                    f"{size / level:.1e} times what the observations say of the level, of which rounding leaves "
                     f"nothing beyond {_LOST / _EPSILON:.0e}. Leave the field out, or give it more variance."
+                )
+        if None not in self.of_ones:
+            return
+        sums = np.abs(self.stencil @ np.ones(diagonal.shape).reshape(self.stencil.lattice.image_shape))
+        level = sums.reshape(diagonal.shape).mean(axis=(0, 1))
+        for size, own, sum_of_row in zip(largest.tolist(), self.of_ones, level.tolist(), strict=True):
+            if own is None and _EPSILON * size > _LOST_BY_SUMS * sum_of_row:
+                raise LostDigitsError(
+                    "model must have a level of its own, got a precision whose coefficients add up to "
+                    f"{sum_of_row / size:.1e} of the largest, which is rounding: its range is too long for its lattice "
+                    "and smoothness. Take an intrinsic field, such as TensionSpline(), or a shorter range."
                 )
 
     def times(self, x: FloatArray) -> FloatArray:
