@@ -16,6 +16,10 @@ _STANDING = 8
 _LONGEST = 2.0
 """Longest Newton step of the polishing, in any unconstrained number."""
 _POLISHED = 12
+_PATIENCE = 12
+"""Steps after which the average information is no longer believed by itself."""
+_ALONG = 1e-2
+"""Cosine between a step and what its gradients say beyond the curvature known, below which this is left aside."""
 FAR = 16.0
 """How far an unconstrained number may move from its start before it counts as running away."""
 FLAT = 1e-2
@@ -122,7 +126,8 @@ def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> Ended:
 def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float) -> _Point:
     from scipy.optimize import minimize
 
-    last, standing = start, 0
+    last, standing, taken = start, 0, 0
+    correction = np.zeros((len(start), len(start)))
     seen: dict[bytes, tuple[float, FloatArray]] = {}
 
     def negative(u: FloatArray) -> tuple[float, FloatArray]:
@@ -133,15 +138,27 @@ def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float)
         return -value, -np.nan_to_num(gradient)
 
     def information(u: FloatArray) -> FloatArray:
-        return objective.information(u) if np.isfinite(negative(u)[0]) else np.eye(len(u))
+        """Return the average information, after some steps with what gradients have said of the curvature."""
+        nonlocal correction
+        if not np.isfinite(negative(u)[0]):
+            return np.eye(len(u))
+        known, step = objective.information(u), u - last
+        if step.any() and taken >= _PATIENCE:
+            missing = negative(u)[1] - negative(last)[1] - (known + correction) @ step
+            along = float(missing @ step)
+            if abs(along) > _ALONG * np.linalg.norm(missing) * np.linalg.norm(step):
+                correction = correction + np.outer(missing, missing) / along
+        return known + correction
 
     def stop(u: FloatArray) -> None:
-        nonlocal last, standing
+        nonlocal last, standing, taken
+        taken += 1
         standing = standing + 1 if np.array_equal(u, last) else 0
         last = np.array(u)
         point = _point(objective, u)
         near = point.decrement <= tolerance and point.slope <= _NOTHING_TO_GAIN
-        if near or standing == _STANDING or np.abs(u - start).max() > FAR or _noise_is_gone(objective, u):
+        gone = _noise_is_gone(objective, u) and _without_last(objective, u) <= tolerance
+        if near or gone or standing == _STANDING or np.abs(u - start).max() > FAR:
             raise StopIteration
 
     options = {"initial_trust_radius": 1.0, "max_trust_radius": 4.0, "gtol": 0.0, "maxiter": _STEPS}
@@ -168,6 +185,12 @@ def _noise_is_gone(objective: Searchable, at: FloatArray) -> bool:
     slope, known = float(objective(at)[1][-1]), float(objective.information(at)[-1, -1])
     falls_on = -_NOTHING_LEFT < slope < 0.0 and known < _NOTHING_LEFT
     return share < _NO_NOISE or (share < _LESS_NOISE and falls_on)
+
+
+def _without_last(objective: Searchable, at: FloatArray) -> float:
+    """Return the length in standard errors of a Newton step in which the last number, that of the noise, is held."""
+    gradient, information = objective(at)[1][:-1], objective.information(at)[:-1, :-1]
+    return _newton(gradient, information)[1]
 
 
 def _polished(objective: Searchable, point: _Point, tolerance: float) -> _Point:
@@ -202,10 +225,15 @@ def _is_slow(point: _Point, following: _Point, tolerance: float) -> bool:
 
 
 def _point(objective: Searchable, at: FloatArray, information: FloatArray | None = None) -> _Point:
-    _, gradient = objective(at)
-    values, directions = np.linalg.eigh(objective.information(at) if information is None else information)
+    gradient = objective(at)[1]
+    return _Point(at, *_newton(gradient, objective.information(at) if information is None else information))
+
+
+def _newton(gradient: FloatArray, information: FloatArray) -> tuple[FloatArray, float, float]:
+    """Return the Newton step where there is information, its length, and the slope along the rest."""
+    values, directions = np.linalg.eigh(information)
     along = directions.T @ gradient
     known = np.abs(values) >= FLAT
     step = directions[:, known] @ (along[known] / np.abs(values[known]))  # uphill where the curvature is of a valley
     decrement = math.sqrt(max(0.0, float(gradient @ step)))
-    return _Point(at, step, decrement, float(np.abs(along[~known]).max(initial=0.0)))
+    return step, decrement, float(np.abs(along[~known]).max(initial=0.0))

@@ -48,7 +48,7 @@ def result_of(objective: Objective, start: FloatArray, tolerance: float) -> FitR
 def search(objective: Objective, start: FloatArray, tolerance: float) -> tuple[FloatArray, Ended]:
     """Search from a start, and where a parameter runs away, from its other side as well. Returns start and end.
 
-    Of a larger image the tile has been searched from both sides.
+    Noise that runs to zero is no reason for it. Of a larger image the tile has been searched from both sides.
     """
     try:
         objective(start)
@@ -58,7 +58,7 @@ def search(objective: Objective, start: FloatArray, tolerance: float) -> tuple[F
             f"{error} Start from other parameters, or give more noise, or a trend that takes the level."
         ) from error
     ended = maximize(objective, start, tolerance)
-    if ended.converged or objective.data.values.size > _WORTH * _TILE**2:
+    if ended.converged or ended.ending is Ending.NO_NOISE or objective.data.values.size > _WORTH * _TILE**2:
         return start, ended
     moved = ended.at - start
     other = start - _STEPS[-1] * np.sign(moved) * (np.abs(moved) > _RUNNING)
