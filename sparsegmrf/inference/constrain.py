@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
+from sparsegmrf import _memory
 from sparsegmrf._validate import finite, images, read_only, real_array
-from sparsegmrf.errors import ArgumentError, TooLargeError
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import Factor
 from sparsegmrf.linalg._constraint_rows import ConstraintRows
 from sparsegmrf.linalg.constrained import ConstrainedFactor, ConstrainedForm
-from sparsegmrf.linalg.dissection._plan import available_bytes
 from sparsegmrf.stencil import TriangularStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Offset
 
@@ -286,9 +286,8 @@ def _applied(C: FloatArray, x: ArrayLike, lattice: Lattice) -> FloatArray:
 
 
 def _refuse_if_too_large(count: int, lattice: Lattice) -> None:
-    needed, free = 8 * _COPIES * count * lattice.size, available_bytes()
-    if needed > free:
-        raise TooLargeError(
-            f"{count} constraints on {lattice.size} unknowns would need about {needed / 1e9:.3g} GB, and "
-            f"{free / 1e9:.3g} GB are available; use fewer constraints, or condition on noisy sums with operator=."
-        )
+    _memory.refuse_if_too_large(
+        8 * _COPIES * count * lattice.size,
+        f"{count} constraints on {lattice.size} unknowns",
+        "use fewer constraints, or condition on noisy sums with operator=",
+    )

@@ -1,14 +1,12 @@
 """Exact covariances of a triangular field at short lags, by the rolling-window recursion."""
 
-import os
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from sparsegmrf import _threads
+from sparsegmrf import _memory, _threads
 from sparsegmrf._validate import read_only
-from sparsegmrf.errors import TooLargeError
 from sparsegmrf.kernels import rolling_covariance
 from sparsegmrf.stencil import TriangularStencil
 from sparsegmrf.typing import FloatArray, IntArray
@@ -49,8 +47,12 @@ def covariances(A: TriangularStencil, offsets: IntArray) -> FloatArray:
     sweep = min(_sweeps(A, terms), key=lambda sweep: _slots(sweep, terms, lags) * sweep.width)
     slots = _slots(sweep, terms, lags)
     m = sweep.width * channels
+    _memory.refuse_if_too_large(
+        8 * (slots * m) ** 2,
+        f"the window for the covariances of a {height} x {width} field",
+        "use covariance_with for single columns",
+    )
     planes = np.zeros((len(offsets), height, width, *(() if channels == 1 else (channels, channels))))
-    _refuse_too_large(slots * m, A)
     state = np.zeros((slots * m, slots * m + _PADDING))
 
     back, on = _back_and_on(terms @ sweep.axes.T)
@@ -112,13 +114,3 @@ def _slots(sweep: _Sweep, terms: IntArray, lags: IntArray) -> int:
 
 def _back_and_on(offsets: IntArray) -> tuple[IntArray, IntArray]:
     return np.ascontiguousarray(-offsets[:, 0]), np.ascontiguousarray(offsets[:, 1])
-
-
-def _refuse_too_large(side: int, A: TriangularStencil) -> None:
-    needed = 8 * side**2
-    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
-    if needed > present:
-        raise TooLargeError(
-            f"the covariances of this {A.shape[0]} x {A.shape[1]} field need a window of {needed / 2**30:.1f} GiB, "
-            f"more than the {present / 2**30:.1f} GiB of this machine; use covariance_with for single columns."
-        )

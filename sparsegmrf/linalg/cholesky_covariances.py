@@ -3,13 +3,11 @@
 Factors and images are those of `sparsegmrf.linalg.cholesky_operations`, float64. ``S = (L L^T)^-1``.
 """
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
 
-from sparsegmrf import _threads
-from sparsegmrf.errors import TooLargeError
+from sparsegmrf import _memory, _threads
 from sparsegmrf.kernels import cholesky_covariance
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg._rolling import covariances
@@ -160,16 +158,15 @@ def _zeros_like(factors: Factors) -> Factors:
 
 
 def _band(diagonal: FloatArray, radius: int, arrays: int) -> int:
-    """Return how far the band reaches; refuse one that does not fit the machine's memory."""
+    """Return how far the band reaches; refuse one that does not fit into memory."""
     _, channels, height, width = diagonal.shape
     band: int = min((radius * width + radius) * channels, height * width * channels - 1)
     at_once = min(len(diagonal), _threads.get_num_threads())
     needed = 8 * arrays * at_once * height * width * channels * (2 * band + 1)
-    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else needed
-    if needed > present:
-        raise TooLargeError(
-            f"the covariances of {channels} x {height} x {width} unknowns within reach need {needed / 2**30:.1f} GiB, "
-            f"more than the {present / 2**30:.1f} GiB of this machine; estimate by samples: "
-            "p.log_prob(x) - q.log_prob(x) averaged over x = p.rsample(...), or x.var(0) for a variance."
-        )
+    _memory.refuse_if_too_large(
+        needed,
+        f"the covariances of {channels} x {height} x {width} unknowns within reach",
+        "estimate by samples: p.log_prob(x) - q.log_prob(x) averaged over x = p.rsample(...), "
+        "or x.var(0) for a variance",
+    )
     return band

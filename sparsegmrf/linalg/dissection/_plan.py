@@ -1,15 +1,14 @@
 """What a factorization will take, from the classes alone."""
 
 import math
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from sparsegmrf import _memory
 from sparsegmrf._threads import get_num_threads
 from sparsegmrf._validate import image_shape
-from sparsegmrf.errors import ArgumentError, TooLargeError
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg.dissection import _classes, _tree
 from sparsegmrf.linalg.dissection._analysis import LANES
@@ -129,28 +128,12 @@ def leaf_pixels(offsets: IntArray) -> int:
 
 def refuse_if_too_large(predicted: Plan) -> None:
     """Raise `TooLargeError` if the predicted peak exceeds the memory available now."""
-    free = available_bytes()
-    if predicted.peak_bytes > free:
-        raise TooLargeError(
-            f"the factorization would need {predicted}, and {free / 1e9:.3g} GB are available. Remedies: a "
-            "homogeneous stencil (stored once per class of nodes), fewer or nearer neighbours, a smaller or coarser "
-            "image, or tiles of it; sparsegmrf.plan(shape, stencil) predicts each."
-        )
-
-
-def available_bytes() -> int:
-    """Return the memory this process may still take: free memory of the machine, or of the control group if less."""
-    limits = []
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        limits.append(int(fields["MemAvailable"].split()[0]) * 1024)
-    else:
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    most, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if most.exists() and used.exists() and most.read_text().strip().isdecimal():
-        limits.append(int(most.read_text()) - int(used.read_text()))
-    return min(limits)
+    _memory.refuse_if_too_large(
+        predicted.peak_bytes,
+        f"the factorization ({predicted})",
+        "use a homogeneous stencil (stored once per class of nodes), fewer or nearer neighbours, a smaller or coarser "
+        "image, or tiles of it; sparsegmrf.plan(shape, stencil) predicts each",
+    )
 
 
 def _instances(classes: list[_classes.NodeClass]) -> FloatArray:
