@@ -17,7 +17,7 @@ import sparsegmrf
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from sparsegmrf.linalg.cholesky_operations import later_offsets  # noqa: E402
+from sparsegmrf.stencil._offsets import later_offsets  # noqa: E402
 from sparsegmrf.torch import CholeskyGMRF  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # torch's notes on its sparse tensors

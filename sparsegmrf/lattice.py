@@ -1,12 +1,16 @@
 """The pixel grid: row-major flat indices, channels last, and which pixels have a neighbour at an offset."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from sparsegmrf._validate import image_shape, integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.typing import FloatArray, Offset, Shape
+from sparsegmrf.typing import BoolArray, FloatArray, Offset, Shape
+
+Image = TypeVar("Image", bound=npt.NDArray[Any])
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,25 @@ class Lattice:
         )
         return rows, columns
 
+    def pairs(self, offset: Offset) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """Return two windows of one shape: the pixels with a neighbour at `offset` on the image, and these neighbours.
+
+        Examples
+        --------
+        >>> image = np.arange(6).reshape(2, 3)
+        >>> here, there = Lattice((2, 3)).pairs((0, 1))
+        >>> (image[there] - image[here]).tolist()
+        [[1, 1], [1, 1]]
+        """
+        di, dj = offset
+        return self.with_neighbour((di, dj)), self.with_neighbour((-di, -dj))
+
+    def without_neighbour(self, offset: Offset) -> BoolArray:
+        """Return an image that is true at the pixels ``p`` whose neighbour ``p + offset`` is off the image."""
+        missing = np.ones(self.shape, dtype=bool)
+        missing[self.with_neighbour(offset)] = False
+        return missing
+
     def pixel_major(self, image: object, channel_axis: int = -1) -> FloatArray:
         """Return a multi-channel image with its channel axis moved last: ``(..., H, W, C)``.
 
@@ -118,3 +141,9 @@ class Lattice:
                 "name the axis that holds the channels."
             )
         return np.ascontiguousarray(moved)
+
+
+def at_neighbours(image: Image, offset: Offset) -> Image:
+    """Return at every pixel ``p`` the value of an image ``(H, W, ...)`` at ``p + offset``, wrapped at the border."""
+    moved: Image = np.roll(image, (-offset[0], -offset[1]), axis=(0, 1))
+    return moved

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sparsegmrf.linalg.cholesky_operations import later_offsets, radius_of
+from sparsegmrf.linalg.cholesky_operations import radius_of
+from sparsegmrf.stencil._offsets import later_offsets
 
 
 def random_factors(factors, channels, radius, shape, dtype=np.float64, coupled=True, seed=0):

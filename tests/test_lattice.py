@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsegmrf import ArgumentError, Lattice
+from sparsegmrf.lattice import at_neighbours
 from tests import reference, strategies
 
 OFFSETS = st.tuples(st.integers(-8, 8), st.integers(-8, 8))
@@ -95,3 +96,28 @@ def test_channels_out_of_range_are_refused(channel):
 def test_a_wrong_channel_axis_is_named(axis, match):
     with pytest.raises(ArgumentError, match=match):
         Lattice((5, 6), 3).pixel_major(np.zeros((5, 6, 3)), channel_axis=axis)
+
+
+@given(strategies.shapes(), OFFSETS)
+def test_pairs_are_each_pixel_and_its_neighbour_in_one_order(shape, offset):
+    here, there = Lattice(shape).pairs(offset)
+    rows, columns = np.indices(shape)
+    assert (rows[there] - rows[here] == offset[0]).all()
+    assert (columns[there] - columns[here] == offset[1]).all()
+    assert rows[here].shape == rows[there].shape
+
+
+@given(strategies.shapes(), OFFSETS)
+def test_every_pixel_has_a_neighbour_or_none(shape, offset):
+    lattice = Lattice(shape)
+    found = ~lattice.without_neighbour(offset)
+    assert np.count_nonzero(found) == found[lattice.with_neighbour(offset)].size
+    assert found[lattice.with_neighbour(offset)].all()
+
+
+@given(strategies.shapes(), OFFSETS)
+def test_at_neighbours_is_the_neighbour_where_there_is_one_and_wraps_beyond(shape, offset):
+    image = np.arange(shape[0] * shape[1]).reshape(shape)
+    moved = at_neighbours(image, offset)
+    for i, j in reference.pixels(shape):
+        assert moved[i, j] == image[(i + offset[0]) % shape[0], (j + offset[1]) % shape[1]]

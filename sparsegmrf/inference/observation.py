@@ -107,7 +107,7 @@ class PointSpread(ObservationOperator):
         scaled = self._scale(shape) * measured
         result = np.zeros(measured.shape)
         for offset, k in self._weights(shape):
-            here, there = _pair(shape, offset)
+            here, there = Lattice(shape).pairs(offset)
             result[(..., *there)] += k * scaled[(..., *here)]
         return result
 
@@ -141,7 +141,7 @@ class PointSpread(ObservationOperator):
         scale = np.broadcast_to(self._scale(shape), shape)
         parts = []
         for offset, k in self._weights(shape):
-            here, there = _pair(shape, offset)
+            here, there = Lattice(shape).pairs(offset)
             parts.append((k * scale[here].ravel(), pixel[here].ravel(), pixel[there].ravel()))
         return _csr(parts, (pixel.size, pixel.size))
 
@@ -158,7 +158,7 @@ class PointSpread(ObservationOperator):
     def _correlate(self, image: FloatArray, shape: Shape) -> FloatArray:
         result = np.zeros(image.shape)
         for offset, k in self._weights(shape):
-            here, there = _pair(shape, offset)
+            here, there = Lattice(shape).pairs(offset)
             result[(..., *here)] += k * image[(..., *there)]
         return result
 
@@ -275,13 +275,6 @@ def _images(name: str, value: ArrayLike) -> tuple[FloatArray, Shape]:
     if array.ndim < 2:
         raise ArgumentError(f"{name} must have shape (..., H, W), got {array.shape}; an image has rows and columns.")
     return array, image_shape(array.shape[-2:], name)
-
-
-def _pair(shape: Shape, offset: Offset) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the pixels that have a neighbour at an offset, and these neighbours."""
-    here = Lattice(shape).with_neighbour(offset)
-    rows, columns = (slice(part.start + d, part.stop + d) for part, d in zip(here, offset, strict=True))
-    return here, (rows, columns)
 
 
 def _csr(parts: list[tuple[FloatArray, IntArray, IntArray]], shape: tuple[int, int]) -> sp.csr_array:

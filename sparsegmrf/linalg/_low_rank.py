@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sparsegmrf.lattice import at_neighbours
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import BoolArray, FloatArray
 
@@ -18,21 +19,15 @@ def minus_products(S: SymmetricStencil, left: FloatArray, right: FloatArray, zer
     zero : ndarray of bool, (n,)
         Unknowns without variance.
     """
-    lattice, torus = S.lattice, S.boundary == "torus"
+    lattice = S.lattice
     grid = (*lattice.shape, lattice.channels)
     a, b, known = left.reshape(-1, *grid), right.reshape(-1, *grid), zero.reshape(grid)
     planes = np.empty((len(S.offsets), *grid, lattice.channels))
     for k, (di, dj) in enumerate(S.offsets.tolist()):
         plane = S.plane(k).reshape(planes[k].shape)
-        back = (-di, -dj)
         for a_m, b_m in zip(a, b, strict=True):
-            plane -= a_m[..., np.newaxis] * np.roll(b_m, back, axis=(0, 1))[..., np.newaxis, :]
-        plane[known[..., np.newaxis] | np.roll(known, back, axis=(0, 1))[..., np.newaxis, :]] = 0.0
-        if not torus:
-            on_image = np.zeros(lattice.shape, dtype=bool)
-            on_image[lattice.with_neighbour((di, dj))] = True
-            plane[~on_image] = 0.0
+            plane -= a_m[..., np.newaxis] * at_neighbours(b_m, (di, dj))[..., np.newaxis, :]
+        plane[known[..., np.newaxis] | at_neighbours(known, (di, dj))[..., np.newaxis, :]] = 0.0
+        S._drop_off_image(plane, k)
         planes[k] = plane
-    if lattice.channels == 1:
-        planes = planes[..., 0, 0]
-    return SymmetricStencil._from_planes(np.array(S.offsets), np.ascontiguousarray(planes), lattice, S.boundary)
+    return S._with_planes(planes)

@@ -11,10 +11,11 @@ from sparsegmrf import _memory, _threads
 from sparsegmrf.kernels import cholesky_covariance
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg._rolling import covariances
-from sparsegmrf.linalg.cholesky_operations import Factors, later_offsets, radius_of
+from sparsegmrf.linalg.cholesky_operations import Factors, radius_of
 from sparsegmrf.linalg.choose import factorize
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._decoupled import decoupled
+from sparsegmrf.stencil._offsets import later_offsets
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
 _CENTRE: IntArray = np.zeros((1, 2), dtype=np.int64)

@@ -6,11 +6,12 @@ A factor is ``(diagonal, weights, cross)`` of shapes ``(B, C, H, W)``, ``(B, C, 
 ``L[(p, c), (p, c)] = diagonal[c, p]``, ``L[(p + o_k, c), (p, c)] = weights[c, k, p]``,
 ``L[(p, e), (p, c)] = cross[pair(c, e), p]`` for channels ``e > c``,
 
-with the ``K = 2 r (r + 1)`` offsets ``o_k`` of `later_offsets` and pairs in the order of ``np.triu_indices(C, 1)``;
-``P`` is their number, or 0 for channels that are not coupled. A weight that points off the image is not read. Images
-are ``(N, C, H, W)`` with ``N`` a multiple of ``B``: image ``n`` belongs to factor ``n % B``. All arrays of a call are
-float32, or all are float64, and so is the result, which is new memory. The operations are closed under differentiation:
-the gradient of each is made of the others, so that a layer of any automatic differentiation can stand on them.
+with the ``K = 2 r (r + 1)`` offsets ``o_k`` within radius ``r`` that are later in raster order, in raster order, and
+pairs in the order of ``np.triu_indices(C, 1)``; ``P`` is their number, or 0 for channels that are not coupled. A weight
+that points off the image is not read. Images are ``(N, C, H, W)`` with ``N`` a multiple of ``B``: image ``n`` belongs
+to factor ``n % B``. All arrays of a call are float32, or all are float64, and so is the result, which is new memory.
+The operations are closed under differentiation: the gradient of each is made of the others, so that a layer of any
+automatic differentiation can stand on them.
 """
 
 from collections.abc import Callable
@@ -23,25 +24,12 @@ from sparsegmrf import _threads
 from sparsegmrf._validate import integer_at_least, read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.kernels import cholesky_field
-from sparsegmrf.typing import IntArray
 
 Array = npt.NDArray[Any]
 Factors = tuple[Array, Array, Array]
 
 _TASK = 2**16
 """Numbers of a task, at least."""
-
-
-def later_offsets(radius: int) -> IntArray:
-    """Return the ``K`` offsets ``(di, dj)`` within `radius` that are later in raster order, in raster order.
-
-    Examples
-    --------
-    >>> later_offsets(1).tolist()
-    [[0, 1], [1, -1], [1, 0], [1, 1]]
-    """
-    reach = range(-radius, radius + 1)
-    return np.array([(di, dj) for di in range(radius + 1) for dj in reach if (di, dj) > (0, 0)], dtype=np.int64)
 
 
 def neighbours(radius: int) -> int:

@@ -170,12 +170,8 @@ class CholmodFactor(Factor):
                 for first, last in blocks
             ]
         )
-        block = () if channels == 1 else (channels, channels)
         return SymmetricStencil._from_planes(
-            self._offsets,
-            planes.reshape(len(planes), height, width, *block),
-            self._lattice,
-            "torus" if self._torus else "dirichlet",
+            self._offsets, planes, self._lattice, "torus" if self._torus else "dirichlet"
         )
 
     def _factorize(self, matrix: sp.csc_matrix) -> None:

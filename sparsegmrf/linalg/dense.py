@@ -84,9 +84,7 @@ class DenseFactor(Factor):
         for plane, (di, dj) in zip(planes, self._offsets.tolist(), strict=True):
             rows, columns = np.mgrid[:height, :width] if torus else np.mgrid[lattice.with_neighbour((di, dj))]
             plane[rows, columns] = dense[rows, columns, :, (rows + di) % height, (columns + dj) % width, :]
-        if channels == 1:
-            planes = planes[..., 0, 0]
-        return SymmetricStencil._from_planes(self._offsets, np.ascontiguousarray(planes), lattice, self._boundary)
+        return SymmetricStencil._from_planes(self._offsets, planes, lattice, self._boundary)
 
     def _whiten(self, x: FloatArray) -> FloatArray:
         return np.ascontiguousarray(x @ self._L)

@@ -11,14 +11,14 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import NotPositiveDefiniteError
-from sparsegmrf.lattice import Lattice
+from sparsegmrf.lattice import Lattice, at_neighbours
 from sparsegmrf.linalg._composite import CompositeForm
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg._null_space import NullSpace, largest_row
 from sparsegmrf.linalg.choose import factorize
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Offset
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,12 +202,11 @@ class IntrinsicFactor(Factor):
         planes = np.empty((len(selected.offsets), *grid))
         identity = self._pinned.reshape(grid[:3])[..., np.newaxis] * np.eye(lattice.channels)
         for k, (di, dj) in enumerate(selected.offsets.tolist()):
-            planes[k] = selected.plane(k).reshape(grid) + self._correction((di, dj), torus)
+            planes[k] = selected.plane(k).reshape(grid) + self._correction((di, dj))
+            selected._drop_off_image(planes[k], k)
             if (di % lattice.shape[0], dj % lattice.shape[1]) == (0, 0) and (torus or not k):
                 planes[k] -= identity
-        if lattice.channels == 1:
-            planes = planes[..., 0, 0]
-        return SymmetricStencil._from_planes(selected.offsets, np.ascontiguousarray(planes), lattice, selected.boundary)
+        return selected._with_planes(planes)
 
     def marginal_variance(self) -> FloatArray:
         """Return the diagonal of ``P G P`` as an image, in intensity^2."""
@@ -248,23 +247,17 @@ class IntrinsicFactor(Factor):
             mixed[second] += 0.5 * inner[null.labels, first, second] * null.basis[first]
         return mixed
 
-    def _correction(self, offset: tuple[int, int], torus: bool) -> FloatArray:
-        """Return the plane of ``V N^T + N V^T`` at an offset."""
+    def _correction(self, offset: Offset) -> FloatArray:
+        """Return the plane of ``V N^T + N V^T`` at an offset, its border wrapped."""
         lattice, null = self.lattice, self._null
         grid = (*lattice.shape, lattice.channels)
-        here = np.broadcast_to(null.labels.reshape(grid)[..., :, np.newaxis], (*grid, lattice.channels))
-        back = (-offset[0], -offset[1])
-        there = np.roll(null.labels.reshape(grid), back, axis=(0, 1))[..., np.newaxis, :]
+        here = null.labels.reshape(grid)[..., :, np.newaxis]
+        there = at_neighbours(null.labels.reshape(grid), offset)[..., np.newaxis, :]
         plane = np.zeros((*grid, lattice.channels))
         for v, n in zip(null.basis.reshape(-1, *grid), self._mixed.reshape(-1, *grid), strict=True):
-            v_there, n_there = (np.roll(image, back, axis=(0, 1))[..., np.newaxis, :] for image in (v, n))
+            v_there, n_there = (at_neighbours(image, offset)[..., np.newaxis, :] for image in (v, n))
             plane += v[..., np.newaxis] * n_there + n[..., np.newaxis] * v_there
-        plane *= here == there
-        if not torus:
-            on_image = np.zeros(lattice.shape, dtype=bool)
-            on_image[lattice.with_neighbour(offset)] = True
-            plane[~on_image] = 0.0
-        return plane
+        return np.where(here == there, plane, 0.0)
 
     def _factorize(self, rest: SymmetricStencil, factorize: Callable[[Any], Factor]) -> Factor:
         try:

@@ -145,10 +145,10 @@ class SpectralIntrinsicFactor(Factor):
         """Return the covariances under the constraint on the precision's own offsets as a stencil."""
         selected, share = self._inner.selected_inverse(), 1.0 / self.lattice.size
         planes = np.zeros((len(selected.offsets), *self.shape))
-        for k, (di, dj) in enumerate(selected.offsets.tolist()):
-            here = (slice(None), slice(None)) if selected.boundary == "torus" else self.lattice.with_neighbour((di, dj))
+        for k in range(len(planes)):
+            here = selected._pixels(k)
             planes[(k, *here)] = selected.plane(k)[here] - share
-        return SymmetricStencil._from_planes(selected.offsets, planes, self.lattice, selected.boundary)
+        return selected._with_planes(planes)
 
     def marginal_variance(self) -> FloatArray:
         """Return the diagonal of ``Q^+`` as an image, in intensity^2."""

@@ -9,7 +9,7 @@ from sparsegmrf import _threads
 from sparsegmrf._validate import finite, integer_at_least, read_only, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import ensemble_regression
-from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign
+from sparsegmrf.stencil._offsets import as_offsets, later_offsets, raster_order, raster_sign
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offset, Offsets, Shape
 
 _BLOCK = 2**20
@@ -158,9 +158,7 @@ def later_neighbours(radius: object, offsets: Offsets | None) -> IntArray:
         If a given offset is not later in raster order.
     """
     if offsets is None:
-        r = integer_at_least("radius", radius, 0)
-        window = [(di, dj) for di in range(r + 1) for dj in range(-r, r + 1)]
-        return as_offsets(np.array(window[r + 1 :], dtype=np.int64).reshape(-1, 2))
+        return as_offsets(later_offsets(integer_at_least("radius", radius, 0)))
     given = as_offsets(offsets)
     wrong = given[raster_sign(given) <= 0]
     if len(wrong):

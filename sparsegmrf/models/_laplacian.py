@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from sparsegmrf.lattice import Lattice
+from sparsegmrf.lattice import Lattice, at_neighbours
 from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil._coefficients import drop_off_image
 from sparsegmrf.typing import BoolArray, FloatArray, Offset, Shape
 
 
@@ -25,7 +26,7 @@ def laplacian(
     for offset, rho in conductances.items():
         faces = _faces(np.broadcast_to(rho, shape), offset, boundary, barrier)
         centre += faces
-        centre += np.roll(faces, offset, axis=(0, 1)) if boundary == "torus" else _shifted(faces, offset)
+        centre += at_neighbours(faces, (-offset[0], -offset[1]))  # cut at the border, the faces that wrap are zero
         if boundary == "dirichlet":
             centre += _outflow(np.broadcast_to(rho, shape), offset, barrier)
         planes.append(-faces)
@@ -34,15 +35,12 @@ def laplacian(
 
 def _faces(rho: FloatArray, offset: Offset, boundary: str, barrier: BoolArray | None) -> FloatArray:
     """Return the conductance between ``p`` and ``p + offset`` at ``p``, zero where there is no such pair."""
-    di, dj = offset
-    faces = np.asarray((rho + np.roll(rho, (-di, -dj), axis=(0, 1))) / 2.0)
+    faces = np.asarray((rho + at_neighbours(rho, offset)) / 2.0)
     if boundary != "torus":
-        there = np.zeros(rho.shape, dtype=bool)
-        there[Lattice(rho.shape).with_neighbour(offset)] = True
-        faces[~there] = 0.0
+        drop_off_image(faces, offset, Lattice(rho.shape))
     if barrier is not None:
-        for a, b in passed(offset):
-            faces[np.roll(barrier, (-a, -b), axis=(0, 1))] = 0.0
+        for step in passed(offset):
+            faces[at_neighbours(barrier, step)] = 0.0
     return faces
 
 
@@ -58,22 +56,12 @@ def passed(offset: Offset) -> list[Offset]:
     return found
 
 
-def _shifted(faces: FloatArray, offset: Offset) -> FloatArray:
-    """Return the faces at the other pixel of each pair."""
-    di, dj = offset
-    result = np.zeros_like(faces)
-    lattice = Lattice(faces.shape)
-    result[lattice.with_neighbour((-di, -dj))] = faces[lattice.with_neighbour(offset)]
-    return result
-
-
 def _outflow(rho: FloatArray, offset: Offset, barrier: BoolArray | None) -> FloatArray:
     """Return the conductances of pairs that leave the image on either side."""
     di, dj = offset
     result = np.zeros(rho.shape)
     for side in ((di, dj), (-di, -dj)):
-        leaves = np.ones(rho.shape, dtype=bool)
-        leaves[Lattice(rho.shape).with_neighbour(side)] = False
+        leaves = Lattice(rho.shape).without_neighbour(side)
         result[leaves] += rho[leaves]
     if barrier is not None:
         result[barrier] = 0.0

@@ -97,7 +97,7 @@ def make_target(name: str, ensemble: Ensemble, pattern: LocalPattern, planes: Fl
         return Target(read_only(np.eye(size)), deviation)
     correlations, lattice = np.zeros_like(planes), Lattice(ensemble.shape)
     for k, (di, dj) in enumerate(pattern.differences.tolist()):
-        here, there = lattice.with_neighbour((di, dj)), lattice.with_neighbour((-di, -dj))
+        here, there = lattice.pairs((di, dj))
         correlations[k][here] = planes[k][here] / (deviation[here] * deviation[there])
     return Target(_averaged(pattern, correlations), deviation)
 

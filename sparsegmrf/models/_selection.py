@@ -51,7 +51,7 @@ class Selection:
         variance = sample[0]
         self._scale = np.zeros_like(sample)
         for k, (di, dj) in enumerate(offsets.tolist()):
-            here, there = self._lattice.with_neighbour((di, dj)), self._lattice.with_neighbour((-di, -dj))
+            here, there = self._lattice.pairs((di, dj))
             self._scale[k][here] = np.sqrt(variance[here] * variance[there])
         which, rows, columns = np.nonzero(self._scale)
         step = offsets[which] @ np.array([sample.shape[2], 1])
@@ -179,7 +179,7 @@ def _symmetric(regression: Regression, later: IntArray) -> FloatArray:
     result[0] = precision
     entries = -precision * regression.coefficients
     for k, (di, dj) in enumerate(later.tolist()):
-        here, there = lattice.with_neighbour((di, dj)), lattice.with_neighbour((-di, -dj))
+        here, there = lattice.pairs((di, dj))
         result[k + 1][here] = 0.5 * (entries[K + k][here] + entries[K - 1 - k][there])
     return result
 

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError, StencilError
-from sparsegmrf.stencil._offsets import as_offsets, raster_sign
+from sparsegmrf.stencil._offsets import as_offsets, later_offsets, raster_sign
 from sparsegmrf.typing import IntArray, Offsets
 
 SupportLike = str | Offsets
@@ -77,5 +75,4 @@ def _quarter_plane(order: tuple[int, int]) -> Support:
 
 def _half_plane(radius: int) -> Support:
     r = integer_at_least("radius", radius, 0)
-    window = [(di, dj) for di in range(-r, 1) for dj in range(-r, r + 1)]
-    return Support(as_offsets(np.array(window[: len(window) - r - 1]).reshape(-1, 2)), f"half plane {r}")
+    return Support(as_offsets(-later_offsets(r)[::-1]), f"half plane {r}")

@@ -27,7 +27,5 @@ def neumann_centre(pool: Pool, offsets: IntArray, lattice: Lattice) -> FloatArra
         coefficient = pool.coefficient(k, lattice)
         di, dj = offsets[k].tolist()
         for offset in ((di, dj), (-di, -dj)):
-            missing = np.ones(lattice.shape, dtype=bool)
-            missing[lattice.with_neighbour(offset)] = False
-            centre[missing] += (coefficient + coefficient.T) / 2.0
+            centre[lattice.without_neighbour(offset)] += (coefficient + coefficient.T) / 2.0
     return centre

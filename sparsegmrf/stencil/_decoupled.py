@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sparsegmrf.lattice import at_neighbours
 from sparsegmrf.stencil._coefficients import block_shape
 from sparsegmrf.stencil.symmetric import SymmetricStencil
 from sparsegmrf.typing import BoolArray
@@ -12,11 +13,10 @@ def decoupled(Q: SymmetricStencil, unknowns: BoolArray) -> SymmetricStencil:
 
     The pattern and the log-determinant of what is left stay as they are.
     """
-    lattice = Q.lattice
-    planes = np.empty((len(Q.offsets), *lattice.shape, *block_shape(lattice)))
+    planes = np.empty((len(Q.offsets), *Q.shape, *block_shape(Q.lattice)))
     for k, (di, dj) in enumerate(Q.offsets.tolist()):
         # Q[p, p + o] = 0 where p or p + o is taken out; on a torus the neighbour is the wrapped one.
-        neighbour = np.roll(unknowns, (-di, -dj), axis=(0, 1))
+        neighbour = at_neighbours(unknowns, (di, dj))
         rows, columns = (unknowns, neighbour) if Q.channels == 1 else (unknowns[..., None], neighbour[..., None, :])
         planes[k] = np.where(rows | columns, 0.0, Q.plane(k))
     if Q.channels == 1:
@@ -24,4 +24,4 @@ def decoupled(Q: SymmetricStencil, unknowns: BoolArray) -> SymmetricStencil:
     else:
         channel = np.arange(Q.channels)
         planes[0][..., channel, channel] = np.where(unknowns, 1.0, planes[0][..., channel, channel])
-    return SymmetricStencil._from_planes(Q.offsets, planes, lattice, "torus" if Q.boundary == "torus" else "dirichlet")
+    return Q._with_planes(planes)

@@ -31,6 +31,19 @@ def as_offsets(value: object, name: str = "offsets") -> IntArray:
     return result
 
 
+def later_offsets(radius: int) -> IntArray:
+    """Return the ``K = 2 r (r + 1)`` offsets within `radius` that are later in raster order, in raster order.
+
+    Examples
+    --------
+    >>> later_offsets(1).tolist()
+    [[0, 1], [1, -1], [1, 0], [1, 1]]
+    """
+    reach = range(-radius, radius + 1)
+    offsets = [(di, dj) for di in range(radius + 1) for dj in reach if (di, dj) > (0, 0)]
+    return np.array(offsets, dtype=np.int64).reshape(-1, 2)
+
+
 def distinct_offsets(offsets: IntArray) -> tuple[IntArray, IntArray]:
     """Return the distinct offsets in raster order, and which of these each one is."""
     order = raster_order(offsets)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.lattice import at_neighbours
 from sparsegmrf.stencil._offsets import as_offsets, raster_sign
 from sparsegmrf.stencil.symmetric import SymmetricStencil
 from sparsegmrf.typing import FloatArray, Offset
@@ -24,7 +25,7 @@ def partial_correlation(Q: SymmetricStencil, offset: Offset) -> FloatArray:
             f"wider than twice the stencil's reach {Q.reach}; take the correlation from tocsr()."
         )
     scale = 1.0 / np.sqrt(Q.diagonal())
-    wrapped = np.roll(scale, (-di, -dj), axis=(0, 1))  # off the image Q[p, q] is zero, whatever stands here
+    wrapped = at_neighbours(scale, (di, dj))  # off the image Q[p, q] is zero, whatever stands here
     if Q.channels > 1:
         scale, wrapped = scale[..., :, np.newaxis], wrapped[..., np.newaxis, :]
     result -= Q.plane(int(found[0])) * scale * wrapped
@@ -32,5 +33,5 @@ def partial_correlation(Q: SymmetricStencil, offset: Offset) -> FloatArray:
         diagonal = np.arange(Q.channels)
         result[(..., diagonal, diagonal) if Q.channels > 1 else ...] = 1.0
     if earlier:  # the value of the pair belongs to its other pixel
-        result = np.roll(np.swapaxes(result, -1, -2) if Q.channels > 1 else result, (di, dj), axis=(0, 1))
+        result = at_neighbours(np.swapaxes(result, -1, -2) if Q.channels > 1 else result, (-di, -dj))
     return np.ascontiguousarray(result) + 0.0

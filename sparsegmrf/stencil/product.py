@@ -9,6 +9,7 @@ from sparsegmrf import _threads
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import symmetric_product
+from sparsegmrf.lattice import at_neighbours
 from sparsegmrf.stencil._offsets import distinct_offsets, raster_sign
 from sparsegmrf.stencil.symmetric import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
@@ -124,11 +125,10 @@ def combination(numbers: Sequence[float], stencils: Sequence[SymmetricStencil]) 
         return SymmetricStencil(offsets, weights, first.shape, boundary=first.boundary)
     planes = np.zeros((len(offsets), *first.shape))
     for number, stencil in zip(numbers, stencils, strict=True):
-        for k, (di, dj) in enumerate(stencil.offsets.tolist()):
-            everywhere = stencil.boundary == "torus"
-            pixels = (slice(None), slice(None)) if everywhere else stencil.lattice.with_neighbour((di, dj))
+        for k, offset in enumerate(stencil.offsets.tolist()):
+            pixels = stencil._pixels(k)
             added = np.broadcast_to(stencil.pool.coefficient(k, stencil.lattice), stencil.shape)[pixels]
-            planes[place[di, dj]][pixels] += number * added
+            planes[place[tuple(offset)]][pixels] += number * added
     boundary = "torus" if first.boundary == "torus" else "dirichlet"
     return SymmetricStencil._from_planes(offsets, planes, first.lattice, boundary)
 
@@ -138,9 +138,8 @@ def rescaled(Q: SymmetricStencil, scale: FloatArray) -> SymmetricStencil:
     planes = np.stack([Q.plane(k) for k in range(len(Q.offsets))])
     for plane, (di, dj) in zip(planes, Q.offsets.tolist(), strict=True):
         plane *= scale
-        plane *= np.roll(scale, (-di, -dj), axis=(0, 1))  # off the image the plane is zero, whatever stands here
-    boundary = "torus" if Q.boundary == "torus" else "dirichlet"
-    return SymmetricStencil._from_planes(np.array(Q.offsets), planes, Q.lattice, boundary)
+        plane *= at_neighbours(scale, (di, dj))  # off the image the plane is zero, whatever stands here
+    return Q._with_planes(planes)
 
 
 def weighted(Q: SymmetricStencil, weight: FloatArray) -> SymmetricStencil:
@@ -149,9 +148,8 @@ def weighted(Q: SymmetricStencil, weight: FloatArray) -> SymmetricStencil:
         return Q * float(weight)
     planes = np.stack([Q.plane(k) for k in range(len(Q.offsets))])
     for plane, (di, dj) in zip(planes, Q.offsets.tolist(), strict=True):
-        plane *= 0.5 * (weight + np.roll(weight, (-di, -dj), axis=(0, 1)))  # off the image the plane is zero
-    boundary = "torus" if Q.boundary == "torus" else "dirichlet"
-    return SymmetricStencil._from_planes(np.array(Q.offsets), planes, Q.lattice, boundary)
+        plane *= 0.5 * (weight + at_neighbours(weight, (di, dj)))  # off the image the plane is zero
+    return Q._with_planes(planes)
 
 
 def diagonal_stencil(value: FloatArray | float, like: SymmetricStencil) -> SymmetricStencil:

@@ -143,12 +143,12 @@ class SymmetricStencil(Stencil):
         self._offsets, self._pool, self._lattice, self._boundary = offsets, pool, lattice, boundary
 
     def _check_values(self, order: IntArray) -> None:
-        lattice, torus = self._lattice, self._boundary == "torus"
+        lattice = self._lattice
         self._pool.values.flags.writeable = True
-        for k, offset in enumerate(self._offsets):
+        for k in range(len(self._offsets)):
             coefficient = self._pool.coefficient(k, lattice)
-            if self._pool.step[k] and not torus:
-                drop_off_image(coefficient, (int(offset[0]), int(offset[1])), lattice)
+            if self._pool.step[k]:
+                self._drop_off_image(coefficient, k)
             finite(f"coefficients[{order[k]}]", coefficient)
         if lattice.channels > 1:
             centre = self._pool.coefficient(0, lattice)
@@ -178,8 +178,7 @@ class SymmetricStencil(Stencil):
         """Return ``Q[p, p + o_k]`` as a plane, ``(H, W)`` or ``(H, W, C, C)``; zero where it points off the image."""
         block = block_shape(self._lattice)
         result = np.array(np.broadcast_to(self.pool.coefficient(k, self._lattice), (*self.shape, *block)))
-        if self._boundary != "torus":
-            drop_off_image(result, self._offset(k), self._lattice)
+        self._drop_off_image(result, k)
         return result
 
     def diagonal(self) -> FloatArray:
@@ -322,6 +321,11 @@ class SymmetricStencil(Stencil):
             f"boundary={self._boundary!r}, {kind})"
         )
 
+    def _with_planes(self, planes: FloatArray) -> "SymmetricStencil":
+        """Wrap planes ``(K, H, W[, C, C])`` as `_from_planes` does, on the offsets of this stencil."""
+        boundary = "torus" if self._boundary == "torus" else "dirichlet"
+        return self._from_planes(self._offsets, planes, self._lattice, boundary)
+
     def _with_pool(self, pool: Pool) -> "SymmetricStencil":
         stencil = type(self).__new__(type(self))
         stencil._set(self._offsets, pool, self._lattice, self._boundary)
@@ -341,14 +345,22 @@ class SymmetricStencil(Stencil):
     def _inner_term(self, k: int, other: "SymmetricStencil", other_k: int) -> float:
         """Sum the products of two coefficients over the pixels whose neighbour exists."""
         pair = (self.pool.coefficient(k, self._lattice), other.pool.coefficient(other_k, self._lattice))
-        block = block_shape(self._lattice)
-        everywhere = (slice(None), slice(None))
-        pixels = everywhere if self._boundary == "torus" else self._lattice.with_neighbour(self._offset(k))
+        block, pixels = block_shape(self._lattice), self._pixels(k)
         count = len(range(*pixels[0].indices(self.shape[0]))) * len(range(*pixels[1].indices(self.shape[1])))
         if all(coefficient.ndim == len(block) for coefficient in pair):
             return count * float(np.sum(pair[0] * pair[1]))
         a, b = (np.broadcast_to(coefficient, (*self.shape, *block))[pixels] for coefficient in pair)
         return float(np.einsum("ijcd,ijcd->i" if block else "ij,ij->i", a, b).sum())
+
+    def _pixels(self, k: int) -> tuple[slice, slice]:
+        """Return the rows and columns of the pixels that have a neighbour at offset `k`: on a torus all."""
+        everywhere = self._boundary == "torus"
+        return self._lattice.with_neighbour((0, 0) if everywhere else self._offset(k))
+
+    def _drop_off_image(self, plane: FloatArray, k: int) -> None:
+        """Set to zero, in place, what points off the image at offset `k`: on a torus nothing."""
+        if self._boundary != "torus":
+            drop_off_image(plane, self._offset(k), self._lattice)
 
     def _offset(self, k: int) -> Offset:
         return (int(self._offsets[k, 0]), int(self._offsets[k, 1]))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from sparsegmrf.linalg.cholesky_operations import later_offsets
+from sparsegmrf.stencil._offsets import later_offsets
 
 
 def whiten(diagonal: Tensor, weights: Tensor, cross: Tensor, x: Tensor, radius: int) -> Tensor:

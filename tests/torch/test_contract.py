@@ -21,7 +21,7 @@ from torch.distributions import (  # noqa: E402
     transforms,
 )
 
-from sparsegmrf.linalg.cholesky_operations import later_offsets  # noqa: E402
+from sparsegmrf.stencil._offsets import later_offsets  # noqa: E402
 from sparsegmrf.torch import CholeskyGMRF  # noqa: E402
 from tests.torch.fields import field  # noqa: E402
 

@@ -138,7 +138,7 @@ class DissectionFactor(Factor):
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances ``Q^-1[p, p + o_k]`` (intensity^2) on all offsets of the precision, as a stencil."""
         planes = _selected.selected_planes(self._analysis, self._levels, self._groups, self._blocks)
-        return SymmetricStencil._from_planes(self._precision.offsets, planes, self.lattice)
+        return self._precision._with_planes(planes)
 
     def to_file(self, path: str | os.PathLike[str]) -> None:
         """Write the factor to a file that `from_file` reads in any process (NumPy's .npz, about `nbytes` long).
