@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import scipy.sparse as sp
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, generator, images, integer_at_least, real_array, sample_size
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.lattice import Lattice
@@ -78,13 +79,13 @@ class GMRF:
         channels: int = 1,
     ) -> None:
         given, lattice = read_precision(precision, shape, channels)
-        for name, value in (
-            ("lattice", lattice),
-            ("_given", given),
-            ("_mean", _checked_mean(mean, lattice)),
-            ("_method", method_for(given, method)),
-        ):
-            object.__setattr__(self, name, value)
+        _frozen.assign(
+            self,
+            lattice=lattice,
+            _given=given,
+            _mean=_checked_mean(mean, lattice),
+            _method=method_for(given, method),
+        )
 
     @classmethod
     def from_whitening(cls, A: TriangularStencil, mean: ArrayLike = 0.0) -> "GMRF":
@@ -226,6 +227,28 @@ class GMRF:
     def mean(self) -> FloatArray:
         """Mean as an image, in intensity; read-only."""
         return np.broadcast_to(self._mean, self.lattice.image_shape)
+
+    def with_mean(self, mean: ArrayLike) -> "GMRF":
+        """Return the field moved to another mean, ``x + (mean - mu)``; it shares a factor that is already made.
+
+        Parameters
+        ----------
+        mean : float or array_like, (H, W) or (H, W, C)
+            The new mean in intensity; with channels also one number per channel. Copied.
+
+        Raises
+        ------
+        ArgumentError
+            If the mean has another shape or is not finite.
+
+        Examples
+        --------
+        >>> field = GMRF.from_whitening(TriangularStencil([(0, -1)], 1.0, [-0.5], (1, 3)))
+        >>> moved = field.with_mean(10.0)
+        >>> moved.mean.tolist(), bool(moved.logpdf([[10.0] * 3]) == field.logpdf([[0.0] * 3]))
+        ([[10.0, 10.0, 10.0]], True)
+        """
+        return _frozen.make(type(self), **{**vars(self), "_mean": _checked_mean(mean, self.lattice)})
 
     @property
     def method(self) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import images
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.gmrf import GMRF
@@ -141,15 +142,13 @@ class IntrinsicGMRF(GMRF):
 
     def scaled(self) -> "IntrinsicGMRF":
         """Return the field with its precision multiplied by `geometric_mean_variance`, which then is 1."""
-        field = IntrinsicGMRF.__new__(IntrinsicGMRF)
-        for name, value in (
-            ("lattice", self.lattice),
-            ("_given", self._form.times(self.geometric_mean_variance())),
-            ("_mean", self._mean),
-            ("_method", self._method),
-        ):
-            object.__setattr__(field, name, value)
-        return field
+        return _frozen.make(
+            IntrinsicGMRF,
+            lattice=self.lattice,
+            _given=self._form.times(self.geometric_mean_variance()),
+            _mean=self._mean,
+            _method=self._method,
+        )
 
     @property
     def _form(self) -> IntrinsicForm | SpectralIntrinsicForm:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import image_shape, integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import BoolArray, FloatArray, Offset, Shape
@@ -43,8 +44,7 @@ class Lattice:
     channels: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", image_shape(self.shape))
-        object.__setattr__(self, "channels", integer_at_least("channels", self.channels, 1))
+        _frozen.assign(self, shape=image_shape(self.shape), channels=integer_at_least("channels", self.channels, 1))
 
     @property
     def n_pixels(self) -> int:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, generator, images, integer_at_least, positive_number, real_array, sample_size
 from sparsegmrf.errors import ArgumentError, StencilError, TooLargeError
 from sparsegmrf.lattice import Lattice
@@ -105,15 +106,15 @@ class StationaryEdgeField:
         share = positive_number("tolerance", tolerance)
         if share < 1e-10:
             raise ArgumentError(f"tolerance must be at least 1e-10, got {share:g}; rounding is not far below.")
-        for name, value in (
-            ("lattice", plain.lattice),
-            ("tolerance", share),
-            ("_stencil", plain),
-            ("_mean", checked),
-            ("_method", method_for(plain, method)),
-            ("_margin", None if margin is None else integer_at_least("margin", margin, 0)),
-        ):
-            object.__setattr__(self, name, value)
+        _frozen.assign(
+            self,
+            lattice=plain.lattice,
+            tolerance=share,
+            _stencil=plain,
+            _mean=checked,
+            _method=method_for(plain, method),
+            _margin=None if margin is None else integer_at_least("margin", margin, 0),
+        )
 
     @property
     def shape(self) -> Shape:

@@ -279,6 +279,31 @@ def test_mean_is_kept_as_an_image_and_copied():
     assert np.array_equal(FIELD.mean, np.full((5, 6), 3.0))
 
 
+@pytest.mark.parametrize("mean", [7.0, np.arange(30.0).reshape(5, 6)])
+def test_a_field_with_another_mean_is_that_of_its_constructor_and_shares_the_factor(mean):
+    FIELD.factor  # noqa: B018
+    moved, made = FIELD.with_mean(mean), GMRF.from_whitening(A, mean=mean)
+    x = np.random.default_rng(1).standard_normal((2, 5, 6))
+    assert np.array_equal(moved.mean, made.mean)
+    assert np.array_equal(moved.logpdf(x), made.logpdf(x))
+    assert np.array_equal(moved.sample(3, rng=2), made.sample(3, rng=2))
+    assert moved.factor is FIELD.factor
+    assert (FIELD.mean == 3.0).all()
+
+
+def test_another_mean_is_checked_and_copied():
+    image = np.zeros((5, 6))
+    moved = FIELD.with_mean(image)
+    image[0, 0] = 9.0
+    assert not moved.mean.any()
+    with pytest.raises(
+        ArgumentError, match=r"^mean must be a number or an image of shape \(5, 6\), got shape"
+    ):
+        FIELD.with_mean(np.zeros((6, 5)))
+    with pytest.raises(ArgumentError, match=r"^mean must be finite"):
+        FIELD.with_mean(np.nan)
+
+
 def test_one_mean_per_channel():
     stencil = TriangularStencil([(0, -1)], 1.0, [-0.3], (2, 3), channels=3)
     field = GMRF.from_whitening(stencil, mean=[1.0, 2.0, 3.0])

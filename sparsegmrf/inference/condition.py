@@ -140,7 +140,7 @@ def condition(
     right = data.weight * deviation
     if held is None:
         field = GMRF.from_precision(P)
-        return with_mean(field, gmrf.mean + field.factor.solve(right))
+        return field.with_mean(gmrf.mean + field.factor.solve(right))
     if held.all():
         raise ArgumentError(
             "noise_variance must leave something unknown, but every pixel is observed exactly; the field given "
@@ -148,7 +148,7 @@ def condition(
         )
     right = np.where(held, 0.0, right - gmrf.precision @ np.where(held, deviation, 0.0))
     field = _held(P, held)
-    return with_mean(field, np.where(held, data.values, gmrf.mean + field.factor.solve(right)))
+    return field.with_mean(np.where(held, data.values, gmrf.mean + field.factor.solve(right)))
 
 
 def check_field(gmrf: GMRF) -> None:
@@ -174,7 +174,7 @@ def fields_given_total(gmrf: GMRF, data: Observations) -> GMRF:
     """Return stacked fields given noisy observations of their weighted sum."""
     field = GMRF.from_precision(posterior_precision(gmrf.precision, data)[0])
     residual = np.where(data.observed, data.values - data.total(gmrf.mean), 0.0)
-    return with_mean(field, gmrf.mean + field.factor.solve(data.spread(data.weight * residual)))
+    return field.with_mean(gmrf.mean + field.factor.solve(data.spread(data.weight * residual)))
 
 
 def _through_operator(
@@ -201,7 +201,7 @@ def _through_operator(
         right = np.where(gmrf.domain, right, 0.0)
     else:
         field = GMRF.from_precision(P)
-    return with_mean(field, gmrf.mean + field.factor.solve(right))
+    return field.with_mean(gmrf.mean + field.factor.solve(right))
 
 
 def _with_known(gmrf: GMRF, data: Observations) -> Observations:
@@ -232,9 +232,4 @@ def _held(P: SymmetricStencil, held: BoolArray) -> GMRF:
 
 def with_mean(field: GMRF, mean: FloatArray) -> GMRF:
     """Return a field with another mean that shares its factor."""
-    moved = type(field).__new__(type(field))
-    mean = np.array(mean)
-    mean.flags.writeable = False
-    for name, value in {**vars(field), "_mean": mean}.items():
-        object.__setattr__(moved, name, value)
-    return moved
+    return field.with_mean(mean)

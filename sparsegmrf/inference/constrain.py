@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 
-from sparsegmrf import _memory
+from sparsegmrf import _frozen, _memory
 from sparsegmrf._validate import finite, images, read_only, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
@@ -53,16 +53,16 @@ class ConstrainedGMRF(GMRF):
         # Made by `constrain`, which checks.
         lattice = unconstrained.lattice
         deviation = factor.mean_given(values - np.tensordot(C, unconstrained.mean, len(lattice.image_shape)))
-        for name, value in (
-            ("lattice", lattice),
-            ("_given", ConstrainedForm(unconstrained.given, lattice, read_only(C))),
-            ("_mean", read_only(unconstrained.mean + deviation)),
-            ("_method", unconstrained.method),
-            ("_unconstrained", unconstrained),
-            ("_values", read_only(values)),
-            ("factor", factor),
-        ):
-            object.__setattr__(self, name, value)
+        _frozen.assign(
+            self,
+            lattice=lattice,
+            _given=ConstrainedForm(unconstrained.given, lattice, read_only(C)),
+            _mean=read_only(unconstrained.mean + deviation),
+            _method=unconstrained.method,
+            _unconstrained=unconstrained,
+            _values=read_only(values),
+            factor=factor,
+        )
 
     @cached_property
     def factor(self) -> Factor:
@@ -89,6 +89,20 @@ class ConstrainedGMRF(GMRF):
     def rank(self) -> int:
         """Number of directions that stay free: unknowns less constraints."""
         return self.factor.rank
+
+    def with_mean(self, mean: ArrayLike) -> GMRF:
+        """Return the field moved to another mean, ``x + (mean - mu)``, and ``c`` along with it.
+
+        Raises
+        ------
+        ArgumentError
+            If the mean has another shape or is not finite.
+        """
+        moved, base = super().with_mean(mean), self._unconstrained
+        shift = moved.mean - self.mean
+        values = self._values + _applied(self.constraints, shift, self.lattice)
+        _frozen.assign(moved, _unconstrained=base.with_mean(base.mean + shift), _values=read_only(values))
+        return moved
 
     def residual(self, x: ArrayLike | None = None) -> FloatArray:
         """Return ``C x - c`` of images, by default of the mean: how far rounding leaves the constraints unfulfilled.

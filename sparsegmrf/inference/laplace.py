@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsegmrf import _frozen
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._counts import CountLikelihood, count_likelihood
@@ -11,7 +12,7 @@ from sparsegmrf.inference._mode import Mode, find_mode, log_joint
 from sparsegmrf.inference._null_space import check_null_space_observed
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import ArrayLike, FloatArray
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
@@ -46,14 +47,26 @@ class LaplacePosterior(GMRF):
         curvature = np.array(mode.derivatives.curvature)
         curvature.flags.writeable = False
         value = log_marginal_likelihood(prior, prior.logdet, likelihood, mode)
-        for name, attribute in (
-            ("likelihood", likelihood.name),
-            ("log_marginal_likelihood", value),
-            ("curvature", curvature),
-            ("steps", mode.steps),
-            ("factor", mode.factor),
-        ):
-            object.__setattr__(self, name, attribute)
+        _frozen.assign(
+            self,
+            likelihood=likelihood.name,
+            log_marginal_likelihood=value,
+            curvature=curvature,
+            steps=mode.steps,
+            factor=mode.factor,
+        )
+
+    def with_mean(self, mean: ArrayLike) -> GMRF:
+        """Return the Gaussian moved to another mean: a plain `GMRF`, for it no longer stands at the mode.
+
+        Raises
+        ------
+        ArgumentError
+            If the mean has another shape or is not finite.
+        """
+        moved = GMRF(self.given, mean, self.method)
+        _frozen.assign(moved, factor=self.factor)
+        return moved
 
 
 def condition_on_counts(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, image_shape, integer_at_least, one_of, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
@@ -89,8 +90,7 @@ class PointSpread(ObservationOperator):
         if not weights.any():
             raise ArgumentError(f"kernel must have a weight that is not zero, got {weights.size} zeros.")
         weights.flags.writeable = False
-        object.__setattr__(self, "kernel", weights)
-        object.__setattr__(self, "border", one_of("border", border, BORDERS))
+        _frozen.assign(self, kernel=weights, border=one_of("border", border, BORDERS))
 
     def observed_shape(self, shape: Shape) -> Shape:
         """Return `shape`: one measurement per pixel."""
@@ -201,8 +201,8 @@ class BlockAverage(ObservationOperator):
     width: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "height", integer_at_least("height", self.height, 1))
-        object.__setattr__(self, "width", integer_at_least("width", self.width, 1))
+        height, width = integer_at_least("height", self.height, 1), integer_at_least("width", self.width, 1)
+        _frozen.assign(self, height=height, width=width)
 
     def observed_shape(self, shape: Shape) -> Shape:
         """Return the shape of the coarse raster.

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import finite_number, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._parameters import Interval
@@ -75,8 +76,7 @@ class PCRange(Prior):
     probability: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "r0", positive_number("r0", self.r0))
-        object.__setattr__(self, "probability", _probability(self.probability))
+        _frozen.assign(self, r0=positive_number("r0", self.r0), probability=_probability(self.probability))
 
     @property
     def rate(self) -> float:
@@ -100,8 +100,7 @@ class _Exponential(Prior):
     probability: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "s0", positive_number("s0", self.s0))
-        object.__setattr__(self, "probability", _probability(self.probability))
+        _frozen.assign(self, s0=positive_number("s0", self.s0), probability=_probability(self.probability))
 
     @property
     def rate(self) -> float:
@@ -238,8 +237,7 @@ class LogNormal(Prior):
     sigma: float
 
     def __post_init__(self) -> None:
-        for name in ("median", "sigma"):
-            object.__setattr__(self, name, positive_number(name, getattr(self, name)))
+        _frozen.assign(self, median=positive_number("median", self.median), sigma=positive_number("sigma", self.sigma))
 
     def log_density(self, value: float) -> float:
         """Return the log-density."""
@@ -275,8 +273,7 @@ class Normal(Prior):
     support = (-math.inf, math.inf)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", finite_number("mean", self.mean))
-        object.__setattr__(self, "std", positive_number("std", self.std))
+        _frozen.assign(self, mean=finite_number("mean", self.mean), std=positive_number("std", self.std))
 
     def log_density(self, value: float) -> float:
         """Return the log-density."""

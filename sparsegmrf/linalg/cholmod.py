@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from sparsegmrf import _threads
+from sparsegmrf import _frozen, _threads
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.kernels import takahashi
@@ -109,9 +109,8 @@ class CholmodFactor(Factor):
                 f"precision must have the pattern this factor was analysed for ({self._lattice}, "
                 f"{len(self._pattern[1])} entries), got {lattice} and {matrix.nnz} entries; make a new CholmodFactor."
             )
-        factor = object.__new__(CholmodFactor)
-        factor._offsets, factor._torus, factor._lattice = self._offsets, self._torus, self._lattice
-        factor._analysis, factor._pattern = self._analysis, self._pattern
+        names = ("_offsets", "_torus", "_lattice", "_analysis", "_pattern")
+        factor = _frozen.make(CholmodFactor, **{name: getattr(self, name) for name in names})
         factor._factorize(matrix)
         return factor
 

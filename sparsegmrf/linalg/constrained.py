@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images, read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
@@ -113,7 +114,7 @@ class ConstrainedFactor(Factor):
     @classmethod
     def _of(cls, base: Factor, rows: ConstraintRows) -> "ConstrainedFactor":
         """Return the factor for rows that are zero outside the domain."""
-        factor = cls.__new__(cls)
+        factor = _frozen.make(cls)
         factor._build(base, rows)
         return factor
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
@@ -50,7 +51,7 @@ class IndependentForm(CompositeForm):
         if len(wraps) > 1:
             raise ArgumentError("members must all live on a torus or none, got both; give them one boundary.")
         union = np.unique(np.concatenate([member.offsets for member in members]), axis=0)
-        object.__setattr__(self, "members", tuple(_with_offsets(member, union) for member in members))
+        _frozen.assign(self, members=tuple(_with_offsets(member, union) for member in members))
 
     @property
     def lattice(self) -> Lattice:

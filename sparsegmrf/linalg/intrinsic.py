@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import SuperLU, splu
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import NotPositiveDefiniteError
 from sparsegmrf.lattice import Lattice, at_neighbours
@@ -140,7 +141,7 @@ class IntrinsicFactor(Factor):
 
     @classmethod
     def _of(cls, form: IntrinsicForm, factorize: Callable[[Any], Factor]) -> "IntrinsicFactor":
-        factor = cls.__new__(cls)
+        factor = _frozen.make(cls)
         factor._build(form, factorize)
         return factor
 

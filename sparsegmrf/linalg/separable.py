@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, read_only, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
@@ -48,8 +49,7 @@ class SeparableForm(CompositeForm):
                 f"spatial must have one unknown per pixel, got {spatial.lattice.channels}; the channels come from "
                 "covariance."
             )
-        object.__setattr__(self, "spatial", spatial)
-        object.__setattr__(self, "covariance", channel_covariance("covariance", covariance))
+        _frozen.assign(self, spatial=spatial, covariance=channel_covariance("covariance", covariance))
 
     @property
     def lattice(self) -> Lattice:

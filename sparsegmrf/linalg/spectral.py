@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from sparsegmrf import _threads
-from sparsegmrf._validate import finite, one_of, real_array
+from sparsegmrf import _frozen, _threads
+from sparsegmrf._validate import finite, one_of, read_only, real_array
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, StencilError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import _transforms
@@ -64,7 +64,7 @@ class SpectralForm:
         values = np.array(finite("eigenvalues", real_array("eigenvalues", eigenvalues)))
         if values.ndim != 2 or not values.size:
             raise ArgumentError(f"eigenvalues must be an (H, W) array, got shape {values.shape}.")
-        self._set(one_of("basis", basis, _transforms.BASES), values, offsets, stencil)
+        _frozen.assign(self, **_attributes(one_of("basis", basis, _transforms.BASES), values, offsets, stencil))
 
     @classmethod
     def of_symbol(
@@ -83,9 +83,7 @@ class SpectralForm:
             values[first:last] = symbol(rows[first:last, np.newaxis], columns[np.newaxis])
 
         _threads.run_over(fill, shape[0], _threads.rows_per_task(shape[1]))
-        form = cls.__new__(cls)
-        form._set(basis, values, offsets, stencil)
-        return form
+        return _frozen.make(cls, **_attributes(basis, values, offsets, stencil))
 
     @classmethod
     def of_stencil(cls, stencil: SymmetricStencil) -> "SpectralForm | None":
@@ -106,22 +104,6 @@ class SpectralForm:
             offsets,
             partial(itself, stencil),
         )
-
-    def _set(
-        self, basis: str, values: FloatArray, offsets: Offsets, stencil: Callable[[], SymmetricStencil] | None
-    ) -> None:
-        values.flags.writeable = False
-        fixed = np.array(offsets, dtype=np.int64)
-        fixed.flags.writeable = False
-        shape = (values.shape[0], values.shape[1])
-        for name, value in (
-            ("basis", basis),
-            ("lattice", Lattice(shape)),
-            ("eigenvalues", values),
-            ("offsets", fixed),
-            ("_stencil", stencil),
-        ):
-            object.__setattr__(self, name, value)
 
     @property
     def shape(self) -> Shape:
@@ -265,6 +247,19 @@ class SpectralFactor(Factor):
 
         _threads.run_over(scale, height, _threads.rows_per_task(width))
         return out
+
+
+def _attributes(
+    basis: str, values: FloatArray, offsets: Offsets, stencil: Callable[[], SymmetricStencil] | None
+) -> dict[str, object]:
+    """Return the attributes of a `SpectralForm` with eigenvalues that are its own."""
+    return {
+        "basis": basis,
+        "lattice": Lattice((values.shape[0], values.shape[1])),
+        "eigenvalues": read_only(values),
+        "offsets": read_only(np.array(offsets, dtype=np.int64)),
+        "_stencil": stencil,
+    }
 
 
 def itself(stencil: SymmetricStencil) -> SymmetricStencil:

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.linalg
 
+from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.models._moments import Autocovariances, Moments
 from sparsegmrf.models._support import Support
@@ -87,7 +88,7 @@ def _report(
         method=method,
         support=support.name,
         offsets=support.offsets,
-        weights=weights,
+        weights=read_only(weights),
         sigma=sigma,
         mean=moments.pivot + mean,
         covariance=covariance,

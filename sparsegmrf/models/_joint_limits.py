@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from sparsegmrf import _frozen
 from sparsegmrf.typing import FloatArray
 
 Interval = tuple[float, float]
@@ -36,7 +37,7 @@ class JointLimits:
     def __post_init__(self) -> None:
         forms = np.array(self.forms, dtype=np.float64)
         forms.flags.writeable = False
-        object.__setattr__(self, "forms", forms)
+        _frozen.assign(self, forms=forms)
 
 
 def are_independent(normals: FloatArray) -> bool:

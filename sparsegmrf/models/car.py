@@ -5,6 +5,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import image_shape, one_of, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.models._ends import end_of_interaction, end_of_scale
@@ -74,13 +75,12 @@ class CAR(Model):
     def __post_init__(self) -> None:
         one_of("form", self.form, ("constant", "degree"))
         one_of("boundary", self.boundary, BOUNDARIES)
-        object.__setattr__(self, "tau", positive_number("tau", self.tau))
+        _frozen.assign(self, tau=positive_number("tau", self.tau))
         count = 2 * len(Neighbourhood.of(self.neighbourhood, None, 0.0).offsets)
         share = _SHARE / count if self.form == "constant" else _SHARE
         neighbours = Neighbourhood.of(self.neighbourhood, self.rho, share)
         values = tuple(neighbours.values.tolist())
-        object.__setattr__(self, "rho", values[0] if neighbours.names == ("rho",) else values)
-        object.__setattr__(self, "_neighbours", neighbours)
+        _frozen.assign(self, rho=values[0] if neighbours.names == ("rho",) else values, _neighbours=neighbours)
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from sparsegmrf._validate import finite, finite_number, image_shape, one_of, positive_number, real_array
+from sparsegmrf import _frozen
+from sparsegmrf._validate import finite, finite_number, image_shape, one_of, positive_number, read_only, real_array
 from sparsegmrf.errors import ArgumentError, UnstableWarning
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._estimation import least_squares, yule_walker
@@ -98,16 +99,26 @@ class CausalAR:
                 f"weights must have shape ({len(chosen.offsets)},), one per offset of the support ({chosen.name}: "
                 f"{chosen.offsets.tolist()}), got {values.shape}; pass the order, radius or offsets they belong to."
             )
-        self._set(
-            np.array(values), chosen.offsets, positive_number("sigma", sigma), finite_number("mean", mean), report=None
+        _frozen.assign(
+            self,
+            weights=read_only(np.array(values)),
+            offsets=chosen.offsets,
+            sigma=positive_number("sigma", sigma),
+            mean=finite_number("mean", mean),
+            report=None,
         )
 
     @classmethod
     def from_report(cls, report: FitReport) -> "CausalAR":
         """Return the model with a fit's estimates; the report is kept."""
-        model = cls.__new__(cls)
-        model._set(report.weights, report.offsets, report.sigma, report.mean, report)
-        return model
+        return _frozen.make(
+            cls,
+            weights=read_only(report.weights),
+            offsets=report.offsets,
+            sigma=report.sigma,
+            mean=report.mean,
+            report=report,
+        )
 
     @classmethod
     def fit(
@@ -256,9 +267,3 @@ class CausalAR:
             f"({di}, {dj}): {weight:.6g}" for (di, dj), weight in zip(self.offsets.tolist(), self.weights, strict=True)
         ]
         return f"CausalAR({{{', '.join(pairs)}}}, sigma={self.sigma:.6g}, mean={self.mean:.6g})"
-
-    def _set(self, weights: FloatArray, offsets: IntArray, sigma: float, mean: float, report: FitReport | None) -> None:
-        weights.flags.writeable = False
-        fields = {"weights": weights, "offsets": offsets, "sigma": sigma, "mean": mean, "report": report}
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.separable import SeparableForm, channel_covariance, in_blocks
@@ -56,8 +57,7 @@ class Channels(Model):
     def __init__(self, model: Model, covariance: ArrayLike) -> None:
         if not isinstance(model, Model):
             raise ArgumentError(f"model must be a Model such as CAR or Matern, got {type(model).__name__}.")
-        object.__setattr__(self, "model", model)
-        object.__setattr__(self, "covariance", channel_covariance("covariance", covariance))
+        _frozen.assign(self, model=model, covariance=channel_covariance("covariance", covariance))
 
     @property
     def parameters(self) -> dict[str, float]:

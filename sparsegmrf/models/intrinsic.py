@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import boolean_mask, integer_at_least, one_of, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.spectral import SpectralForm
@@ -82,7 +83,7 @@ class Intrinsic(Model):
     def __post_init__(self) -> None:
         if integer_at_least("order", self.order, 1) > 2:
             raise ArgumentError(f"order must be 1 or 2, got {self.order}.")
-        object.__setattr__(self, "tau", positive_number("tau", self.tau))
+        _frozen.assign(self, tau=positive_number("tau", self.tau))
         one_of("boundary", self.boundary, ("neumann", "torus"))
         if self.order == 2 and self.boundary == "torus":
             raise ArgumentError("order must be 1 on a torus, got 2: planes do not wrap.")
@@ -91,8 +92,8 @@ class Intrinsic(Model):
             if mask.ndim != 2 or mask.all():
                 raise ArgumentError(f"mask must be an (H, W) image that leaves some pixel, got shape {mask.shape}.")
             mask.flags.writeable = False
-            object.__setattr__(self, "mask", mask)
-        object.__setattr__(self, "_factors", {})
+            _frozen.assign(self, mask=mask)
+        _frozen.assign(self, _factors={})
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.polynomial.polynomial import polyval
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, positive_number, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.spectral import SpectralForm
@@ -105,16 +106,16 @@ class Matern(Model):
             check_map(name, value)
             if not (value > 0.0).all():
                 raise ArgumentError(f"{name} must be positive, got {float(value.min())}.")
-            object.__setattr__(self, name, frozen_map(value) if value.ndim else float(value))
-        object.__setattr__(self, "nu", positive_number("nu", self.nu))
+            _frozen.assign(self, **{name: frozen_map(value) if value.ndim else float(value)})
+        _frozen.assign(self, nu=positive_number("nu", self.nu))
         if self._is_fractional and self.nu > _LARGEST_FRACTIONAL:
             raise ArgumentError(
                 f"nu must be a whole number, or at most {_LARGEST_FRACTIONAL:g} with a fraction, got {self.nu}: the "
                 "polynomial that stands for the power loses its digits beyond."
             )
-        object.__setattr__(self, "anisotropy", as_field(self.anisotropy))
-        object.__setattr__(self, "_operator", Operator(self.anisotropy, self.boundary, self.barrier, self.diffusion))
-        object.__setattr__(self, "barrier", self._operator.barrier)
+        anisotropy = as_field(self.anisotropy)
+        operator = Operator(anisotropy, self.boundary, self.barrier, self.diffusion)
+        _frozen.assign(self, anisotropy=anisotropy, _operator=operator, barrier=operator.barrier)
 
     @property
     def parameters(self) -> dict[str, float]:

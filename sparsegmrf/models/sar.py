@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import image_shape, one_of, positive_number
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._ends import end_of_interaction, end_of_scale
@@ -66,12 +67,11 @@ class SAR(Model):
 
     def __post_init__(self) -> None:
         one_of("boundary", self.boundary, BOUNDARIES)
-        object.__setattr__(self, "tau", positive_number("tau", self.tau))
+        _frozen.assign(self, tau=positive_number("tau", self.tau))
         count = 2 * len(Neighbourhood.of(self.neighbourhood, None, 0.0).offsets)
         neighbours = Neighbourhood.of(self.neighbourhood, self.rho, _SHARE if self.row_standardized else _SHARE / count)
         values = tuple(neighbours.values.tolist())
-        object.__setattr__(self, "rho", values[0] if neighbours.names == ("rho",) else values)
-        object.__setattr__(self, "_neighbours", neighbours)
+        _frozen.assign(self, rho=values[0] if neighbours.names == ("rho",) else values, _neighbours=neighbours)
 
     @property
     def parameters(self) -> dict[str, float]:

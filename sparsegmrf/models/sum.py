@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 import numpy as np
 import scipy.linalg
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.independent import IndependentForm, stacked
@@ -75,8 +76,7 @@ class Sum(Model):
         if weights.shape != (len(members),):
             raise ArgumentError(f"observation must have one weight per model ({len(members)}), got {weights.shape}.")
         finite("observation", weights).flags.writeable = False
-        for name, value in (("models", members), ("labels", names), ("observation", weights)):
-            object.__setattr__(self, name, value)
+        _frozen.assign(self, models=members, labels=names, observation=weights)
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import finite_number, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.spectral import SpectralForm
@@ -77,15 +78,13 @@ class TensionSpline(Model):
     _operator: Operator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("kappa", "tau"):
-            object.__setattr__(self, name, positive_number(name, getattr(self, name)))
+        _frozen.assign(self, kappa=positive_number("kappa", self.kappa), tau=positive_number("tau", self.tau))
         proper = finite_number("proper", self.proper)
         if proper < 0.0:
             raise ArgumentError(f"proper must not be negative, got {proper}; 0 is the intrinsic field.")
-        object.__setattr__(self, "proper", proper)
-        object.__setattr__(self, "anisotropy", as_field(self.anisotropy))
-        object.__setattr__(self, "_operator", Operator(self.anisotropy, self.boundary, self.barrier, self.diffusion))
-        object.__setattr__(self, "barrier", self._operator.barrier)
+        anisotropy = as_field(self.anisotropy)
+        operator = Operator(anisotropy, self.boundary, self.barrier, self.diffusion)
+        _frozen.assign(self, proper=proper, anisotropy=anisotropy, _operator=operator, barrier=operator.barrier)
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -6,8 +6,8 @@ from functools import cached_property, partial
 import numpy as np
 import scipy.sparse as sp
 
-from sparsegmrf import _threads
-from sparsegmrf._validate import finite, finite_number, images, one_of, real_array
+from sparsegmrf import _frozen, _threads
+from sparsegmrf._validate import finite, finite_number, images, one_of, read_only, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import stencil_product
 from sparsegmrf.lattice import Lattice
@@ -84,7 +84,8 @@ class SymmetricStencil(Stencil):
             raise StencilError(f"coefficients must have one entry per offset ({len(given)}), got {len(coefficients)}.")
         order = raster_order(given)
         named = [as_coefficient(f"coefficients[{k}]", coefficients[k], lattice) for k in order]
-        self._set(given[order], pooled(named, lattice), lattice, one_of("boundary", boundary, BOUNDARIES))
+        self._offsets, self._lattice = read_only(given[order]), lattice
+        self._boundary, self._pool = one_of("boundary", boundary, BOUNDARIES), pooled(named, lattice)
         self._check_values(order)
 
     @classmethod
@@ -95,9 +96,7 @@ class SymmetricStencil(Stencil):
         size = planes[0].size
         start = np.arange(len(offsets), dtype=np.int64) * size
         pool = freeze(Pool(planes.reshape(-1), start, np.full(len(offsets), lattice.channels**2, dtype=np.int64)))
-        stencil = cls.__new__(cls)
-        stencil._set(offsets, pool, lattice, boundary)
-        return stencil
+        return _frozen.make(cls, _offsets=read_only(offsets), _pool=pool, _lattice=lattice, _boundary=boundary)
 
     @classmethod
     def from_csr(
@@ -137,10 +136,6 @@ class SymmetricStencil(Stencil):
         lattice = Lattice(shape, channels)
         offsets, coefficients = _assembly.coefficients_of(Q, lattice, reach)
         return cls(offsets, coefficients, shape, channels=channels)
-
-    def _set(self, offsets: IntArray, pool: Pool, lattice: Lattice, boundary: str) -> None:
-        offsets.flags.writeable = False
-        self._offsets, self._pool, self._lattice, self._boundary = offsets, pool, lattice, boundary
 
     def _check_values(self, order: IntArray) -> None:
         lattice = self._lattice
@@ -327,9 +322,8 @@ class SymmetricStencil(Stencil):
         return self._from_planes(self._offsets, planes, self._lattice, boundary)
 
     def _with_pool(self, pool: Pool) -> "SymmetricStencil":
-        stencil = type(self).__new__(type(self))
-        stencil._set(self._offsets, pool, self._lattice, self._boundary)
-        return stencil
+        same = {"_offsets": self._offsets, "_lattice": self._lattice, "_boundary": self._boundary}
+        return _frozen.make(type(self), _pool=pool, **same)
 
     def _check_partner(self, other: "SymmetricStencil") -> None:
         if not isinstance(other, SymmetricStencil):

@@ -102,6 +102,20 @@ def test_constraints_that_fix_the_null_space_make_an_intrinsic_field_proper(case
     check(field, mean.ravel(), case.Q, C, c)
 
 
+def test_another_mean_moves_the_values_of_the_constraints_along():
+    C = np.random.default_rng(3).standard_normal((2, *SHAPE))
+    field = constrain(FIELD, C, [1.0, -2.0])
+    shift = np.random.default_rng(4).standard_normal(SHAPE)
+    moved = field.with_mean(field.mean + shift)
+    made = constrain(FIELD.with_mean(FIELD.mean + shift), C, field.values + np.tensordot(C, shift, 2))
+    x = made.sample(rng=5)
+    assert_allclose(moved.mean, made.mean, **CLOSE)
+    assert_allclose(moved.values, made.values, **CLOSE)
+    assert_allclose(moved.logpdf(x), made.logpdf(x), **CLOSE)
+    assert_allclose(moved.unconstrained.mean, made.unconstrained.mean, **CLOSE)
+    assert np.abs(field.residual()).max() < 1e-9
+
+
 def test_sum_to_zero_makes_of_the_intrinsic_field_itself():
     intrinsic = IntrinsicGMRF(MEMBRANE)
     field = constrain(intrinsic, ONES)

@@ -148,6 +148,16 @@ def test_exposure_is_a_shift_of_the_mean_and_a_bernoulli_image_needs_no_trials()
     assert_allclose(one.mean, -other.mean, atol=1e-12)
 
 
+def test_posterior_with_another_mean_is_a_plain_field_of_the_same_precision():
+    y, size, _ = problem("poisson", (5, 6), 2)
+    posterior = given_counts(GMRF.from_precision(FIVE), "poisson", y, size)
+    moved = posterior.with_mean(1.0)
+    assert type(moved) is GMRF
+    assert moved.factor is posterior.factor
+    assert (moved.mean == 1.0).all()
+    assert np.array_equal(moved.marginal_variance(), posterior.marginal_variance())
+
+
 def test_results_do_not_depend_on_the_number_of_threads():
     field = Matern(range=8.0).gmrf((70, 80))
     y, size, missing = problem("poisson", field.shape, 9)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.lattice import Lattice
@@ -103,7 +104,7 @@ class DissectionFactor(Factor):
                 f"precision must have the pattern of this factor, {self._precision!r}, got {precision!r}; "
                 "build a new DissectionFactor for it."
             )
-        factor = type(self).__new__(type(self))
+        factor = _frozen.make(type(self))
         factor._set(precision, self._analysis)
         return factor
 
@@ -157,7 +158,7 @@ class DissectionFactor(Factor):
             If the file is not a factor written by this version of the format.
         """
         precision, analysis, blocks = _file.read(path)
-        factor = cls.__new__(cls)
+        factor = _frozen.make(cls)
         factor._set(precision, analysis, blocks)
         return factor
 
