@@ -16,7 +16,6 @@ from sparsegmrf.linalg.choose import method_for
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.stencil._stationary import AxisCovariances, axis_covariances
-from sparsegmrf.stencil.symbol import homogeneous_terms, min_symbol
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed, Shape
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
@@ -89,8 +88,8 @@ class StationaryEdgeField:
     ) -> None:
         if not isinstance(stencil, SymmetricStencil):
             raise StencilError(f"stencil must be a SymmetricStencil, got {type(stencil).__name__}.")
-        offsets, weights = homogeneous_terms(stencil)
-        least = min_symbol(stencil)
+        offsets, weights = stencil._homogeneous_terms()
+        least = stencil.min_symbol()
         if not least > 1e-14 * float(np.abs(weights).sum()):
             raise ArgumentError(
                 f"stencil must have a positive symbol at all frequencies, got a minimum of {least:.3g}: without "
@@ -266,7 +265,7 @@ class StationaryEdgeField:
 
     def _padded_stencil(self, margin: int) -> SymmetricStencil:
         height, width = self.shape
-        offsets, weights = homogeneous_terms(self._stencil)
+        offsets, weights = self._stencil._homogeneous_terms()
         return SymmetricStencil(offsets, weights, (height + 2 * margin, width + 2 * margin))
 
     @property

@@ -296,9 +296,7 @@ def test_another_mean_is_checked_and_copied():
     moved = FIELD.with_mean(image)
     image[0, 0] = 9.0
     assert not moved.mean.any()
-    with pytest.raises(
-        ArgumentError, match=r"^mean must be a number or an image of shape \(5, 6\), got shape"
-    ):
+    with pytest.raises(ArgumentError, match=r"^mean must be a number or an image of shape \(5, 6\), got shape"):
         FIELD.with_mean(np.zeros((6, 5)))
     with pytest.raises(ArgumentError, match=r"^mean must be finite"):
         FIELD.with_mean(np.nan)

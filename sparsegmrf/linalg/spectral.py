@@ -13,7 +13,7 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import _transforms
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.symbol import homogeneous_terms, symbol_at
+from sparsegmrf.stencil.symbol import symbol_at
 from sparsegmrf.typing import FloatArray, IntArray, Offsets, Shape
 
 NEAREST = ((0, 0), (0, 1), (1, 0))
@@ -96,7 +96,7 @@ class SpectralForm:
         basis = _basis_of_stencil(stencil)
         if basis is None:
             return None
-        offsets, weights = homogeneous_terms(stencil)
+        offsets, weights = stencil._homogeneous_terms()
         return cls.of_symbol(
             basis,
             stencil.shape,
@@ -277,7 +277,7 @@ def is_diagonal(precision: object) -> bool:
 def _basis_of_stencil(stencil: SymmetricStencil) -> str | None:
     if stencil.channels > 1 or not stencil.is_homogeneous:
         return None
-    offsets, weights = homogeneous_terms(stencil)
+    offsets, weights = stencil._homogeneous_terms()
     return _basis_of(stencil.boundary, dict(zip(map(tuple, offsets.tolist()), weights.tolist(), strict=True)))
 
 

@@ -4,8 +4,7 @@ from sparsegmrf.models._model import JointLimits, Model
 from sparsegmrf.models.car import CAR
 from sparsegmrf.models.causal_ar import CausalAR
 from sparsegmrf.models.channels import Channels
-from sparsegmrf.models.cholesky_field import CholeskyField
-from sparsegmrf.models.ensemble_fit import CholeskyFit, SymmetricFit
+from sparsegmrf.models.cholesky_field import CholeskyField, CholeskyFit
 from sparsegmrf.models.intrinsic import Intrinsic
 from sparsegmrf.models.matern import Matern
 from sparsegmrf.models.order_selection import OrderRow, OrderSelection, select_order
@@ -13,7 +12,7 @@ from sparsegmrf.models.report import FitReport
 from sparsegmrf.models.sar import SAR
 from sparsegmrf.models.stability import Stability
 from sparsegmrf.models.sum import Sum
-from sparsegmrf.models.symmetric_field import SymmetricField
+from sparsegmrf.models.symmetric_field import SymmetricField, SymmetricFit
 from sparsegmrf.models.tension_spline import TensionSpline
 
 __all__ = [

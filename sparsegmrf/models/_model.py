@@ -2,21 +2,19 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Literal, Self, overload
+from typing import Literal, Self, overload
 
 import numpy as np
 
 from sparsegmrf._validate import image_shape, one_of, positive_number
 from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._joint_limits import Interval, JointLimits
 from sparsegmrf.models._window import check_window
+from sparsegmrf.stationary_edge import StationaryEdgeField
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, Shape
-
-if TYPE_CHECKING:
-    from sparsegmrf.gmrf import GMRF
-    from sparsegmrf.stationary_edge import StationaryEdgeField
 
 __all__ = ["POSITIVE", "REAL", "Interval", "JointLimits", "Model", "frozen_map"]
 
@@ -185,16 +183,16 @@ class Model(ABC):
     @overload
     def gmrf(
         self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto", edge: Literal["boundary"] = "boundary"
-    ) -> "GMRF": ...
+    ) -> GMRF: ...
 
     @overload
     def gmrf(
         self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto", *, edge: Literal["stationary"]
-    ) -> "StationaryEdgeField": ...
+    ) -> StationaryEdgeField: ...
 
     def gmrf(
         self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto", edge: str = "boundary"
-    ) -> "GMRF | StationaryEdgeField":
+    ) -> GMRF | StationaryEdgeField:
         """Return the field on a lattice: a `GMRF`, an `IntrinsicGMRF` where the precision is singular.
 
         Parameters
@@ -220,16 +218,14 @@ class Model(ABC):
             return self.stationary(shape, mean, method)
         return self._gmrf(shape, mean, method)
 
-    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "GMRF":
+    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field with the model's own boundary."""
-        from sparsegmrf.gmrf import GMRF
-
         form = self.spectral(shape) if method in ("auto", "spectral") else None
         return GMRF(self.stencil(shape) if form is None else form, mean, method)
 
     def stationary(
         self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto", *, tolerance: float = 1e-4
-    ) -> "StationaryEdgeField":
+    ) -> StationaryEdgeField:
         """Return the field of the lattice without borders, restricted to an image: the same variance up to the edges.
 
         Parameters
@@ -250,8 +246,6 @@ class Model(ABC):
         ArgumentError
             If there is no such field without borders: a parameter is outside its limits there, or it is intrinsic.
         """
-        from sparsegmrf.stationary_edge import StationaryEdgeField
-
         if "boundary" not in {field.name for field in dataclasses.fields(self)}:  # type: ignore[arg-type]
             raise StencilError(f"{type(self).__name__} has no field without borders; take that of one spatial model.")
         wrapped = self.replace(boundary="torus")._stationary_stencil(image_shape(shape))

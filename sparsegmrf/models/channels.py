@@ -1,22 +1,20 @@
 """Colour fields: one spatial model shared by channels that are correlated with each other."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg.separable import SeparableForm, channel_covariance, in_blocks
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._model import Interval, JointLimits, Model
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
-
-if TYPE_CHECKING:
-    from sparsegmrf.gmrf import GMRF
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,9 +118,7 @@ class Channels(Model):
     def _spectral(self, shape: Shape) -> SpectralForm | None:
         return None
 
-    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "GMRF":
-        from sparsegmrf.gmrf import GMRF
-
+    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         return GMRF(SeparableForm(self.model._gmrf(shape, 0.0, method).given, self.covariance), mean, method)
 
     def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:

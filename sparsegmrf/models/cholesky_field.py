@@ -2,21 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from sparsegmrf._validate import image_shape, read_only
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._ensemble import as_ensemble, as_pairs, count_pairs, later_neighbours
 from sparsegmrf.models._regression import fit_regression
-from sparsegmrf.models.ensemble_fit import CholeskyFit
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._from_cholesky import whitening_of_cholesky
 from sparsegmrf.typing import ArrayLike, FloatArray, Offsets, Shape
-
-if TYPE_CHECKING:
-    from sparsegmrf.gmrf import GMRF
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +73,7 @@ class CholeskyField:
         shrinkage: Literal["auto"] | float | None = "auto",
         target: Literal["homogeneous", "correlation", "diagonal"] = "homogeneous",
         mean: Literal["estimate"] | ArrayLike = "estimate",
-    ) -> CholeskyFit:
+    ) -> "CholeskyFit":
         """Fit the factor of ``Q = L L^T`` to an ensemble of images by maximum likelihood, in closed form.
 
         With ``r = x - mu`` and ``q = p + o_k``, ``d_p r_p + sum_k w_pk r_q`` is white: a regression of pixels on their
@@ -155,8 +152,68 @@ class CholeskyField:
         """Return the precision ``Q``, in 1/intensity^2."""
         return self.whitening(shape).gram()
 
-    def gmrf(self, shape: Shape | None = None, mean: ArrayLike = 0.0) -> "GMRF":
+    def gmrf(self, shape: Shape | None = None, mean: ArrayLike = 0.0) -> GMRF:
         """Return the field, with mean in intensity."""
-        from sparsegmrf.gmrf import GMRF
-
         return GMRF.from_whitening(self.whitening(shape), mean)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CholeskyFit:
+    """A sparse Cholesky factor fitted to an ensemble of images.
+
+    Attributes
+    ----------
+    model : CholeskyField
+        The factor.
+    mean : ndarray, (H, W)
+        Mean image in intensity, estimated or given; read-only.
+    shrinkage : float
+        Weight of the target in the covariances that the factor was made of; 0 for maximum likelihood.
+    target : str
+        What the covariances were shrunk towards.
+    n_images : int
+        Number of images ``N``.
+    n_parameters : int
+        Diagonal, weights on the image, and the mean if it was estimated.
+    loglik : float
+        Log-density of all images in nats.
+    loo : float
+        Log-density in nats of an image by the fit to all others, averaged over the images; minus infinity where the
+        others are too few. Mean and covariances are those of the others, the target is held.
+    """
+
+    model: CholeskyField
+    mean: FloatArray
+    shrinkage: float
+    target: str
+    n_images: int
+    n_parameters: int
+    loglik: float
+    loo: float
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+        return self.mean.shape[0], self.mean.shape[1]
+
+    def gmrf(self) -> GMRF:
+        """Return the field with the fitted mean."""
+        return self.model.gmrf(self.shape, mean=self.mean)
+
+    def summary(self) -> str:
+        """Return the fit's figures as text."""
+        height, width = self.shape
+        return "\n".join(
+            [
+                f"sparse Cholesky factor with {np.shape(self.model.offsets)[0]} neighbours, {self.n_images} images of "
+                f"{height} x {width}",
+                f"shrinkage {self.shrinkage:.4g} towards {self.target}",
+                f"log-likelihood per image {self.loglik / self.n_images:.4f} nats, leave-one-out {self.loo:.4f}",
+            ]
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"CholeskyFit(shape={self.shape}, n_images={self.n_images}, shrinkage={self.shrinkage:.4g}, "
+            f"loo={self.loo:.6g})"
+        )

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
 from sparsegmrf import _frozen
 from sparsegmrf._validate import boolean_mask, integer_at_least, one_of, positive_number
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._anisotropy import ISOTROPIC
 from sparsegmrf.models._ends import CONSTANT, PLANE, UNBOUND
@@ -19,9 +20,6 @@ from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Offset, Shape
-
-if TYPE_CHECKING:
-    from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 
 _SECOND_DIFFERENCES: tuple[tuple[float, dict[Offset, float]], ...] = (
     (1.0, {(0, 0): 1.0, (1, 0): -2.0, (2, 0): 1.0}),
@@ -120,9 +118,7 @@ class Intrinsic(Model):
     def _cropped(self, rows: slice, columns: slice) -> Self:
         return self if self.mask is None else self.replace(mask=cut(self.mask, rows, columns))
 
-    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "IntrinsicGMRF":
-        from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
-
+    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> IntrinsicGMRF:
         domain = None if self.mask is None else ~self.mask
         null_space = "planes" if self.order == 2 else "constants"
         form = self.spectral(shape) if method in ("auto", "spectral") else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import Self, TypeVar, cast
 
 import numpy as np
 import scipy.linalg
@@ -10,15 +10,12 @@ import scipy.linalg
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.linalg.independent import IndependentForm, stacked
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.linalg.independent import IndependentForm, Member, stacked
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._model import Interval, JointLimits, Model
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
-
-if TYPE_CHECKING:
-    from sparsegmrf.gmrf import GMRF
-    from sparsegmrf.linalg.independent import Member
 
 Value = TypeVar("Value")
 
@@ -147,9 +144,7 @@ class Sum(Model):
     def _spectral(self, shape: Shape) -> SpectralForm | None:
         return None
 
-    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "GMRF":
-        from sparsegmrf.gmrf import GMRF
-
+    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         members = [cast("Member", model._gmrf(shape, 0.0, method).given) for model in self.models]
         return GMRF(IndependentForm(members), mean, method)
 

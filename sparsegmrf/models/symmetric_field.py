@@ -2,21 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from sparsegmrf._validate import finite_number, image_shape, integer_at_least, positive_number, read_only
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._ensemble import as_ensemble, as_pairs, count_pairs, later_neighbours
 from sparsegmrf.models._selection import pose, select
-from sparsegmrf.models.ensemble_fit import SymmetricFit
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._from_cholesky import shape_of_planes
 from sparsegmrf.typing import ArrayLike, FloatArray, Offsets, Shape
-
-if TYPE_CHECKING:
-    from sparsegmrf.gmrf import GMRF
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +70,7 @@ class SymmetricField:
         mean: Literal["estimate"] | ArrayLike = "estimate",
         tolerance: float = 1e-6,
         max_steps: int = 60,
-    ) -> SymmetricFit:
+    ) -> "SymmetricFit":
         """Fit the precision with a given pattern to an ensemble of images by maximum likelihood.
 
         Maximizes ``logdet Q - tr(S Q)`` over all positive definite ``Q`` that are zero outside the pattern, a convex
@@ -159,8 +156,85 @@ class SymmetricField:
         offsets = [(0, 0), *((int(di), int(dj)) for di, dj in np.asarray(self.offsets).reshape(-1, 2))]
         return SymmetricStencil(offsets, coefficients, given, channels=self.channels)
 
-    def gmrf(self, shape: Shape | None = None, mean: ArrayLike = 0.0, method: str = "auto") -> "GMRF":
+    def gmrf(self, shape: Shape | None = None, mean: ArrayLike = 0.0, method: str = "auto") -> GMRF:
         """Return the field, with mean in intensity; `method` as for `factorize`."""
-        from sparsegmrf.gmrf import GMRF
-
         return GMRF.from_precision(self.stencil(shape), mean=mean, method=method)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SymmetricFit:
+    """A sparse precision of a given pattern fitted to an ensemble of images.
+
+    Attributes
+    ----------
+    model : SymmetricField
+        The precision.
+    mean : ndarray, (H, W)
+        Mean image in intensity, estimated or given; read-only.
+    shrinkage : float
+        Weight of the diagonal in the covariances that the precision was made of; 0 for maximum likelihood.
+    n_images : int
+        Number of images ``N``.
+    n_parameters : int
+        Entries on the image, or shared coefficients, and the mean if it was estimated.
+    loglik : float
+        Log-density of all images in nats.
+    converged : bool
+        Whether the covariances agree with the ensemble's to the tolerance, at a maximum.
+    reason : str
+        Why the search ended.
+    covariance_error : float
+        Largest difference between a covariance of the field and of the (shrunk) ensemble on the pattern, in units of
+        the standard deviations; with shared coefficients, of the averages over the image.
+    factorizations : int
+        Factorizations made.
+    """
+
+    model: SymmetricField
+    mean: FloatArray
+    shrinkage: float
+    n_images: int
+    n_parameters: int
+    loglik: float
+    converged: bool
+    reason: str
+    covariance_error: float
+    factorizations: int
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+        return self.mean.shape[0], self.mean.shape[1]
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion ``2 k - 2 loglik``; smaller is better."""
+        return 2.0 * self.n_parameters - 2.0 * self.loglik
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion ``k log N - 2 loglik``; smaller is better."""
+        return self.n_parameters * float(np.log(self.n_images)) - 2.0 * self.loglik
+
+    def gmrf(self) -> GMRF:
+        """Return the field with the fitted mean."""
+        return self.model.gmrf(self.shape, mean=self.mean)
+
+    def summary(self) -> str:
+        """Return the fit's figures as text."""
+        height, width = self.shape
+        return "\n".join(
+            [
+                f"sparse precision with {2 * np.shape(self.model.offsets)[0]} neighbours, {self.n_images} images of "
+                f"{height} x {width}",
+                f"shrinkage {self.shrinkage:.4g} towards the diagonal, {self.n_parameters} parameters",
+                f"log-likelihood per image {self.loglik / self.n_images:.4f} nats",
+                f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}",
+            ]
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"SymmetricFit(shape={self.shape}, n_images={self.n_images}, loglik={self.loglik:.6g}, "
+            f"converged={self.converged})"
+        )

@@ -3,11 +3,13 @@
 import math
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite_number, positive_number
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._ends import CONSTANT, UNBOUND, VANISHES, end_of_anisotropy
 from sparsegmrf.models._model import POSITIVE, REAL, Interval, Model
@@ -16,9 +18,6 @@ from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import combination, diagonal_stencil, product
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
-
-if TYPE_CHECKING:
-    from sparsegmrf.gmrf import GMRF
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +164,9 @@ class TensionSpline(Model):
             partial(self._stencil, shape),
         )
 
-    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> "GMRF":
+    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         if not self.is_intrinsic:
             return super()._gmrf(shape, mean, method)
-        from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
-
         domain = None if self.barrier is None else ~self.barrier
         form = self.spectral(shape) if method in ("auto", "spectral") else None
         return IntrinsicGMRF(self.stencil(shape) if form is None else form, "constants", mean, method, domain=domain)

@@ -7,7 +7,7 @@ import numpy as np
 
 from sparsegmrf import _threads
 from sparsegmrf.errors import TooLargeError
-from sparsegmrf.stencil.symbol import homogeneous_terms, symbol_at
+from sparsegmrf.stencil.symbol import symbol_at
 from sparsegmrf.stencil.symmetric import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
 
@@ -46,7 +46,7 @@ def axis_covariances(Q: SymmetricStencil, share: float) -> AxisCovariances:
     TooLargeError
         If a torus of 8192 pixels is still too small.
     """
-    offsets, weights = homogeneous_terms(Q)
+    offsets, weights = Q._homogeneous_terms()
     side = max(_SMALLEST, 1 << int(np.abs(offsets).max(initial=1) * 4).bit_length())
     before = np.inf
     while side <= LARGEST:

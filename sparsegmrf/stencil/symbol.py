@@ -1,97 +1,12 @@
 """Symbol of a homogeneous stencil: what it multiplies a plane wave by, far from any border."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from sparsegmrf._validate import finite, real_array
-from sparsegmrf.errors import ArgumentError, StencilError
-from sparsegmrf.typing import ArrayLike, FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from sparsegmrf.stencil.symmetric import SymmetricStencil
+from sparsegmrf.typing import FloatArray, IntArray
 
 _GRID = 64
 _STARTS = 6
 _STEPS = 60
-
-
-def symbol(Q: "SymmetricStencil", frequencies: ArrayLike) -> FloatArray:
-    """Return ``q(w) = q_0 + 2 sum_k q_k cos(o_k . w)`` of a homogeneous stencil.
-
-    It is evaluated as ``q(0) - 4 sum_k q_k sin^2(o_k . w / 2)``, which loses no digits near frequency zero.
-
-    Parameters
-    ----------
-    Q : SymmetricStencil
-        Homogeneous, one unknown per pixel. The boundary rule plays no part.
-    frequencies : array_like, (..., 2)
-        Row and column frequency in radians per pixel.
-
-    Returns
-    -------
-    ndarray, (...)
-        In the units of the coefficients.
-
-    Raises
-    ------
-    StencilError
-        If a coefficient is per pixel, or there are several unknowns per pixel.
-    ArgumentError
-        If the frequencies are not finite pairs.
-
-    Examples
-    --------
-    >>> from sparsegmrf import SymmetricStencil
-    >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
-    >>> symbol(stencil, [[0.0, 0.0], [3.141592653589793, 0.0]]).round(9).tolist()
-    [0.1, 4.1]
-    """
-    offsets, weights = homogeneous_terms(Q)
-    points = finite("frequencies", real_array("frequencies", frequencies))
-    if points.ndim == 0 or points.shape[-1] != 2:
-        raise ArgumentError(f"frequencies must have shape (..., 2), row and column frequency last, got {points.shape}.")
-    return symbol_at(offsets, weights, points[..., 0], points[..., 1])
-
-
-def min_symbol(Q: "SymmetricStencil") -> float:
-    """Return the smallest value of the symbol over all frequencies.
-
-    A stencil that is cut off by the border is positive definite on every lattice if this is positive, and on some
-    large enough lattice only if it is not negative.
-
-    Parameters
-    ----------
-    Q : SymmetricStencil
-        Homogeneous, one unknown per pixel.
-
-    Returns
-    -------
-    float
-        In the units of the coefficients, to rounding: the lowest points of a grid finer than the shortest wave are
-        polished by Newton's method.
-
-    Raises
-    ------
-    StencilError
-        If a coefficient is per pixel, or there are several unknowns per pixel.
-
-    Examples
-    --------
-    >>> from sparsegmrf import SymmetricStencil
-    >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
-    >>> round(min_symbol(stencil), 12)
-    0.1
-    """
-    return lowest(*homogeneous_terms(Q))
-
-
-def homogeneous_terms(Q: "SymmetricStencil") -> tuple[IntArray, FloatArray]:
-    """Return offsets ``(K, 2)`` and numbers ``(K,)`` of a homogeneous stencil with one unknown per pixel."""
-    if not Q.is_homogeneous or Q.channels > 1:
-        kind = f"{Q.channels} unknowns per pixel" if Q.channels > 1 else "a coefficient per pixel"
-        raise StencilError(f"a symbol needs one shared number per offset, got {kind}.")
-    return Q.offsets, np.array([float(Q.coefficient(k)) for k in range(len(Q.offsets))])
 
 
 def symbol_at(offsets: IntArray, weights: FloatArray, rows: FloatArray, columns: FloatArray) -> FloatArray:

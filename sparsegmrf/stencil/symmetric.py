@@ -1,7 +1,7 @@
 """Symmetric stencils: a precision (or covariance) matrix as planes on the centre and the later offsets."""
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,26 +12,24 @@ from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import stencil_product
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import _assembly
-from sparsegmrf.stencil._boundary import check_neumann, neumann_centre
+from sparsegmrf.stencil._boundary import check_neumann
 from sparsegmrf.stencil._coefficients import (
     Pool,
     as_coefficient,
-    block_shape,
-    drop_off_image,
     freeze,
     pooled,
     symmetric_blocks,
 )
 from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign
-from sparsegmrf.stencil._stencil import Stencil
-from sparsegmrf.stencil.symbol import min_symbol, symbol
-from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offset, Offsets, Shape
+from sparsegmrf.stencil._planes import SymmetricPlanes
+from sparsegmrf.stencil.symbol import lowest, symbol_at
+from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offsets, Shape
 
 BOUNDARIES = ("dirichlet", "neumann", "torus")
 _PIXELS = 2**16
 
 
-class SymmetricStencil(Stencil):
+class SymmetricStencil(SymmetricPlanes):
     """Symmetric sparse matrix on a lattice, given by its rows' centre and later neighbours.
 
     ``Q[p, p + o_k]`` is coefficient ``k`` at pixel ``p``, and ``Q[p + o_k, p]`` its transpose. A coefficient that
@@ -152,42 +150,66 @@ class SymmetricStencil(Stencil):
         if self._boundary == "neumann":
             check_neumann(self._pool, [f"coefficients[{k}]" for k in order], lattice)
 
-    @property
-    def boundary(self) -> str:
-        """The rule at the border."""
-        return self._boundary
-
-    @cached_property
-    def pool(self) -> Pool:
-        """Coefficients as kernels read them, with the boundary rule worked into the centre; read-only."""
-        if self._boundary != "neumann":
-            return self._pool
-        rest = [self._pool.coefficient(k, self._lattice) for k in range(1, len(self._offsets))]
-        return pooled([neumann_centre(self._pool, self._offsets, self._lattice), *rest], self._lattice)
-
-    def coefficient(self, k: int) -> FloatArray:
-        """Return coefficient `k` as given: a number, block, plane or plane of blocks (read-only view)."""
-        return self._pool.coefficient(k, self._lattice)
-
-    def plane(self, k: int) -> FloatArray:
-        """Return ``Q[p, p + o_k]`` as a plane, ``(H, W)`` or ``(H, W, C, C)``; zero where it points off the image."""
-        block = block_shape(self._lattice)
-        result = np.array(np.broadcast_to(self.pool.coefficient(k, self._lattice), (*self.shape, *block)))
-        self._drop_off_image(result, k)
-        return result
-
-    def diagonal(self) -> FloatArray:
-        """Return the diagonal as an image ``(H, W)`` or ``(H, W, C)``, without what a small torus folds onto it."""
-        centre = self.plane(0)
-        return centre if self.channels == 1 else np.ascontiguousarray(np.diagonal(centre, axis1=-2, axis2=-1))
-
     def symbol(self, frequencies: ArrayLike) -> FloatArray:
-        """Return ``q_0 + 2 sum_k q_k cos(o_k . w)`` at frequencies ``(..., 2)`` in radians per pixel."""
-        return symbol(self, frequencies)
+        """Return ``q(w) = q_0 + 2 sum_k q_k cos(o_k . w)`` of a homogeneous stencil; the boundary rule plays no part.
+
+        It is evaluated as ``q(0) - 4 sum_k q_k sin^2(o_k . w / 2)``, which loses no digits near frequency zero.
+
+        Parameters
+        ----------
+        frequencies : array_like, (..., 2)
+            Row and column frequency in radians per pixel.
+
+        Returns
+        -------
+        ndarray, (...)
+            In the units of the coefficients.
+
+        Raises
+        ------
+        StencilError
+            If a coefficient is per pixel, or there are several unknowns per pixel.
+        ArgumentError
+            If the frequencies are not finite pairs.
+
+        Examples
+        --------
+        >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
+        >>> stencil.symbol([[0.0, 0.0], [3.141592653589793, 0.0]]).round(9).tolist()
+        [0.1, 4.1]
+        """
+        offsets, weights = self._homogeneous_terms()
+        points = finite("frequencies", real_array("frequencies", frequencies))
+        if points.ndim == 0 or points.shape[-1] != 2:
+            raise ArgumentError(
+                f"frequencies must have shape (..., 2), row and column frequency last, got {points.shape}."
+            )
+        return symbol_at(offsets, weights, points[..., 0], points[..., 1])
 
     def min_symbol(self) -> float:
-        """Return the smallest value of the symbol; positive: positive definite however large the lattice is."""
-        return min_symbol(self)
+        """Return the smallest value of the symbol over all frequencies.
+
+        A stencil that is cut off by the border is positive definite on every lattice if this is positive, and on some
+        large enough lattice only if it is not negative.
+
+        Returns
+        -------
+        float
+            In the units of the coefficients, to rounding: the lowest points of a grid finer than the shortest wave are
+            polished by Newton's method.
+
+        Raises
+        ------
+        StencilError
+            If a coefficient is per pixel, or there are several unknowns per pixel.
+
+        Examples
+        --------
+        >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
+        >>> round(stencil.min_symbol(), 12)
+        0.1
+        """
+        return lowest(*self._homogeneous_terms())
 
     def tocsr(self) -> sp.csr_array:
         """Assemble the matrix.
@@ -324,40 +346,6 @@ class SymmetricStencil(Stencil):
     def _with_pool(self, pool: Pool) -> "SymmetricStencil":
         same = {"_offsets": self._offsets, "_lattice": self._lattice, "_boundary": self._boundary}
         return _frozen.make(type(self), _pool=pool, **same)
-
-    def _check_partner(self, other: "SymmetricStencil") -> None:
-        if not isinstance(other, SymmetricStencil):
-            raise ArgumentError(f"other must be a SymmetricStencil, got {type(other).__name__}.")
-        if other._lattice != self._lattice:
-            raise ArgumentError(
-                f"other must be on the lattice of this stencil, {self.shape} with channels={self.channels}, got "
-                f"{other.shape} with channels={other.channels}."
-            )
-        if (self._boundary == "torus") != (other._boundary == "torus"):
-            raise ArgumentError(f"other must have the boundary {self._boundary!r}, got {other._boundary!r}.")
-
-    def _inner_term(self, k: int, other: "SymmetricStencil", other_k: int) -> float:
-        """Sum the products of two coefficients over the pixels whose neighbour exists."""
-        pair = (self.pool.coefficient(k, self._lattice), other.pool.coefficient(other_k, self._lattice))
-        block, pixels = block_shape(self._lattice), self._pixels(k)
-        count = len(range(*pixels[0].indices(self.shape[0]))) * len(range(*pixels[1].indices(self.shape[1])))
-        if all(coefficient.ndim == len(block) for coefficient in pair):
-            return count * float(np.sum(pair[0] * pair[1]))
-        a, b = (np.broadcast_to(coefficient, (*self.shape, *block))[pixels] for coefficient in pair)
-        return float(np.einsum("ijcd,ijcd->i" if block else "ij,ij->i", a, b).sum())
-
-    def _pixels(self, k: int) -> tuple[slice, slice]:
-        """Return the rows and columns of the pixels that have a neighbour at offset `k`: on a torus all."""
-        everywhere = self._boundary == "torus"
-        return self._lattice.with_neighbour((0, 0) if everywhere else self._offset(k))
-
-    def _drop_off_image(self, plane: FloatArray, k: int) -> None:
-        """Set to zero, in place, what points off the image at offset `k`: on a torus nothing."""
-        if self._boundary != "torus":
-            drop_off_image(plane, self._offset(k), self._lattice)
-
-    def _offset(self, k: int) -> Offset:
-        return (int(self._offsets[k, 0]), int(self._offsets[k, 1]))
 
 
 def _check_offsets(offsets: IntArray) -> None:

@@ -1,0 +1,87 @@
+"""Symmetric matrices as planes: what is read off a stencil's coefficients, offset by offset."""
+
+from functools import cached_property
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.stencil._boundary import neumann_centre
+from sparsegmrf.stencil._coefficients import Pool, block_shape, drop_off_image, pooled
+from sparsegmrf.stencil._stencil import Stencil
+from sparsegmrf.typing import FloatArray, IntArray, Offset
+
+
+class SymmetricPlanes(Stencil):
+    """Centre and later offsets in raster order with their coefficients, and the rule at the border."""
+
+    _boundary: str
+
+    @property
+    def boundary(self) -> str:
+        """The rule at the border."""
+        return self._boundary
+
+    @cached_property
+    def pool(self) -> Pool:
+        """Coefficients as kernels read them, with the boundary rule worked into the centre; read-only."""
+        if self._boundary != "neumann":
+            return self._pool
+        rest = [self._pool.coefficient(k, self._lattice) for k in range(1, len(self._offsets))]
+        return pooled([neumann_centre(self._pool, self._offsets, self._lattice), *rest], self._lattice)
+
+    def coefficient(self, k: int) -> FloatArray:
+        """Return coefficient `k` as given: a number, block, plane or plane of blocks (read-only view)."""
+        return self._pool.coefficient(k, self._lattice)
+
+    def plane(self, k: int) -> FloatArray:
+        """Return ``Q[p, p + o_k]`` as a plane, ``(H, W)`` or ``(H, W, C, C)``; zero where it points off the image."""
+        block = block_shape(self._lattice)
+        result = np.array(np.broadcast_to(self.pool.coefficient(k, self._lattice), (*self.shape, *block)))
+        self._drop_off_image(result, k)
+        return result
+
+    def diagonal(self) -> FloatArray:
+        """Return the diagonal as an image ``(H, W)`` or ``(H, W, C)``, without what a small torus folds onto it."""
+        centre = self.plane(0)
+        return centre if self.channels == 1 else np.ascontiguousarray(np.diagonal(centre, axis1=-2, axis2=-1))
+
+    def _homogeneous_terms(self) -> tuple[IntArray, FloatArray]:
+        """Return offsets ``(K, 2)`` and numbers ``(K,)`` of a homogeneous stencil with one unknown per pixel."""
+        if not self.is_homogeneous or self.channels > 1:
+            kind = f"{self.channels} unknowns per pixel" if self.channels > 1 else "a coefficient per pixel"
+            raise StencilError(f"a symbol needs one shared number per offset, got {kind}.")
+        return self.offsets, np.array([float(self.coefficient(k)) for k in range(len(self.offsets))])
+
+    def _check_partner(self, other: "SymmetricPlanes") -> None:
+        if not isinstance(other, SymmetricPlanes):
+            raise ArgumentError(f"other must be a SymmetricStencil, got {type(other).__name__}.")
+        if other._lattice != self._lattice:
+            raise ArgumentError(
+                f"other must be on the lattice of this stencil, {self.shape} with channels={self.channels}, got "
+                f"{other.shape} with channels={other.channels}."
+            )
+        if (self._boundary == "torus") != (other._boundary == "torus"):
+            raise ArgumentError(f"other must have the boundary {self._boundary!r}, got {other._boundary!r}.")
+
+    def _inner_term(self, k: int, other: "SymmetricPlanes", other_k: int) -> float:
+        """Sum the products of two coefficients over the pixels whose neighbour exists."""
+        pair = (self.pool.coefficient(k, self._lattice), other.pool.coefficient(other_k, self._lattice))
+        block, pixels = block_shape(self._lattice), self._pixels(k)
+        count = len(range(*pixels[0].indices(self.shape[0]))) * len(range(*pixels[1].indices(self.shape[1])))
+        if all(coefficient.ndim == len(block) for coefficient in pair):
+            return count * float(np.sum(pair[0] * pair[1]))
+        a, b = (np.broadcast_to(coefficient, (*self.shape, *block))[pixels] for coefficient in pair)
+        return float(np.einsum("ijcd,ijcd->i" if block else "ij,ij->i", a, b).sum())
+
+    def _pixels(self, k: int) -> tuple[slice, slice]:
+        """Return the rows and columns of the pixels that have a neighbour at offset `k`: on a torus all."""
+        everywhere = self._boundary == "torus"
+        return self._lattice.with_neighbour((0, 0) if everywhere else self._offset(k))
+
+    def _drop_off_image(self, plane: FloatArray, k: int) -> None:
+        """Set to zero, in place, what points off the image at offset `k`: on a torus nothing."""
+        if self._boundary != "torus":
+            drop_off_image(plane, self._offset(k), self._lattice)
+
+    def _offset(self, k: int) -> Offset:
+        return (int(self._offsets[k, 0]), int(self._offsets[k, 1]))
