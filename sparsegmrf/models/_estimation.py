@@ -5,7 +5,7 @@ import scipy.linalg
 
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models._moments import Autocovariances, Moments
+from sparsegmrf.models._moments import Autocovariances, LaggedMoments
 from sparsegmrf.models._support import Support
 from sparsegmrf.models.report import FitReport
 from sparsegmrf.typing import FloatArray
@@ -15,7 +15,7 @@ SMALLEST_RESIDUAL = 1e-13
 """Least share of the variance that must remain unpredicted: below it the residual is rounding error."""
 
 
-def least_squares(moments: Moments, support: Support) -> FitReport:
+def least_squares(moments: LaggedMoments, support: Support) -> FitReport:
     """Minimize ``sum (x_p - m - sum_k w_k (x[p + o_k] - m))^2`` over weights and mean.
 
     With ``Z`` the centred neighbours and ``y`` the centred pixels: ``Z^T Z w = Z^T y``.
@@ -42,7 +42,7 @@ def least_squares(moments: Moments, support: Support) -> FitReport:
     return _report("least_squares", support, weights, sigma, mean, covariance, mean_error, moments, condition)
 
 
-def yule_walker(moments: Moments, autocovariances: Autocovariances, support: Support) -> FitReport:
+def yule_walker(moments: LaggedMoments, autocovariances: Autocovariances, support: Support) -> FitReport:
     """Solve ``sum_l c(o_k - o_l) w_l = c(o_k)``; ``sigma^2 = c(0) - sum_k w_k c(o_k)``."""
     _check_count(moments.n, support)
     offsets, n = support.offsets, moments.n
@@ -74,7 +74,7 @@ def _report(
     mean: float,
     covariance: FloatArray,
     mean_error: float,
-    moments: Moments,
+    moments: LaggedMoments,
     condition: float,
 ) -> FitReport:
     n = moments.n
@@ -150,7 +150,7 @@ def _check_count(n: int, support: Support) -> None:
         )
 
 
-def _check_varies(variance: float, moments: Moments) -> None:
+def _check_varies(variance: float, moments: LaggedMoments) -> None:
     mean = moments.pivot + float(moments.mean[0])
     if variance <= (1e-15 * mean) ** 2:
         raise ArgumentError(

@@ -8,7 +8,7 @@ import numpy as np
 from sparsegmrf import _frozen
 from sparsegmrf.typing import FloatArray
 
-Interval = tuple[float, float]
+Bounds = tuple[float, float]
 _ZERO = 1e-14
 _SLACK = 1e-6  # linear programs end within 1e-7 of their optimum
 
@@ -32,7 +32,7 @@ class JointLimits:
 
     names: tuple[str, ...]
     forms: FloatArray
-    intervals: tuple[Interval, ...]
+    intervals: tuple[Bounds, ...]
 
     def __post_init__(self) -> None:
         forms = np.array(self.forms, dtype=np.float64)

@@ -10,17 +10,17 @@ from sparsegmrf._validate import image_shape, one_of, positive_number
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg.spectral import SpectralForm
-from sparsegmrf.models._joint_limits import Interval, JointLimits
+from sparsegmrf.models._joint_limits import Bounds, JointLimits
 from sparsegmrf.models._window import check_window
 from sparsegmrf.stationary_edge import StationaryEdgeField
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, Shape
 
-__all__ = ["POSITIVE", "REAL", "Interval", "JointLimits", "Model", "frozen_map"]
+__all__ = ["POSITIVE", "REAL", "Bounds", "JointLimits", "Model", "frozen_map"]
 
 EDGES = ("boundary", "stationary")
-POSITIVE: Interval = (0.0, float("inf"))
-REAL: Interval = (float("-inf"), float("inf"))
+POSITIVE: Bounds = (0.0, float("inf"))
+REAL: Bounds = (float("-inf"), float("inf"))
 
 
 class Model(ABC):
@@ -36,7 +36,7 @@ class Model(ABC):
         """Scalar parameters by name."""
 
     @abstractmethod
-    def limits(self, shape: Shape) -> dict[str, Interval]:
+    def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return by parameter the open interval ``(low, high)`` in which ``Q`` is positive definite on a lattice."""
 
     def joint_limits(self, shape: Shape) -> JointLimits | None:
@@ -284,7 +284,7 @@ class Model(ABC):
         """Return whether a cheaper test than the limits shows that all parameters are within them."""
         return False
 
-    def _outside(self, shape: Shape) -> tuple[str, Interval] | None:
+    def _outside(self, shape: Shape) -> tuple[str, Bounds] | None:
         """Return the first parameter that is not within its limits, and these."""
         values = self.parameters
         for name, (low, high) in self.limits(shape).items():

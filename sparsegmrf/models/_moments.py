@@ -15,7 +15,7 @@ from sparsegmrf.typing import FloatArray, IntArray, Offset, Shape
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class LaggedMoments:
     """Sums over ``n`` equations of ``z = (x_p, x[p + o_1], ..., x[p + o_K])``.
 
     Attributes
@@ -35,10 +35,10 @@ class Moments:
     mean: FloatArray
     scatter: FloatArray
 
-    def take(self, neighbours: Sequence[int]) -> "Moments":
+    def take(self, neighbours: Sequence[int]) -> "LaggedMoments":
         """Return the moments of the pixel and some of its neighbours, on the same equations."""
         index = np.array([0, *(k + 1 for k in neighbours)])
-        return Moments(self.n, self.pivot, self.mean[index], self.scatter[np.ix_(index, index)])
+        return LaggedMoments(self.n, self.pivot, self.mean[index], self.scatter[np.ix_(index, index)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +54,14 @@ class Autocovariances:
         return self.at[(di, dj) if (di, dj) <= (0, 0) else (-di, -dj)]
 
 
-def moments(observed: Observed, offsets: IntArray) -> Moments:
+def moments(observed: Observed, offsets: IntArray) -> LaggedMoments:
     """Return the moments of a pixel and its neighbours."""
     pivot = observed.first_guess()
     total, _ = _pass(observed, offsets, np.empty((0, 2), dtype=np.int64), pivot)
     return _centred(total, pivot)
 
 
-def moments_and_autocovariances(observed: Observed, offsets: IntArray) -> tuple[Moments, Autocovariances]:
+def moments_and_autocovariances(observed: Observed, offsets: IntArray) -> tuple[LaggedMoments, Autocovariances]:
     """Return the moments, and the autocovariances at all offsets and their differences."""
     points = np.vstack([[[0, 0]], offsets])
     lags = np.unique((points[:, np.newaxis] - points[np.newaxis]).reshape(-1, 2), axis=0)
@@ -102,13 +102,13 @@ def _pass(observed: Observed, offsets: IntArray, lags: IntArray, pivot: float) -
     return total, pairs.sum(axis=0)
 
 
-def _centred(total: FloatArray, pivot: float) -> Moments:
+def _centred(total: FloatArray, pivot: float) -> LaggedMoments:
     """``sum (z - m)(z - m)^T = sum z z^T - n m m^T``, with `z` relative to the pivot."""
     n = int(total[0, 0])
     mean = total[1:, 0] / max(n, 1)
     lower = total[1:, 1:]
     products = np.tril(lower) + np.tril(lower, -1).T
-    return Moments(n, pivot, mean, products - n * np.outer(mean, mean))
+    return LaggedMoments(n, pivot, mean, products - n * np.outer(mean, mean))
 
 
 def _autocovariances(lags: IntArray, sums: FloatArray, shape: Shape) -> Autocovariances:

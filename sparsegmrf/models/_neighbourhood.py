@@ -10,7 +10,7 @@ from scipy.sparse.linalg import eigsh
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.linalg._transforms import angles
-from sparsegmrf.models._joint_limits import Interval, JointLimits, are_independent, bounding_box, parallelogram
+from sparsegmrf.models._joint_limits import Bounds, JointLimits, are_independent, bounding_box, parallelogram
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._offsets import as_offsets, raster_sign
 from sparsegmrf.stencil.symbol import lowest, symbol_at
@@ -85,7 +85,7 @@ class Neighbourhood:
         size = np.abs(self.weights)
         return bool((size.max() if by_degree else 2.0 * size.sum()) < 1.0 - 1e-9)
 
-    def unit_limits(self, shape: Shape, boundary: str) -> dict[str, Interval]:
+    def unit_limits(self, shape: Shape, boundary: str) -> dict[str, Bounds]:
         """Return by parameter where ``I - sum_k rho_k W_k`` is positive definite, the others held.
 
         On the nine-point neighbourhood with equal diagonals, the symbol ``1 - 2 v Y - 2 h X - 4 d X Y`` is affine in
@@ -101,7 +101,7 @@ class Neighbourhood:
             symbol_at(*self._terms(0.0, self.indicator(parameter)), rows, columns)
             for parameter in range(len(self.names))
         ]
-        result: dict[str, Interval] = {}
+        result: dict[str, Bounds] = {}
         for parameter, name in enumerate(self.names):
             held = self.values.copy()
             held[parameter] = 0.0
@@ -141,7 +141,7 @@ class Neighbourhood:
         """Whether the neighbours are the four nearest."""
         return set(map(tuple, self.offsets.tolist())) == {(0, 1), (1, 0)}
 
-    def degree_limits(self, shape: Shape) -> dict[str, Interval]:
+    def degree_limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return by parameter where ``D - sum_k rho_k W_k`` is positive definite on every lattice.
 
         ``x^T Q x`` is the sum of ``x_p^2 + x_q^2 - 2 rho x_p x_q`` over all pairs, so that ``|rho| < 1`` suffices. It
@@ -188,7 +188,7 @@ class Neighbourhood:
     def _terms(self, centre: float, weights: FloatArray) -> tuple[IntArray, FloatArray]:
         return np.vstack([np.zeros((1, 2), dtype=np.int64), self.offsets]), np.append(centre, weights)
 
-    def _symbol_limits(self, parameter: int) -> Interval:
+    def _symbol_limits(self, parameter: int) -> Bounds:
         """Return where the least symbol, a concave function of the parameter, is positive."""
         from scipy.optimize import brentq  # importing it takes longer than the rest of the package
 

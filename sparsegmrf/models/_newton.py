@@ -18,7 +18,7 @@ _ARMIJO = 1e-4
 _SHORTEST = 1e-6
 
 
-class Point(Protocol):
+class NewtonPoint(Protocol):
     """A place, with what is known there."""
 
     @property
@@ -38,22 +38,22 @@ class Point(Protocol):
         """How far the conditions for a minimum are from holding."""
 
 
-Evaluate = Callable[[FloatArray], Point | None]
-Precondition = Callable[[Point], Callable[[FloatArray], FloatArray]]
+Evaluate = Callable[[FloatArray], NewtonPoint | None]
+Precondition = Callable[[NewtonPoint], Callable[[FloatArray], FloatArray]]
 
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
     """Where a search ended, and why."""
 
-    point: Point
+    point: NewtonPoint
     converged: bool
     reason: str
     steps: int
 
 
 def minimize(
-    evaluate: Evaluate, precondition: Precondition, start: Point, metric: FloatArray, tolerance: float, most: int
+    evaluate: Evaluate, precondition: Precondition, start: NewtonPoint, metric: FloatArray, tolerance: float, most: int
 ) -> Minimum:
     """Minimize from a point inside the set where the function is finite.
 
@@ -87,7 +87,7 @@ def minimize(
 
 
 def _direction(
-    evaluate: Evaluate, conditioner: Callable[[FloatArray], FloatArray], point: Point, metric: FloatArray
+    evaluate: Evaluate, conditioner: Callable[[FloatArray], FloatArray], point: NewtonPoint, metric: FloatArray
 ) -> FloatArray:
     """Return ``d`` with ``H d`` near ``-g`` by preconditioned conjugate gradients."""
     direction, residual = np.zeros_like(point.at), -point.gradient
@@ -111,7 +111,7 @@ def _direction(
     return direction
 
 
-def _curvature(evaluate: Evaluate, point: Point, search: FloatArray, metric: FloatArray) -> FloatArray:
+def _curvature(evaluate: Evaluate, point: NewtonPoint, search: FloatArray, metric: FloatArray) -> FloatArray:
     """Return ``H v`` as a difference of gradients, shortened until both ends are inside."""
     length = _SMALL / float(np.sqrt(np.sum(metric * search**2)))
     while (other := evaluate(point.at + length * search)) is None:
@@ -119,7 +119,7 @@ def _curvature(evaluate: Evaluate, point: Point, search: FloatArray, metric: Flo
     return (other.gradient - point.gradient) / length
 
 
-def _advance(evaluate: Evaluate, point: Point, direction: FloatArray, decrement: float) -> Point | None:
+def _advance(evaluate: Evaluate, point: NewtonPoint, direction: FloatArray, decrement: float) -> NewtonPoint | None:
     length = 1.0
     while length > _SHORTEST:
         following = evaluate(point.at + length * direction)

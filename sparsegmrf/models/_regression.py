@@ -27,7 +27,7 @@ class Target:
 
 
 @dataclass(frozen=True, eq=False)
-class Regression:
+class NeighbourRegression:
     """Regressions of all pixels: coefficients ``(K, H, W)``, conditional variances, mean squared residuals."""
 
     coefficients: FloatArray
@@ -39,7 +39,7 @@ class Regression:
 class FittedRegression:
     """Regressions, the shrinkage they were made with, and their log-densities."""
 
-    regression: Regression
+    regression: NeighbourRegression
     shrinkage: float
     loglik: float
     loo: float
@@ -120,7 +120,7 @@ def _averaged(pattern: LocalPattern, planes: FloatArray) -> FloatArray:
     return read_only(matrix)
 
 
-def regress(pattern: LocalPattern, planes: FloatArray, target: Target, shrinkage: float) -> Regression:
+def regress(pattern: LocalPattern, planes: FloatArray, target: Target, shrinkage: float) -> NeighbourRegression:
     """Regress every pixel on its neighbours under ``(1 - s) C + s T``.
 
     Raises
@@ -161,7 +161,7 @@ def regress(pattern: LocalPattern, planes: FloatArray, target: Target, shrinkage
             f"{divmod(stopped[0], shape[1])}, so that no finite precision is most likely; raise shrinkage "
             f'(got {shrinkage:g}), take a smaller radius, or shrinkage="auto".'
         )
-    return Regression(coefficients, variance, residual)
+    return NeighbourRegression(coefficients, variance, residual)
 
 
 def leave_one_out(

@@ -9,8 +9,8 @@ from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import DissectionFactor
 from sparsegmrf.models._ensemble import Ensemble, LocalPattern
-from sparsegmrf.models._newton import Minimum, Point, minimize
-from sparsegmrf.models._regression import Regression, make_target, regress
+from sparsegmrf.models._newton import Minimum, NewtonPoint, minimize
+from sparsegmrf.models._regression import NeighbourRegression, make_target, regress
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray, Shape
 
@@ -95,7 +95,7 @@ class Selection:
         trace = float(np.sum(self._weight * self.covariances * at))
         return Evaluation(at, trace - factor.logdet, self._weight * apart, float(np.abs(apart / units).max()))
 
-    def precondition(self, point: Point) -> Callable[[FloatArray], FloatArray]:
+    def precondition(self, point: NewtonPoint) -> Callable[[FloatArray], FloatArray]:
         """Return the product with an approximate inverse of the Hessian, ``G -> Q G Q`` on the pattern.
 
         Without the pattern it would be the inverse of ``V -> Q^-1 V Q^-1``.
@@ -114,7 +114,7 @@ class Selection:
 
         return product
 
-    def loglik(self, point: Point, count: int) -> float:
+    def loglik(self, point: NewtonPoint, count: int) -> float:
         """Return the log-density of `count` images at a point, in nats; by the covariances before they were shrunk."""
         n = self._lattice.n_pixels
         unshrunk = point.value + float(np.sum(self._weight * (self.sample - self.covariances) * self._planes(point.at)))
@@ -171,7 +171,7 @@ def _averaged(planes: FloatArray, offsets: IntArray) -> FloatArray:
     return result
 
 
-def _symmetric(regression: Regression, later: IntArray) -> FloatArray:
+def _symmetric(regression: NeighbourRegression, later: IntArray) -> FloatArray:
     """Return ``1 / s_p^2``, and the mean of ``-beta_pq / s_p^2`` and ``-beta_qp / s_q^2``, a pseudo-likelihood's."""
     precision = 1.0 / regression.variance
     lattice, K = Lattice((precision.shape[0], precision.shape[1])), len(later)

@@ -9,7 +9,7 @@ from sparsegmrf import _frozen
 from sparsegmrf._validate import image_shape, one_of, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.models._ends import end_of_interaction, end_of_scale
-from sparsegmrf.models._model import POSITIVE, Interval, JointLimits, Model
+from sparsegmrf.models._model import POSITIVE, Bounds, JointLimits, Model
 from sparsegmrf.models._neighbourhood import Neighbourhood
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
@@ -87,7 +87,7 @@ class CAR(Model):
         """Interactions and ``tau``."""
         return {**dict(zip(self._neighbours.names, self._neighbours.values.tolist(), strict=True)), "tau": self.tau}
 
-    def limits(self, shape: Shape) -> dict[str, Interval]:
+    def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return by parameter the open interval in which ``Q`` is positive definite on a lattice.
 
         Four neighbours, cut off: ``|rho| < 1 / (2 cos(pi/(H+1)) + 2 cos(pi/(W+1)))``, and closed forms for eight

@@ -11,7 +11,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg.separable import SeparableForm, channel_covariance, in_blocks
 from sparsegmrf.linalg.spectral import SpectralForm
-from sparsegmrf.models._model import Interval, JointLimits, Model
+from sparsegmrf.models._model import Bounds, JointLimits, Model
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
@@ -62,7 +62,7 @@ class Channels(Model):
         """Those of the spatial model."""
         return self.model.parameters
 
-    def limits(self, shape: Shape) -> dict[str, Interval]:
+    def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return the limits of the spatial model's parameters."""
         return self.model.limits(shape)
 

@@ -14,7 +14,7 @@ from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._anisotropy import ISOTROPIC
 from sparsegmrf.models._ends import CONSTANT, PLANE, UNBOUND
 from sparsegmrf.models._laplacian import laplacian
-from sparsegmrf.models._model import POSITIVE, Interval, Model
+from sparsegmrf.models._model import POSITIVE, Bounds, Model
 from sparsegmrf.models._operator import BASES, Operator
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models._window import cut
@@ -103,7 +103,7 @@ class Intrinsic(Model):
         """True: the precision is singular."""
         return True
 
-    def limits(self, shape: Shape) -> dict[str, Interval]:
+    def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return the limits of ``tau``, positive, in which ``Q`` is positive definite off its null space."""
         return {"tau": POSITIVE}
 

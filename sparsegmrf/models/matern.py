@@ -14,7 +14,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._ends import end_of_anisotropy, end_of_scale
 from sparsegmrf.models._fractional import parsimonious, polynomial, polynomial_derivative
-from sparsegmrf.models._model import POSITIVE, REAL, Interval, Model, frozen_map
+from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model, frozen_map
 from sparsegmrf.models._normalization import Normalization
 from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field, check_map
 from sparsegmrf.models._scale import multiplied
@@ -123,7 +123,7 @@ class Matern(Model):
         own = {name: getattr(self, name) for name in ("range", "sigma") if isinstance(getattr(self, name), float)}
         return {**own, **self._operator.parameters}
 
-    def limits(self, shape: Shape) -> dict[str, Interval]:
+    def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return the limits: ``range`` and ``sigma`` are positive, ``stretch`` and ``shear`` real; on any lattice."""
         return {name: POSITIVE if name in ("range", "sigma") else REAL for name in self.parameters}
 

@@ -10,7 +10,7 @@ from sparsegmrf import _frozen
 from sparsegmrf._validate import image_shape, one_of, positive_number
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._ends import end_of_interaction, end_of_scale
-from sparsegmrf.models._model import POSITIVE, Interval, JointLimits, Model
+from sparsegmrf.models._model import POSITIVE, Bounds, JointLimits, Model
 from sparsegmrf.models._neighbourhood import Neighbourhood
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
@@ -78,7 +78,7 @@ class SAR(Model):
         """Interactions and ``tau``."""
         return {**dict(zip(self._neighbours.names, self._neighbours.values.tolist(), strict=True)), "tau": self.tau}
 
-    def limits(self, shape: Shape) -> dict[str, Interval]:
+    def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return by parameter the open interval around zero in which ``I - rho W`` is regular on a lattice.
 
         The interval of the `CAR` with the same ``W``; beyond its ends ``Q`` is singular for some values only, but the

@@ -13,7 +13,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg.independent import IndependentForm, Member, stacked
 from sparsegmrf.linalg.spectral import SpectralForm
-from sparsegmrf.models._model import Interval, JointLimits, Model
+from sparsegmrf.models._model import Bounds, JointLimits, Model
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
@@ -80,7 +80,7 @@ class Sum(Model):
         """Those of all models, as ``name_label``."""
         return self._named([model.parameters for model in self.models])
 
-    def limits(self, shape: Shape) -> dict[str, Interval]:
+    def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return the limits of all parameters."""
         return self._named([model.limits(shape) for model in self.models])
 

@@ -12,7 +12,7 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._ends import CONSTANT, UNBOUND, VANISHES, end_of_anisotropy
-from sparsegmrf.models._model import POSITIVE, REAL, Interval, Model
+from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model
 from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
@@ -95,7 +95,7 @@ class TensionSpline(Model):
         """Whether constants are in the null space of the precision."""
         return self.proper == 0.0 and self.boundary != "dirichlet"
 
-    def limits(self, shape: Shape) -> dict[str, Interval]:
+    def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return the limits: ``kappa`` and ``tau`` are positive, ``stretch`` and ``shear`` real; on any lattice."""
         return {name: POSITIVE if name in ("kappa", "tau") else REAL for name in self.parameters}
 

@@ -39,7 +39,7 @@ class Analysis:
 
 def analyse(lattice: Lattice, offsets: IntArray, *, tile: int, leaf: int) -> Analysis:
     """Analyse a pattern: `tile` is the largest side of a tile in pixels, `leaf` the most pixels of a leaf."""
-    classes = _classes.analyse(lattice.shape, offsets, leaf)
+    classes = _classes.node_classes(lattice.shape, offsets, leaf)
     width, channels = lattice.shape[1], lattice.channels
     tables = _programs.tables(classes, width, channels)
     reach = int(np.abs(offsets).max(initial=0))

@@ -52,7 +52,7 @@ class NodeClass:
         return self.front[self.eliminated :]
 
 
-def analyse(shape: Shape, offsets: IntArray, leaf_pixels: int) -> list[NodeClass]:
+def node_classes(shape: Shape, offsets: IntArray, leaf_pixels: int) -> list[NodeClass]:
     """Return all classes of the dissection of an image, children before parents, the whole image last.
 
     Parameters
@@ -64,10 +64,10 @@ def analyse(shape: Shape, offsets: IntArray, leaf_pixels: int) -> list[NodeClass
     leaf_pixels : int
         A rectangle of at most this many pixels is eliminated as a whole.
     """
-    return _Analysis(offsets, leaf_pixels).of((*shape, 0, 0, 0, 0))
+    return _Classes(offsets, leaf_pixels).of((*shape, 0, 0, 0, 0))
 
 
-class _Analysis:
+class _Classes:
     def __init__(self, offsets: IntArray, leaf_pixels: int) -> None:
         self.later = offsets[1:]
         self.all_offsets = np.vstack([self.later, -self.later])

@@ -10,14 +10,14 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.linalg.dissection._analysis import Analysis, analyse
-from sparsegmrf.linalg.dissection._numeric import Blocks, aligned
+from sparsegmrf.linalg.dissection._numeric import FactorNumbers, aligned
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 
 _FORMAT = 1
 
 
-def write(path: str | os.PathLike[str], precision: SymmetricStencil, analysis: Analysis, blocks: Blocks) -> None:
+def write(path: str | os.PathLike[str], precision: SymmetricStencil, analysis: Analysis, blocks: FactorNumbers) -> None:
     """Write under a temporary name beside `path`, then rename."""
     target = Path(path)
     coefficients: dict[str, Any] = {f"coefficient_{k}": precision.coefficient(k) for k in range(len(precision.offsets))}
@@ -47,7 +47,7 @@ def write(path: str | os.PathLike[str], precision: SymmetricStencil, analysis: A
         raise
 
 
-def read(path: str | os.PathLike[str]) -> tuple[SymmetricStencil, Analysis, Blocks]:
+def read(path: str | os.PathLike[str]) -> tuple[SymmetricStencil, Analysis, FactorNumbers]:
     """Read what `write` wrote."""
     try:
         with np.load(path, allow_pickle=False) as content:
@@ -67,7 +67,11 @@ def read(path: str | os.PathLike[str]) -> tuple[SymmetricStencil, Analysis, Bloc
             analysis = analyse(precision.lattice, offsets, tile=int(content["tile"]), leaf=int(content["leaf"]))
             starts = [content[f"front_start_{k}"] for k in range(analysis.depth)]
             logs = [content[f"log_pivots_{k}"] for k in range(analysis.depth + 1)]
-            return precision, analysis, Blocks(_aligned(content["tiles"]), _aligned(content["fronts"]), starts, logs)
+            return (
+                precision,
+                analysis,
+                FactorNumbers(_aligned(content["tiles"]), _aligned(content["fronts"]), starts, logs),
+            )
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
         if isinstance(error, ArgumentError):
             raise

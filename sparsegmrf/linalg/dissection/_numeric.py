@@ -27,7 +27,7 @@ _STRIP = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Blocks:
+class FactorNumbers:
     """The numbers of a factor.
 
     Attributes
@@ -88,12 +88,12 @@ def aligned(size: int) -> FloatArray:
     return raw[first : first + size]
 
 
-def factorize(analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool) -> Blocks:
+def factorize(analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool) -> FactorNumbers:
     """Factorize; raises `NotPositiveError` at the first pivot that is not."""
     starts, total = front_starts(analysis, levels)
     logs = [np.empty(len(level.first)) for level in levels]
-    blocks = Blocks(aligned(groups.size * LANES), aligned(total), starts, logs)
-    job = _Job(analysis, levels, groups, pool, blocks)
+    blocks = FactorNumbers(aligned(groups.size * LANES), aligned(total), starts, logs)
+    job = _Elimination(analysis, levels, groups, pool, blocks)
     # The tasks hold the job: were it to hold them still, only a garbage collection would free the blocks.
     tasks, job.tasks = job.tasks, []
     with one_blas_thread():
@@ -101,10 +101,12 @@ def factorize(analysis: Analysis, levels: list[Level], groups: Groups, pool: Poo
     return blocks
 
 
-class _Job:
+class _Elimination:
     """One factorization as a graph of tasks: a task per group of tiles, then one per distinct node above."""
 
-    def __init__(self, analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool, blocks: Blocks) -> None:
+    def __init__(
+        self, analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool, blocks: FactorNumbers
+    ) -> None:
         self.analysis, self.levels, self.groups, self.pool, self.blocks = analysis, levels, groups, pool, blocks
         self.buffers = _Buffers()
         self.tasks: list[Callable[[], None]] = []

@@ -77,7 +77,7 @@ def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
         raise ArgumentError(f"stencil must be a SymmetricStencil, got {type(stencil).__name__}.")
     lattice = Lattice(image_shape(shape), stencil.channels)
     shared = stencil.is_homogeneous
-    classes = _classes.analyse(lattice.shape, stencil.offsets, leaf_pixels(stencil.offsets))
+    classes = _classes.node_classes(lattice.shape, stencil.offsets, leaf_pixels(stencil.offsets))
     return predict(lattice, classes, tile_side(lattice, stencil.offsets, shared), shared)
 
 
@@ -126,7 +126,7 @@ def leaf_pixels(offsets: IntArray) -> int:
     return 6 if int(np.abs(offsets).max(initial=1)) == 1 else 20
 
 
-def refuse_if_too_large(predicted: Plan) -> None:
+def refuse_beyond_memory(predicted: Plan) -> None:
     """Raise `TooLargeError` if the predicted peak exceeds the memory available now."""
     _memory.refuse_if_too_large(
         predicted.peak_bytes,

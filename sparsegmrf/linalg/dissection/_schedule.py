@@ -51,7 +51,7 @@ class Places:
     count: IntArray
 
 
-class Layout:
+class SolveTables:
     """Tables for the solve kernels, for any number of images."""
 
     def __init__(self, analysis: Analysis, levels: list[Level], groups: Groups) -> None:
@@ -187,17 +187,17 @@ class Schedule:
     cuts: list[Cut]
 
 
-def schedule(layout: Layout, images: int) -> Schedule:
+def schedule(tables: SolveTables, images: int) -> Schedule:
     """Cut the work for `images` images."""
-    items, level_of, cost = _items(layout, images)
-    first_item = np.searchsorted(level_of, np.arange(len(layout.level_start)))
+    items, level_of, cost = _items(tables, images)
+    first_item = np.searchsorted(level_of, np.arange(len(tables.level_start)))
     cuts = [_cut(cost, int(first), int(last)) for first, last in pairwise(first_item)]
-    return Schedule(images, *_blocks(layout, images), items, cuts)
+    return Schedule(images, *_blocks(tables, images), items, cuts)
 
 
-def _blocks(layout: Layout, images: int) -> tuple[dict[int, tuple[IntArray, Cut]], int]:
+def _blocks(tables: SolveTables, images: int) -> tuple[dict[int, tuple[IntArray, Cut]], int]:
     """Cut each group's work into blocks of vectors: of images, or of columns where all lanes hold one tile."""
-    groups, tiles = layout.groups, layout.tiles
+    groups, tiles = tables.groups, tables.tiles
     alike = groups.filled == 1
     columns = np.where(alike, tiles.count * images, images)
     lanes = np.where(alike, LANES, 1)
@@ -205,7 +205,7 @@ def _blocks(layout: Layout, images: int) -> tuple[dict[int, tuple[IntArray, Cut]
     group, step = _chunks(columns, chunk)
     first = step * chunk[group]
     last = np.minimum(first + chunk[group], columns[group])
-    program = layout.program_of[groups.cls[group]]
+    program = tables.program_of[groups.cls[group]]
     filled = np.where(alike, 0, groups.filled)[group]
     rows = np.column_stack([groups.start[group], tiles.first[group], filled, first, last, program[:, :6]])
     narrow = last - first <= lanes[group]
@@ -217,9 +217,9 @@ def _blocks(layout: Layout, images: int) -> tuple[dict[int, tuple[IntArray, Cut]
     return result, int(parts.max(initial=1))
 
 
-def _items(layout: Layout, images: int) -> tuple[IntArray, IntArray, IntArray]:
+def _items(tables: SolveTables, images: int) -> tuple[IntArray, IntArray, IntArray]:
     """Return the rows of the work above the tiles, the level of each and its cost."""
-    rows, fronts = layout.front_rows, layout.fronts
+    rows, fronts = tables.front_rows, tables.fronts
     columns = fronts.count * images
     size = np.maximum(rows[:, 1] * rows[:, 2], 1)
     chunk = COLUMNS * np.maximum(1, _TASK // size)
@@ -227,7 +227,7 @@ def _items(layout: Layout, images: int) -> tuple[IntArray, IntArray, IntArray]:
     first = step * chunk[node]
     last = np.minimum(first + chunk[node], columns[node])
     items = np.column_stack([rows[node, :4], fronts.first[node], first, last, rows[node, 4:]])
-    level = np.searchsorted(layout.level_start, node, side="right") - 1
+    level = np.searchsorted(tables.level_start, node, side="right") - 1
     return np.ascontiguousarray(items), level, size[node] * (-(-(last - first) // COLUMNS))
 
 

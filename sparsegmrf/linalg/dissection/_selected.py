@@ -23,11 +23,13 @@ from sparsegmrf.stencil._coefficients import block_shape
 from sparsegmrf.typing import FloatArray, IntArray
 
 
-def selected_planes(analysis: Analysis, levels: list[Level], groups: Groups, blocks: _numeric.Blocks) -> FloatArray:
+def selected_planes(
+    analysis: Analysis, levels: list[Level], groups: Groups, blocks: _numeric.FactorNumbers
+) -> FloatArray:
     """Return ``Q^-1[p, p + o_k]`` as planes ``(K, H, W)`` or ``(K, H, W, C, C)``; zero where that is off the image."""
     lattice = analysis.lattice
     planes = np.zeros((len(analysis.offsets), *lattice.shape, *block_shape(lattice)))
-    job = _Job(analysis, levels, groups, blocks, planes.reshape(-1))
+    job = _Inversion(analysis, levels, groups, blocks, planes.reshape(-1))
     with one_blas_thread():
         tasks, job.tasks = job.tasks, []  # which hold the job: released with it
         run_graph(tasks, job.needs)
@@ -63,11 +65,16 @@ class _Largest:
     workspace: int
 
 
-class _Job:
+class _Inversion:
     """One selected inversion as a graph of tasks: a task per node above the tiles, depth first, and one per batch."""
 
     def __init__(
-        self, analysis: Analysis, levels: list[Level], groups: Groups, blocks: _numeric.Blocks, planes: FloatArray
+        self,
+        analysis: Analysis,
+        levels: list[Level],
+        groups: Groups,
+        blocks: _numeric.FactorNumbers,
+        planes: FloatArray,
     ) -> None:
         self.analysis, self.levels, self.groups, self.blocks, self.planes = analysis, levels, groups, blocks, planes
         self.buffers = _numeric._Buffers()

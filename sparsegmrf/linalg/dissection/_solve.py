@@ -19,8 +19,8 @@ from sparsegmrf import _threads
 from sparsegmrf._validate import read_only
 from sparsegmrf.kernels import dissection_front_solve, dissection_lane_solve
 from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
-from sparsegmrf.linalg.dissection._numeric import Blocks, aligned
-from sparsegmrf.linalg.dissection._schedule import COLUMNS, PARTS, WIDTH, Layout, Schedule, schedule
+from sparsegmrf.linalg.dissection._numeric import FactorNumbers, aligned
+from sparsegmrf.linalg.dissection._schedule import COLUMNS, PARTS, WIDTH, Schedule, SolveTables, schedule
 from sparsegmrf.linalg.dissection._tree import Level
 from sparsegmrf.typing import FloatArray, IntArray
 
@@ -33,7 +33,7 @@ _IMAGES = 64
 class Solver:
     """Products and solves with a factor for images ``(R, n)``, float64 and C-contiguous; arguments are not modified."""
 
-    def __init__(self, analysis: Analysis, levels: list[Level], groups: Groups, blocks: Blocks) -> None:
+    def __init__(self, analysis: Analysis, levels: list[Level], groups: Groups, blocks: FactorNumbers) -> None:
         self._tree = analysis, levels, groups
         self._blocks = replace(blocks, tiles=read_only(blocks.tiles), fronts=read_only(blocks.fronts))
         self._schedules: dict[int, Schedule] = {}
@@ -42,7 +42,7 @@ class Solver:
         """Return ``A x``."""
         result = _like(x)
         for first, last in _threads.ranges(len(x), _IMAGES):
-            work = _Pass(self._layout, self._blocks, self._schedule(last - first), x[first:last], result[first:last])
+            work = _Pass(self._tables, self._blocks, self._schedule(last - first), x[first:last], result[first:last])
             _threads.run(
                 [*(task for cut in work.transpose_fronts(False) for task in cut), *work.transpose_tiles(False)]
             )
@@ -72,13 +72,13 @@ class Solver:
         return self.unwhiten_over(self.unwhiten_transpose(b))
 
     @cached_property
-    def _layout(self) -> Layout:
-        return Layout(*self._tree)
+    def _tables(self) -> SolveTables:
+        return SolveTables(*self._tree)
 
     def _schedule(self, images: int) -> Schedule:
         made = self._schedules.get(images)
         if made is None:
-            made = schedule(self._layout, images)
+            made = schedule(self._tables, images)
             # One batch size and its remainder are what a caller comes back with.
             if len(self._schedules) > 2:
                 self._schedules = {}
@@ -87,7 +87,7 @@ class Solver:
 
     def _unwhiten(self, e: FloatArray, result: FloatArray) -> None:
         for first, last in _threads.ranges(len(e), _IMAGES):
-            work = _Pass(self._layout, self._blocks, self._schedule(last - first), e[first:last], result[first:last])
+            work = _Pass(self._tables, self._blocks, self._schedule(last - first), e[first:last], result[first:last])
             for tasks in work.transpose_fronts(True):
                 _threads.run(tasks)
             _threads.run(work.transpose_tiles(True))
@@ -96,8 +96,8 @@ class Solver:
         result = _like(values)
         for first, last in _threads.ranges(len(values), _IMAGES):
             part = values[first:last], result[first:last]
-            work = _Pass(self._layout, self._blocks, self._schedule(last - first), *part)
-            updates = np.empty((last - first) * self._layout.updates_size)
+            work = _Pass(self._tables, self._blocks, self._schedule(last - first), *part)
+            updates = np.empty((last - first) * self._tables.updates_size)
             _threads.run(work.factor_tiles(invert, updates))
             for tasks in work.factor_fronts(invert, updates):
                 _threads.run(tasks)
@@ -107,15 +107,17 @@ class Solver:
 class _Pass:
     """Tasks of one pass over the tree for up to `_IMAGES` images."""
 
-    def __init__(self, layout: Layout, blocks: Blocks, work: Schedule, values: FloatArray, result: FloatArray) -> None:
-        self.layout, self.blocks, self.work = layout, blocks, work
+    def __init__(
+        self, tables: SolveTables, blocks: FactorNumbers, work: Schedule, values: FloatArray, result: FloatArray
+    ) -> None:
+        self.tables, self.blocks, self.work = tables, blocks, work
         self.values, self.result = read_only(values.reshape(-1)), result.reshape(-1)
         width = max((width for width, (_, cut) in work.blocks.items() if cut), default=1)
         columns = COLUMNS if (work.items[:, 6] - work.items[:, 5] > 1).any() else 1
         # Tile vectors, fronts, four columns' results, places.
         self.sizes = (
-            layout.tile_unknowns * width * LANES * work.parts,
-            max(layout.tile_order * width * LANES, layout.front_order * columns),
+            tables.tile_unknowns * width * LANES * work.parts,
+            max(tables.tile_order * width * LANES, tables.front_order * columns),
             4 * max(width * LANES, columns),
         )
         self.free: deque[Workspace] = deque()
@@ -145,7 +147,7 @@ class _Pass:
         return [[partial(self._factor_fronts, invert, updates, *run) for run in cut] for cut in self.work.cuts[::-1]]
 
     def _transpose_tiles(self, invert: bool, width: int, first: int, last: int) -> None:
-        layout = self.layout
+        tables = self.tables
         workspace = self._take()
         dissection_lane_solve.transpose_tiles(
             invert,
@@ -153,12 +155,12 @@ class _Pass:
             self.work.blocks[width][0],
             first,
             last,
-            layout.nodes,
-            layout.positions,
-            layout.tile_shifts,
-            layout.tiles.origins,
+            tables.nodes,
+            tables.positions,
+            tables.tile_shifts,
+            tables.tiles.origins,
             self.work.images,
-            layout.size,
+            tables.size,
             self.blocks.tiles,
             self.values,
             self.result,
@@ -167,7 +169,7 @@ class _Pass:
         self.free.append(workspace)
 
     def _factor_tiles(self, invert: bool, updates: FloatArray, width: int, first: int, last: int) -> None:
-        layout = self.layout
+        tables = self.tables
         workspace = self._take()
         dissection_lane_solve.factor_tiles(
             invert,
@@ -175,14 +177,14 @@ class _Pass:
             self.work.blocks[width][0],
             first,
             last,
-            layout.nodes,
-            layout.positions,
-            layout.tile_shifts,
-            layout.tiles.origins,
+            tables.nodes,
+            tables.positions,
+            tables.tile_shifts,
+            tables.tiles.origins,
             self.work.images,
-            layout.size,
+            tables.size,
             self.blocks.tiles,
-            layout.tiles.updates,
+            tables.tiles.updates,
             self.values,
             self.result,
             updates,
@@ -191,17 +193,17 @@ class _Pass:
         self.free.append(workspace)
 
     def _transpose_fronts(self, invert: bool, first: int, last: int) -> None:
-        layout = self.layout
+        tables = self.tables
         workspace = self._take()
         dissection_front_solve.transpose_fronts(
             invert,
             self.work.items,
             first,
             last,
-            layout.front_shifts,
-            layout.fronts.origins,
+            tables.front_shifts,
+            tables.fronts.origins,
             self.work.images,
-            layout.size,
+            tables.size,
             self.blocks.fronts,
             self.values,
             self.result,
@@ -210,21 +212,21 @@ class _Pass:
         self.free.append(workspace)
 
     def _factor_fronts(self, invert: bool, updates: FloatArray, first: int, last: int) -> None:
-        layout = self.layout
+        tables = self.tables
         workspace = self._take()
         dissection_front_solve.factor_fronts(
             invert,
             self.work.items,
             first,
             last,
-            layout.front_shifts,
-            layout.fronts.origins,
+            tables.front_shifts,
+            tables.fronts.origins,
             self.work.images,
-            layout.size,
-            layout.analysis.tables.maps,
+            tables.size,
+            tables.analysis.tables.maps,
             self.blocks.fronts,
-            layout.fronts.updates,
-            layout.fronts.halves,
+            tables.fronts.updates,
+            tables.fronts.halves,
             self.values,
             self.result,
             updates,

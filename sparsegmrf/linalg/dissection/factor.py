@@ -13,7 +13,7 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.dissection import _file, _numeric, _selected
 from sparsegmrf.linalg.dissection._analysis import Analysis, analyse, build_tree, group_tiles
-from sparsegmrf.linalg.dissection._plan import leaf_pixels, predict, refuse_if_too_large, tile_side
+from sparsegmrf.linalg.dissection._plan import leaf_pixels, predict, refuse_beyond_memory, tile_side
 from sparsegmrf.linalg.dissection._solve import Solver
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
@@ -68,10 +68,12 @@ class DissectionFactor(Factor):
             leaf = leaf_pixels(precision.offsets)
         tile, leaf = integer_at_least("tile", tile, 1), integer_at_least("leaf", leaf, 1)
         analysis = analyse(precision.lattice, precision.offsets, tile=tile, leaf=leaf)
-        refuse_if_too_large(predict(precision.lattice, analysis.classes, tile, precision.is_homogeneous))
+        refuse_beyond_memory(predict(precision.lattice, analysis.classes, tile, precision.is_homogeneous))
         self._set(precision, analysis)
 
-    def _set(self, precision: SymmetricStencil, analysis: Analysis, blocks: _numeric.Blocks | None = None) -> None:
+    def _set(
+        self, precision: SymmetricStencil, analysis: Analysis, blocks: _numeric.FactorNumbers | None = None
+    ) -> None:
         self._precision, self._analysis = precision, analysis
         self._levels = build_tree(analysis, precision)
         self._groups = group_tiles(analysis, self._levels[-1])

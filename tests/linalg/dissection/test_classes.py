@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsegmrf.linalg.dissection import _classes, _tree
-from sparsegmrf.linalg.dissection._classes import analyse
+from sparsegmrf.linalg.dissection._classes import node_classes
 from tests import strategies
 
 FIVE = np.array([(0, 0), (0, 1), (1, 0)])
@@ -35,7 +35,7 @@ def nodes(classes):
 def test_every_pixel_is_eliminated_once(problem):
     shape, offsets, leaf = problem
     seen = np.zeros(shape, dtype=int)
-    for each, row, column in nodes(analyse(shape, offsets, leaf)):
+    for each, row, column in nodes(node_classes(shape, offsets, leaf)):
         own = each.front[: each.eliminated] + np.array([row, column])
         np.add.at(seen, tuple(own.T), 1)
     assert (seen == 1).all()
@@ -45,7 +45,7 @@ def test_every_pixel_is_eliminated_once(problem):
 def test_every_matrix_entry_is_assembled_once_in_a_column_that_is_eliminated_there(problem):
     shape, offsets, leaf = problem
     entries = []
-    for each, row, column in nodes(analyse(shape, offsets, leaf)):
+    for each, row, column in nodes(node_classes(shape, offsets, leaf)):
         front = each.front + np.array([row, column])
         for r, c, k, di, dj, transposed in each.assembly.tolist():
             assert r >= c
@@ -68,7 +68,7 @@ def test_every_matrix_entry_is_assembled_once_in_a_column_that_is_eliminated_the
 @given(problems())
 def test_boundary_is_what_the_rectangle_is_coupled_to_and_maps_lead_to_it(problem):
     shape, offsets, leaf = problem
-    classes = analyse(shape, offsets, leaf)
+    classes = node_classes(shape, offsets, leaf)
     both = np.vstack([offsets[1:], -offsets[1:]])
     for each, row, column in nodes(classes):
         height, width = each.key[:2]
@@ -82,11 +82,11 @@ def test_boundary_is_what_the_rectangle_is_coupled_to_and_maps_lead_to_it(proble
 
 @pytest.mark.parametrize(("side", "expected"), [(1024, 149), (4096, 191)])
 def test_number_of_classes_grows_like_the_logarithm_of_the_side(side, expected):
-    assert len(analyse((side, side), FIVE, 20)) == expected
+    assert len(node_classes((side, side), FIVE, 20)) == expected
 
 
 def test_tiles_are_of_one_depth_cover_all_but_separators_and_are_not_larger_than_asked():
-    classes = analyse((300, 500), THIRTEEN, 20)
+    classes = node_classes((300, 500), THIRTEEN, 20)
     depth = _tree.tile_depth(classes, 32)
     cls, pixel, _ = _tree.unfold(classes, depth)[-1]
     covered = np.zeros((300, 500), dtype=int)
