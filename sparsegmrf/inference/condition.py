@@ -17,7 +17,6 @@ from sparsegmrf.inference.observation import ObservationOperator, as_operator
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
-from sparsegmrf.stencil.product import combination
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
 
@@ -194,7 +193,7 @@ def _through_operator(
     if gmrf.precision.boundary == "torus":  # the operator does not wrap: no plane points off the image
         planes = [added.plane(k) for k in range(len(added.offsets))]
         added = SymmetricStencil(added.offsets, planes, gmrf.shape, boundary="torus")
-    P = combination([1.0, 1.0], [gmrf.precision, added])
+    P = gmrf.precision + added
     right = B.adjoint(data.weight * np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0))
     if isinstance(gmrf, IntrinsicGMRF) and not gmrf.domain.all():
         field: GMRF = _held(decoupled(P, ~gmrf.domain), ~gmrf.domain)

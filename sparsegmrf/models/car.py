@@ -13,7 +13,6 @@ from sparsegmrf.models._model import POSITIVE, Bounds, JointLimits, Model
 from sparsegmrf.models._neighbourhood import Neighbourhood
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.product import combination
 from sparsegmrf.stencil.symmetric import BOUNDARIES
 from sparsegmrf.typing import FloatArray, Offsets, Shape
 
@@ -141,7 +140,7 @@ class CAR(Model):
         return self._neighbours.is_dominated(self.form == "degree")
 
     def _stencil(self, shape: Shape) -> SymmetricStencil:
-        return combination([self.tau, 1.0], [self._diagonal(shape), self._coupling(shape, self._neighbours.weights)])
+        return self.tau * self._diagonal(shape) + self._coupling(shape, self._neighbours.weights)
 
     def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         by_rho = {

@@ -20,7 +20,7 @@ from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.product import combination, power, power_derivative, rescaled, weighted
+from sparsegmrf.stencil.product import power, power_derivative, rescaled, weighted
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
 _LARGEST_FRACTIONAL = 12.0
@@ -234,7 +234,7 @@ class Matern(Model):
             return power(G.plus_diagonal(self.kappa2), exponent - 1) * exponent
         # kappa^(2 alpha) P(1 + G / kappa^2): the outer power, and the inner one by -G / kappa^4.
         outer = self._power(G) * (self.alpha / float(self.kappa2))
-        return combination([1.0, 1.0], [outer, self._moved(G, G) * (-1.0 / float(self.kappa2))])
+        return outer - (1.0 / float(self.kappa2)) * self._moved(G, G)
 
     def _relative(self, K: SymmetricStencil) -> SymmetricStencil:
         """Return ``M = diag(1/kappa) K diag(1/kappa)``: a fractional power is ``kappa^alpha P(M) kappa^alpha``."""
@@ -258,7 +258,7 @@ class Matern(Model):
     def _with_log_slope(self, Q: SymmetricStencil, slope: ArrayLike, moved: SymmetricStencil) -> SymmetricStencil:
         """Return ``(D Q + Q D) / 2`` with ``D = dv / v`` of each pixel, plus what moves besides."""
         v = self._normalization.variance(self.kappa2, self._operator.diffusion.weights)
-        return combination([1.0, 1.0], [weighted(Q, np.asarray(slope) / v), moved])
+        return weighted(Q, np.asarray(slope) / v) + moved
 
     def _slope_of_variance(self, name: str) -> float:
         each = self._operator.diffusion

@@ -14,7 +14,7 @@ from sparsegmrf.models._model import POSITIVE, Bounds, JointLimits, Model
 from sparsegmrf.models._neighbourhood import Neighbourhood
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.product import combination, product, triple_product
+from sparsegmrf.stencil.product import product, triple_product
 from sparsegmrf.stencil.symmetric import BOUNDARIES
 from sparsegmrf.typing import FloatArray, IntArray, Offsets, Shape
 
@@ -126,11 +126,11 @@ class SAR(Model):
     def _stencil(self, shape: Shape) -> SymmetricStencil:
         unit, weights = self._unit(shape), self._neighbours.weights
         if not self.row_standardized:
-            root = combination([1.0, -1.0], [unit, self._adjacency(shape, weights)])
-            return product(root, root) * self.tau
+            root = unit - self._adjacency(shape, weights)
+            return self.tau * product(root, root)
         # (I - A D^-1)(I - D^-1 A) = I - (A D^-1 + D^-1 A) + A D^-2 A
         A, once, twice = self._adjacency(shape, weights), self._per_degree(shape, 1), self._per_degree(shape, 2)
-        return combination([1.0, -2.0, 1.0], [unit, product(A, once), triple_product(A, twice, A)]) * self.tau
+        return self.tau * (unit - 2.0 * product(A, once) + triple_product(A, twice, A))
 
     def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         found = {name: self._by_rho(shape, parameter) for parameter, name in enumerate(self._neighbours.names)}
@@ -140,15 +140,14 @@ class SAR(Model):
         A = self._adjacency(shape, self._neighbours.weights)
         W = self._adjacency(shape, self._neighbours.indicator(parameter))
         if not self.row_standardized:
-            root = combination([1.0, -1.0], [self._unit(shape), A])
-            return product(root, W) * (-2.0 * self.tau)
+            return -2.0 * self.tau * product(self._unit(shape) - A, W)
         once, twice = self._per_degree(shape, 1), self._per_degree(shape, 2)
-        return combination([-2.0, 2.0], [product(W, once), triple_product(W, twice, A)]) * self.tau
+        return 2.0 * self.tau * (triple_product(W, twice, A) - product(W, once))
 
     def _spectral(self, shape: Shape) -> SpectralForm | None:
         if self.row_standardized:
             return SpectralForm.of_stencil(self._stencil(shape)) if self.boundary == "torus" else None
-        root = combination([1.0, -1.0], [self._unit(shape), self._adjacency(shape, self._neighbours.weights)])
+        root = self._unit(shape) - self._adjacency(shape, self._neighbours.weights)
         form = SpectralForm.of_stencil(root)
         if form is None:
             return None

@@ -16,7 +16,7 @@ from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model
 from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.product import combination, diagonal_stencil, product
+from sparsegmrf.stencil.product import product
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
 
@@ -136,20 +136,18 @@ class TensionSpline(Model):
     def _stencil(self, shape: Shape) -> SymmetricStencil:
         G = self._operator.stencil(shape)
         kappa2, eps = self.kappa**2, self.proper
-        terms = [product(G, G), G]
-        if eps > 0.0:
-            terms.append(diagonal_stencil(eps * kappa2, G))
-        return combination([1.0, kappa2 + eps, 1.0][: len(terms)], terms) * self.tau
+        Q = product(G, G) + (kappa2 + eps) * G
+        return self.tau * (Q.plus_diagonal(eps * kappa2) if eps > 0.0 else Q)
 
     def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         G = self._operator.stencil(shape)
         eps, rate = self.proper, 2.0 * self.kappa * self.tau
         found = {
-            "kappa": combination([rate, rate * eps], [G, diagonal_stencil(1.0, G)]) if eps > 0.0 else G * rate,
+            "kappa": rate * (G.plus_diagonal(eps) if eps > 0.0 else G),
             "tau": self._stencil(shape) * (1.0 / self.tau),
         }
         for name, E in self._operator.derivatives(shape).items():
-            found[name] = combination([2.0, self.kappa**2 + eps], [product(G, E), E]) * self.tau
+            found[name] = self.tau * (2.0 * product(G, E) + (self.kappa**2 + eps) * E)
         return found
 
     def _spectral(self, shape: Shape) -> SpectralForm | None:

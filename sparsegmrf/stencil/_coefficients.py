@@ -63,6 +63,12 @@ def pooled(coefficients: Sequence[FloatArray], lattice: Lattice) -> Pool:
     return freeze(Pool(values, start[:-1].copy(), np.where(planes, block, 0).astype(np.int64)))
 
 
+def pool_of_planes(planes: FloatArray, lattice: Lattice) -> Pool:
+    """Wrap planes ``(K, H, W[, C, C])`` without a copy."""
+    start = np.arange(len(planes), dtype=np.int64) * planes[0].size
+    return freeze(Pool(planes.reshape(-1), start, np.full(len(planes), lattice.channels**2, dtype=np.int64)))
+
+
 def drop_off_image(plane: FloatArray, offset: Offset, lattice: Lattice) -> None:
     """Set to zero, in place, the entries of a plane that point off the image."""
     rows, columns = lattice.with_neighbour(offset)

@@ -31,6 +31,18 @@ def as_offsets(value: object, name: str = "offsets") -> IntArray:
     return result
 
 
+def check_later(offsets: IntArray) -> None:
+    """Refuse offsets that do not hold the centre, or hold an earlier one."""
+    sign = raster_sign(offsets)
+    if (sign < 0).any():
+        raise StencilError(
+            f"offsets must be the centre and later in raster order, got {tuple(offsets[sign < 0][0].tolist())}, which "
+            "is earlier; pass its mirror image, the matrix is symmetric."
+        )
+    if not (sign == 0).any():
+        raise StencilError("offsets must contain the centre (0, 0), got none; its coefficient is the diagonal.")
+
+
 def later_offsets(radius: int) -> IntArray:
     """Return the ``K = 2 r (r + 1)`` offsets within `radius` that are later in raster order, in raster order.
 

@@ -1,14 +1,18 @@
 """Symmetric matrices as planes: what is read off a stencil's coefficients, offset by offset."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.stencil._boundary import neumann_centre
 from sparsegmrf.stencil._coefficients import Pool, block_shape, drop_off_image, pooled
+from sparsegmrf.stencil._offsets import distinct_offsets
 from sparsegmrf.stencil._stencil import Stencil
-from sparsegmrf.typing import FloatArray, IntArray, Offset
+from sparsegmrf.stencil.symbol import lowest, symbol_at
+from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offset
 
 
 class SymmetricPlanes(Stencil):
@@ -45,6 +49,67 @@ class SymmetricPlanes(Stencil):
         centre = self.plane(0)
         return centre if self.channels == 1 else np.ascontiguousarray(np.diagonal(centre, axis1=-2, axis2=-1))
 
+    def symbol(self, frequencies: ArrayLike) -> FloatArray:
+        """Return ``q(w) = q_0 + 2 sum_k q_k cos(o_k . w)`` of a homogeneous stencil; the boundary rule plays no part.
+
+        It is evaluated as ``q(0) - 4 sum_k q_k sin^2(o_k . w / 2)``, which loses no digits near frequency zero.
+
+        Parameters
+        ----------
+        frequencies : array_like, (..., 2)
+            Row and column frequency in radians per pixel.
+
+        Returns
+        -------
+        ndarray, (...)
+            In the units of the coefficients.
+
+        Raises
+        ------
+        StencilError
+            If a coefficient is per pixel, or there are several unknowns per pixel.
+        ArgumentError
+            If the frequencies are not finite pairs.
+
+        Examples
+        --------
+        >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
+        >>> stencil.symbol([[0.0, 0.0], [3.141592653589793, 0.0]]).round(9).tolist()
+        [0.1, 4.1]
+        """
+        offsets, weights = self._homogeneous_terms()
+        points = finite("frequencies", real_array("frequencies", frequencies))
+        if points.ndim == 0 or points.shape[-1] != 2:
+            raise ArgumentError(
+                f"frequencies must have shape (..., 2), row and column frequency last, got {points.shape}."
+            )
+        return symbol_at(offsets, weights, points[..., 0], points[..., 1])
+
+    def min_symbol(self) -> float:
+        """Return the smallest value of the symbol over all frequencies.
+
+        A stencil that is cut off by the border is positive definite on every lattice if this is positive, and on some
+        large enough lattice only if it is not negative.
+
+        Returns
+        -------
+        float
+            In the units of the coefficients, to rounding: the lowest points of a grid finer than the shortest wave are
+            polished by Newton's method.
+
+        Raises
+        ------
+        StencilError
+            If a coefficient is per pixel, or there are several unknowns per pixel.
+
+        Examples
+        --------
+        >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
+        >>> round(stencil.min_symbol(), 12)
+        0.1
+        """
+        return lowest(*self._homogeneous_terms())
+
     def _homogeneous_terms(self) -> tuple[IntArray, FloatArray]:
         """Return offsets ``(K, 2)`` and numbers ``(K,)`` of a homogeneous stencil with one unknown per pixel."""
         if not self.is_homogeneous or self.channels > 1:
@@ -54,7 +119,9 @@ class SymmetricPlanes(Stencil):
 
     def _check_partner(self, other: "SymmetricPlanes") -> None:
         if not isinstance(other, SymmetricPlanes):
-            raise ArgumentError(f"other must be a SymmetricStencil, got {type(other).__name__}.")
+            raise ArgumentError(
+                f"other must be a SymmetricStencil, got {type(other).__name__}; plus_diagonal adds to the diagonal."
+            )
         if other._lattice != self._lattice:
             raise ArgumentError(
                 f"other must be on the lattice of this stencil, {self.shape} with channels={self.channels}, got "
@@ -85,3 +152,24 @@ class SymmetricPlanes(Stencil):
 
     def _offset(self, k: int) -> Offset:
         return (int(self._offsets[k, 0]), int(self._offsets[k, 1]))
+
+
+def combined(numbers: Sequence[float], stencils: Sequence[SymmetricPlanes]) -> tuple[IntArray, FloatArray, bool]:
+    """Return the offsets and coefficients of ``sum_m numbers[m] stencils[m]``, and whether all pixels share them."""
+    first = stencils[0]
+    for other in stencils[1:]:
+        first._check_partner(other)
+    offsets, which = distinct_offsets(np.vstack([stencil.offsets for stencil in stencils]))
+    place = iter(which.tolist())
+    block = block_shape(first.lattice)
+    shared = all(stencil.is_homogeneous and stencil.boundary == first.boundary for stencil in stencils)
+    total = np.zeros((len(offsets), *(() if shared else first.shape), *block))
+    for number, stencil in zip(numbers, stencils, strict=True):
+        for k in range(len(stencil.offsets)):
+            if shared:
+                total[next(place)] += number * stencil.coefficient(k)
+            else:
+                pixels = stencil._pixels(k)
+                plane = np.broadcast_to(stencil.pool.coefficient(k, stencil.lattice), (*stencil.shape, *block))
+                total[next(place)][pixels] += number * plane[pixels]
+    return offsets, total, shared

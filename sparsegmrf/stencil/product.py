@@ -1,6 +1,5 @@
-"""Sums and products of symmetric stencils, exact up to the border."""
+"""Products of symmetric stencils, exact up to the border."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -91,8 +90,7 @@ def power(A: SymmetricStencil, exponent: int) -> SymmetricStencil:
 
 def triple_product(A: SymmetricStencil, C: SymmetricStencil, B: SymmetricStencil) -> SymmetricStencil:
     """Return ``(A C B + B C A) / 2``; with ``A = B`` this is ``A C A``, with a diagonal ``C`` a weighted square."""
-    terms = [product(product(A, C), B), product(product(B, C), A), product(product(A, B), C)]
-    return combination([1.0, 1.0, -1.0], terms)
+    return product(product(A, C), B) + product(product(B, C), A) - product(product(A, B), C)
 
 
 def power_derivative(A: SymmetricStencil, E: SymmetricStencil, exponent: int) -> SymmetricStencil:
@@ -100,37 +98,7 @@ def power_derivative(A: SymmetricStencil, E: SymmetricStencil, exponent: int) ->
     if exponent == 1:
         return E
     lower = power_derivative(A, E, exponent - 1)
-    return combination([1.0, 1.0], [product(E, power(A, exponent - 1)), product(A, lower)])
-
-
-def combination(numbers: Sequence[float], stencils: Sequence[SymmetricStencil]) -> SymmetricStencil:
-    """Return ``sum_m numbers[m] stencils[m]``; what is shared by all pixels in every term stays shared.
-
-    Examples
-    --------
-    >>> G = SymmetricStencil([(0, 0), (0, 1)], [2.0, -1.0], (1, 3), boundary="neumann")
-    >>> combination([1.0, 0.5], [G, product(G, G)]).tocsr().toarray().tolist()[0]
-    [2.0, -2.5, 0.5]
-    """
-    first = stencils[0]
-    for other in stencils[1:]:
-        _check(first, other)
-    offsets, _ = distinct_offsets(np.vstack([stencil.offsets for stencil in stencils]))
-    place = {tuple(offset): k for k, offset in enumerate(offsets.tolist())}
-    if all(s.is_homogeneous and s.boundary == first.boundary for s in stencils):
-        weights = np.zeros(len(offsets))
-        for number, stencil in zip(numbers, stencils, strict=True):
-            for k, offset in enumerate(stencil.offsets.tolist()):
-                weights[place[tuple(offset)]] += number * float(stencil.coefficient(k))
-        return SymmetricStencil(offsets, weights, first.shape, boundary=first.boundary)
-    planes = np.zeros((len(offsets), *first.shape))
-    for number, stencil in zip(numbers, stencils, strict=True):
-        for k, offset in enumerate(stencil.offsets.tolist()):
-            pixels = stencil._pixels(k)
-            added = np.broadcast_to(stencil.pool.coefficient(k, stencil.lattice), stencil.shape)[pixels]
-            planes[place[tuple(offset)]][pixels] += number * added
-    boundary = "torus" if first.boundary == "torus" else "dirichlet"
-    return SymmetricStencil._from_planes(offsets, planes, first.lattice, boundary)
+    return product(E, power(A, exponent - 1)) + product(A, lower)
 
 
 def rescaled(Q: SymmetricStencil, scale: FloatArray) -> SymmetricStencil:

@@ -17,12 +17,12 @@ from sparsegmrf.stencil._coefficients import (
     Pool,
     as_coefficient,
     freeze,
+    pool_of_planes,
     pooled,
     symmetric_blocks,
 )
-from sparsegmrf.stencil._offsets import as_offsets, raster_order, raster_sign
-from sparsegmrf.stencil._planes import SymmetricPlanes
-from sparsegmrf.stencil.symbol import lowest, symbol_at
+from sparsegmrf.stencil._offsets import as_offsets, check_later, raster_order
+from sparsegmrf.stencil._planes import SymmetricPlanes, combined
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offsets, Shape
 
 BOUNDARIES = ("dirichlet", "neumann", "torus")
@@ -77,7 +77,7 @@ class SymmetricStencil(SymmetricPlanes):
     ) -> None:
         lattice = Lattice(shape, channels)
         given = as_offsets(offsets)
-        _check_offsets(given)
+        check_later(given)
         if len(coefficients) != len(given):
             raise StencilError(f"coefficients must have one entry per offset ({len(given)}), got {len(coefficients)}.")
         order = raster_order(given)
@@ -87,13 +87,46 @@ class SymmetricStencil(SymmetricPlanes):
         self._check_values(order)
 
     @classmethod
+    def from_planes(cls, offsets: Offsets, planes: ArrayLike, *, boundary: str = "dirichlet") -> "SymmetricStencil":
+        """Return the matrix whose entries ``Q[p, p + o_k]`` are given as planes, such as covariances.
+
+        Parameters
+        ----------
+        offsets : sequence of (int, int)
+            As for the constructor.
+        planes : array_like, (K, H, W) or (K, H, W, C, C)
+            One plane per offset, in 1/intensity^2 for a precision; copied. What points off the image is ignored.
+        boundary : {"dirichlet", "torus"}
+            Whether the image is cut off at its border or wraps.
+
+        Raises
+        ------
+        StencilError
+            As for the constructor.
+        ArgumentError
+            If `planes` has another number of axes, or an entry on the image is NaN or infinite.
+
+        Examples
+        --------
+        >>> Q = SymmetricStencil.from_planes([(0, 0), (0, 1)], [[[2.0, 3.0]], [[-1.0, 0.0]]])
+        >>> Q.tocsr().toarray().tolist()
+        [[2.0, -1.0], [-1.0, 3.0]]
+        """
+        array = real_array("planes", planes)
+        if array.ndim not in (3, 5) or array.shape[3:4] != array.shape[4:5]:
+            raise ArgumentError(f"planes must have shape (K, H, W) or (K, H, W, C, C), got {array.shape}.")
+        one_of("boundary", boundary, ("dirichlet", "torus"))
+        channels = array.shape[3] if array.ndim == 5 else 1
+        if channels == 1:
+            array = array.reshape(array.shape[:3])
+        return cls(offsets, array, (array.shape[1], array.shape[2]), channels=channels, boundary=boundary)
+
+    @classmethod
     def _from_planes(
         cls, offsets: IntArray, planes: FloatArray, lattice: Lattice, boundary: str = "dirichlet"
     ) -> "SymmetricStencil":
         """Wrap planes ``(K, H, W[, C, C])`` that were just made, without copy or check; zero off the image."""
-        size = planes[0].size
-        start = np.arange(len(offsets), dtype=np.int64) * size
-        pool = freeze(Pool(planes.reshape(-1), start, np.full(len(offsets), lattice.channels**2, dtype=np.int64)))
+        pool = pool_of_planes(planes, lattice)
         return _frozen.make(cls, _offsets=read_only(offsets), _pool=pool, _lattice=lattice, _boundary=boundary)
 
     @classmethod
@@ -149,67 +182,6 @@ class SymmetricStencil(SymmetricPlanes):
         self._pool.values.flags.writeable = False
         if self._boundary == "neumann":
             check_neumann(self._pool, [f"coefficients[{k}]" for k in order], lattice)
-
-    def symbol(self, frequencies: ArrayLike) -> FloatArray:
-        """Return ``q(w) = q_0 + 2 sum_k q_k cos(o_k . w)`` of a homogeneous stencil; the boundary rule plays no part.
-
-        It is evaluated as ``q(0) - 4 sum_k q_k sin^2(o_k . w / 2)``, which loses no digits near frequency zero.
-
-        Parameters
-        ----------
-        frequencies : array_like, (..., 2)
-            Row and column frequency in radians per pixel.
-
-        Returns
-        -------
-        ndarray, (...)
-            In the units of the coefficients.
-
-        Raises
-        ------
-        StencilError
-            If a coefficient is per pixel, or there are several unknowns per pixel.
-        ArgumentError
-            If the frequencies are not finite pairs.
-
-        Examples
-        --------
-        >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
-        >>> stencil.symbol([[0.0, 0.0], [3.141592653589793, 0.0]]).round(9).tolist()
-        [0.1, 4.1]
-        """
-        offsets, weights = self._homogeneous_terms()
-        points = finite("frequencies", real_array("frequencies", frequencies))
-        if points.ndim == 0 or points.shape[-1] != 2:
-            raise ArgumentError(
-                f"frequencies must have shape (..., 2), row and column frequency last, got {points.shape}."
-            )
-        return symbol_at(offsets, weights, points[..., 0], points[..., 1])
-
-    def min_symbol(self) -> float:
-        """Return the smallest value of the symbol over all frequencies.
-
-        A stencil that is cut off by the border is positive definite on every lattice if this is positive, and on some
-        large enough lattice only if it is not negative.
-
-        Returns
-        -------
-        float
-            In the units of the coefficients, to rounding: the lowest points of a grid finer than the shortest wave are
-            polished by Newton's method.
-
-        Raises
-        ------
-        StencilError
-            If a coefficient is per pixel, or there are several unknowns per pixel.
-
-        Examples
-        --------
-        >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
-        >>> round(stencil.min_symbol(), 12)
-        0.1
-        """
-        return lowest(*self._homogeneous_terms())
 
     def tocsr(self) -> sp.csr_array:
         """Assemble the matrix.
@@ -331,11 +303,46 @@ class SymmetricStencil(SymmetricPlanes):
     __rmul__ = __mul__
     __array_ufunc__ = None  # so that a NumPy number on the left leaves the product to __rmul__
 
+    def __add__(self, other: "SymmetricStencil") -> "SymmetricStencil":
+        """Return ``Q + R`` for a stencil on the same lattice; what all pixels share in both stays shared.
+
+        Raises
+        ------
+        ArgumentError
+            If `other` is no stencil, is on another lattice, or only one of both is a torus.
+
+        Examples
+        --------
+        >>> Q = SymmetricStencil([(0, 0), (0, 1)], [2.0, -1.0], (1, 3))
+        >>> (Q + 0.5 * Q).diagonal().tolist()
+        [[3.0, 3.0, 3.0]]
+        """
+        return self._combination([1.0, 1.0], [self, other])
+
+    def __sub__(self, other: "SymmetricStencil") -> "SymmetricStencil":
+        """Return ``Q - R``, as for ``Q + R``."""
+        return self._combination([1.0, -1.0], [self, other])
+
+    def __neg__(self) -> "SymmetricStencil":
+        """Return ``-Q``."""
+        return -1.0 * self
+
     def __repr__(self) -> str:
         kind = "homogeneous" if self.is_homogeneous else "per pixel"
         return (
             f"SymmetricStencil({len(self._offsets)} offsets, shape={self.shape}, channels={self.channels}, "
             f"boundary={self._boundary!r}, {kind})"
+        )
+
+    @classmethod
+    def _combination(cls, numbers: Sequence[float], stencils: Sequence["SymmetricStencil"]) -> "SymmetricStencil":
+        """Return ``sum_m numbers[m] stencils[m]``; what is shared by all pixels in every term stays shared."""
+        first = stencils[0]
+        offsets, coefficients, shared = combined(numbers, stencils)
+        if shared:
+            return cls(offsets, coefficients, first.shape, channels=first.channels, boundary=first.boundary)
+        return cls._from_planes(
+            offsets, coefficients, first.lattice, "torus" if first.boundary == "torus" else "dirichlet"
         )
 
     def _with_planes(self, planes: FloatArray) -> "SymmetricStencil":
@@ -346,14 +353,3 @@ class SymmetricStencil(SymmetricPlanes):
     def _with_pool(self, pool: Pool) -> "SymmetricStencil":
         same = {"_offsets": self._offsets, "_lattice": self._lattice, "_boundary": self._boundary}
         return _frozen.make(type(self), _pool=pool, **same)
-
-
-def _check_offsets(offsets: IntArray) -> None:
-    sign = raster_sign(offsets)
-    if (sign < 0).any():
-        raise StencilError(
-            f"offsets must be the centre and later in raster order, got {tuple(offsets[sign < 0][0].tolist())}, which "
-            "is earlier; pass its mirror image, the matrix is symmetric."
-        )
-    if not (sign == 0).any():
-        raise StencilError("offsets must contain the centre (0, 0), got none; its coefficient is the diagonal.")

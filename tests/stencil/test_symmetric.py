@@ -181,6 +181,48 @@ def test_multiple_is_that_of_the_matrix_from_either_side(case, factor):
         assert product.is_homogeneous == case.stencil.is_homogeneous
 
 
+@given(CASES)
+def test_sum_and_difference_are_those_of_the_matrices_for_every_boundary_and_any_channels(case):
+    Q = case.stencil
+    D = SymmetricStencil([(0, 0), (2, 1)], [3.0, 0.5], case.shape, channels=case.channels, boundary=case.boundary)
+    scale = 1e-12 * np.abs(case.Q).max()
+    assert_allclose((Q + D).tocsr().toarray(), case.Q + D.tocsr().toarray(), rtol=1e-12, atol=scale)
+    assert_allclose((Q - D).tocsr().toarray(), case.Q - D.tocsr().toarray(), rtol=1e-12, atol=scale)
+    assert np.array_equal((-Q).tocsr().toarray(), -Q.tocsr().toarray())
+    assert (Q + D).is_homogeneous == Q.is_homogeneous
+    assert not (Q - Q).tocsr().toarray().any()
+
+
+def test_sum_of_a_stencil_cut_off_and_one_without_flux_has_the_rule_of_each_in_its_planes():
+    cut, no_flux = (SymmetricStencil([(0, 0), (0, 1)], [2.0, -1.0], (2, 3), boundary=b) for b in BOUNDARIES[:2])
+    assert np.array_equal((cut + no_flux).tocsr().toarray(), cut.tocsr().toarray() + no_flux.tocsr().toarray())
+
+
+@given(CASES)
+def test_stencil_of_its_own_planes_is_the_same_matrix(case):
+    Q = case.stencil
+    planes = np.stack([Q.plane(k) for k in range(len(Q.offsets))])
+    made = SymmetricStencil.from_planes(Q.offsets, planes, boundary="torus" if Q.boundary == "torus" else "dirichlet")
+    planes[:] = 9.0
+    assert np.array_equal(made.tocsr().toarray(), Q.tocsr().toarray())
+    assert made.lattice == Q.lattice
+
+
+@pytest.mark.parametrize(
+    ("planes", "boundary", "error", "match"),
+    [
+        (np.ones((1, 3)), "dirichlet", ArgumentError, r"^planes must have shape \(K, H, W\) or .* got \(1, 3\)"),
+        (np.ones((1, 3, 4, 2, 1)), "dirichlet", ArgumentError, r"^planes must have shape .*, got \(1, 3, 4, 2, 1\)"),
+        (np.ones((2, 3, 4)), "dirichlet", StencilError, r"^coefficients must have one entry per offset \(1\), got 2"),
+        (np.full((1, 3, 4), np.nan), "dirichlet", ArgumentError, r"must be finite"),
+        (np.ones((1, 3, 4)), "neumann", ArgumentError, r"^boundary must be one of 'dirichlet', 'torus', got 'neumann'"),
+    ],
+)
+def test_planes_that_make_no_stencil_are_refused(planes, boundary, error, match):
+    with pytest.raises(error, match=match):
+        SymmetricStencil.from_planes([(0, 0)], planes, boundary=boundary)
+
+
 @given(UNCUT)
 def test_inner_product_is_the_trace_of_the_product(case):
     rng = np.random.default_rng(case.seed + 1)
