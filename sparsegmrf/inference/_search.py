@@ -196,11 +196,12 @@ def _without_last(objective: Searchable, at: FloatArray) -> float:
 def _polished(objective: Searchable, point: _Point, tolerance: float) -> _Point:
     """Take Newton steps near the maximum, where likelihoods differ by rounding.
 
-    They are those of the average information, and of the observed one as soon as this costs less.
+    They are those of the average information, and of the observed one as soon as this costs less. Steps that shrink by
+    a rate ``r`` each end ``1 / (1 - r)`` times as far away as they are long.
     """
-    information = None
+    information, rate = None, 0.0
     for _ in range(_POLISHED):
-        if not tolerance < point.decrement <= 1.0:
+        if not tolerance * (1.0 - rate) < point.decrement <= 1.0:
             break
         step = point.step * min(1.0, _LONGEST / float(np.abs(point.step).max()))
         following = None
@@ -210,11 +211,11 @@ def _polished(objective: Searchable, point: _Point, tolerance: float) -> _Point:
             information = observed_information(objective, point.at)
             if not np.isfinite(information).all():
                 break
-            point = _point(objective, point.at, information)
+            point, rate = _point(objective, point.at, information), 0.0
             continue
         if following is None or following.decrement >= point.decrement:
             break
-        point = following
+        point, rate = following, following.decrement / point.decrement
     return point
 
 
