@@ -22,10 +22,17 @@ LIBRARIES = (
 
 
 def pytest_benchmark_update_machine_info(config, machine_info):
-    """Add versions and threads to the JSON."""
+    """Add versions and threads to the JSON, and leave out the name of the host."""
+    machine_info.pop("node", None)
     machine_info["versions"] = {name: version for name in LIBRARIES if (version := installed(name))}
     machine_info["threads"] = sparsegmrf.get_num_threads()
     machine_info["platform"] = platform.platform()
+
+
+def pytest_benchmark_update_commit_info(config, commit_info):
+    """Leave out what only this copy of the repository knows."""
+    for name in ("branch", "project"):
+        commit_info.pop(name, None)
 
 
 def installed(name):

@@ -18,7 +18,7 @@ class Sparsegmrf:
     """This package's dissection factor."""
 
     def __init__(self, stencil, other):
-        from sparsegmrf.linalg.dissection import DissectionFactor
+        from sparsegmrf import DissectionFactor
 
         self._make, self._stencil, self._other = DissectionFactor, stencil, other
         self.factor = self.second = None

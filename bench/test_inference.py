@@ -1,157 +1,154 @@
 """Exact likelihoods of a Matern field seen with noise and gaps, and its whole fit, against factorizations.
 
-``pytest bench/test_inference.py --benchmark-json=out.json``; three tenths of the pixels and a block are missing.
+``pytest bench/test_inference.py -k 512 --benchmark-json=out.json``; three tenths of the pixels and a block are missing.
 
-An evaluation is the log-likelihood with its gradient and the average information, at a point not seen before; beside it
-stands one factorization of the same posterior precision, analysed before.
+A likelihood is that of `fit` with everything held; beside it stand one factorization of the same posterior precision,
+analysed before, and the likelihood that a user of CHOLMOD writes: level and scale in closed form, the prior's
+determinant by a transform, one analysis for all factors.
 
-The fit stands beside the same search with CHOLMOD's factors, analysed once per fit. CHOLMOD has no selected inverse,
-and Takahashi's recursion on its factor takes several times as long as the factorization (``selected_inverse`` of
-`bench.test_dissection`), so its user differentiates by central differences: two more likelihoods per parameter. All
-else is the same: the start on a tile, the determinant of the prior by a transform, scale and level profiled out, the
-average information by two solves per parameter. Both fits must agree to a fiftieth of a standard error.
+The fit stands beside that likelihood in SciPy's BFGS. CHOLMOD has no selected inverse, and Takahashi's recursion on its
+factor takes several times as long as the factorization (``selected_inverse`` of `bench.test_dissection`), so its user
+lets BFGS take differences, two likelihoods more per step, until steps are as short as ours. Both fits must agree to a
+fiftieth of a standard error.
 """
 
-import dataclasses
-import itertools
+import functools
 
 import numpy as np
 import pytest
+import scipy.optimize
 
-import sparsegmrf
 from bench.peers import libraries
-from sparsegmrf import CholmodFactor, Matern, SymmetricStencil
-from sparsegmrf.inference._observations import posterior_precision
-from sparsegmrf.inference._problem import make_objective, make_result
-from sparsegmrf.inference._search import maximize
-from sparsegmrf.inference._start import search_tile, start_of
-from sparsegmrf.linalg import DissectionFactor
+from sparsegmrf import CholmodFactor, DissectionFactor, Matern, condition, fit
 
-SIDE = 512
+SIDES = pytest.mark.parametrize("side", [256, 512])
+TRUTH = Matern(range=20.0, sigma=2.0)
 START = Matern(range=10.0)
-STEP = 1e-3
+NOISE = 0.25
 TOLERANCE = 1e-3
-ROUGH = 0.05
+SLOPE = 0.02
+"""Derivative in nats by a logarithm whose standard error is 0.01 to 0.04, at which steps are as short as ours."""
 AGREEMENT = 0.02
 
 
-@pytest.fixture(scope="module")
-def observed():
-    """An image with noise, and the mask of its gaps."""
+@functools.cache
+def observed(side):
+    """Return an image with noise, and the mask of its gaps."""
     rng = np.random.default_rng(0)
-    field = Matern(range=20.0, sigma=2.0).gmrf((SIDE, SIDE), mean=5.0).sample(rng=rng)
+    field = TRUTH.gmrf((side, side), mean=5.0).sample(rng=rng)
     mask = rng.random(field.shape) < 0.3
-    mask[100:180, 200:300] = True
-    return field + 0.5 * rng.standard_normal(field.shape), mask
+    mask[side // 5 : side // 3, 2 * side // 5 : 3 * side // 5] = True
+    return field + np.sqrt(NOISE) * rng.standard_normal(field.shape), mask
 
 
-class FactorAlone(CholmodFactor):
-    """CHOLMOD's factor; it has no selected inverse, so that the traces of analytic gradients are void."""
+class ByCholmod:
+    """The likelihood of a Matern field with noise, its level and scale at their best, by CHOLMOD's factors."""
 
-    def selected_inverse(self):
-        return SymmetricStencil(self._offsets, np.zeros(len(self._offsets)), self.shape)
+    def __init__(self, image, mask):
+        self.seen = ~mask
+        self.images = np.where(self.seen, np.stack([np.ones(image.shape), image]), 0.0)
+        self.factor = None
 
-    def refactorize(self, precision):
-        factor = super().refactorize(precision)
-        factor.__class__ = FactorAlone
-        return factor
+    def loglik(self, reach, ratio):
+        """Return log-likelihood in nats and scale in intensity^2 at a range and at a noise in units of the scale."""
+        model, weight = Matern(range=reach), self.seen / ratio
+        posterior = model.stencil(self.seen.shape).plus_diagonal(weight)
+        self.factor = CholmodFactor(posterior) if self.factor is None else self.factor.refactorize(posterior)
+        # Sigma^-1 = W - W P^-1 W on the observed pixels, for the level's image of ones and the observed image.
+        whitened = weight * self.images - weight * self.factor.solve(weight * self.images)
+        (ones, cross), (_, square) = np.tensordot(self.images, whitened, ([1, 2], [1, 2]))
+        count = np.count_nonzero(self.seen)
+        scale = (square - cross**2 / ones) / count
+        logdet = self.factor.logdet - model.gmrf(self.seen.shape).logdet + count * np.log(ratio)
+        return -0.5 * (count * (np.log(2.0 * np.pi * scale) + 1.0) + logdet), scale
 
-
-class AnalysedOnce:
-    """Factors by CHOLMOD of precisions of one pattern."""
-
-    def __init__(self):
-        self._last = None
-
-    def __call__(self, precision):
-        self._last = FactorAlone(precision) if self._last is None else self._last.refactorize(precision)
-        return self._last
-
-
-class CentralDifferences:
-    """The objective of `fit` on CHOLMOD: its values and average information, gradients by central differences."""
-
-    def __init__(self, objective):
-        self._objective = dataclasses.replace(objective, count=[0], _points={}, _posterior=AnalysedOnce())
-        self._points = {}
-        self.names, self.estimated, self.count = objective.names, objective.estimated, self._objective.count
-
-    def __call__(self, at):
-        return self._point(at)[:2]
-
-    def information(self, at):
-        return self._point(at)[2]
-
-    def _point(self, at):
-        if at.tobytes() not in self._points:
-            value, _, information = self._objective._evaluate_point(at)
-            self._points[at.tobytes()] = (value, central_differences(self._objective, at), information)
-        return self._points[at.tobytes()]
+    def fit(self):
+        """Return range, sigma and noise variance at the maximum."""
+        found = scipy.optimize.minimize(
+            lambda at: -self.loglik(*np.exp(at))[0],
+            np.log([START.parameters["range"], 0.1]),
+            method="BFGS",
+            options={"eps": 1e-5, "gtol": SLOPE},
+        )
+        assert found.success, found.message
+        reach, ratio = np.exp(found.x)
+        scale = self.loglik(reach, ratio)[1]
+        return {"range": reach, "sigma": np.sqrt(scale), "noise_variance": ratio * scale}
 
 
-def central_differences(objective, at):
-    """Return the gradient by two likelihoods per unconstrained number."""
-
-    def value(at):
-        found = objective._evaluate(at, gradient=False)[2]
-        return found.loglik(found.best_scale)
-
-    return np.array([(value(at + step) - value(at - step)) / (2.0 * STEP) for step in STEP * np.eye(len(at))])
-
-
-def objective_of(observed):
-    return make_objective(START, *observed, "estimate", "constant", "ml", (), (SIDE, SIDE))
-
-
-@pytest.mark.parametrize("member", ["sparsegmrf", "one factorization"])
-def test_evaluation(timed, observed, member):
-    objective = objective_of(observed)
-    start = objective.start(START, None)
-    fresh = (start + STEP * k for k in itertools.count())
-
-    def check(answer):
-        if member == "sparsegmrf":
-            errors = 1.0 / np.sqrt(np.diagonal(objective.information(start)))
-            assert np.abs((answer[1] - central_differences(objective, start)) * errors).max() < AGREEMENT
-
-    call = {"sparsegmrf": lambda: objective(next(fresh)), "one factorization": factorization(objective, start)}[member]
-    timed(f"log-likelihood and gradient, Matern with noise and gaps, {SIDE} x {SIDE}", member, call, check=check)
-
-
-def factorization(objective, at):
-    """Return the factorization of the posterior precision at a point, its analysis done."""
-    model, variance = objective.parameters_at(at)
-    data = dataclasses.replace(objective.data, weight=objective.data.weight / variance)
-    precision, _ = posterior_precision(model.stencil((SIDE, SIDE)), data)
-    analysed = DissectionFactor(precision)
-    return lambda: analysed.refactorize(precision)
-
-
-@pytest.mark.parametrize("member", ["sparsegmrf", "CHOLMOD in the same optimizer"])
-def test_fit(timed, observed, member):
-    image, mask = observed
+@SIDES
+@pytest.mark.parametrize("member", ["sparsegmrf", "one factorization", "CHOLMOD"])
+def test_likelihood(timed, side, member):
+    image, mask = observed(side)
+    recorded = {}
     if member == "sparsegmrf":
-        call, check, rounds, recorded = lambda: ours(image, mask), lambda found: agree(found, found), 3, {}
+        call = lambda: likelihood(image, mask)  # noqa: E731
+        check = lambda found: likelihoods_agree(found, image, mask)  # noqa: E731
+    elif member == "one factorization":
+        posterior = given_level(image, mask, 0.0).precision
+        analysed = DissectionFactor(posterior)
+        call, check = lambda: analysed.refactorize(posterior), None
     else:
-        pytest.importorskip("sksparse.cholmod", reason="scikit-sparse is not installed")
-        expected = ours(image, mask)
-        call, check, rounds = lambda: by_cholmod(observed), lambda found: agree(found, expected), 1
+        by_cholmod, expected = cholmod(image, mask), likelihood(image, mask)
+        ratio = NOISE / TRUTH.parameters["sigma"] ** 2
+        call = lambda: by_cholmod.loglik(TRUTH.parameters["range"], ratio)[0]  # noqa: E731
+        check = lambda found: at_least_and_near(found, expected)  # noqa: E731
         recorded = libraries()
-    timed(f"fit of Matern with noise, {SIDE} x {SIDE}", member, call, check=check, rounds=rounds, **recorded)
+    timed(f"log-likelihood of Matern with noise and gaps, {side} x {side}", member, call, check=check, **recorded)
+
+
+@SIDES
+@pytest.mark.parametrize("member", ["sparsegmrf", "CHOLMOD in SciPy's BFGS"])
+def test_fit(timed, side, member):
+    image, mask = observed(side)
+    expected = ours(image, mask)
+    if member == "sparsegmrf":
+        call, check, rounds, recorded = lambda: ours(image, mask).parameters, None, 3, {}
+    else:
+        call, rounds, recorded = cholmod(image, mask).fit, 1, libraries()
+        check = lambda found: fits_agree(found, expected)  # noqa: E731
+    timed(f"fit of Matern with noise, {side} x {side}", member, call, check=check, rounds=rounds, **recorded)
 
 
 def ours(image, mask):
-    return sparsegmrf.fit(START, image, mask=mask, tolerance=TOLERANCE)
-
-
-def by_cholmod(observed):
-    objective = objective_of(observed)
-    search = CentralDifferences(objective)
-    start = start_of(objective, search_tile(objective, ROUGH))
-    return make_result(search._objective, *maximize(search, start, TOLERANCE))
-
-
-def agree(found, expected):
+    """Return the fit of the package, which must have converged."""
+    found = fit(START, image, mask=mask, tolerance=TOLERANCE)
     assert found.converged, found.reason
+    return found
+
+
+def likelihood(image, mask):
+    """Return the log-likelihood at the truth, the level at its best."""
+    return fit(TRUTH, image, mask=mask, noise=NOISE, fixed=list(TRUTH.parameters)).loglik
+
+
+def likelihoods_agree(found, image, mask):
+    """Hold a log-likelihood against the densities of one field ``x``: ``p(x) p(y | x) / p(x | y)``."""
+    level = fit(TRUTH, image, mask=mask, noise=NOISE, fixed=list(TRUTH.parameters)).coefficients["constant"]
+    posterior = given_level(image, mask, level)
+    x, residual = posterior.mean, (image - posterior.mean)[~mask]
+    of_residuals = -0.5 * (np.sum(residual**2) / NOISE + residual.size * np.log(2.0 * np.pi * NOISE))
+    expected = TRUTH.gmrf(image.shape, mean=level).logpdf(x) + of_residuals - posterior.logpdf(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def given_level(image, mask, level):
+    """Return the field at the truth given the observed pixels."""
+    return condition(TRUTH.gmrf(image.shape, mean=level), image, mask=mask, noise_variance=NOISE)
+
+
+def cholmod(image, mask):
+    """Return the likelihood by CHOLMOD; the bench is skipped without it."""
+    pytest.importorskip("sksparse.cholmod", reason="scikit-sparse is not installed")
+    return ByCholmod(image, mask)
+
+
+def at_least_and_near(found, expected):
+    """Hold a log-likelihood at the best scale against that at the true one: larger, by a chi-square of one degree."""
+    assert -1e-6 < found - expected < 15.0
+
+
+def fits_agree(found, expected):
+    """Hold estimates against those of the package."""
     for name, error in expected.standard_errors.items():
-        assert abs(found.parameters[name] - expected.parameters[name]) < AGREEMENT * error, name
+        assert abs(found[name] - expected.parameters[name]) < AGREEMENT * error, name

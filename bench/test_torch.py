@@ -17,7 +17,6 @@ import sparsegmrf
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from sparsegmrf.stencil._offsets import later_offsets  # noqa: E402
 from sparsegmrf.torch import CholeskyGMRF  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # torch's notes on its sparse tensors
@@ -48,7 +47,8 @@ def entries(side, radius):
     """Pixel, plane and neighbour of every weight that points on the image, by columns of ``L``."""
     p, k, q = [], [], []
     i, j = (index.ravel() for index in np.mgrid[:side, :side])
-    for plane, (di, dj) in enumerate(later_offsets(radius).tolist()):
+    later = [(di, dj) for di in range(radius + 1) for dj in range(-radius, radius + 1) if (di, dj) > (0, 0)]
+    for plane, (di, dj) in enumerate(later):
         on = (i + di < side) & (j + dj >= 0) & (j + dj < side)
         p.append((i * side + j)[on])
         k.append(np.full(np.count_nonzero(on), plane))
