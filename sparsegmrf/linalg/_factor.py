@@ -21,7 +21,7 @@ class Factor(ABC):
     """
 
     method: ClassVar[str]
-    """Name of the method, as ``factorize(..., method=)`` takes it."""
+    """Name of the method; ``factorize(..., method=)`` takes it, unless the factor is made of others."""
 
     @property
     @abstractmethod
