@@ -3,18 +3,7 @@
 A panel is column-major ``m x S``, as ``dissection_fronts`` leaves it; its strict upper triangle is not read. A front
 vector ``f`` holds the eliminated unknowns first; every unknown has `width` numbers, one per right-hand side (1 or 16:
 two vectors of eight, so that each entry of L is read once for sixteen products). A column is an (instance of the node,
-image) pair.
-
-An item is one row of integers:
-
-====  =============================================  ====  =============================================
- 0    first entry of the panel                         6    past the last column
- 1    S, unknowns eliminated                           7    first entry of the first half's map
- 2    m, unknowns of the front                         8    unknowns on the first half's boundary
- 3    first of the shifts of the front's unknowns      9    first entry of the second half's map
- 4    first of the node's instances in `origins`      10    unknowns on the second half's boundary
- 5    first column
-====  =============================================  ====  =============================================
+image) pair. An item of work is one row of integers; the second half's columns stand `ITEM_PER_HALF` behind the first's.
 """
 
 import numpy as np
@@ -24,6 +13,18 @@ from numba import njit
 from sparsegmrf.kernels.lane_vector import add_product, load, spread, store, subtract_product
 
 BUILT_ON = {"lane_vector": "af6127585575"}
+
+ITEM_PANEL = 0  # first entry of the panel
+ITEM_ELIMINATED = 1  # S, unknowns eliminated
+ITEM_ORDER = 2  # m, unknowns of the front
+ITEM_SHIFTS = 3  # first of the shifts of the front's unknowns
+ITEM_INSTANCES = 4  # first of the node's instances in `origins`
+ITEM_FIRST = 5  # first column
+ITEM_END = 6  # past the last column
+ITEM_HALF_MAP = 7  # first entry of the half's map
+ITEM_HALF_ORDER = 8  # unknowns on the half's boundary
+ITEM_PER_HALF = 2
+ITEM_COLUMNS = 11
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -266,10 +267,10 @@ def _locate(item: Ints, start: int, width: int, images: int, size: int, origins:
 
     Columns that stand for none take what the first one has.
     """
-    used: int = min(width, item[6] - start)
+    used: int = min(width, item[ITEM_END] - start)
     for v in range(width):
         instance, image = divmod(start + v if v < used else start, images)
-        places[v] = image * size + origins[item[4] + instance]
+        places[v] = image * size + origins[item[ITEM_INSTANCES] + instance]
     return used
 
 
@@ -314,13 +315,13 @@ def _add_half(
     f: Floats,
 ) -> None:
     """Add the update of a half to f; the images of one instance stand together in the updates."""
-    order = item[8 + 2 * half]
-    position = maps[item[7 + 2 * half] : item[7 + 2 * half] + order]
+    order = item[ITEM_HALF_ORDER + ITEM_PER_HALF * half]
+    position = maps[item[ITEM_HALF_MAP + ITEM_PER_HALF * half] : item[ITEM_HALF_MAP + ITEM_PER_HALF * half] + order]
     column = 0
     while column < used:
         instance, image = divmod(start + column, images)
         count = min(used - column, images - image)
-        place = half_start[item[4] + instance, half] * images + image
+        place = half_start[item[ITEM_INSTANCES] + instance, half] * images + image
         for t in range(order):
             x = f[position[t] * width + column : position[t] * width + column + count]
             u = updates[place + t * images : place + t * images + count]
@@ -334,12 +335,12 @@ def _keep_update(
     width: int, item: Ints, start: int, used: int, images: int, update_start: Ints, updates: Floats, f: Floats
 ) -> None:
     """Write what the node adds to its boundary to the updates."""
-    s, b = item[1], item[2] - item[1]
+    s, b = item[ITEM_ELIMINATED], item[ITEM_ORDER] - item[ITEM_ELIMINATED]
     column = 0
     while column < used:
         instance, image = divmod(start + column, images)
         count = min(used - column, images - image)
-        place = update_start[item[4] + instance] * images + image
+        place = update_start[item[ITEM_INSTANCES] + instance] * images + image
         for t in range(b):
             x = f[(s + t) * width + column : (s + t) * width + column + count]
             u = updates[place + t * images : place + t * images + count]
@@ -371,13 +372,13 @@ def transpose_fronts(
     """
     for number in range(first, last):
         item = items[number]
-        s, m, shift = item[1], item[2], item[3]
-        width = 1 if item[6] - item[5] == 1 else 16
-        for start in range(item[5], item[6], width):
+        s, m, shift = item[ITEM_ELIMINATED], item[ITEM_ORDER], item[ITEM_SHIFTS]
+        width = 1 if item[ITEM_END] - item[ITEM_FIRST] == 1 else 16
+        for start in range(item[ITEM_FIRST], item[ITEM_END], width):
             used = _locate(item, start, width, images, size, origins, places)
             _gather(width, s, shifts, shift, values, places, f, 0)
             _gather(width, m - s, shifts, shift + s, result if invert else values, places, f, s)
-            _transpose_front(invert, width, panels, item[0], s, m, f, T)
+            _transpose_front(invert, width, panels, item[ITEM_PANEL], s, m, f, T)
             _scatter(width, used, s, shifts, shift, result, places, f)
 
 
@@ -409,17 +410,17 @@ def factor_fronts(
     """
     for number in range(first, last):
         item = items[number]
-        s, m, shift = item[1], item[2], item[3]
-        width = 1 if item[6] - item[5] == 1 else 16
-        for start in range(item[5], item[6], width):
+        s, m, shift = item[ITEM_ELIMINATED], item[ITEM_ORDER], item[ITEM_SHIFTS]
+        width = 1 if item[ITEM_END] - item[ITEM_FIRST] == 1 else 16
+        for start in range(item[ITEM_FIRST], item[ITEM_END], width):
             used = _locate(item, start, width, images, size, origins, places)
             _gather(width, s, shifts, shift, values, places, f, 0)
             f[s * width : m * width] = 0.0
             if not invert:
-                _factor_front(False, width, panels, item[0], s, m, f, T)
+                _factor_front(False, width, panels, item[ITEM_PANEL], s, m, f, T)
             _add_half(width, item, start, used, 0, images, maps, half_start, updates, f)
             _add_half(width, item, start, used, 1, images, maps, half_start, updates, f)
             if invert:
-                _factor_front(True, width, panels, item[0], s, m, f, T)
+                _factor_front(True, width, panels, item[ITEM_PANEL], s, m, f, T)
             _scatter(width, used, s, shifts, shift, result, places, f)
             _keep_update(width, item, start, used, images, update_start, updates, f)

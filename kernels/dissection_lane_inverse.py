@@ -2,22 +2,29 @@
 
 All offsets count vectors of eight numbers. The covariance ``Z`` of a front of ``m = S + B`` unknowns is a packed lower
 triangle: column ``j`` holds rows ``j ...``, the eliminated unknowns first. The factor and the table of nodes are those
-of ``sparsegmrf.kernels.dissection_lanes``; `visits` has three integers per node:
-
-====  ===================================================================================
- 0    offset of Z in the slots, one slot per depth of the tree
- 1    the parent's row in the table, -1 for the tile itself
- 2    first entry of the map from the node's boundary to the parent's front
-====  ===================================================================================
+of ``sparsegmrf.kernels.dissection_lanes``; `visits` has three integers per node.
 """
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sparsegmrf.kernels.dissection_columns import (
+    NODE_ASSEMBLY,
+    NODE_ASSEMBLY_END,
+    NODE_ELIMINATED,
+    NODE_FACTOR,
+    NODE_PIXEL,
+    NODE_UPDATED,
+)
 from sparsegmrf.kernels.lane_vector import add_product, divide, load, multiply, spread, store, subtract_product
 
-BUILT_ON = {"lane_vector": "af6127585575"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "af6127585575"}
+
+VISIT_COVARIANCE = 0  # offset of Z in the slots, one slot per depth of the tree
+VISIT_PARENT = 1  # the parent's row in the table, -1 for the tile itself
+VISIT_MAP = 2  # first entry of the map from the node's boundary to the parent's front
+VISIT_COLUMNS = 3
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -338,10 +345,10 @@ def _scatter(
     planes: Floats,
 ) -> None:
     """Write the covariances that have a place on the stencil."""
-    m = nodes[node, 0] + nodes[node, 1]
-    shift = nodes[node, 12]
+    m = nodes[node, NODE_ELIMINATED] + nodes[node, NODE_UPDATED]
+    shift = nodes[node, NODE_PIXEL]
     block = channels * channels
-    for entry in range(nodes[node, 10], nodes[node, 11]):
+    for entry in range(nodes[node, NODE_ASSEMBLY], nodes[node, NODE_ASSEMBLY_END]):
         row = assembly[entry, 0] * channels
         column = assembly[entry, 1] * channels
         first = assembly[entry, 2] * pixels + assembly[entry, 3] + shift
@@ -379,16 +386,16 @@ def invert_tiles(
     `G` and `K` are workspace.
     """
     for node in range(nodes.shape[0] - 1, -1, -1):
-        s = nodes[node, 0]
-        b = nodes[node, 1]
+        s = nodes[node, NODE_ELIMINATED]
+        b = nodes[node, NODE_UPDATED]
         m = s + b
-        z = visits[node, 0]
+        z = visits[node, VISIT_COVARIANCE]
         tail = z + s * m - s * (s - 1) // 2
-        parent = visits[node, 1]
+        parent = visits[node, VISIT_PARENT]
         if parent < 0:
             _into_lanes(boundary, b * (b + 1) // 2, Z, tail)
         else:
-            order = nodes[parent, 0] + nodes[parent, 1]
-            _gather(Z, visits[parent, 0], order, maps, visits[node, 2], b, tail)
-        _invert_front(factor, block + nodes[node, 2], Z, z, s, m, G, K)
+            order = nodes[parent, NODE_ELIMINATED] + nodes[parent, NODE_UPDATED]
+            _gather(Z, visits[parent, VISIT_COVARIANCE], order, maps, visits[node, VISIT_MAP], b, tail)
+        _invert_front(factor, block + nodes[node, NODE_FACTOR], Z, z, s, m, G, K)
         _scatter(nodes, node, assembly, channels, origins, filled, pixels, Z, z, planes)

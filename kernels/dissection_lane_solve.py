@@ -3,18 +3,7 @@
 A tile vector ``w`` holds the tile's own unknowns in raster order, then its boundary's. Each unknown has `width` vectors
 of eight numbers: different tiles, or right-hand sides, or both. `width` is 1 or 4; with 4 each entry of L is read once
 for 32 numbers. A node works on a copy ``f`` of its front, eliminated unknowns first. Below, ``L_c`` is column `c` from
-the diagonal.
-
-A block is one row of integers:
-
-====  =================================================  ====  =================================================
- 0    first vector of the tiles' factor                   5    first row of the program's nodes
- 1    first of the tiles in `origins`                     6    past the last row of the program's nodes
- 2    tiles in the lanes; 0 if all lanes are of one       7    first of the program's positions
-      factor, then its columns are (tile, image) pairs    8    first of the shifts of the tile's unknowns
- 3    first image, or first column                        9    the tile's own unknowns
- 4    past the last image or column                      10    unknowns on the tile's boundary
-====  =================================================  ====  =================================================
+the diagonal. A block of work is one row of integers.
 """
 
 from collections.abc import Callable
@@ -27,6 +16,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_FACTOR, NODE_POSITIONS, NODE_UPDATED
 from sparsegmrf.kernels.lane_vector import (
     add,
     add_product,
@@ -39,7 +29,20 @@ from sparsegmrf.kernels.lane_vector import (
     subtract_product,
 )
 
-BUILT_ON = {"lane_vector": "af6127585575"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "af6127585575"}
+
+BLOCK_FACTOR = 0  # first vector of the tiles' factor
+BLOCK_TILES = 1  # first of the tiles in `origins`
+BLOCK_FILLED = 2  # tiles in the lanes; 0 if all lanes are of one factor, then its columns are (tile, image) pairs
+BLOCK_FIRST = 3  # first image, or first column
+BLOCK_END = 4  # past the last image or column
+BLOCK_NODES = 5  # first row of the program's nodes
+BLOCK_NODES_END = 6  # past the last row of the program's nodes
+BLOCK_POSITIONS = 7  # first of the program's positions
+BLOCK_SHIFTS = 8  # first of the shifts of the tile's unknowns
+BLOCK_OWN = 9  # the tile's own unknowns
+BLOCK_AROUND = 10  # unknowns on the tile's boundary
+BLOCK_COLUMNS = 11
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -452,17 +455,17 @@ def _locate(
     for v in range(width):
         for lane in range(8):
             k = v * 8 + lane
-            if block[2] > 0:
-                image = block[3] + part * width + v
+            if block[BLOCK_FILLED] > 0:
+                image = block[BLOCK_FIRST] + part * width + v
                 tile = lane
-                used = lane < block[2] and image < block[4]
+                used = lane < block[BLOCK_FILLED] and image < block[BLOCK_END]
             else:
-                column = block[3] + part * width * 8 + k
+                column = block[BLOCK_FIRST] + part * width * 8 + k
                 image = column % images
                 tile = column // images
-                used = column < block[4]
-            places[k] = image * size + origins[block[1] + tile] if used else -1
-            updates_at[k] = update_start[block[1] + tile] * images + image if used else -1
+                used = column < block[BLOCK_END]
+            places[k] = image * size + origins[block[BLOCK_TILES] + tile] if used else -1
+            updates_at[k] = update_start[block[BLOCK_TILES] + tile] * images + image if used else -1
 
 
 @njit(cache=True, nogil=True)
@@ -550,8 +553,8 @@ def _scatter(
 @njit(cache=True, nogil=True)
 def _parts(block: Ints, width: int) -> int:
     """Count the vectors of a block in units of `width`."""
-    step = width if block[2] > 0 else width * 8
-    parts: int = (block[4] - block[3] + step - 1) // step
+    step = width if block[BLOCK_FILLED] > 0 else width * 8
+    parts: int = (block[BLOCK_END] - block[BLOCK_FIRST] + step - 1) // step
     return parts
 
 
@@ -559,7 +562,7 @@ def _parts(block: Ints, width: int) -> int:
 def _chunk_end(nodes: Ints, node: int, last: int, step: int) -> int:
     """Return the node at which the factor of a run of nodes, from `node` on in steps of `step`, outgrows the cache."""
     end = node + step
-    while end != last and abs(nodes[end, 2] - nodes[node, 2]) < 8192:
+    while end != last and abs(nodes[end, NODE_FACTOR] - nodes[node, NODE_FACTOR]) < 8192:
         end += step
     return end
 
@@ -591,39 +594,40 @@ def transpose_tiles(
     """
     for number in range(first, last):
         block = blocks[number]
-        own, around = block[9], block[10]
+        own, around = block[BLOCK_OWN], block[BLOCK_AROUND]
         unknowns = own + around
         parts = _parts(block, width)
         for part in range(parts):
             lanes = places[64 * part : 64 * part + 32]
             _locate(block, width, part, images, size, origins, origins, lanes, places[64 * part + 32 :])
             begin = part * unknowns
-            _gather(width, own, True, shifts, block[8], values, lanes, w, begin)
-            _gather(width, around, False, shifts, block[8] + own, result if invert else values, lanes, w, begin + own)
+            shift = block[BLOCK_SHIFTS]
+            _gather(width, own, True, shifts, shift, values, lanes, w, begin)
+            _gather(width, around, False, shifts, shift + own, result if invert else values, lanes, w, begin + own)
         # Ancestors first for the solve; for the product any order that overwrites an unknown after its last use.
         step = -1 if invert else 1
-        node = block[6] - 1 if invert else block[5]
-        end = block[5] - 1 if invert else block[6]
+        node = block[BLOCK_NODES_END] - 1 if invert else block[BLOCK_NODES]
+        end = block[BLOCK_NODES] - 1 if invert else block[BLOCK_NODES_END]
         while node != end:
             stop = _chunk_end(nodes, node, end, step)
             for part in range(parts):
                 begin = part * unknowns
                 for each in range(node, stop, step):
-                    s = nodes[each, 0]
-                    m = s + nodes[each, 1]
-                    place = block[7] + nodes[each, 13]
+                    s = nodes[each, NODE_ELIMINATED]
+                    m = s + nodes[each, NODE_UPDATED]
+                    place = block[BLOCK_POSITIONS] + nodes[each, NODE_POSITIONS]
                     for r in range(m):
                         at = (begin + positions[place + r]) * width
                         for v in range(width):
                             store(f, r * width + v, load(w, at + v))
-                    _transpose_node(invert, width, factor, block[0] + nodes[each, 2], s, m, f, T)
+                    _transpose_node(invert, width, factor, block[BLOCK_FACTOR] + nodes[each, NODE_FACTOR], s, m, f, T)
                     for r in range(s):
                         at = (begin + positions[place + r]) * width
                         for v in range(width):
                             store(w, at + v, load(f, r * width + v))
             node = stop
         for part in range(parts):
-            _scatter(width, own, shifts, block[8], result, places[64 * part :], w, part * unknowns)
+            _scatter(width, own, shifts, block[BLOCK_SHIFTS], result, places[64 * part :], w, part * unknowns)
 
 
 @njit(cache=True, nogil=True)
@@ -656,7 +660,7 @@ def factor_tiles(
     """
     for number in range(first, last):
         block = blocks[number]
-        own, around = block[9], block[10]
+        own, around = block[BLOCK_OWN], block[BLOCK_AROUND]
         # Inverted: w = [b; 0], and the updates are subtracted. Product: w = 0 gathers the sums, y stands behind it.
         kept = 0 if invert else own + around
         unknowns = own + around if invert else 2 * own + around
@@ -667,21 +671,21 @@ def factor_tiles(
             _locate(block, width, part, images, size, origins, update_start, lanes, updates_at)
             begin = part * unknowns
             w[begin * width * 8 : (begin + own + around) * width * 8] = 0.0
-            _gather(width, own, True, shifts, block[8], values, lanes, w, begin + kept)
-        node = block[5]
-        while node != block[6]:
-            stop = _chunk_end(nodes, node, block[6], 1)
+            _gather(width, own, True, shifts, block[BLOCK_SHIFTS], values, lanes, w, begin + kept)
+        node = block[BLOCK_NODES]
+        while node != block[BLOCK_NODES_END]:
+            stop = _chunk_end(nodes, node, block[BLOCK_NODES_END], 1)
             for part in range(parts):
                 begin = part * unknowns
                 for each in range(node, stop):
-                    s = nodes[each, 0]
-                    m = s + nodes[each, 1]
-                    place = block[7] + nodes[each, 13]
+                    s = nodes[each, NODE_ELIMINATED]
+                    m = s + nodes[each, NODE_UPDATED]
+                    place = block[BLOCK_POSITIONS] + nodes[each, NODE_POSITIONS]
                     for r in range(m):
                         at = (begin + positions[place + r] + (kept if r < s else 0)) * width
                         for v in range(width):
                             store(f, r * width + v, load(w, at + v))
-                    _factor_node(invert, width, factor, block[0] + nodes[each, 2], s, m, f, T)
+                    _factor_node(invert, width, factor, block[BLOCK_FACTOR] + nodes[each, NODE_FACTOR], s, m, f, T)
                     for r in range(m):
                         at = (begin + positions[place + r]) * width
                         for v in range(width):
@@ -692,7 +696,7 @@ def factor_tiles(
             node = stop
         for part in range(parts):
             begin = part * unknowns
-            _scatter(width, own, shifts, block[8], result, places[64 * part :], w, begin)
+            _scatter(width, own, shifts, block[BLOCK_SHIFTS], result, places[64 * part :], w, begin)
             for lane in range(8):
                 for t in range(around):
                     for v in range(width):

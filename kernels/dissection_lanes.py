@@ -2,17 +2,8 @@
 
 All offsets count vectors of eight numbers. A front of ``S + B`` unknowns keeps its eliminated columns as a packed lower
 trapezoid ``L`` (column ``j`` holds rows ``j ...``) and its update matrix ``U`` as a packed lower triangle. A program is
-a table of nodes in elimination order, one row of integers each (see ``sparsegmrf.linalg.dissection._programs``):
-
-====  ==============================================  ====  ==============================================
- 0    S, unknowns eliminated                            7    offset of the second half's U in the slots, or -1
- 1    B, unknowns updated                               8    B of the second half
- 2    offset of L in the tile's factor                  9    first entry of its map
- 3    offset of U in the slots                         10    first row of the assembly table
- 4    offset of the first half's U in the slots, or -1 11    past the last row of the assembly table
- 5    B of the first half                              12    flat index of the node's first pixel in the tile
- 6    first entry of its map                           13    first entry of the front's tile positions
-====  ==============================================  ====  ==============================================
+a table of nodes in elimination order, with the columns of ``dissection_columns`` (see
+``sparsegmrf.linalg.dissection._programs``).
 """
 
 import math
@@ -21,9 +12,22 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sparsegmrf.kernels.dissection_columns import (
+    NODE_ASSEMBLY,
+    NODE_ASSEMBLY_END,
+    NODE_ELIMINATED,
+    NODE_FACTOR,
+    NODE_HALF_MAP,
+    NODE_HALF_UPDATE,
+    NODE_HALF_UPDATED,
+    NODE_PER_HALF,
+    NODE_PIXEL,
+    NODE_UPDATE,
+    NODE_UPDATED,
+)
 from sparsegmrf.kernels.lane_vector import add, divide, load, multiply, spread, square_root, store, subtract_product
 
-BUILT_ON = {"lane_vector": "af6127585575"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "af6127585575"}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -267,9 +271,9 @@ def _assemble(
     base: int,
 ) -> None:
     """Add the matrix entries of the eliminated columns to L."""
-    m = nodes[node, 0] + nodes[node, 1]
-    shift = nodes[node, 12]
-    for entry in range(nodes[node, 10], nodes[node, 11]):
+    m = nodes[node, NODE_ELIMINATED] + nodes[node, NODE_UPDATED]
+    shift = nodes[node, NODE_PIXEL]
+    for entry in range(nodes[node, NODE_ASSEMBLY], nodes[node, NODE_ASSEMBLY_END]):
         row = assembly[entry, 0] * channels
         column = assembly[entry, 1] * channels
         k = assembly[entry, 2]
@@ -330,23 +334,23 @@ def factor_tile(
     positive.
     """
     for node in range(nodes.shape[0]):
-        s = nodes[node, 0]
-        b = nodes[node, 1]
+        s = nodes[node, NODE_ELIMINATED]
+        b = nodes[node, NODE_UPDATED]
         m = s + b
-        base = block + nodes[node, 2]
-        target = nodes[node, 3]
+        base = block + nodes[node, NODE_FACTOR]
+        target = nodes[node, NODE_UPDATE]
         factor[base * 8 : (base + m * s - s * (s - 1) // 2) * 8] = 0.0
         slots[target * 8 : (target + b * (b + 1) // 2) * 8] = 0.0
         _assemble(nodes, node, assembly, channels, start, step, values, origins, factor, base)
         for half in range(2):
-            source = nodes[node, 4 + 3 * half]
+            source = nodes[node, NODE_HALF_UPDATE + NODE_PER_HALF * half]
             if source >= 0:
                 _extend_add(
                     slots,
                     source,
-                    nodes[node, 5 + 3 * half],
+                    nodes[node, NODE_HALF_UPDATED + NODE_PER_HALF * half],
                     maps,
-                    nodes[node, 6 + 3 * half],
+                    nodes[node, NODE_HALF_MAP + NODE_PER_HALF * half],
                     s,
                     m,
                     factor,
@@ -374,9 +378,9 @@ def log_pivots(nodes: Ints, block: int, factor: Floats, logs: Floats) -> None:
     """Sum the logarithms of the pivots of each lane into `logs`."""
     logs[:] = 0.0
     for node in range(nodes.shape[0]):
-        s = nodes[node, 0]
-        m = s + nodes[node, 1]
-        place = block + nodes[node, 2]
+        s = nodes[node, NODE_ELIMINATED]
+        m = s + nodes[node, NODE_UPDATED]
+        place = block + nodes[node, NODE_FACTOR]
         for j in range(s):
             for lane in range(8):
                 logs[lane] += math.log(factor[place * 8 + lane])

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sparsegmrf._graph import run_graph
 from sparsegmrf.kernels import blas, dense_products, dissection_fronts, dissection_lanes
+from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_FACTOR, NODE_UPDATE, NODE_UPDATED
 from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.linalg.dissection._blas_threads import one_blas_thread
 from sparsegmrf.linalg.dissection._tree import Level
@@ -197,8 +198,8 @@ class _Elimination:
         )
         if status >= 0:
             row, column, lane = status >> 32, (status & (2**32 - 1)) // LANES, status % LANES
-            m = int(program.nodes[row, :2].sum())
-            place = self.groups.start[group] + program.nodes[row, 2] + column * m - column * (column - 1) // 2
+            m = int(program.nodes[row, NODE_ELIMINATED] + program.nodes[row, NODE_UPDATED])
+            place = self.groups.start[group] + program.nodes[row, NODE_FACTOR] + column * m - column * (column - 1) // 2
             pivot = float(self.blocks.tiles[place * LANES + lane])
             raise NotPositiveError(len(self.levels) - 1, int(members[lane]), row, column, pivot)
         logs = np.empty(LANES)
@@ -207,7 +208,7 @@ class _Elimination:
         self.blocks.log_pivots[-1][members[:filled]] = logs[:filled]
         starts = np.where(np.arange(LANES) < filled, self.update_start[members], -1)
         size = program.order * (program.order + 1) // 2
-        dissection_lanes.unpack_updates(slots, program.nodes[-1, 3], size, starts, self.updates)
+        dissection_lanes.unpack_updates(slots, program.nodes[-1, NODE_UPDATE], size, starts, self.updates)
         self.buffers.give(slots)
 
     def _factor_node(self, depth: int, node: int, halves: tuple[int, int]) -> None:

@@ -5,6 +5,21 @@ from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf.kernels.dissection_columns import (
+    NODE_ASSEMBLY,
+    NODE_ASSEMBLY_END,
+    NODE_COLUMNS,
+    NODE_ELIMINATED,
+    NODE_FACTOR,
+    NODE_HALF_MAP,
+    NODE_HALF_UPDATE,
+    NODE_HALF_UPDATED,
+    NODE_PER_HALF,
+    NODE_PIXEL,
+    NODE_POSITIONS,
+    NODE_UPDATE,
+    NODE_UPDATED,
+)
 from sparsegmrf.linalg.dissection._classes import NodeClass
 from sparsegmrf.typing import IntArray
 
@@ -70,7 +85,7 @@ class TileProgram:
 
     @property
     def order(self) -> int:
-        """Unknowns on the tile's boundary; its update matrix is left at ``nodes[-1, 3]``."""
+        """Unknowns on the tile's boundary; its update matrix is left at ``nodes[-1, NODE_UPDATE]``."""
         return len(self.top.boundary) * self.channels
 
     @cached_property
@@ -116,18 +131,23 @@ def tile_program(classes: list[NodeClass], root: int, tables: Tables, width: int
     s = tables.eliminated[cls] * channels
     slots = _slots(visits, m - s)
     factor = _starts(m * s - s * (s - 1) // 2)
-    nodes = np.full((len(cls), 14), -1, dtype=np.int64)
-    nodes[:, :4] = np.column_stack([s, m - s, factor[:-1], slots[visits.depth, visits.half]])
+    nodes = np.full((len(cls), NODE_COLUMNS), -1, dtype=np.int64)
+    nodes[:, NODE_ELIMINATED] = s
+    nodes[:, NODE_UPDATED] = m - s
+    nodes[:, NODE_FACTOR] = factor[:-1]
+    nodes[:, NODE_UPDATE] = slots[visits.depth, visits.half]
     inner = tables.children[cls, 0] >= 0
     for half in range(2):
         child = tables.children[cls[inner], half]
         order = (tables.front_start[child + 1] - tables.front_start[child] - tables.eliminated[child]) * channels
-        where = slots[visits.depth[inner] + 1, half]
-        nodes[inner, 4 + 3 * half : 7 + 3 * half] = np.column_stack([where, order, tables.map_start[cls[inner], half]])
-    nodes[:, 10] = tables.assembly_start[cls]
-    nodes[:, 11] = tables.assembly_start[cls + 1]
-    nodes[:, 12] = visits.row * width + visits.column
-    nodes[:, 13] = _starts(m)[:-1]
+        behind = half * NODE_PER_HALF
+        nodes[inner, NODE_HALF_UPDATE + behind] = slots[visits.depth[inner] + 1, half]
+        nodes[inner, NODE_HALF_UPDATED + behind] = order
+        nodes[inner, NODE_HALF_MAP + behind] = tables.map_start[cls[inner], half]
+    nodes[:, NODE_ASSEMBLY] = tables.assembly_start[cls]
+    nodes[:, NODE_ASSEMBLY_END] = tables.assembly_start[cls + 1]
+    nodes[:, NODE_PIXEL] = visits.row * width + visits.column
+    nodes[:, NODE_POSITIONS] = _starts(m)[:-1]
     return TileProgram(nodes, visits, classes[root], tables, channels, int(factor[-1]), int(slots[-1, 0]))
 
 

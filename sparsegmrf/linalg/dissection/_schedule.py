@@ -6,6 +6,34 @@ from itertools import pairwise
 
 import numpy as np
 
+from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_UPDATED
+from sparsegmrf.kernels.dissection_front_solve import (
+    ITEM_COLUMNS,
+    ITEM_ELIMINATED,
+    ITEM_END,
+    ITEM_FIRST,
+    ITEM_HALF_MAP,
+    ITEM_HALF_ORDER,
+    ITEM_INSTANCES,
+    ITEM_ORDER,
+    ITEM_PANEL,
+    ITEM_PER_HALF,
+    ITEM_SHIFTS,
+)
+from sparsegmrf.kernels.dissection_lane_solve import (
+    BLOCK_AROUND,
+    BLOCK_COLUMNS,
+    BLOCK_END,
+    BLOCK_FACTOR,
+    BLOCK_FILLED,
+    BLOCK_FIRST,
+    BLOCK_NODES,
+    BLOCK_NODES_END,
+    BLOCK_OWN,
+    BLOCK_POSITIONS,
+    BLOCK_SHIFTS,
+    BLOCK_TILES,
+)
 from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.linalg.dissection._classes import NodeClass
 from sparsegmrf.linalg.dissection._numeric import front_starts
@@ -116,22 +144,19 @@ class SolveTables:
         self.positions = np.concatenate([each.positions for each in programs.values()])
         shifts = [self._tile_shifts(classes[cls]) for cls in programs]
         self.tile_shifts = np.concatenate(shifts)
-        self.program_of = np.zeros((len(classes), 7), dtype=np.int64)
+        self.program_of = np.zeros((len(classes), BLOCK_COLUMNS), dtype=np.int64)
+        self.factor_size = np.zeros(len(classes), dtype=np.int64)
         node = position = shift = 0
         for (cls, program), mine in zip(programs.items(), shifts, strict=True):
-            around = program.order
-            self.program_of[cls] = (
-                node,
-                node + len(program.nodes),
-                position,
-                shift,
-                len(mine) - around,
-                around,
-                program.factor_size,
-            )
+            row = self.program_of[cls]
+            row[BLOCK_NODES], row[BLOCK_NODES_END] = node, node + len(program.nodes)
+            row[BLOCK_POSITIONS], row[BLOCK_SHIFTS] = position, shift
+            row[BLOCK_OWN], row[BLOCK_AROUND] = len(mine) - program.order, program.order
+            self.factor_size[cls] = program.factor_size
             node, position, shift = node + len(program.nodes), position + len(program.positions), shift + len(mine)
-        self.tile_unknowns = int((2 * self.program_of[:, 4] + self.program_of[:, 5]).max())
-        self.tile_order = int((self.nodes[:, 0] + self.nodes[:, 1]).max())
+        own, around = self.program_of[:, BLOCK_OWN], self.program_of[:, BLOCK_AROUND]
+        self.tile_unknowns = int((2 * own + around).max())
+        self.tile_order = int((self.nodes[:, NODE_ELIMINATED] + self.nodes[:, NODE_UPDATED]).max())
 
     def _lay_out_fronts(self) -> None:
         """Tabulate the nodes above the tiles: one row per distinct node, and where each level's begin."""
@@ -144,15 +169,16 @@ class SolveTables:
         children = np.array([each.children or (0, 0) for each in analysis.classes], dtype=np.int64)
         boundary = analysis.order - analysis.eliminated
         panels, _ = front_starts(analysis, self.levels)
-        self.front_rows = np.zeros((len(cls), 8), dtype=np.int64)
-        self.front_rows[:, 0] = np.concatenate(panels or [np.zeros(0, dtype=np.int64)])
-        self.front_rows[:, 1] = analysis.eliminated[cls]
-        self.front_rows[:, 2] = analysis.order[cls]
-        self.front_rows[:, 3] = starts[which.reshape(-1)]
-        self.front_rows[:, 4::2] = analysis.tables.map_start[cls]
-        self.front_rows[:, 5::2] = boundary[children[cls]]
+        rows = np.zeros((len(cls), ITEM_COLUMNS), dtype=np.int64)
+        rows[:, ITEM_PANEL] = np.concatenate(panels or [np.zeros(0, dtype=np.int64)])
+        rows[:, ITEM_ELIMINATED] = analysis.eliminated[cls]
+        rows[:, ITEM_ORDER] = analysis.order[cls]
+        rows[:, ITEM_SHIFTS] = starts[which.reshape(-1)]
+        rows[:, ITEM_HALF_MAP::ITEM_PER_HALF] = analysis.tables.map_start[cls]
+        rows[:, ITEM_HALF_ORDER::ITEM_PER_HALF] = boundary[children[cls]]
+        self.front_rows = rows
         self.level_start = np.concatenate([[0], np.cumsum([len(level.first) for level in upper])]).astype(np.int64)
-        self.front_order = int(self.front_rows[:, 2].max(initial=0))
+        self.front_order = int(rows[:, ITEM_ORDER].max(initial=0))
 
     def _tile_shifts(self, tile: NodeClass) -> IntArray:
         """Return the shifts of a tile's own unknowns in raster order, then its boundary's."""
@@ -205,15 +231,19 @@ def _blocks(tables: SolveTables, images: int) -> tuple[dict[int, tuple[IntArray,
     group, step = _chunks(columns, chunk)
     first = step * chunk[group]
     last = np.minimum(first + chunk[group], columns[group])
-    program = tables.program_of[groups.cls[group]]
-    filled = np.where(alike, 0, groups.filled)[group]
-    rows = np.column_stack([groups.start[group], tiles.first[group], filled, first, last, program[:, :6]])
+    rows = tables.program_of[groups.cls[group]]
+    rows[:, BLOCK_FACTOR] = groups.start[group]
+    rows[:, BLOCK_TILES] = tiles.first[group]
+    rows[:, BLOCK_FILLED] = np.where(alike, 0, groups.filled)[group]
+    rows[:, BLOCK_FIRST] = first
+    rows[:, BLOCK_END] = last
+    cost = tables.factor_size[groups.cls[group]] * LANES
     narrow = last - first <= lanes[group]
     parts = -(-(last - first) // (lanes[group] * WIDTH))
     result = {}
     for width, chosen in ((WIDTH, ~narrow), (1, narrow)):
         mine = np.ascontiguousarray(rows[chosen])
-        result[width] = mine, _cut((program[:, 6] * LANES * parts)[chosen], 0, len(mine))
+        result[width] = mine, _cut((cost * parts)[chosen], 0, len(mine))
     return result, int(parts.max(initial=1))
 
 
@@ -221,14 +251,17 @@ def _items(tables: SolveTables, images: int) -> tuple[IntArray, IntArray, IntArr
     """Return the rows of the work above the tiles, the level of each and its cost."""
     rows, fronts = tables.front_rows, tables.fronts
     columns = fronts.count * images
-    size = np.maximum(rows[:, 1] * rows[:, 2], 1)
+    size = np.maximum(rows[:, ITEM_ELIMINATED] * rows[:, ITEM_ORDER], 1)
     chunk = COLUMNS * np.maximum(1, _TASK // size)
     node, step = _chunks(columns, chunk)
     first = step * chunk[node]
     last = np.minimum(first + chunk[node], columns[node])
-    items = np.column_stack([rows[node, :4], fronts.first[node], first, last, rows[node, 4:]])
+    work = rows[node]
+    work[:, ITEM_INSTANCES] = fronts.first[node]
+    work[:, ITEM_FIRST] = first
+    work[:, ITEM_END] = last
     level = np.searchsorted(tables.level_start, node, side="right") - 1
-    return np.ascontiguousarray(items), level, size[node] * (-(-(last - first) // COLUMNS))
+    return work, level, size[node] * (-(-(last - first) // COLUMNS))
 
 
 def _chunks(count: IntArray, chunk: IntArray) -> tuple[IntArray, IntArray]:

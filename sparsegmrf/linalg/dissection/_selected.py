@@ -14,6 +14,8 @@ import numpy as np
 
 from sparsegmrf._graph import run_graph
 from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse, dissection_lane_inverse
+from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_HALF_MAP, NODE_PER_HALF, NODE_UPDATED
+from sparsegmrf.kernels.dissection_lane_inverse import VISIT_COLUMNS, VISIT_COVARIANCE, VISIT_MAP, VISIT_PARENT
 from sparsegmrf.linalg.dissection import _numeric
 from sparsegmrf.linalg.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.linalg.dissection._blas_threads import one_blas_thread
@@ -253,16 +255,18 @@ def _layout(program: TileProgram) -> _Layout:
     """Walk a tile's program backwards, parents first, with one slot per depth."""
     nodes = program.nodes
     depth = program.visits.depth
-    order = nodes[:, 0] + nodes[:, 1]
+    order = nodes[:, NODE_ELIMINATED] + nodes[:, NODE_UPDATED]
     sizes = np.zeros(depth.max() + 1, dtype=np.int64)
     np.maximum.at(sizes, depth, order * (order + 1) // 2)
     ends = np.cumsum(sizes)
-    table = np.full((len(nodes), 3), -1, dtype=np.int64)
-    table[:, 0] = (ends - sizes)[depth]
+    table = np.full((len(nodes), VISIT_COLUMNS), -1, dtype=np.int64)
+    table[:, VISIT_COVARIANCE] = (ends - sizes)[depth]
     latest = np.zeros(depth.max() + 1, dtype=np.int64)
     for node in range(len(nodes) - 1, -1, -1):
         latest[depth[node]] = node
         if depth[node]:
             parent = latest[depth[node] - 1]
-            table[node, 1:] = parent, nodes[parent, 6 + 3 * program.visits.half[node]]
+            table[node, VISIT_PARENT] = parent
+            behind = program.visits.half[node] * NODE_PER_HALF
+            table[node, VISIT_MAP] = nodes[parent, NODE_HALF_MAP + behind]
     return _Layout(table, int(ends[-1]), int(order.max()))
