@@ -63,11 +63,15 @@ class Curvature(NamedTuple):
 
 
 class Conclusion(NamedTuple):
-    """Whether the numbers are those of a maximum, the reason in words, and the curvature if it was looked at."""
+    """Whether the numbers are those of a maximum, the reason in words, the curvature if it was looked at.
+
+    `lost` are parameters that are known not to be determined where it was not.
+    """
 
     converged: bool
     reason: str
     curvature: Curvature | None
+    lost: tuple[str, ...] = ()
 
 
 class Estimable(Searchable, Protocol):
@@ -98,12 +102,17 @@ def conclude(objective: Estimable, ended: Ended, start: FloatArray, tolerance: f
         return Conclusion(True, "nothing to search: every parameter has a closed form", None)
     told = f"a Newton step is {ended.decrement:.2g} standard errors long"
     after = f"after {objective.count[0]} likelihoods"
-    weak = float(np.linalg.eigvalsh(objective.information(ended.at))[0]) < _WEAK
-    doubtful = weak or ended.ending is not Ending.MAXIMUM or float(np.abs(ended.at - start).max()) > _LONG
+    gone = ended.ending is Ending.NO_NOISE
+    kept = slice(None, -1 if gone else None)  # the noise is the last
+    weak = float(np.linalg.eigvalsh(objective.information(ended.at)[kept, kept]).min(initial=np.inf)) < _WEAK
+    far = float(np.abs(ended.at - start)[kept].max(initial=0.0)) > _LONG
     found = None
-    if doubtful:
+    if gone and not (weak or far):
+        nothing = Curvature(np.zeros((0, 0)), (NOISE,), 1)
+        return Conclusion(False, f"{_sentence(objective, ended, start, nothing)}, {after}", None, (NOISE,))
+    if weak or far or ended.ending is not Ending.MAXIMUM:
         full, at = objective.unprofiled(ended.at)
-        lost = (NOISE,) if ended.ending is Ending.NO_NOISE else ()
+        lost = (NOISE,) if gone else ()
         information = observed_information(full, at)
         if not np.isfinite(information).all():  # next to where the likelihood cannot be evaluated
             information = full.information(at)

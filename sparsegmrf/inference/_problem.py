@@ -111,4 +111,5 @@ def make_result(objective: Objective, at: FloatArray, conclusion: Conclusion) ->
         _evidence=found,
         _scale=c,
         _at_end=conclusion.curvature,
+        _lost=conclusion.lost,
     )

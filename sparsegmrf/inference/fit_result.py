@@ -75,6 +75,7 @@ class FitResult:
     _scale: float = field(repr=False)
     cross_validation: CrossValidation | None = None
     _at_end: Curvature | None = field(default=None, repr=False)
+    _lost: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def shape(self) -> Shape:
@@ -206,7 +207,7 @@ class FitResult:
             return full, at, Curvature(np.full((len(at), len(at)), np.nan), (), 0)
         found = self._at_end
         if found is None:
-            found = Curvature.of(observed_information(full, at), full.names)
+            found = Curvature.of(observed_information(full, at), full.names, self._lost)
         return full, at, found
 
     def trend_spread(self) -> FloatArray:
