@@ -52,6 +52,7 @@ class _Graph:
             self._stop(interrupt)
         # One that has not started, behind another caller's tasks, has nothing left to do.
         wait([future for future in futures if not future.cancel()])
+        self.tasks = ()  # the pool may hold this graph a little longer, but not what its tasks hold
         if self.interrupt is not None:
             raise self.interrupt
         if self.failure is not None:

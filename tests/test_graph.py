@@ -1,13 +1,14 @@
 """Tasks that depend on each other run in order, whatever the number of threads; failures and interrupts end them."""
 
 import threading
+import weakref
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsegmrf import get_num_threads, set_num_threads
-from sparsegmrf._graph import run_graph
+from sparsegmrf._graph import _Graph, run_graph
 
 
 @st.composite
@@ -75,3 +76,17 @@ def test_the_earliest_failure_is_raised_whatever_the_number_of_threads(needs, co
     finally:
         set_num_threads(before)
     assert raised == min((k for k in failing if k < len(needs)), default=None)
+
+
+def test_a_graph_that_has_run_holds_nothing_of_its_tasks(threads):
+    class Task:
+        def __call__(self):
+            pass
+
+    threads(2)
+    tasks = [Task(), Task()]
+    alive = [weakref.ref(task) for task in tasks]
+    graph = _Graph(tasks, [[], [0]])
+    del tasks
+    graph.run()
+    assert [task() for task in alive] == [None, None]

@@ -73,6 +73,7 @@ class SymmetricPlanes(Stencil):
 
         Examples
         --------
+        >>> from sparsegmrf import SymmetricStencil
         >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
         >>> stencil.symbol([[0.0, 0.0], [3.141592653589793, 0.0]]).round(9).tolist()
         [0.1, 4.1]
@@ -104,6 +105,7 @@ class SymmetricPlanes(Stencil):
 
         Examples
         --------
+        >>> from sparsegmrf import SymmetricStencil
         >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (8, 8))
         >>> round(stencil.min_symbol(), 12)
         0.1
