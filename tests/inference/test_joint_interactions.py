@@ -1,4 +1,4 @@
-"""Interactions that are valid in a joint region, estimated together, against maximum likelihood of densities by hand."""
+"""Interactions that are valid in a joint region, estimated together, against maximum likelihood by hand."""
 
 import numpy as np
 import pytest
