@@ -27,7 +27,8 @@ class Curvature(NamedTuple):
     Attributes
     ----------
     covariance : ndarray, (K, K)
-        NaN in the rows and columns of numbers that are not determined; the others are those given these.
+        NaN in the rows and columns of numbers that are not determined; the others are those given the directions
+        without information.
     undetermined : tuple of str
         Names of these.
     dimension : int
@@ -43,15 +44,23 @@ class Curvature(NamedTuple):
         """Invert an information matrix where there is information; `lost` are known not to be determined."""
         if not np.isfinite(information).all():
             return cls(np.full(information.shape, np.nan), tuple(names), len(names))
-        values, directions = np.linalg.eigh(information)
+        held = np.isin(names, lost)
+        rest = np.ix_(~held, ~held)
+        values, directions = np.linalg.eigh(information[rest])
         flat = values < FLAT
-        share = np.sum(directions[:, flat] ** 2, axis=1)
-        out = (share > _SHARE) | np.isin(names, lost)
-        while not out.all() and np.linalg.eigvalsh(information[np.ix_(~out, ~out)])[0] < FLAT:
-            out[np.argmax(np.where(out, -1.0, share))] = True
+        out = held.copy()
+        out[~held] = np.sum(directions[:, flat] ** 2, axis=1) > _SHARE
+        known = directions[:, ~flat]  # the others are those given the directions without information, and no more
         covariance = np.full(information.shape, np.nan)
-        covariance[np.ix_(~out, ~out)] = np.linalg.inv(information[np.ix_(~out, ~out)])
+        covariance[rest] = (known / values[~flat]) @ known.T
+        covariance[out], covariance[:, out] = np.nan, np.nan
         return cls(covariance, tuple(name for name, each in zip(names, out, strict=True) if each), int(flat.sum()))
+
+    def errors(self, J: FloatArray) -> FloatArray:
+        """Return the roots of the diagonal of `mapped`, which is not formed: squares in large units are no numbers."""
+        sizes = np.abs(J).max(axis=1, initial=0.0)
+        sizes = np.where(sizes > 0.0, sizes, 1.0)
+        return np.asarray(sizes * np.sqrt(np.diagonal(self.mapped(J / sizes[:, np.newaxis]))))
 
     def mapped(self, J: FloatArray) -> FloatArray:
         """Return ``J C J^T``, the covariance of what the numbers are mapped to; NaN where one that is lost has part."""
@@ -131,16 +140,17 @@ def _sentence(objective: Estimable, ended: Ended, start: FloatArray, found: Curv
     if alone is not None:
         parts.append(alone)
     if ended.ending is Ending.NO_NOISE:
-        told = "the image shows no independent noise; fit with noise=None"
+        stacked = hasattr(objective.model, "models")  # a sum of fields is not observed without noise
+        told = f"the image shows no independent noise; fit with {'a small noise=' if stacked else 'noise=None'}"
         parts.append(f"{NOISE} ran to zero" + (f": {told}" if alone is None else ", the field taking its place"))
     if ended.ending is Ending.FAR and not found.undetermined:
         far = [name for name, moved in zip(objective.names, np.abs(ended.at - start), strict=True) if moved > FAR]
         parts.append(f"{', '.join(far)} ran away from the start; hold it by fixed=, or give it a prior")
     rest = [name for name in found.undetermined if name != NOISE]
-    scale = objective.scale[0] if objective.scale is not None else None
+    scales = _scales(objective)
     moved = dict(zip(objective.names, ended.at - start, strict=True))
     # As many as there are directions run by themselves, those that were searched first; the others go with them.
-    rest.sort(key=lambda name: (name == scale, -abs(moved.get(name, 0.0))))
+    rest.sort(key=lambda name: (name in scales, -abs(moved.get(name, 0.0))))
     running = max(1, found.dimension - (NOISE in found.undetermined))
     for name in rest[:running]:
         parts.append(_end(objective, name, moved.get(name, _scale_has_moved(objective, ended)), alone is not None))
@@ -187,3 +197,12 @@ def _like_noise(objective: Estimable, ended: Ended) -> str | None:
         f"the field cannot be told from noise, {max(gain, 0.0):.2g} nats above independent pixels of the variance "
         f"{variance:.6g} +- {error:.2g}"
     )
+
+
+def _scales(objective: Estimable) -> set[str]:
+    """Return the parameters that go with the scale of the field: they follow where another one runs."""
+    own = {objective.scale[0]} if objective.scale is not None else set()
+    if not hasattr(objective.model, "scaled"):
+        return own
+    before, after = objective.model.parameters, objective.model.scaled(2.0).parameters
+    return own | {name for name in before if before[name] != after[name]}

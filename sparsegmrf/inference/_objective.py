@@ -168,7 +168,8 @@ class Objective:
             if not self.estimated and self.data.weight.any():
                 noise = float(np.mean(1.0 / self.data.weight[self.data.weight > 0.0]))
                 variance = max(variance - noise, _NOISE * variance)
-            moved = model.scaled(float(np.sqrt(variance / self._variance_of(model))))
+            own = self._variance_of(model)
+            moved = model.scaled(float(np.sqrt(variance / own))) if own > 0.0 else model
             if all(
                 moved.parameters[name] == value for name, value in model.parameters.items() if name not in self.free
             ):

@@ -140,8 +140,8 @@ class FitResult:
         parameter. NaN with ``method="cv"``: the information is that of the likelihood, and the few blocks that chose
         the estimates overlap in what they are predicted from, so that their spread says little.
         """
-        covariance = self._covariance
-        return dict(zip(self.parameters, np.sqrt(np.diagonal(covariance)).tolist(), strict=True))
+        full, at, found = self._curvature
+        return dict(zip(self.parameters, found.errors(full.jacobian(at)).tolist(), strict=True))
 
     @property
     def undetermined(self) -> tuple[str, ...]:
@@ -179,8 +179,8 @@ class FitResult:
         True
         """
         z = half_width(level)
-        full, at, _ = self._curvature
-        errors = np.sqrt(np.diagonal(self._covariance))
+        full, at, found = self._curvature
+        errors = found.errors(full.jacobian(at))
         own = zip(self.parameters, full.values_at(at), full.intervals(at), errors.tolist(), strict=True)
         intervals = {}
         for name, value, interval, error in own:
@@ -191,12 +191,6 @@ class FitResult:
             half = z * self.coefficient_errors[name]
             intervals[name] = (value - half, value + half)
         return intervals
-
-    @cached_property
-    def _covariance(self) -> FloatArray:
-        """Covariance of the parameters to first order, NaN in rows and columns of what is not determined."""
-        full, at, found = self._curvature
-        return found.mapped(full.jacobian(at))
 
     @cached_property
     def _curvature(self) -> tuple[Objective, FloatArray, Curvature]:
