@@ -322,3 +322,16 @@ def test_covariates_have_units_of_their_own():
     assert_allclose(np.array(list(found.coefficients.values())) * units, list(plain.coefficients.values()), rtol=1e-6)
     errors = np.array(list(found.coefficient_errors.values())) * np.abs(units)
     assert_allclose(errors, list(plain.coefficient_errors.values()), rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["random walk", "Matern"])
+def test_cross_validation_goes_with_level_and_unit(name):
+    model, (image, missing) = MODELS[name], picture(MODELS[name])
+    options = {"mask": missing, "method": "cv", "rng": 1}
+    plain = fit(model, image, **options)
+    for a, level in ((1.0, LEVEL), (2.0**300, 0.0), (-(2.0**-300), 0.0)):
+        found = fit(model, a * image + level, **options)
+        for key, value in plain.parameters.items():
+            assert found.parameters[key] == pytest.approx(in_unit(value, a, power_of(key)), rel=1e-5, abs=0.0)
+        assert found.cv_score / abs(a) == pytest.approx(plain.cv_score, rel=1e-6)
+        assert found.converged == plain.converged
