@@ -105,6 +105,10 @@ class Frame:
         by = self.unit / self.steps
         return np.asarray(of_beta * by[:, np.newaxis] * by)
 
+    def errors(self, of_beta: FloatArray) -> FloatArray:
+        """Return the standard errors of these coefficients."""
+        return np.asarray(np.sqrt(np.diagonal(of_beta)) * (self.unit / self.steps))
+
     def trend(self, beta: FloatArray) -> FloatArray:
         """Return the covariates as given times their coefficients, ``(H, W)``."""
         return np.asarray(np.tensordot(self.coefficients(beta), self.covariates, 1))

@@ -83,7 +83,7 @@ def make_result(objective: Objective, at: FloatArray, conclusion: Conclusion) ->
     """Return the estimates at the end of a search."""
     model, variance, found, c = objective.solution(at)
     frame, names = objective.frame, objective.trend.names
-    errors = np.sqrt(np.diagonal(frame.covariance(found.beta_covariance / c)))
+    errors = frame.errors(found.beta_covariance / c)
     noise: float | FloatArray = variance
     data = frame.given
     if not objective.estimated and data.weight.any():

@@ -58,8 +58,9 @@ class Trend:
 
     def with_columns(self, columns: FloatArray, null: NullVectors) -> "Trend":
         """Return the trend with other images for its columns."""
-        left = null.seen(columns)
-        log_gram = float(np.linalg.slogdet(left.T @ left)[1]) if len(columns) else 0.0
+        sizes = np.abs(columns).max(axis=(1, 2), initial=0.0)
+        left = null.seen(columns / sizes[:, np.newaxis, np.newaxis])  # squares in large units are no numbers
+        log_gram = float(np.linalg.slogdet(left.T @ left)[1] + 2.0 * np.log(sizes).sum()) if len(columns) else 0.0
         return dataclasses.replace(self, columns=columns, log_gram=log_gram)
 
 

@@ -72,14 +72,19 @@ class SpectralIntrinsicForm(CompositeForm):
 
     @property
     def parts(self) -> tuple[SpectralForm]:
-        """``Q + v v^T`` with the constant unit vector ``v``."""
+        """``Q + c v v^T`` with the constant unit vector ``v`` and the largest eigenvalue ``c``."""
         return (self.proper,)
 
     @property
+    def level(self) -> float:
+        """Eigenvalue ``c`` put in for constants, of the order of the others so that it costs none of their digits."""
+        return float(self.form.eigenvalues.max()) or 1.0
+
+    @property
     def proper(self) -> SpectralForm:
-        """``Q + v v^T``: the eigenvalue of frequency zero is 1."""
+        """``Q + c v v^T``: the eigenvalue of frequency zero is that of the level."""
         eigenvalues = self.form.eigenvalues.copy()
-        eigenvalues[0, 0] = 1.0
+        eigenvalues[0, 0] = self.level
         return SpectralForm(self.form.basis, eigenvalues, self.form.offsets)
 
     @cached_property
@@ -94,12 +99,12 @@ class SpectralIntrinsicForm(CompositeForm):
         return SpectralIntrinsicForm(SpectralForm(form.basis, form.eigenvalues * number, form.offsets, scaled))
 
     def factor(self, factorize: Callable[[Any], Factor]) -> "SpectralIntrinsicFactor":
-        """Return the factor made of that of ``Q + v v^T``."""
+        """Return the factor made of that of ``Q + c v v^T``."""
         return SpectralIntrinsicFactor(self, factorize(self.proper))
 
 
 class SpectralIntrinsicFactor(Factor):
-    """Factor of an intrinsic ``Q`` by one fast transform: ``Q^+ = (Q + v v^T)^-1 - v v^T``, ``v`` constant.
+    """Factor of an intrinsic ``Q`` by one fast transform: ``Q^+ = (Q + c v v^T)^-1 - v v^T / c``.
 
     The whitened image is over frequencies; that of frequency zero holds no white number and is zero.
 
@@ -108,13 +113,13 @@ class SpectralIntrinsicFactor(Factor):
     form : SpectralIntrinsicForm
         The precision.
     inner : SpectralFactor
-        Factor of ``Q + v v^T``.
+        Factor of ``Q + c v v^T``, ``v`` constant.
     """
 
     method = "spectral"
 
     def __init__(self, form: SpectralIntrinsicForm, inner: Factor) -> None:
-        self._form, self._inner = form, inner
+        self._form, self._inner, self._level = form, inner, form.level
 
     @property
     def lattice(self) -> Lattice:
@@ -134,7 +139,7 @@ class SpectralIntrinsicFactor(Factor):
     @property
     def logdet(self) -> float:
         """Generalized log-determinant: the sum of the logarithms of the positive eigenvalues, in nats."""
-        return self._inner.logdet  # the eigenvalue put in is 1
+        return self._inner.logdet - float(np.log(self._level))
 
     @property
     def nbytes(self) -> int:
@@ -143,7 +148,7 @@ class SpectralIntrinsicFactor(Factor):
 
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances under the constraint on the precision's own offsets as a stencil."""
-        selected, share = self._inner.selected_inverse(), 1.0 / self.lattice.size
+        selected, share = self._inner.selected_inverse(), 1.0 / (self.lattice.size * self._level)
         planes = np.zeros((len(selected.offsets), *self.shape))
         for k in range(len(planes)):
             here = selected._pixels(k)
@@ -152,7 +157,7 @@ class SpectralIntrinsicFactor(Factor):
 
     def marginal_variance(self) -> FloatArray:
         """Return the diagonal of ``Q^+`` as an image, in intensity^2."""
-        return self._inner.marginal_variance() - 1.0 / self.lattice.size
+        return self._inner.marginal_variance() - 1.0 / (self.lattice.size * self._level)
 
     def _whiten(self, x: FloatArray) -> FloatArray:
         white = self._inner._whiten(x)
