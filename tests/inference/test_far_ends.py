@@ -1,0 +1,56 @@
+"""Ends of searches where less is profiled, errors there, and numbers far from one."""
+
+import numpy as np
+import pytest
+
+from sparsegmrf import fit
+from sparsegmrf.inference.priors import PCVariance
+from sparsegmrf.models import Intrinsic, Matern, Sum, TensionSpline
+from tests.inference.test_flat_ends import walk, white
+
+
+@pytest.mark.parametrize("options", [{"noise": 0.25}, {"priors": {"noise_variance": PCVariance(1.0, 0.05)}}])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_walk_is_called_one_whatever_is_known_of_the_noise(seed, options):
+    spline = fit(TensionSpline(), walk(seed), **options)
+    assert "kappa ran to infinity: the field is a random walk" in spline.reason
+    assert "tau ran to zero" not in spline.reason
+
+
+def test_counts_of_a_random_walk_name_kappa():
+    image = np.ones((12, 13), dtype=int)
+    image[5, 5] = 1000
+    found = fit(TensionSpline(), image, likelihood="poisson")
+    assert "kappa ran to infinity" in found.reason
+
+
+@pytest.mark.parametrize("seed", [1, 2, 8])
+def test_error_of_the_noise_is_that_of_the_model_at_the_end(seed):
+    spline, limit = fit(TensionSpline(), walk(seed)), fit(Intrinsic(), walk(seed))
+    expected = limit.standard_errors["noise_variance"]
+    assert spline.standard_errors["noise_variance"] == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e250])
+def test_covariates_in_any_unit(unit):
+    image = white(0, (16, 18)) + Matern(range=5.0).gmrf((16, 18)).sample(rng=1)
+    X = np.stack([np.ones((16, 18)), np.cos(np.mgrid[:16, :18][0])])
+    plain, found = (fit(Matern(4.0), image, covariates=each) for each in (X, unit * X))
+    assert found.loglik == pytest.approx(plain.loglik, abs=1e-9)
+
+
+@pytest.mark.parametrize("tau", [1e12, 1e20, 1e200, 1e-200])
+@pytest.mark.parametrize("order", [1, 2])
+def test_variances_of_intrinsic_fields_go_with_the_unit(tau, order):
+    one = Intrinsic(order).gmrf((18, 21)).marginal_variance()
+    found = Intrinsic(order, tau=tau).gmrf((18, 21)).marginal_variance()
+    np.testing.assert_allclose(found * tau, one, rtol=1e-9)
+
+
+def test_a_sum_is_not_told_to_leave_the_noise_out():
+    rng = np.random.default_rng(1)
+    model = Sum([Matern(range=2.5), Matern(range=10.0, sigma=2.0)], ["fine", "coarse"])
+    for seed in range(4):
+        image = model.observe(model.gmrf((20, 25)).sample(rng=seed)) + 0.1 * rng.standard_normal((20, 25))
+        found = fit(model, image)
+        assert "fit with noise=None" not in found.reason
