@@ -17,7 +17,7 @@ from sparsegmrf.inference.observation import ObservationOperator, as_operator
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+from sparsegmrf.typing import ArrayLike, BoolArray
 
 
 def condition(
@@ -227,8 +227,3 @@ def _with_known(gmrf: GMRF, data: Observations) -> Observations:
 def _held(P: SymmetricStencil, held: BoolArray) -> GMRF:
     """Return the field of the other pixels, which `P` does not couple to those held."""
     return IntrinsicGMRF(P, np.zeros((0, *P.shape)), domain=~held)
-
-
-def with_mean(field: GMRF, mean: FloatArray) -> GMRF:
-    """Return a field with another mean that shares its factor."""
-    return field.with_mean(mean)

@@ -13,7 +13,7 @@ from sparsegmrf.inference._evidence import Evidence
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._search import observed_information
-from sparsegmrf.inference.condition import condition, fields_given_total, with_mean
+from sparsegmrf.inference.condition import condition, fields_given_total
 from sparsegmrf.inference.priors import Prior
 from sparsegmrf.inference.scores import half_width
 from sparsegmrf.typing import FloatArray, Shape
@@ -231,11 +231,11 @@ class FitResult:
                 self.model.gmrf(shape), replace(data, values=data.values - share, weight=weight)
             )
             null = frame.put_back(share) - self.trend
-            return with_mean(fields, fields.mean + self._objective.null.lifted(null, data.combination))
+            return fields.with_mean(fields.mean + self._objective.null.lifted(null, data.combination))
         prior = self.model.gmrf(shape, mean=share)
         field = condition(prior, data.values, mask=~data.observed, noise_variance=self.noise_variance)
         mean = frame.put_back(field.mean)
-        return with_mean(field, np.where(data.exact, frame.given.values, mean))
+        return field.with_mean(np.where(data.exact, frame.given.values, mean))
 
     def summary(self) -> str:
         """Return a table of the estimates with standard errors, and the fit's figures, as text."""
