@@ -41,7 +41,6 @@ class Evidence:
     degrees: int
     beta: FloatArray
     beta_covariance: FloatArray
-    fitted: FloatArray
     left: FloatArray
     traces: FloatArray
     squares: FloatArray
@@ -123,9 +122,7 @@ def evidence(
         if restricted and p:
             traces[-1] += 0.5 * float(np.sum(covariance * _products(R[1:], R[1:])))
         averages = _average_information(g, prior, posterior, data, r / np.sqrt(np.where(noisy, w, 1.0)))
-    return Evidence(
-        0.5 * base, quadratic, degrees, beta, covariance, data.total(z), found.left, traces, squares, averages
-    )
+    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, found.left, traces, squares, averages)
 
 
 @dataclass(frozen=True, eq=False)
