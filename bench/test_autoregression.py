@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparsegmrf.models import CausalAR
+from sparsegmrf.autoregression import CausalAR, CausalARFit
 
 RADII = {4: 1, 12: 2}
 
@@ -62,6 +62,6 @@ def test_fit(benchmark, image, weights, method):
     benchmark.group = f"fit {weights} weights, {len(image)} x {len(image)}"
     reference = streamed(image, weights)  # compiles, too
     found = method(image, weights)
-    fitted = found.weights if isinstance(found, CausalAR) else found[:weights]
-    np.testing.assert_allclose(fitted, reference.weights, atol=1e-3 if method is streamed_yule_walker else 1e-6)
+    fitted = found.model.weights if isinstance(found, CausalARFit) else found[:weights]
+    np.testing.assert_allclose(fitted, reference.model.weights, atol=1e-3 if method is streamed_yule_walker else 1e-6)
     benchmark.pedantic(method, args=(image, weights), rounds=3)

@@ -7,7 +7,7 @@ coder would save over coding each pixel by itself. Run with ``python examples/fi
 import numpy as np
 from skimage.data import grass
 
-from sparsegmrf.models import CausalAR, select_order
+from sparsegmrf.autoregression import CausalAR, select_order
 
 LAGS = [(0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0)]
 
@@ -28,13 +28,13 @@ def main():
     supports = select_order(image, [("nshp", 0), ("qp", (1, 1)), ("nshp", 1), ("nshp", 2)])
     print(supports.summary(), end="\n\n")
 
-    model = CausalAR.fit(image, support="nshp", radius=2)
-    verdict = model.stability()
-    print(model.report.summary())
+    result = CausalAR.fit(image, support="nshp", radius=2)
+    verdict = result.model.stability()
+    print(result.summary())
     print(f"stable: {verdict.stable}, margin {verdict.margin:.4f} ({verdict.decided_by})\n")
 
     # The recursion starts from the mean; a margin that is thrown away makes the draw stationary.
-    draw = model.gmrf(image.shape).sample(rng=0, burn_in=64)
+    draw = result.gmrf().sample(rng=0, burn_in=64)
     print(f"{'correlation at':>16}{'photograph':>12}{'draw':>8}")
     differences = []
     for lag in LAGS:
@@ -43,7 +43,7 @@ def main():
         print(f"{lag!s:>16}{of_image:12.3f}{of_draw:8.3f}")
 
     white = CausalAR.fit(image, support="nshp", radius=0)
-    gain = model.report.loglik_per_pixel - white.report.loglik_per_pixel
+    gain = result.loglik_per_pixel - white.loglik_per_pixel
     print(f"\nthe neighbours save {gain:.4f} nats = {gain / np.log(2):.4f} bits per pixel")
     return gain, max(differences)
 

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 from matplotlib.figure import Figure
 
-from sparsegmrf.models import CAR, SAR, CausalAR, Intrinsic, Matern, TensionSpline
+from sparsegmrf.autoregression import CausalAR
+from sparsegmrf.models import CAR, SAR, Intrinsic, Matern, TensionSpline
 
 SHAPE = (128, 128)
 

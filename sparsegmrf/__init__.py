@@ -2,6 +2,8 @@
 
 from sparsegmrf._threads import get_num_threads, set_num_threads
 from sparsegmrf.ar1 import ar1_precision
+from sparsegmrf.autoregression import CausalAR, CausalARFit, OrderSelection, Stability, select_order
+from sparsegmrf.ensembles import CholeskyField, CholeskyFit, SymmetricField, SymmetricFit
 from sparsegmrf.errors import (
     ArgumentError,
     ConvergenceError,
@@ -56,27 +58,7 @@ from sparsegmrf.linalg import (
     factorize,
     plan,
 )
-from sparsegmrf.models import (
-    CAR,
-    SAR,
-    CausalAR,
-    Channels,
-    CholeskyField,
-    CholeskyFit,
-    FitReport,
-    Intrinsic,
-    JointLimits,
-    Matern,
-    Model,
-    OrderRow,
-    OrderSelection,
-    Stability,
-    Sum,
-    SymmetricField,
-    SymmetricFit,
-    TensionSpline,
-    select_order,
-)
+from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, JointLimits, Matern, Model, Sum, TensionSpline
 from sparsegmrf.pixels import (
     CoherenceMaps,
     DenseGaussian,
@@ -106,6 +88,7 @@ __all__ = [
     "ArgumentError",
     "BlockAverage",
     "CausalAR",
+    "CausalARFit",
     "Channels",
     "CholeskyField",
     "CholeskyFit",
@@ -122,7 +105,6 @@ __all__ = [
     "Factor",
     "FileError",
     "FillResult",
-    "FitReport",
     "FitResult",
     "ImageLayoutError",
     "IndependentFactor",
@@ -139,7 +121,6 @@ __all__ = [
     "Model",
     "NotFittedError",
     "NotPositiveDefiniteError",
-    "OrderRow",
     "OrderSelection",
     "PixelGaussian",
     "PixelMixture",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from sparsegmrf import PixelGaussian, fill, rx
+from sparsegmrf.autoregression import CausalAR
 from sparsegmrf.cli import main
 from sparsegmrf.io import read, read_model
-from sparsegmrf.models import CausalAR
 from tests.conftest import require
 
 SHAPE = (20, 25)
@@ -138,7 +138,7 @@ def test_rx_and_density_leave_out_what_has_no_data_and_write_maps_on_the_ground(
 def test_fit_whiten_and_sample_leave_out_what_has_no_data(file, kind, run):
     image = file.values[..., 0]
     run("fit", file.name, "--channel", "0", "--radius", "1", "--model", "model.json")
-    model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE)
+    model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE).model
     np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
     run("whiten", file.name, "--channel", "0", "--radius", "1")
     written = np.asarray(read(f"in-innovations{SUFFIX[kind]}").image)
@@ -171,7 +171,7 @@ def test_every_command_takes_masks_of_every_format(file, kind, run):
     np.testing.assert_array_equal(np.load("rx.npy"), rx(file.values, mask=missing)[..., 0])
     assert "pixels  473 of 500" in run("density", file.name, "--mask", mask)
     run("fit", file.name, "--channel", "2", "--radius", "1", "--mask", mask, "--model", "model.json")
-    expected = CausalAR.fit(file.values[..., 2], "nshp", radius=1, mask=missing)
+    expected = CausalAR.fit(file.values[..., 2], "nshp", radius=1, mask=missing).model
     np.testing.assert_array_equal(read_model("model.json").weights, expected.weights)
     run("fill", file.name, "--channel", "2", "--mask", mask, "--out", "out", "--noise", "1")
     filled = fill(file.values[..., 2], mask=missing, noise=1.0).filled
@@ -229,7 +229,7 @@ def test_nan_of_a_tiff_is_missing_in_every_command_with_rasterio_and_without(her
     iio.imwrite("in.tif", image, plugin="tifffile")
     for _ in range(2):
         run("fit", "in.tif", "--radius", "1", "--model", "model.json")
-        model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE)
+        model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE).model
         np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
         monkeypatch.setitem(sys.modules, "rasterio", None)
 
@@ -247,7 +247,7 @@ def test_number_that_looks_like_a_mark_is_told_with_the_option_that_takes_it(her
     expected = rx(np.where(HOLE, np.nan, scene(0))[..., np.newaxis].astype(np.float64), mask=HOLE)[..., 0]
     np.testing.assert_array_equal(np.load("rx.npy"), expected)
     assert main(["fit", "in.tif", option, "--radius", "1", "--model", "model.json"]) == 0
-    model = CausalAR.fit(scene(0), "nshp", radius=1, mask=HOLE)
+    model = CausalAR.fit(scene(0), "nshp", radius=1, mask=HOLE).model
     np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
 
 

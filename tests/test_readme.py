@@ -46,9 +46,9 @@ def test_first_program_fills_a_gap_and_prints_what_its_comments_promise(capsys):
 
 def test_second_program_fits_a_texture(capsys):
     names, printed = run(blocks("python")[1], capsys)
-    model, field = names["model"], names["field"]
-    assert f"{model.report.loglik_per_pixel:.6f} nats" in printed
-    assert abs(model.report.loglik_per_pixel - 1.0946) < 0.003
+    result, field = names["result"], names["field"]
+    assert f"{result.loglik_per_pixel:.6f} nats" in printed
+    assert abs(result.loglik_per_pixel - 1.0946) < 0.003
     assert names["innovations"].var() == pytest.approx(1.0, abs=0.05)
     np.testing.assert_array_equal(names["draw"], field.sample(rng=0))
     assert f"262144 x 262144 precision with {names['Q'].nnz} entries" in printed

@@ -132,7 +132,7 @@ def fit(
         step("drawing the figure")
         _write_fit_figure(figure, outcome, image.name)
     if model is not None:
-        write_model(model, outcome.model)
+        write_model(model, outcome.fit)
     show_fit(f"{image.name} ({' x '.join(map(str, loaded.pixels.shape))})", outcome)
     show_written([figure, model])
 
@@ -171,7 +171,7 @@ def sample(
             loaded = load(
                 source, mask, nodata=nodata, channel=channel, axis=channel_axis, grey=grey, raw=raw, variable=variable
             )
-            fitted = FitOptions(support, order, radius, method).fit(loaded.pixels, loaded.missing)
+            fitted = FitOptions(support, order, radius, method).fit(loaded.pixels, loaded.missing).model
             size = shape or (loaded.pixels.shape[0], loaded.pixels.shape[1])
         step("drawing")
         draws = fitted.gmrf(size).sample(size=count, rng=seed, burn_in=burn_in)
@@ -211,7 +211,7 @@ def whiten(
         refuse_overwriting([target], [image, model, mask])
         check_map("out", target, loaded.raster)
         step("fitting" if model is None else f"reading {model.name}")
-        chosen = options.fit(loaded.pixels, loaded.missing) if model is None else read_model(model)
+        chosen = options.fit(loaded.pixels, loaded.missing).model if model is None else read_model(model)
         step("whitening")
         white = innovations(chosen, loaded.pixels, loaded.missing)
         stretch = write_map(target, white.image, loaded.raster, "innovations", "1")
@@ -244,9 +244,9 @@ def experiment(
 
 
 def _write_fit_figure(path: Path, outcome: Outcome, name: str) -> None:
-    report = outcome.report
+    fit = outcome.fit
     title = (
-        f"{name}: causal autoregression, {report.support}, $\\sigma$ = {report.sigma:.4g}, "
-        f"{report.loglik_per_pixel:.4f} nats per pixel"
+        f"{name}: causal autoregression, {fit.support}, $\\sigma$ = {fit.model.sigma:.4g}, "
+        f"{fit.loglik_per_pixel:.4f} nats per pixel"
     )
     write_figure(path, fit_figure(outcome.image, outcome.white.image, outcome.draw, title=title, unit=outcome.unit))

@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from sparsegmrf.autoregression import CausalAR, CausalARFit, OrderSelection, select_order
 from sparsegmrf.cli._rasters import Loaded
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models import CausalAR, FitReport, OrderSelection, select_order
 from sparsegmrf.stencil import TriangularStencil
 from sparsegmrf.typing import BoolArray, FloatArray
 
@@ -23,7 +23,7 @@ class FitOptions:
     method: Literal["least_squares", "yule_walker"] = "least_squares"
     compare: bool = False
 
-    def fit(self, image: FloatArray, missing: BoolArray | None) -> CausalAR:
+    def fit(self, image: FloatArray, missing: BoolArray | None) -> CausalARFit:
         """Fit the support asked for."""
         return CausalAR.fit(image, self.support, self.order, self.radius, self.method, missing)
 
@@ -55,8 +55,7 @@ class Innovations:
 class Outcome:
     """A fitted image; no draw if the recursion is not stable."""
 
-    model: CausalAR
-    report: FitReport
+    fit: CausalARFit
     image: FloatArray
     unit: str
     white: Innovations
@@ -69,15 +68,15 @@ def fit_model(loaded: Loaded, options: FitOptions, step: Callable[[str], None], 
     image, missing = loaded.pixels, loaded.missing
     step("fitting")
     comparison = select_order(image, mask=missing) if options.compare else None
-    model = comparison.best if comparison is not None else options.fit(image, missing)
-    assert model.report is not None  # a fitted model has one
+    fit = comparison.best if comparison is not None else options.fit(image, missing)
+    model = fit.model
     step("whitening")
     white = innovations(model, image, missing)
     step("drawing a sample")
     shape = (image.shape[0], image.shape[1])
     draw = model.gmrf(shape).sample(rng=seed, burn_in=burn_in) if model.is_stable() else None
     shown = image if missing is None else np.where(missing, np.nan, image)
-    return Outcome(model, model.report, shown, loaded.unit, white, draw, comparison)
+    return Outcome(fit, shown, loaded.unit, white, draw, comparison)
 
 
 def innovations(model: CausalAR, image: FloatArray, missing: BoolArray | None) -> Innovations:

@@ -48,25 +48,26 @@ class Progress:
 def show_fit(name: str, outcome: Outcome) -> None:
     """Print the weights with standard errors and the figures of a fit."""
     console = Console(highlight=False, markup=False)
-    report, model = outcome.report, outcome.model
+    fit, model = outcome.fit, outcome.fit.model
+    errors = fit.standard_errors
     if outcome.comparison is not None:
         console.print(outcome.comparison.summary(), "\n")
-    weights = Table("offset", "weight", "std. error", "z", box=box.SIMPLE_HEAD, title=f"{name}: {report.support}")
+    weights = Table("offset", "weight", "std. error", "z", box=box.SIMPLE_HEAD, title=f"{name}: {fit.support}")
     for column in weights.columns:
         column.justify = "right"
-    for (di, dj), weight, error in zip(model.offsets.tolist(), model.weights, report.standard_errors, strict=True):
+    for (di, dj), weight, error in zip(model.offsets.tolist(), model.weights, fit.weight_errors, strict=True):
         weights.add_row(f"({di}, {dj})", f"{weight:.6f}", f"{error:.6f}", f"{weight / error:.1f}")
     if len(model.weights):
         console.print(weights)
     verdict = model.stability()
     show_table(
         {
-            "method": f"{report.method}, {report.n_equations} equations",
+            "method": f"{fit.method}, {fit.n_observed} equations",
             "unit": outcome.unit,
-            "sigma": f"{report.sigma:.6g} +- {report.sigma_error:.2g}",
-            "mean": f"{report.mean:.6g} +- {report.mean_error:.2g}",
-            "log-likelihood per pixel": f"{report.loglik_per_pixel:.6f} nats",
-            "AIC, BIC": f"{report.aic:.1f}, {report.bic:.1f}",
+            "sigma": f"{model.sigma:.6g} +- {errors['sigma']:.2g}",
+            "mean": f"{model.mean:.6g} +- {errors['mean']:.2g}",
+            "log-likelihood per pixel": f"{fit.loglik_per_pixel:.6f} nats",
+            "AIC, BIC": f"{fit.aic:.1f}, {fit.bic:.1f}",
             "stability margin": f"{verdict.margin:.6g}, {'stable' if verdict.stable else 'NOT stable'} "
             f"(by {verdict.decided_by})",
             "innovation variance": f"{outcome.white.known.var():.6g} (1 if the model fits)",

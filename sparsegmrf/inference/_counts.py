@@ -7,9 +7,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from scipy.special import betainc, expit, gammainc, gammaincc, gammaln, ndtri, ndtri_exp
 
+from sparsegmrf._observed import observe
 from sparsegmrf._validate import finite, one_of, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models._observed import observe
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 NAMES = ("poisson", "binomial")

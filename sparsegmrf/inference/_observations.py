@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsegmrf._observed import observe
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models._observed import observe
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.typing import BoolArray, FloatArray, Shape

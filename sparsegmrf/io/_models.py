@@ -4,29 +4,34 @@ import json
 from pathlib import Path
 
 from sparsegmrf._files import PathLike, replacing
+from sparsegmrf.autoregression import CausalAR, CausalARFit
 from sparsegmrf.errors import FileError
-from sparsegmrf.models import CausalAR
 
 _MODEL = "causal_ar"
 
 
-def write_model(path: PathLike, model: CausalAR) -> None:
+def write_model(path: PathLike, model: CausalAR | CausalARFit) -> None:
     """Write a causal autoregression as JSON, every digit kept.
 
     Parameters
     ----------
     path : path
         The file; written whole or not at all.
-    model : CausalAR
-        The model. Its fit report is not written.
+    model : CausalAR or CausalARFit
+        The model, or the fit that found it: its standard errors, likelihood and criteria are then written too, as
+        ``"fit"``, for other readers.
     """
-    fields = {
+    fit, chosen = (model, model.model) if isinstance(model, CausalARFit) else (None, model)
+    fields: dict[str, object] = {
         "model": _MODEL,
-        "offsets": model.offsets.tolist(),
-        "weights": model.weights.tolist(),
-        "sigma": model.sigma,
-        "mean": model.mean,
+        "offsets": chosen.offsets.tolist(),
+        "weights": chosen.weights.tolist(),
+        "sigma": chosen.sigma,
+        "mean": chosen.mean,
     }
+    if fit is not None:
+        names = ("method", "support", "n_observed", "n_parameters", "loglik", "aic", "bic", "standard_errors")
+        fields["fit"] = {name: getattr(fit, name) for name in names}
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
 
@@ -37,7 +42,8 @@ def read_model(path: PathLike) -> CausalAR:
     Parameters
     ----------
     path : path
-        An object with ``"model": "causal_ar"``, ``offsets`` earlier in raster order, ``weights``, ``sigma``, ``mean``.
+        An object with ``"model": "causal_ar"``, ``offsets`` earlier in raster order, ``weights``, ``sigma``, ``mean``;
+        other entries are not read.
 
     Returns
     -------

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsegmrf._validate import read_only
+from sparsegmrf.autoregression import CausalAR
 from sparsegmrf.kernels import lagged_products
-from sparsegmrf.models import CausalAR
-from tests.models.explicit import HALF_PLANE, QUARTER_PLANE, design
+from tests.autoregression.explicit import HALF_PLANE, QUARTER_PLANE, design
 
 SUPPORTS = [[], [(0, -1)], [(-1, 0)], [(-3, 2)], QUARTER_PLANE, HALF_PLANE[1], HALF_PLANE[2]]
 

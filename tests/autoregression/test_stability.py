@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sparsegmrf.models import CausalAR
-from tests.models.explicit import HALF_PLANE, QUARTER_PLANE, impulse_response_norms
+from sparsegmrf.autoregression import CausalAR
+from tests.autoregression.explicit import HALF_PLANE, QUARTER_PLANE, impulse_response_norms
 
 FAMILIES = [
     QUARTER_PLANE,

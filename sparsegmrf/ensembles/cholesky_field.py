@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 
 from sparsegmrf._validate import image_shape, read_only
+from sparsegmrf.ensembles._ensemble import as_ensemble, as_pairs, count_pairs, later_neighbours
+from sparsegmrf.ensembles._regression import fit_regression
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.models._ensemble import as_ensemble, as_pairs, count_pairs, later_neighbours
-from sparsegmrf.models._regression import fit_regression
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._from_cholesky import whitening_of_cholesky
 from sparsegmrf.typing import ArrayLike, FloatArray, Offsets, Shape

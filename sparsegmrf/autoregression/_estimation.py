@@ -1,13 +1,14 @@
 """From summed products to weights, sigma and mean: least squares and Yule-Walker."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.linalg
 
 from sparsegmrf._validate import read_only
+from sparsegmrf.autoregression._moments import Autocovariances, LaggedMoments
+from sparsegmrf.autoregression._support import Support
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models._moments import Autocovariances, LaggedMoments
-from sparsegmrf.models._support import Support
-from sparsegmrf.models.report import FitReport
 from sparsegmrf.typing import FloatArray
 
 LARGEST_CONDITION = 1e12
@@ -15,7 +16,21 @@ SMALLEST_RESIDUAL = 1e-13
 """Least share of the variance that must remain unpredicted: below it the residual is rounding error."""
 
 
-def least_squares(moments: LaggedMoments, support: Support) -> FitReport:
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Weights, sigma and mean; covariance of the weights, error of the mean; what they reach, and how well posed."""
+
+    weights: FloatArray
+    sigma: float
+    mean: float
+    covariance: FloatArray
+    mean_error: float
+    n: int
+    loglik: float
+    condition_number: float
+
+
+def least_squares(moments: LaggedMoments, support: Support) -> Estimates:
     """Minimize ``sum (x_p - m - sum_k w_k (x[p + o_k] - m))^2`` over weights and mean.
 
     With ``Z`` the centred neighbours and ``y`` the centred pixels: ``Z^T Z w = Z^T y``.
@@ -39,10 +54,10 @@ def least_squares(moments: LaggedMoments, support: Support) -> FitReport:
     covariance = spread * inverse
     mean_error = float(np.sqrt(spread / n + slope @ covariance @ slope)) / abs(gain)
     sigma = float(np.sqrt(rss / n))
-    return _report("least_squares", support, weights, sigma, mean, covariance, mean_error, moments, condition)
+    return _estimates(weights, sigma, mean, covariance, mean_error, moments, condition)
 
 
-def yule_walker(moments: LaggedMoments, autocovariances: Autocovariances, support: Support) -> FitReport:
+def yule_walker(moments: LaggedMoments, autocovariances: Autocovariances, support: Support) -> Estimates:
     """Solve ``sum_l c(o_k - o_l) w_l = c(o_k)``; ``sigma^2 = c(0) - sum_k w_k c(o_k)``."""
     _check_count(moments.n, support)
     offsets, n = support.offsets, moments.n
@@ -61,14 +76,10 @@ def yule_walker(moments: LaggedMoments, autocovariances: Autocovariances, suppor
     covariance = sigma_squared * inverse / n
     mean_error = float(np.sqrt(sigma_squared / n)) / abs(_gain(weights))
     sigma = float(np.sqrt(sigma_squared))
-    return _report(
-        "yule_walker", support, weights, sigma, autocovariances.mean, covariance, mean_error, moments, condition
-    )
+    return _estimates(weights, sigma, autocovariances.mean, covariance, mean_error, moments, condition)
 
 
-def _report(
-    method: str,
-    support: Support,
+def _estimates(
     weights: FloatArray,
     sigma: float,
     mean: float,
@@ -76,28 +87,13 @@ def _report(
     mean_error: float,
     moments: LaggedMoments,
     condition: float,
-) -> FitReport:
-    n = moments.n
+) -> Estimates:
     # The residuals' mean is that of x_p - m - sum_k w_k (x[p + o_k] - m); zero with least squares.
     bias = float(moments.mean[0] - mean - weights @ (moments.mean[1:] - mean))
-    squares = _residual(moments.scatter, weights) + n * bias**2
-    loglik = -0.5 * n * float(np.log(2.0 * np.pi * sigma**2)) - 0.5 * squares / sigma**2
-    for array in (weights, covariance):
-        array.flags.writeable = False
-    return FitReport(
-        method=method,
-        support=support.name,
-        offsets=support.offsets,
-        weights=read_only(weights),
-        sigma=sigma,
-        mean=moments.pivot + mean,
-        covariance=covariance,
-        sigma_error=sigma / float(np.sqrt(2.0 * n)),
-        mean_error=mean_error,
-        n_equations=n,
-        loglik=loglik,
-        condition_number=condition,
-    )
+    squares = _residual(moments.scatter, weights) + moments.n * bias**2
+    loglik = -0.5 * moments.n * float(np.log(2.0 * np.pi * sigma**2)) - 0.5 * squares / sigma**2
+    covariance = read_only(covariance)
+    return Estimates(weights, sigma, moments.pivot + mean, covariance, mean_error, moments.n, loglik, condition)
 
 
 def _solve(matrix: FloatArray, right: FloatArray, what: str) -> tuple[FloatArray, FloatArray, float]:

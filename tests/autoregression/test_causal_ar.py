@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsegmrf import ArgumentError, StencilError, UnstableWarning
-from sparsegmrf.models import CausalAR
+from sparsegmrf.autoregression import CausalAR
 from tests import reference
-from tests.models.explicit import HALF_PLANE, QUARTER_PLANE
+from tests.autoregression.explicit import HALF_PLANE, QUARTER_PLANE
 
 
 def test_a_bare_model_is_a_quarter_plane_of_order_one():
     model = CausalAR([0.1, 0.2, 0.3])
     assert model.offsets.tolist() == [list(offset) for offset in QUARTER_PLANE]
-    assert (model.sigma, model.mean, model.report) == (1.0, 0.0, None)
+    assert (model.sigma, model.mean) == (1.0, 0.0)
 
 
 def test_quarter_plane_holds_the_rectangle_without_the_centre():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparsegmrf import ArgumentError
-from sparsegmrf.models import CausalAR, select_order
+from sparsegmrf.autoregression import CausalAR, select_order
 
 IMAGE = np.random.default_rng(0).standard_normal((12, 12))
 

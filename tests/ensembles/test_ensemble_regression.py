@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 
 from sparsegmrf import ArgumentError, CholeskyField, StencilError
 from sparsegmrf._validate import read_only
+from sparsegmrf.ensembles import _ensemble, _regression
 from sparsegmrf.kernels import ensemble_regression
-from sparsegmrf.models import _ensemble, _regression
 from tests import reference
 
 LATER = {

@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 
 from sparsegmrf import _threads
+from sparsegmrf._observed import Observed
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.kernels import lagged_products
-from sparsegmrf.models._observed import Observed
 from sparsegmrf.typing import FloatArray, IntArray, Offset, Shape
 
 

@@ -6,14 +6,13 @@ from typing import Literal
 
 import numpy as np
 
+from sparsegmrf._observed import observe
 from sparsegmrf._validate import one_of
+from sparsegmrf.autoregression._estimation import least_squares
+from sparsegmrf.autoregression._moments import moments
+from sparsegmrf.autoregression._support import Support, as_supports
+from sparsegmrf.autoregression.causal_ar import CausalARFit
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models._estimation import least_squares
-from sparsegmrf.models._moments import moments
-from sparsegmrf.models._observed import observe
-from sparsegmrf.models._support import Support, as_supports
-from sparsegmrf.models.causal_ar import CausalAR
-from sparsegmrf.models.report import FitReport
 from sparsegmrf.typing import ArrayLike, BoolArray
 
 DEFAULT_SUPPORTS: tuple[object, ...] = (
@@ -28,38 +27,26 @@ DEFAULT_SUPPORTS: tuple[object, ...] = (
 
 
 @dataclass(frozen=True, eq=False)
-class OrderRow:
-    """One support of the comparison: its name, number of weights, fit and criteria (nats, smaller is better)."""
-
-    support: str
-    n_weights: int
-    loglik_per_pixel: float
-    aic: float
-    bic: float
-    model: CausalAR
-
-
-@dataclass(frozen=True, eq=False)
 class OrderSelection:
-    """Supports sorted by the criterion, the best first, all fitted on the same `n_equations` pixels."""
+    """Fits of several supports on the same `n_observed` equations, sorted by the criterion, the best first."""
 
     criterion: str
-    n_equations: int
-    rows: tuple[OrderRow, ...]
+    n_observed: int
+    fits: tuple[CausalARFit, ...]
 
     @property
-    def best(self) -> CausalAR:
-        """The model with the smallest criterion."""
-        return self.rows[0].model
+    def best(self) -> CausalARFit:
+        """The fit with the smallest criterion."""
+        return self.fits[0]
 
     def summary(self) -> str:
         """Return the comparison as a text table."""
         lines = [f"{'support':<20}{'weights':>8}{'nats/pixel':>13}{'AIC':>16}{'BIC':>16}"]
         lines += [
-            f"{row.support:<20}{row.n_weights:8d}{row.loglik_per_pixel:13.6f}{row.aic:16.2f}{row.bic:16.2f}"
-            for row in self.rows
+            f"{fit.support:<20}{len(fit.model.weights):8d}{fit.loglik_per_pixel:13.6f}{fit.aic:16.2f}{fit.bic:16.2f}"
+            for fit in self.fits
         ]
-        lines.append(f"best by {self.criterion} on {self.n_equations} common equations: {self.rows[0].support}")
+        lines.append(f"best by {self.criterion} on {self.n_observed} common equations: {self.best.support}")
         return "\n".join(lines)
 
 
@@ -89,7 +76,7 @@ def select_order(
     Returns
     -------
     OrderSelection
-        The sorted rows, and the best model.
+        The fits, sorted, and the best one.
 
     Raises
     ------
@@ -102,10 +89,11 @@ def select_order(
 
     Examples
     --------
+    >>> from sparsegmrf import CausalAR
     >>> image = CausalAR([0.5, 0.4], support=[(-1, 0), (0, -1)]).gmrf((128, 128)).sample(rng=1)
     >>> chosen = select_order(image, supports=[("nshp", 0), [(-1, 0), (0, -1)], ("nshp", 2)])
-    >>> chosen.rows[0].n_weights
-    2
+    >>> chosen.best.model.offsets.tolist()
+    [[-1, 0], [0, -1]]
     """
     one_of("criterion", criterion, ("bic", "aic"))
     chosen = as_supports(supports)
@@ -113,25 +101,17 @@ def select_order(
         raise ArgumentError("supports must name at least one support, got none; leave it out for the default list.")
     union = np.unique(np.vstack([support.offsets for support in chosen]), axis=0)
     place = {(di, dj): k for k, (di, dj) in enumerate(union.tolist())}
-    found = moments(observe(image, mask), union)
-    reports = [
-        least_squares(found.take([place[di, dj] for di, dj in support.offsets.tolist()]), support)
-        for support in sorted(chosen, key=_size, reverse=True)
-    ]
-    rows = sorted(map(_row, reports), key=lambda row: (getattr(row, criterion), row.n_weights))
-    return OrderSelection(criterion, found.n, tuple(rows))
+    observed = observe(image, mask)
+    found = moments(observed, union)
+
+    def fitted(support: Support) -> CausalARFit:
+        own = found.take([place[di, dj] for di, dj in support.offsets.tolist()])
+        return CausalARFit.of(least_squares(own, support), support, "least_squares", observed.shape)
+
+    fits = map(fitted, sorted(chosen, key=_size, reverse=True))
+    best_first = sorted(fits, key=lambda fit: (getattr(fit, criterion), fit.n_parameters))
+    return OrderSelection(criterion, found.n, tuple(best_first))
 
 
 def _size(support: Support) -> int:
     return len(support.offsets)
-
-
-def _row(report: FitReport) -> OrderRow:
-    return OrderRow(
-        support=report.support,
-        n_weights=len(report.weights),
-        loglik_per_pixel=report.loglik_per_pixel,
-        aic=report.aic,
-        bic=report.bic,
-        model=CausalAR.from_report(report),
-    )

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsegmrf.ensembles._ensemble import Ensemble, LocalPattern
+from sparsegmrf.ensembles._newton import Minimum, NewtonPoint, minimize
+from sparsegmrf.ensembles._regression import NeighbourRegression, make_target, regress
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import DissectionFactor
-from sparsegmrf.models._ensemble import Ensemble, LocalPattern
-from sparsegmrf.models._newton import Minimum, NewtonPoint, minimize
-from sparsegmrf.models._regression import NeighbourRegression, make_target, regress
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray, Shape
 

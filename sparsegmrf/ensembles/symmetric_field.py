@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 
 from sparsegmrf._validate import finite_number, image_shape, integer_at_least, positive_number, read_only
+from sparsegmrf.ensembles._ensemble import as_ensemble, as_pairs, count_pairs, later_neighbours
+from sparsegmrf.ensembles._selection import pose, select
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.models._ensemble import as_ensemble, as_pairs, count_pairs, later_neighbours
-from sparsegmrf.models._selection import pose, select
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._from_cholesky import shape_of_planes
 from sparsegmrf.typing import ArrayLike, FloatArray, Offsets, Shape

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sparsegmrf import ArgumentError, StencilError
-from sparsegmrf.models import CholeskyField
+from sparsegmrf.ensembles import CholeskyField
 
 SHAPE = (4, 5)
 

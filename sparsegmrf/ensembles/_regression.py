@@ -7,10 +7,10 @@ import numpy as np
 
 from sparsegmrf import _threads
 from sparsegmrf._validate import finite_number, one_of, read_only
+from sparsegmrf.ensembles._ensemble import Ensemble, LocalPattern
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.kernels import ensemble_regression
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.models._ensemble import Ensemble, LocalPattern
 from sparsegmrf.typing import FloatArray, IntArray
 
 TARGETS = ("homogeneous", "correlation", "diagonal")

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from sparsegmrf import ArgumentError, CholeskyField, NotPositiveDefiniteError, StencilError, SymmetricField
-from sparsegmrf.models import _selection
-from sparsegmrf.models._ensemble import as_ensemble
+from sparsegmrf.ensembles import _selection
+from sparsegmrf.ensembles._ensemble import as_ensemble
 from tests import reference
 from tests.conftest import require
-from tests.models.test_ensemble_regression import LATER, ensemble
+from tests.ensembles.test_ensemble_regression import LATER, ensemble
 
 FOUR = [(0, 1), (1, 0)]
 PATTERNS = {"4": FOUR, "8": LATER[1], "24": LATER[2], "far": [(0, 2), (1, -1)], "none": []}

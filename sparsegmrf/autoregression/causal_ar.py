@@ -8,15 +8,15 @@ from typing import Literal
 import numpy as np
 
 from sparsegmrf import _frozen
+from sparsegmrf._observed import observe
 from sparsegmrf._validate import finite, finite_number, image_shape, one_of, positive_number, read_only, real_array
+from sparsegmrf.autoregression._estimation import Estimates, least_squares, yule_walker
+from sparsegmrf.autoregression._moments import moments, moments_and_autocovariances
+from sparsegmrf.autoregression._support import Support, SupportLike, as_support
+from sparsegmrf.autoregression.stability import Stability, stability
 from sparsegmrf.errors import ArgumentError, UnstableWarning
+from sparsegmrf.fitted import Fitted
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.models._estimation import least_squares, yule_walker
-from sparsegmrf.models._moments import moments, moments_and_autocovariances
-from sparsegmrf.models._observed import observe
-from sparsegmrf.models._support import SupportLike, as_support
-from sparsegmrf.models.report import FitReport
-from sparsegmrf.models.stability import Stability, stability
 from sparsegmrf.stencil import TriangularStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Shape
 
@@ -55,8 +55,6 @@ class CausalAR:
         Offsets of the weights; read-only.
     sigma, mean : float
         As given.
-    report : FitReport or None
-        Standard errors, likelihood and criteria of a fitted model.
 
     Raises
     ------
@@ -81,7 +79,6 @@ class CausalAR:
     offsets: IntArray
     sigma: float
     mean: float
-    report: FitReport | None
 
     def __init__(
         self,
@@ -105,19 +102,6 @@ class CausalAR:
             offsets=chosen.offsets,
             sigma=positive_number("sigma", sigma),
             mean=finite_number("mean", mean),
-            report=None,
-        )
-
-    @classmethod
-    def from_report(cls, report: FitReport) -> "CausalAR":
-        """Return the model with a fit's estimates; the report is kept."""
-        return _frozen.make(
-            cls,
-            weights=read_only(report.weights),
-            offsets=report.offsets,
-            sigma=report.sigma,
-            mean=report.mean,
-            report=report,
         )
 
     @classmethod
@@ -129,7 +113,7 @@ class CausalAR:
         radius: int = 1,
         method: Literal["least_squares", "yule_walker"] = "least_squares",
         mask: BoolArray | Literal["nan"] | None = None,
-    ) -> "CausalAR":
+    ) -> "CausalARFit":
         """Estimate weights, sigma and mean from one streaming pass of lagged products.
 
         ``"least_squares"`` minimizes ``sum_p (x_p - mean - sum_k w_k (x[p + o_k] - mean))^2`` over weights and mean
@@ -163,8 +147,8 @@ class CausalAR:
 
         Returns
         -------
-        CausalAR
-            With the estimates and a `report`.
+        CausalARFit
+            With the model at the estimates, standard errors and likelihood.
 
         Raises
         ------
@@ -175,16 +159,17 @@ class CausalAR:
         Examples
         --------
         >>> image = CausalAR([-0.4, 0.6, 0.6]).gmrf((64, 64)).sample(rng=0)
-        >>> fitted = CausalAR.fit(image)
-        >>> bool((abs(fitted.weights - [-0.4, 0.6, 0.6]) < 4 * fitted.report.standard_errors).all())
+        >>> result = CausalAR.fit(image)
+        >>> bool((abs(result.model.weights - [-0.4, 0.6, 0.6]) < 4 * result.weight_errors).all())
         True
         """
         chosen = as_support(support, order, radius)
         observed = observe(image, mask)
         if one_of("method", method, METHODS) == "least_squares":
-            return cls.from_report(least_squares(moments(observed, chosen.offsets), chosen))
-        found, autocovariances = moments_and_autocovariances(observed, chosen.offsets)
-        return cls.from_report(yule_walker(found, autocovariances, chosen))
+            estimates = least_squares(moments(observed, chosen.offsets), chosen)
+        else:
+            estimates = yule_walker(*moments_and_autocovariances(observed, chosen.offsets), chosen)
+        return CausalARFit.of(estimates, chosen, method, observed.shape)
 
     def whitening(self, shape: Shape) -> TriangularStencil:
         """Return the whitening matrix on an image of `shape`: diagonal ``1/sigma``, weights ``-w_k/sigma``.
@@ -267,3 +252,113 @@ class CausalAR:
             f"({di}, {dj}): {weight:.6g}" for (di, dj), weight in zip(self.offsets.tolist(), self.weights, strict=True)
         ]
         return f"CausalAR({{{', '.join(pairs)}}}, sigma={self.sigma:.6g}, mean={self.mean:.6g})"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CausalARFit(Fitted):
+    """A causal autoregression fitted to an image.
+
+    An observation is an equation: a pixel whose whole neighbourhood is on the image and observed. The first rows and
+    the border columns within the support's reach predict, but are not predicted.
+
+    Attributes
+    ----------
+    model : CausalAR
+        The estimates. Its `sigma` is the root of the mean squared residual (maximum likelihood) with least squares, the
+        Yule-Walker value otherwise.
+    loglik : float
+        Conditional Gaussian log-likelihood of the equations in nats.
+    n_observed : int
+        Number of equations ``n``.
+    method : str
+        ``"least_squares"`` or ``"yule_walker"``.
+    support : str
+        Name of the support.
+    shape : (int, int)
+        Height and width of the image in pixels.
+    covariance : ndarray, (K, K)
+        Covariance of the estimated weights, ``s^2 (Z^T Z)^-1`` with ``Z`` the centred neighbours and
+        ``s^2 = RSS / (n - K - 1)``; with Yule-Walker its asymptotic value ``sigma^2 R^-1 / n``.
+    mean_error : float
+        Standard error of the mean by the delta method; large where the weights sum to almost 1.
+    condition_number : float
+        2-norm condition number of the correlation matrix of the neighbours.
+    """
+
+    model: CausalAR
+    loglik: float
+    n_observed: int
+    method: str
+    support: str
+    shape: Shape
+    covariance: FloatArray
+    mean_error: float
+    condition_number: float
+
+    @classmethod
+    def of(cls, found: Estimates, support: Support, method: str, shape: Shape) -> "CausalARFit":
+        """Return the fit that has found these estimates."""
+        return cls(
+            model=CausalAR(found.weights, found.sigma, found.mean, support.offsets),
+            loglik=found.loglik,
+            n_observed=found.n,
+            method=method,
+            support=support.name,
+            shape=shape,
+            covariance=found.covariance,
+            mean_error=found.mean_error,
+            condition_number=found.condition_number,
+        )
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters ``k = K + 2``: the weights, sigma and mean."""
+        return len(self.model.weights) + 2
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Estimates by name: a weight by its offset, as ``"(-1, 0)"``, then ``sigma`` and ``mean``."""
+        return self._named(self.model.weights, self.model.sigma, self.model.mean)
+
+    @property
+    def standard_errors(self) -> dict[str, float]:
+        """Standard errors of `parameters`; that of sigma, ``sigma / sqrt(2 n)``, holds for Gaussian innovations."""
+        return self._named(
+            self.weight_errors, self.model.sigma / float(np.sqrt(2.0 * self.n_observed)), self.mean_error
+        )
+
+    @property
+    def weight_errors(self) -> FloatArray:
+        """Standard errors of the weights, ``(K,)``."""
+        return np.sqrt(np.diagonal(self.covariance))
+
+    @property
+    def loglik_per_pixel(self) -> float:
+        """Log-likelihood per equation in nats; differences are what a lossless predictive coder saves per pixel."""
+        return self.loglik / self.n_observed
+
+    def gmrf(self, shape: Shape | None = None) -> GMRF:
+        """Return the field at the estimates, by default on the image's shape; warns if it is not stable."""
+        return self.model.gmrf(self.shape if shape is None else shape)
+
+    def summary(self) -> str:
+        """Return a table of the estimates with standard errors, and the fit's figures, as text."""
+        lines = [f"causal autoregression, {self.support}, {self.method}, {self.n_observed} equations", ""]
+        lines.append(f"{'':>10}{'estimate':>14}{'std. error':>14}{'z':>10}")
+        errors = self.standard_errors
+        for name, value in self.parameters.items():
+            z = f"{value / errors[name]:10.1f}" if name[0] == "(" else ""
+            lines.append(f"{name:>10}{value:14.6g}{errors[name]:14.3g}{z}")
+        lines.append("")
+        lines.append(
+            f"log-likelihood per pixel {self.loglik_per_pixel:.6f} nats, AIC {self.aic:.2f}, BIC {self.bic:.2f}"
+        )
+        lines.append(f"condition number of the neighbours {self.condition_number:.3g}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"CausalARFit({self.model!r}, loglik={self.loglik:.6g})"
+
+    def _named(self, weights: FloatArray, sigma: float, mean: float) -> dict[str, float]:
+        names = [f"({di}, {dj})" for di, dj in self.model.offsets.tolist()]
+        return {**dict(zip(names, weights.tolist(), strict=True)), "sigma": sigma, "mean": mean}
