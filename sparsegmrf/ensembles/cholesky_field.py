@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from sparsegmrf._validate import image_shape, read_only
-from sparsegmrf.ensembles._ensemble import as_ensemble, as_pairs, count_pairs, later_neighbours
+from sparsegmrf.ensembles._ensemble import as_ensemble, as_pairs, later_neighbours
+from sparsegmrf.ensembles._fit import EnsembleFit
 from sparsegmrf.ensembles._regression import fit_regression
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
@@ -131,12 +132,12 @@ class CholeskyField:
         weights = -diagonal * fitted.regression.coefficients
         return CholeskyFit(
             model=cls(read_only(diagonal), read_only(weights), as_pairs(neighbours)),
+            loglik=fitted.loglik,
+            n_observed=ensemble.count,
             mean=ensemble.mean,
+            mean_estimated=ensemble.estimated,
             shrinkage=fitted.shrinkage,
             target=target,
-            n_images=ensemble.count,
-            n_parameters=(1 + ensemble.estimated) * ensemble.mean.size + count_pairs(neighbours, ensemble.shape),
-            loglik=fitted.loglik,
             loo=fitted.loo,
         )
 
@@ -158,62 +159,33 @@ class CholeskyField:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CholeskyFit:
+class CholeskyFit(EnsembleFit):
     """A sparse Cholesky factor fitted to an ensemble of images.
 
     Attributes
     ----------
     model : CholeskyField
         The factor.
+    loglik : float
+        Log-density of all images in nats.
+    n_observed : int
+        Number of images ``N``.
     mean : ndarray, (H, W)
-        Mean image in intensity, estimated or given; read-only.
+        Mean image in intensity; read-only.
+    mean_estimated : bool
+        Whether the mean was estimated; given otherwise.
     shrinkage : float
         Weight of the target in the covariances that the factor was made of; 0 for maximum likelihood.
     target : str
         What the covariances were shrunk towards.
-    n_images : int
-        Number of images ``N``.
-    n_parameters : int
-        Diagonal, weights on the image, and the mean if it was estimated.
-    loglik : float
-        Log-density of all images in nats.
     loo : float
         Log-density in nats of an image by the fit to all others, averaged over the images; minus infinity where the
         others are too few. Mean and covariances are those of the others, the target is held.
     """
 
     model: CholeskyField
-    mean: FloatArray
-    shrinkage: float
-    target: str
-    n_images: int
-    n_parameters: int
-    loglik: float
     loo: float
-
-    @property
-    def shape(self) -> Shape:
-        """Height and width in pixels."""
-        return self.mean.shape[0], self.mean.shape[1]
-
-    def gmrf(self) -> GMRF:
-        """Return the field with the fitted mean."""
-        return self.model.gmrf(self.shape, mean=self.mean)
 
     def summary(self) -> str:
         """Return the fit's figures as text."""
-        height, width = self.shape
-        return "\n".join(
-            [
-                f"sparse Cholesky factor with {np.shape(self.model.offsets)[0]} neighbours, {self.n_images} images of "
-                f"{height} x {width}",
-                f"shrinkage {self.shrinkage:.4g} towards {self.target}",
-                f"log-likelihood per image {self.loglik / self.n_images:.4f} nats, leave-one-out {self.loo:.4f}",
-            ]
-        )
-
-    def __repr__(self) -> str:
-        return (
-            f"CholeskyFit(shape={self.shape}, n_images={self.n_images}, shrinkage={self.shrinkage:.4g}, "
-            f"loo={self.loo:.6g})"
-        )
+        return f"{super().summary()}, leave-one-out {self.loo:.4f}"

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from sparsegmrf._validate import finite_number, image_shape, integer_at_least, positive_number, read_only
-from sparsegmrf.ensembles._ensemble import as_ensemble, as_pairs, count_pairs, later_neighbours
+from sparsegmrf.ensembles._ensemble import as_ensemble, as_pairs, later_neighbours
+from sparsegmrf.ensembles._fit import EnsembleFit
 from sparsegmrf.ensembles._selection import pose, select
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
@@ -134,15 +135,14 @@ class SymmetricField:
             model = cls(float(found[0]), tuple(found[1:].tolist()), as_pairs(neighbours))
         else:
             model = cls(read_only(found[0].copy()), read_only(found[1:].copy()), as_pairs(neighbours))
-        pixels = ensemble.mean.size
-        entries = 1 + len(neighbours) if homogeneous else pixels + count_pairs(neighbours, ensemble.shape)
         return SymmetricFit(
             model=model,
-            mean=ensemble.mean,
-            shrinkage=number,
-            n_images=ensemble.count,
-            n_parameters=entries + ensemble.estimated * pixels,
             loglik=problem.loglik(minimum.point, ensemble.count),
+            n_observed=ensemble.count,
+            mean=ensemble.mean,
+            mean_estimated=ensemble.estimated,
+            shrinkage=number,
+            target="diagonal",
             converged=minimum.converged,
             reason=minimum.reason,
             covariance_error=minimum.point.error,
@@ -162,23 +162,25 @@ class SymmetricField:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SymmetricFit:
+class SymmetricFit(EnsembleFit):
     """A sparse precision of a given pattern fitted to an ensemble of images.
 
     Attributes
     ----------
     model : SymmetricField
         The precision.
-    mean : ndarray, (H, W)
-        Mean image in intensity, estimated or given; read-only.
-    shrinkage : float
-        Weight of the diagonal in the covariances that the precision was made of; 0 for maximum likelihood.
-    n_images : int
-        Number of images ``N``.
-    n_parameters : int
-        Entries on the image, or shared coefficients, and the mean if it was estimated.
     loglik : float
         Log-density of all images in nats.
+    n_observed : int
+        Number of images ``N``.
+    mean : ndarray, (H, W)
+        Mean image in intensity; read-only.
+    mean_estimated : bool
+        Whether the mean was estimated; given otherwise.
+    shrinkage : float
+        Weight of the diagonal in the covariances that the precision was made of; 0 for maximum likelihood.
+    target : str
+        ``"diagonal"``.
     converged : bool
         Whether the covariances agree with the ensemble's to the tolerance, at a maximum.
     reason : str
@@ -191,50 +193,11 @@ class SymmetricFit:
     """
 
     model: SymmetricField
-    mean: FloatArray
-    shrinkage: float
-    n_images: int
-    n_parameters: int
-    loglik: float
     converged: bool
     reason: str
     covariance_error: float
     factorizations: int
 
-    @property
-    def shape(self) -> Shape:
-        """Height and width in pixels."""
-        return self.mean.shape[0], self.mean.shape[1]
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion ``2 k - 2 loglik``; smaller is better."""
-        return 2.0 * self.n_parameters - 2.0 * self.loglik
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion ``k log N - 2 loglik``; smaller is better."""
-        return self.n_parameters * float(np.log(self.n_images)) - 2.0 * self.loglik
-
-    def gmrf(self) -> GMRF:
-        """Return the field with the fitted mean."""
-        return self.model.gmrf(self.shape, mean=self.mean)
-
     def summary(self) -> str:
         """Return the fit's figures as text."""
-        height, width = self.shape
-        return "\n".join(
-            [
-                f"sparse precision with {2 * np.shape(self.model.offsets)[0]} neighbours, {self.n_images} images of "
-                f"{height} x {width}",
-                f"shrinkage {self.shrinkage:.4g} towards the diagonal, {self.n_parameters} parameters",
-                f"log-likelihood per image {self.loglik / self.n_images:.4f} nats",
-                f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}",
-            ]
-        )
-
-    def __repr__(self) -> str:
-        return (
-            f"SymmetricFit(shape={self.shape}, n_images={self.n_images}, loglik={self.loglik:.6g}, "
-            f"converged={self.converged})"
-        )
+        return f"{super().summary()}\n{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}"

@@ -250,8 +250,8 @@ def test_constant_pixel_takes_its_variance_from_the_homogeneous_target():
 
 def test_summary_and_repr_tell_the_figures():
     result = CholeskyField.fit(ensemble((4, 5), 8), 1, shrinkage=0.25, target="diagonal")
-    assert "4 neighbours, 8 images of 4 x 5\nshrinkage 0.25 towards diagonal" in result.summary()
-    assert "n_images=8" in repr(result)
+    assert "4 later neighbours, 8 images of 4 x 5\nshrinkage 0.25 towards diagonal" in result.summary()
+    assert "n_observed=8" in repr(result)
     assert result.n_parameters == 20 + 20 + 16 + 12 + 15 + 12
 
 

@@ -190,7 +190,7 @@ def test_more_entries_are_more_likely_and_fewer_parameters_are_counted():
     assert [result.n_parameters for result in (shared, four, eight)] == [3 + 25, 25 + 40 + 25, 25 + 72 + 25]
     assert shared.aic == pytest.approx(2 * 28 - 2 * shared.loglik)
     assert shared.bic == pytest.approx(28 * np.log(60) - 2 * shared.loglik)
-    assert "n_images=60" in repr(four)
+    assert "n_observed=60" in repr(four)
 
 
 def test_cholesky_factor_without_fill_is_the_same_field():
