@@ -1,17 +1,76 @@
-"""What scikit-learn asks of an estimator, kept without importing it: parameters by name, tags only when it asks."""
+"""What scikit-learn asks of an estimator, kept without importing it, and what every fit of the package tells."""
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from sparsegmrf.errors import ArgumentError, NotFittedError
+from sparsegmrf.fitted import akaike, schwarz
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Estimator:
-    """Base of estimators whose constructor stores its arguments unchanged under their own names."""
+class Estimator(ABC):
+    """Base of densities of pixels whose constructor stores its arguments unchanged under their own names.
+
+    As scikit-learn asks, `fit` returns the estimator itself, which is therefore the fit's result too: it has the
+    likelihood and criteria of a `Fitted`, but as its own model no ``model``. A fit leaves ``n_features_in_``,
+    ``weight_``, ``_loglik`` (None if it has no likelihood) and ``_not_maximal``, why that is no maximum, or None.
+    """
+
+    _loglik: float | None
+    _not_maximal: str | None
+
+    @property
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """Number of estimated parameters ``k``."""
+
+    @property
+    def n_observed(self) -> float:
+        """Number of pixels of the fit, or the sum of their weights."""
+        return float(self._fitted("weight_"))
+
+    @property
+    def loglik(self) -> float:
+        """Log-density of the pixels of the fit in nats, as many times as their weights say."""
+        value = self._fitted("_loglik")
+        if value is None:
+            raise ArgumentError(f"loglik is not there: {self._fitted('_not_maximal')}.")
+        return float(value)
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion ``2 k - 2 loglik``; smaller is better, on the same pixels."""
+        return akaike(self._maximal_loglik("aic"), self.n_parameters)
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion ``k log n_observed - 2 loglik``; smaller is better, on the same pixels."""
+        return schwarz(self._maximal_loglik("bic"), self.n_parameters, self.n_observed)
+
+    def summary(self) -> str:
+        """Return the estimates and the fit's figures as text."""
+        channels = int(self._fitted("n_features_in_"))
+        lines = [f"{type(self).__name__}, {self.n_observed:g} pixels of {channels} channels", "", *self._table(), ""]
+        if self._fitted("_not_maximal") is None:
+            per_pixel = self.loglik / self.n_observed
+            lines.append(f"log-likelihood per pixel {per_pixel:.6f} nats, AIC {self.aic:.2f}, BIC {self.bic:.2f}")
+        else:
+            lines.append(f"no criteria: {self._fitted('_not_maximal')}")
+        return "\n".join(lines)
+
+    @abstractmethod
+    def _table(self) -> list[str]:
+        """Return the lines of a table of the estimates."""
+
+    def _maximal_loglik(self, criterion: str) -> float:
+        reason = self._fitted("_not_maximal")
+        if reason is not None:
+            raise ArgumentError(f"{criterion} compares maxima of the likelihood, but {reason}.")
+        return self.loglik
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters; `deep` is there for scikit-learn and changes nothing."""

@@ -164,6 +164,32 @@ def numbers(name: str, value: object) -> npt.NDArray[Any]:
     return array
 
 
+def fitted_pixels(
+    image: object, channel_axis: int | str | None, mask: object, channels: int, layout: tuple[int | None, int]
+) -> Pixels:
+    """Return an image read in the layout of a fit, or another one that is stated, with as many channels."""
+    axis, dimensions = layout
+    array = numbers("image", image)
+    if channel_axis != "same":
+        observed = pixels(image, channel_axis, mask, stated=True)
+    else:
+        if axis is not None and axis >= 0 and array.ndim != dimensions:
+            raise ImageLayoutError(
+                f"channel_axis is ambiguous: the fit had it at {axis} of {dimensions} axes, image has {array.ndim}; "
+                "pass channel_axis."
+            )
+        observed = pixels(image, axis, mask, stated=True)
+    if observed.channels != channels:
+        fitting = [k for k, side in enumerate(array.shape) if side == channels]
+        hint = f"pass channel_axis={fitting[0]}" if fitting else "take an image with as many channels as the fit had"
+        given = "without a channel axis" if observed.axis is None else f"on axis {observed.axis}"
+        raise ImageLayoutError(
+            f"image must have {channels} channels like the fit, got {observed.channels} {given} of shape "
+            f"{array.shape}; {hint}."
+        )
+    return observed
+
+
 def _missing(image: object, moved: npt.NDArray[Any], axis: int | None, mask: object, name: str) -> BoolArray | None:
     sites = moved.shape[:-1]
     missing: BoolArray | None = None

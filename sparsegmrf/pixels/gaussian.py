@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError, ImageLayoutError
 from sparsegmrf.pixels._covariance import Shrinkage, checked_shrinkage, cholesky_of, covariance_of
 from sparsegmrf.pixels._estimator import Estimator, fit_method
-from sparsegmrf.pixels._layout import Pixels, numbers, pixels
+from sparsegmrf.pixels._layout import Pixels, fitted_pixels, numbers, pixels
 from sparsegmrf.pixels._maps import LOG_2PI, distance_map
 from sparsegmrf.pixels._moments import moments_of_image, moments_of_tiles
 from sparsegmrf.pixels._robust import Weight, robust_fit
@@ -136,7 +137,17 @@ class PixelGaussian(Estimator):
         count = f"n_samples = {moments.weight:g}"
         remedy = REMEDY if moments.weight > observed.channels else f"there are too few pixels, {count}; {REMEDY}"
         factor = cholesky_of(covariance, remedy)
-        return self._keep(observed, axis, moments.mean, covariance, factor, moments.weight, amount)
+        self._keep(observed, axis, moments.mean, covariance, factor, moments.weight, amount)
+        white = scipy.linalg.solve_triangular(factor, moments.scatter, lower=True)
+        squares = float(np.trace(scipy.linalg.solve_triangular(factor, white.T, lower=True)))
+        self._loglik = moments.weight * self._constant - 0.5 * squares
+        if amount > 0.0:
+            self._not_maximal = f"the covariance was shrunk by {amount:.4g}; fit with shrinkage=0"
+        elif freedom > 0.0:
+            self._not_maximal = (
+                f"the scatter was divided by {freedom:g} less than the number of pixels; fit with ddof=0"
+            )
+        return self
 
     @fit_method
     def fit_robust(
@@ -213,6 +224,7 @@ class PixelGaussian(Estimator):
         result = robust_fit(observed, weight, dof, threshold, tolerance, max_steps)
         self._keep(observed, axis, result.mean, result.scatter, result.factor, result.count, 0.0)
         self.objective_ = list(result.objective)
+        self._loglik, self._not_maximal = None, "a robust fit minimizes another objective, objective_; take fit"
         return self
 
     @property
@@ -229,6 +241,12 @@ class PixelGaussian(Estimator):
     def cholesky(self) -> FloatArray:
         """Lower triangular Cholesky factor of the covariance, in intensity."""
         return np.asarray(self._fitted("cholesky_"))
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters ``k = C + C (C + 1) / 2``: mean and covariance."""
+        channels = len(self.mean)
+        return channels + channels * (channels + 1) // 2
 
     @property
     def logdet(self) -> float:
@@ -311,6 +329,13 @@ class PixelGaussian(Estimator):
         """Return the mean log-density of the rows of `X`, in nats; `y` is ignored."""
         return float(self.score_samples(X).mean())
 
+    def _table(self) -> list[str]:
+        lines = [f"{'channel':>10}{'mean':>14}{'deviation':>14}"]
+        deviations = np.sqrt(np.diagonal(self.covariance))
+        for k, (mean, deviation) in enumerate(zip(self.mean, deviations, strict=True)):
+            lines.append(f"{k:10d}{mean:14.6g}{deviation:14.6g}")
+        return lines
+
     @property
     def _constant(self) -> float:
         return -0.5 * (len(self.mean) * LOG_2PI + self.logdet)
@@ -337,38 +362,12 @@ class PixelGaussian(Estimator):
         factor: FloatArray,
         weight: float,
         amount: float,
-    ) -> "PixelGaussian":
+    ) -> None:
         self.mean_, self.covariance_, self.cholesky_ = mean, covariance, factor
         self.weight_, self.shrinkage_ = weight, amount
         self.n_features_in_ = observed.channels
         self._layout = (axis, observed.moved.ndim)
-        return self
-
-
-def fitted_pixels(
-    image: object, channel_axis: int | str | None, mask: object, channels: int, layout: tuple[int | None, int]
-) -> Pixels:
-    """Return an image read in the layout of a fit, or another one that is stated, with as many channels."""
-    axis, dimensions = layout
-    array = numbers("image", image)
-    if channel_axis != "same":
-        observed = pixels(image, channel_axis, mask, stated=True)
-    else:
-        if axis is not None and axis >= 0 and array.ndim != dimensions:
-            raise ImageLayoutError(
-                f"channel_axis is ambiguous: the fit had it at {axis} of {dimensions} axes, image has {array.ndim}; "
-                "pass channel_axis."
-            )
-        observed = pixels(image, axis, mask, stated=True)
-    if observed.channels != channels:
-        fitting = [k for k, side in enumerate(array.shape) if side == channels]
-        hint = f"pass channel_axis={fitting[0]}" if fitting else "take an image with as many channels as the fit had"
-        given = "without a channel axis" if observed.axis is None else f"on axis {observed.axis}"
-        raise ImageLayoutError(
-            f"image must have {channels} channels like the fit, got {observed.channels} {given} of shape "
-            f"{array.shape}; {hint}."
-        )
-    return observed
+        self._not_maximal = None
 
 
 def _flat_weights(weights: ArrayLike | None, observed: Pixels) -> FloatArray | None:

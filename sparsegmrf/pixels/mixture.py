@@ -10,10 +10,9 @@ from sparsegmrf._validate import finite_number, generator, integer_at_least, rea
 from sparsegmrf.errors import ArgumentError, ConvergenceError, SingularCovarianceError
 from sparsegmrf.pixels._covariance import cholesky_of
 from sparsegmrf.pixels._estimator import Estimator, fit_method
-from sparsegmrf.pixels._layout import BLOCK, Pixels, pixels
+from sparsegmrf.pixels._layout import BLOCK, Pixels, fitted_pixels, pixels
 from sparsegmrf.pixels._maps import LOG_2PI, distances_of_block
 from sparsegmrf.pixels._moments import Merger, Moments, moments_of_block, moments_of_image
-from sparsegmrf.pixels.gaussian import fitted_pixels
 from sparsegmrf.typing import FloatArray, Seed
 
 _SEEDING = 4096
@@ -69,6 +68,8 @@ class PixelMixture(Estimator):
         Means in intensity.
     covariances_ : ndarray, (K, C, C)
         Covariances in intensity^2.
+    weight_ : float
+        Number of pixels used.
     objective_ : list of float
         Objective per pixel of the start and after every step, in nats.
 
@@ -151,11 +152,28 @@ class PixelMixture(Estimator):
         order = np.argsort(-now.log_weights, kind="stable")
         self.weights_ = np.exp(now.log_weights)[order]
         self.means_, self.covariances_ = now.means[order], now.covariances[order]
-        self.objective_ = objective
+        self.objective_, self.weight_ = objective, whole.weight
+        self._loglik = whole.weight * objective[-1] - _log_prior(now, scale, strength)
+        self._not_maximal = None
+        if strength > 0.0:
+            self._not_maximal = f"the estimates are a posterior mode with prior={strength:g}; fit with prior=0"
         self.n_features_in_ = observed.channels
         self._layout = (axis, observed.moved.ndim)
         self._components = _Components(now.log_weights[order], self.means_, self.covariances_, now.factors[order])
         return self
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of parameters ``k = K - 1 + K (C + C (C + 1) / 2)``: weights, means and covariances."""
+        count, channels = self._fitted("means_").shape
+        return int(count - 1 + count * (channels + channels * (channels + 1) // 2))
+
+    def _table(self) -> list[str]:
+        means = self._fitted("means_")
+        lines = [f"{'weight':>10}  mean by channel"]
+        for weight, mean in zip(self.weights_, means, strict=True):
+            lines.append(f"{weight:10.4f}  {' '.join(f'{value:.6g}' for value in mean)}")
+        return lines
 
     def responsibility_images(
         self, image: object, *, channel_axis: int | str | None = "same", mask: object = None

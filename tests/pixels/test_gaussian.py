@@ -9,7 +9,14 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsegmrf import ArgumentError, ImageLayoutError, NotFittedError, PixelGaussian, SingularCovarianceError
+from sparsegmrf import (
+    ArgumentError,
+    ImageLayoutError,
+    NotFittedError,
+    PixelGaussian,
+    PixelMixture,
+    SingularCovarianceError,
+)
 from tests.conftest import require
 
 PUBLISHED = {
@@ -359,6 +366,65 @@ def test_a_fit_called_on_the_class_makes_a_new_estimator():
     model = PixelGaussian(ddof=1)
     assert model.fit(image) is model
     assert repr(model) == "PixelGaussian(ddof=1)"
+
+
+def test_likelihood_is_the_sum_of_the_densities_of_the_pixels():
+    image = 3.0 + np.random.default_rng(0).normal(size=(20, 25, 3)) @ np.diag([1.0, 20.0, 0.1])
+    mask = np.arange(500).reshape(20, 25) % 7 == 0
+    model = PixelGaussian().fit(image, mask=mask)
+    density = model.log_density_image(image, mask=mask)
+    loglik = float(np.nansum(density))
+    assert model.loglik == pytest.approx(loglik, rel=1e-12)
+    assert (model.n_observed, model.n_parameters) == (428, 9)
+    assert model.aic == pytest.approx(18 - 2 * loglik, rel=1e-12)
+    assert model.bic == pytest.approx(9 * np.log(428) - 2 * loglik, rel=1e-12)
+    shrunk = PixelGaussian(shrinkage=0.3, ddof=1).fit(image)
+    assert shrunk.loglik == pytest.approx(float(shrunk.log_density_image(image).sum()), rel=1e-12)
+
+
+def test_weights_count_pixels_as_often_as_they_say():
+    image = np.random.default_rng(1).normal(size=(20, 25, 2))
+    weights = np.random.default_rng(2).integers(0, 4, (20, 25))
+    repeated = PixelGaussian().fit(np.repeat(image.reshape(-1, 2), weights.ravel(), axis=0))
+    model = PixelGaussian().fit(image, weights=weights)
+    assert model.n_observed == repeated.n_observed == weights.sum()
+    assert model.bic == pytest.approx(repeated.bic, rel=1e-12)
+
+
+@pytest.mark.parametrize("criterion", ["aic", "bic"])
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (PixelGaussian(shrinkage=0.3), r"shrunk by 0\.3; fit with shrinkage=0"),
+        (PixelGaussian(ddof=1), "by 1 less than the number of pixels; fit with ddof=0"),
+        (PixelMixture(2, prior=2.0), r"posterior mode with prior=2; fit with prior=0"),
+    ],
+    ids=["shrinkage", "ddof", "prior"],
+)
+def test_criteria_of_what_is_no_maximum_are_refused(model, criterion, message):
+    image = np.random.default_rng(0).normal(size=(20, 25, 2))
+    fitted = model.fit(image)
+    assert "no criteria" in fitted.summary()
+    with pytest.raises(ArgumentError, match=f"{criterion} compares maxima of the likelihood, but .*{message}"):
+        getattr(fitted, criterion)
+
+
+def test_a_robust_fit_has_no_likelihood_and_says_so():
+    image = np.random.default_rng(0).normal(size=(20, 25, 2))
+    model = PixelGaussian.fit_robust(image)
+    for figure in ("loglik", "aic", "bic"):
+        with pytest.raises(ArgumentError, match=f"{figure} .*a robust fit minimizes another objective, objective_"):
+            getattr(model, figure)
+    assert model.fit(image).loglik < 0.0  # a later fit is not held to the earlier one
+
+
+def test_summary_has_every_channel():
+    image = np.random.default_rng(0).normal(size=(20, 25, 2))
+    model = PixelGaussian().fit(image)
+    text = model.summary()
+    assert "500 pixels of 2 channels" in text
+    assert f"{model.mean[1]:14.6g}{np.sqrt(model.covariance[1, 1]):14.6g}" in text
+    assert f"{model.loglik / 500:.6f} nats, AIC {model.aic:.2f}, BIC {model.bic:.2f}" in text
 
 
 @pytest.mark.filterwarnings("ignore:Estimator PixelGaussian does not inherit:UserWarning")

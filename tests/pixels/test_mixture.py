@@ -40,6 +40,21 @@ def test_scikit_learn_starting_from_the_answer_stays_there(two_groups):
     assert model.objective_[-1] == pytest.approx(theirs.score(rows), rel=1e-7)
 
 
+@pytest.mark.parametrize("prior", [0.0, 5.0])
+def test_likelihood_is_the_sum_of_the_densities_and_never_holds_the_prior(two_groups, prior):
+    model = PixelMixture(2, prior=prior).fit(two_groups)
+    assert model.loglik == pytest.approx(float(model.log_density_image(two_groups).sum()), rel=1e-9)
+
+
+def test_bic_counts_weights_means_and_covariances_and_finds_the_groups(two_groups):
+    fits = [PixelMixture(count).fit(two_groups) for count in (1, 2, 3)]
+    assert [fit.n_parameters for fit in fits] == [9, 19, 29]
+    assert fits[1].bic == pytest.approx(19 * np.log(3000) - 2 * fits[1].loglik, rel=1e-12)
+    assert fits[0].aic == pytest.approx(PixelGaussian().fit(two_groups).aic, rel=1e-9)
+    assert min(fits, key=lambda fit: fit.bic) is fits[1]
+    assert f"{fits[1].weights_[0]:10.4f}" in fits[1].summary()
+
+
 def test_responsibilities_and_density_are_bayes_rule(two_groups):
     model = PixelMixture(2).fit(two_groups)
     joint = np.stack(
