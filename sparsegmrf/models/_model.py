@@ -6,7 +6,7 @@ from typing import Literal, Self, overload
 
 import numpy as np
 
-from sparsegmrf._validate import image_shape, one_of, positive_number
+from sparsegmrf._validate import image_shape, one_of
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg.spectral import SpectralForm
@@ -26,9 +26,69 @@ REAL: Bounds = (float("-inf"), float("inf"))
 class Model(ABC):
     """Named parameters that stand for a precision on any lattice; immutable.
 
-    `parameters` names the scalars that a fit may vary, `derivatives` has the derivative of the precision by each of
-    them, and `limits` the open interval in which the precision is positive definite, the other parameters held.
+    A model of your own is a frozen dataclass, ``@dataclass(frozen=True, eq=False)``, that derives from this class. It
+    must have
+
+    - `parameters`: the scalars that a fit may vary, by name;
+    - `limits`: the open interval of each in which the precision is positive definite, the others held. A parameter with
+      the limits ``(0, inf)`` by a power of which (1, -1, 2 or -2, as of a ``tau`` or a ``sigma``) the precision is
+      multiplied is found by trying, and profiled: fits have it in closed form;
+    - `build_stencil` and `build_derivatives`: the precision and its derivatives, on a shape and at parameters that have
+      been checked;
+    - `scaled`: the model in another unit.
+
+    It may have, where the default does not do,
+
+    - `fields_of`: needed if a parameter is not the field of the same name;
+    - ``boundary``, a field that may be ``"torus"``: gives the model `stationary`, which is refused without it;
+    - `build_spectral`: eigenvalues in closed form; by default they are read off the stencil where a transform has them;
+    - `build_gmrf`: the field; by default a `GMRF`. An intrinsic model returns an `IntrinsicGMRF`;
+    - `cropped`: the model on a window; by default itself, which is right unless it has maps;
+    - `joint_limits` and `is_inside`: if parameters bound each other, and to save `limits` where a cheaper test will do;
+    - `describe_end`: for messages.
+
+    Raises
+    ------
+    ArgumentError
+        If the class is no frozen dataclass, when the first model of it is made.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from sparsegmrf import Model, SymmetricStencil
+    >>> @dataclass(frozen=True, eq=False)
+    ... class White(Model):
+    ...     tau: float = 1.0
+    ...
+    ...     @property
+    ...     def parameters(self):
+    ...         return {"tau": self.tau}
+    ...
+    ...     def limits(self, shape):
+    ...         return {"tau": (0.0, float("inf"))}
+    ...
+    ...     def build_stencil(self, shape):
+    ...         return SymmetricStencil([(0, 0)], [self.tau], shape)
+    ...
+    ...     def build_derivatives(self, shape):
+    ...         return {"tau": SymmetricStencil([(0, 0)], [1.0], shape)}
+    ...
+    ...     def scaled(self, factor):
+    ...         return self.replace(tau=self.tau / factor**2)
+    >>> round(float(White(4.0).gmrf((20, 25)).marginal_variance()[0, 0]), 6)
+    0.25
     """
+
+    def __new__(cls, *arguments: object, **named: object) -> Self:
+        """Refuse a class that is no frozen dataclass, which cannot be told before it is complete."""
+        parameters = getattr(cls, "__dataclass_params__", None)
+        if parameters is None or not parameters.frozen:
+            what = "a plain class" if parameters is None else "a dataclass that is not frozen"
+            raise ArgumentError(
+                f"{cls.__name__} must be a frozen dataclass, as every model is, got {what}; decorate it with "
+                "@dataclass(frozen=True, eq=False)."
+            )
+        return super().__new__(cls)
 
     @property
     @abstractmethod
@@ -63,8 +123,7 @@ class Model(ABC):
 
     def is_inside(self, shape: Shape) -> bool:
         """Return whether all parameters are within their limits on a lattice: `stencil` refuses those that are not."""
-        height, width = image_shape(shape)
-        return self._is_surely_inside((height, width)) or self._outside((height, width)) is None
+        return self._outside(image_shape(shape)) is None
 
     def end_of(self, name: str, high: bool) -> str | None:
         """Return what the model becomes when a parameter runs to an end of its interval, for use in messages.
@@ -87,8 +146,9 @@ class Model(ABC):
         >>> TensionSpline().end_of("kappa", high=True)
         'the field is a random walk; Intrinsic() is this model'
         """
-        return self._end_of(name, bool(high)) if name in self.parameters else None
+        return self.describe_end(name, bool(high)) if name in self.parameters else None
 
+    @abstractmethod
     def scaled(self, factor: float) -> Self:
         """Return the model of `factor` times the field: ``Q / factor^2``, exactly if the factor is a power of two.
 
@@ -110,7 +170,6 @@ class Model(ABC):
         >>> CAR(0.2, tau=1.0).scaled(2.0).parameters
         {'rho': 0.2, 'tau': 0.25}
         """
-        return self._multiplied(positive_number("factor", factor))
 
     def cropped(self, rows: slice, columns: slice) -> Self:
         """Return the model on a window of its lattice: maps are cut to it, and a model without maps is returned itself.
@@ -136,31 +195,23 @@ class Model(ABC):
         (20, 25)
         """
         check_window(rows, columns)
-        return self._cropped(rows, columns)
-
-    @abstractmethod
-    def _multiplied(self, factor: float) -> Self:
-        """Return the model of `factor` times the field, the factor being positive."""
-
-    def _cropped(self, rows: slice, columns: slice) -> Self:
-        """Return the model on a window."""
         return self
 
-    def _end_of(self, name: str, high: bool) -> str | None:
-        """Return what the model becomes at an end of one of its parameters."""
+    def describe_end(self, name: str, high: bool) -> str | None:
+        """Return what the model becomes at an end of one of its parameters, for `end_of`; by default nothing."""
         return None
 
     @abstractmethod
-    def _stencil(self, shape: Shape) -> SymmetricStencil:
-        """Return the precision, parameters being within their limits."""
+    def build_stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision ``Q`` in 1/intensity^2, parameters being within their limits; `stencil` checks them."""
 
     @abstractmethod
-    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
-        """Return ``dQ/dtheta`` by parameter, parameters being within their limits."""
+    def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return ``dQ/dtheta`` by parameter, on offsets that the precision has; `derivatives` checks parameters."""
 
-    def _spectral(self, shape: Shape) -> SpectralForm | None:
-        """Return the precision by its eigenvalues where a basis diagonalizes it exactly."""
-        return SpectralForm.of_stencil(self._stencil(shape))
+    def build_spectral(self, shape: Shape) -> SpectralForm | None:
+        """Return the precision by its eigenvalues where a basis diagonalizes it exactly, else None, for `spectral`."""
+        return SpectralForm.of_stencil(self.build_stencil(shape))
 
     def stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision ``Q`` on a lattice of ``(height, width)`` pixels, in 1/intensity^2.
@@ -170,15 +221,15 @@ class Model(ABC):
         ArgumentError
             If a parameter is outside its limits on this lattice; the message has the interval.
         """
-        return self._stencil(self._checked(shape))
+        return self.build_stencil(self._checked(shape))
 
     def derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivative of the precision by each parameter, as stencils whose offsets the precision has."""
-        return self._derivatives(self._checked(shape))
+        return self.build_derivatives(self._checked(shape))
 
     def spectral(self, shape: Shape) -> SpectralForm | None:
         """Return the precision by its eigenvalues where a fast transform diagonalizes it exactly, else None."""
-        return self._spectral(self._checked(shape))
+        return self.build_spectral(self._checked(shape))
 
     @overload
     def gmrf(
@@ -216,10 +267,10 @@ class Model(ABC):
         """
         if one_of("edge", edge, EDGES) == "stationary":
             return self.stationary(shape, mean, method)
-        return self._gmrf(shape, mean, method)
+        return self.build_gmrf(shape, mean, method)
 
-    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
-        """Return the field with the model's own boundary."""
+    def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
+        """Return the field with the model's own boundary, for `gmrf`."""
         form = self.spectral(shape) if method in ("auto", "spectral") else None
         return GMRF(self.stencil(shape) if form is None else form, mean, method)
 
@@ -248,12 +299,8 @@ class Model(ABC):
         """
         if "boundary" not in {field.name for field in dataclasses.fields(self)}:  # type: ignore[arg-type]
             raise StencilError(f"{type(self).__name__} has no field without borders; take that of one spatial model.")
-        wrapped = self.replace(boundary="torus")._stationary_stencil(image_shape(shape))
+        wrapped = self.replace(boundary="torus").build_stencil(image_shape(shape))
         return StationaryEdgeField(wrapped, mean, method, tolerance=tolerance)
-
-    def _stationary_stencil(self, shape: Shape) -> SymmetricStencil:
-        """Return the precision on a torus, which has the coefficients far from any border everywhere."""
-        return self._stencil(shape)
 
     def replace(self, **changes: object) -> Self:
         """Return the model with some fields or parameters changed.
@@ -273,16 +320,18 @@ class Model(ABC):
                 f"{', '.join(sorted(fields | set(self.parameters)))}."
             )
         if derived:
-            changed |= self._fields_of({**self.parameters, **{name: float(value) for name, value in derived.items()}})  # type: ignore[arg-type]
+            changed |= self.fields_of({**self.parameters, **{name: float(value) for name, value in derived.items()}})  # type: ignore[arg-type]
         return dataclasses.replace(self, **changed)  # type: ignore[type-var]
 
-    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
-        """Return the fields that hold parameters whose names are not fields themselves."""
-        return {}
+    def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        """Return the fields that hold parameters whose names are no fields themselves, for `replace`; by default none.
 
-    def _is_surely_inside(self, shape: Shape) -> bool:
-        """Return whether a cheaper test than the limits shows that all parameters are within them."""
-        return False
+        Parameters
+        ----------
+        parameters : dict of float
+            All parameters of the model, with the values that they shall have.
+        """
+        return {}
 
     def _outside(self, shape: Shape) -> tuple[str, Bounds] | None:
         """Return the first parameter that is not within its limits, and these."""
@@ -295,15 +344,21 @@ class Model(ABC):
     def _checked(self, shape: Shape) -> Shape:
         """Return the shape, after comparing every parameter with its limits."""
         height, width = image_shape(shape)
-        found = None if self._is_surely_inside((height, width)) else self._outside((height, width))
-        if found is not None:
-            name, (low, high) = found
+        if self.is_inside((height, width)):
+            return height, width
+        found = self._outside((height, width))
+        if found is None:
+            given = ", ".join(f"{name}={value:.10g}" for name, value in self.parameters.items())
             raise ArgumentError(
-                f"{name} must lie in ({low:.10g}, {high:.10g}), where the precision is positive definite on "
-                f"{height} x {width} pixels with the other parameters as they are, got {self.parameters[name]:.10g}; "
-                "limits(shape) gives these intervals."
+                f"parameters must be possible together on {height} x {width} pixels, got {given}, each within its "
+                "limits(shape), but not is_inside(shape); take others."
             )
-        return height, width
+        name, (low, high) = found
+        raise ArgumentError(
+            f"{name} must lie in ({low:.10g}, {high:.10g}), where the precision is positive definite on "
+            f"{height} x {width} pixels with the other parameters as they are, got {self.parameters[name]:.10g}; "
+            "limits(shape) gives these intervals."
+        )
 
 
 def frozen_map(value: object) -> object:

@@ -2,16 +2,17 @@
 
 import numpy as np
 
+from sparsegmrf._validate import positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import FloatArray
 
 
 def multiplied(name: str, value: float | FloatArray, factor: float, power: int = 1) -> float | FloatArray:
-    """Return ``value * factor^power``, after checking that nothing overflows or vanishes.
+    """Return ``value * factor^power``, after checking that the factor is positive and nothing overflows or vanishes.
 
     The power of the factor is not formed: it may overflow where the result does not.
     """
-    result = np.asarray(value)
+    result, factor = np.asarray(value), positive_number("factor", factor)
     with np.errstate(over="ignore", under="ignore"):
         for _ in range(abs(power)):
             result = result * factor if power > 0 else result / factor

@@ -121,7 +121,8 @@ class CAR(Model):
         scale = 2.0 * len(neighbours.offsets) if self.form == "degree" else 1.0
         return neighbours.joint_limits((height, width), self.boundary, scale)
 
-    def _end_of(self, name: str, high: bool) -> str:
+    def describe_end(self, name: str, high: bool) -> str:
+        """Return what the model becomes at an end of a parameter."""
         if name == "tau":
             return end_of_scale(not high)
         by_degree = self.form == "degree" and self.boundary != "torus"
@@ -133,21 +134,26 @@ class CAR(Model):
             named = "; away from the border Intrinsic() is close to this model"
         return end_of_interaction(self._neighbours, name, high, by_degree, "a random walk", named)
 
-    def _multiplied(self, factor: float) -> Self:
+    def scaled(self, factor: float) -> Self:
+        """Return the model of `factor` times the field."""
         return self.replace(tau=multiplied("tau", self.tau, factor, -2))
 
-    def _is_surely_inside(self, shape: Shape) -> bool:
-        return self._neighbours.is_dominated(self.form == "degree")
+    def is_inside(self, shape: Shape) -> bool:
+        """Return whether all parameters are within their limits."""
+        image_shape(shape)
+        return self._neighbours.is_dominated(self.form == "degree") or super().is_inside(shape)
 
-    def _stencil(self, shape: Shape) -> SymmetricStencil:
+    def build_stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision."""
         return self.tau * self._diagonal(shape) + self._coupling(shape, self._neighbours.weights)
 
-    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+    def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return the derivatives of the precision."""
         by_rho = {
             name: self._coupling(shape, self._neighbours.indicator(parameter))
             for parameter, name in enumerate(self._neighbours.names)
         }
-        return {**by_rho, "tau": self._stencil(shape) * (1.0 / self.tau)}
+        return {**by_rho, "tau": self.build_stencil(shape) * (1.0 / self.tau)}
 
     def _diagonal(self, shape: Shape) -> SymmetricStencil:
         if self.form == "degree":
@@ -173,5 +179,6 @@ class CAR(Model):
     def _rule(self) -> str:
         return "dirichlet" if self.form == "degree" and self.boundary == "neumann" else self.boundary
 
-    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+    def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        """Return the fields that hold the parameters."""
         return {"rho": tuple(parameters[name] for name in self._neighbours.names)}

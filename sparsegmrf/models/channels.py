@@ -97,29 +97,37 @@ class Channels(Model):
         estimate: FloatArray = np.einsum("abij,cbij->ac", planes, products) / degrees
         return (estimate + estimate.T) / 2.0
 
-    def _end_of(self, name: str, high: bool) -> str | None:
+    def describe_end(self, name: str, high: bool) -> str | None:
+        """Return what the model becomes at an end of a parameter."""
         return self.model.end_of(name, high)
 
-    def _multiplied(self, factor: float) -> Self:
+    def scaled(self, factor: float) -> Self:
+        """Return the model of `factor` times the field."""
         return self.replace(covariance=multiplied("covariance", self.covariance, factor, 2))
 
-    def _cropped(self, rows: slice, columns: slice) -> Self:
+    def cropped(self, rows: slice, columns: slice) -> Self:
+        """Return the model on a window of its lattice."""
         cropped = self.model.cropped(rows, columns)
         return self if cropped is self.model else self.replace(model=cropped)
 
-    def _stencil(self, shape: Shape) -> SymmetricStencil:
-        return SeparableForm(self.model._stencil(shape), self.covariance).stencil
+    def build_stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision."""
+        return SeparableForm(self.model.build_stencil(shape), self.covariance).stencil
 
-    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+    def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return the derivatives of the precision."""
         inverse = np.linalg.inv(self.covariance)
         block = (inverse + inverse.T) / 2.0
-        return {name: in_blocks(each, block) for name, each in self.model._derivatives(shape).items()}
+        return {name: in_blocks(each, block) for name, each in self.model.build_derivatives(shape).items()}
 
-    def _spectral(self, shape: Shape) -> SpectralForm | None:
+    def build_spectral(self, shape: Shape) -> SpectralForm | None:
+        """Return the precision by its eigenvalues, or None."""
         return None
 
-    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
-        return GMRF(SeparableForm(self.model._gmrf(shape, 0.0, method).given, self.covariance), mean, method)
+    def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
+        """Return the field with the model's own boundary."""
+        return GMRF(SeparableForm(self.model.build_gmrf(shape, 0.0, method).given, self.covariance), mean, method)
 
-    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+    def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        """Return the fields that hold the parameters."""
         return {"model": self.model.replace(**parameters)}

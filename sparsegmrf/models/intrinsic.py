@@ -107,33 +107,41 @@ class Intrinsic(Model):
         """Return the limits of ``tau``, positive, in which ``Q`` is positive definite off its null space."""
         return {"tau": POSITIVE}
 
-    def _end_of(self, name: str, high: bool) -> str:
+    def describe_end(self, name: str, high: bool) -> str:
+        """Return what the model becomes at an end of a parameter."""
         if not high:
             return UNBOUND
         return PLANE if self.order == 2 else CONSTANT
 
-    def _multiplied(self, factor: float) -> Self:
+    def scaled(self, factor: float) -> Self:
+        """Return the model of `factor` times the field."""
         return self.replace(tau=multiplied("tau", self.tau, factor, -2))
 
-    def _cropped(self, rows: slice, columns: slice) -> Self:
+    def cropped(self, rows: slice, columns: slice) -> Self:
+        """Return the model on a window of its lattice."""
+        super().cropped(rows, columns)
         return self if self.mask is None else self.replace(mask=cut(self.mask, rows, columns))
 
-    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> IntrinsicGMRF:
+    def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> IntrinsicGMRF:
+        """Return the field with the model's own boundary."""
         domain = None if self.mask is None else ~self.mask
         null_space = "planes" if self.order == 2 else "constants"
         form = self.spectral(shape) if method in ("auto", "spectral") else None
         return IntrinsicGMRF(self.stencil(shape) if form is None else form, null_space, mean, method, domain=domain)
 
-    def _stencil(self, shape: Shape) -> SymmetricStencil:
+    def build_stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision."""
         if self.mask is not None and self.mask.shape != shape:
             raise ArgumentError(f"mask must have the shape {shape} of the lattice, got {self.mask.shape}.")
         R = _thin_plate(shape, self.mask) if self.order == 2 else laplacian(shape, ISOTROPIC, self.boundary, self.mask)
         return R * (self.tau * self._scale_factor(shape))
 
-    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
-        return {"tau": self._stencil(shape) * (1.0 / self.tau)}
+    def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return the derivatives of the precision."""
+        return {"tau": self.build_stencil(shape) * (1.0 / self.tau)}
 
-    def _spectral(self, shape: Shape) -> SpectralForm | None:
+    def build_spectral(self, shape: Shape) -> SpectralForm | None:
+        """Return the precision by its eigenvalues, or None."""
         if self.order == 2 or self.mask is not None:
             return None
         operator = Operator(None, self.boundary, None)
@@ -143,7 +151,7 @@ class Intrinsic(Model):
             shape,
             lambda rows, columns: number * operator.eigenvalues(rows, columns),
             operator.offsets(1),
-            partial(self._stencil, shape),
+            partial(self.build_stencil, shape),
         )
 
     def _scale_factor(self, shape: Shape) -> float:
@@ -152,7 +160,7 @@ class Intrinsic(Model):
             return 1.0
         if shape not in self._factors:
             plain = Intrinsic(self.order, mask=self.mask, boundary=self.boundary)
-            self._factors[shape] = plain._gmrf(shape, 0.0, "auto").geometric_mean_variance()
+            self._factors[shape] = plain.build_gmrf(shape, 0.0, "auto").geometric_mean_variance()
         return self._factors[shape]
 
 

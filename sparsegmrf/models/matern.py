@@ -137,7 +137,8 @@ class Matern(Model):
         """``kappa^2 = 8 nu / range^2`` in 1/pixel^2, a number or a map."""
         return np.asarray(8.0 * self.nu / np.asarray(self.range) ** 2)
 
-    def _end_of(self, name: str, high: bool) -> str:
+    def describe_end(self, name: str, high: bool) -> str:
+        """Return what the model becomes at an end of a parameter."""
         if name == "sigma":
             return end_of_scale(high)
         if name == "range":
@@ -156,17 +157,21 @@ class Matern(Model):
             "TensionSpline() is a field without one"
         )
 
-    def _multiplied(self, factor: float) -> Self:
+    def scaled(self, factor: float) -> Self:
+        """Return the model of `factor` times the field."""
         return self.replace(sigma=multiplied("sigma", self.sigma, factor))
 
-    def _cropped(self, rows: slice, columns: slice) -> Self:
+    def cropped(self, rows: slice, columns: slice) -> Self:
+        """Return the model on a window of its lattice."""
+        super().cropped(rows, columns)
         changes = self._operator.cropped(rows, columns)
         for name in ("range", "sigma"):
             if np.ndim(getattr(self, name)):
                 changes[name] = cut(getattr(self, name), rows, columns)
         return self.replace(**changes) if changes else self
 
-    def _spectral(self, shape: Shape) -> SpectralForm | None:
+    def build_spectral(self, shape: Shape) -> SpectralForm | None:
+        """Return the precision by its eigenvalues, or None."""
         if not self._operator.is_spectral or self.kappa2.ndim or np.ndim(self.sigma):
             return None
         t2 = float(self._t2)
@@ -175,14 +180,16 @@ class Matern(Model):
             shape,
             lambda rows, columns: t2 * self._power_of_eigenvalue(self._operator.eigenvalues(rows, columns)),
             self._operator.offsets(math.ceil(self.alpha)),
-            partial(self._stencil, shape),
+            partial(self.build_stencil, shape),
         )
 
-    def _stencil(self, shape: Shape) -> SymmetricStencil:
+    def build_stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision."""
         self._check_maps(shape)
         return self._scaled(self._power(self._operator.stencil(shape)))
 
-    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+    def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return the derivatives of the precision."""
         self._check_maps(shape)
         G = self._operator.stencil(shape)
         Q = self._scaled(self._power(G))
@@ -276,5 +283,6 @@ class Matern(Model):
             if given not in ((), shape):
                 raise ArgumentError(f"{name} must be a number or have the shape {shape} of the lattice, got {given}.")
 
-    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+    def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        """Return the fields that hold the parameters."""
         return anisotropy_of(parameters)

@@ -109,7 +109,8 @@ class SAR(Model):
         scale = 2.0 * len(neighbours.offsets) if self.row_standardized else 1.0
         return neighbours.joint_limits((height, width), self.boundary, scale)
 
-    def _end_of(self, name: str, high: bool) -> str:
+    def describe_end(self, name: str, high: bool) -> str:
+        """Return what the model becomes at an end of a parameter."""
         if name == "tau":
             return end_of_scale(not high)
         named = "" if self.boundary == "torus" else "; Intrinsic(order=2) is close to this model"
@@ -117,13 +118,17 @@ class SAR(Model):
         tied = "a thin plate"
         return end_of_interaction(self._neighbours, name, high, by_degree, tied, f": the field is {tied}{named}")
 
-    def _multiplied(self, factor: float) -> Self:
+    def scaled(self, factor: float) -> Self:
+        """Return the model of `factor` times the field."""
         return self.replace(tau=multiplied("tau", self.tau, factor, -2))
 
-    def _is_surely_inside(self, shape: Shape) -> bool:
-        return self._neighbours.is_dominated(self.row_standardized)
+    def is_inside(self, shape: Shape) -> bool:
+        """Return whether all parameters are within their limits."""
+        image_shape(shape)
+        return self._neighbours.is_dominated(self.row_standardized) or super().is_inside(shape)
 
-    def _stencil(self, shape: Shape) -> SymmetricStencil:
+    def build_stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision."""
         unit, weights = self._unit(shape), self._neighbours.weights
         if not self.row_standardized:
             root = unit - self._adjacency(shape, weights)
@@ -132,9 +137,10 @@ class SAR(Model):
         A, once, twice = self._adjacency(shape, weights), self._per_degree(shape, 1), self._per_degree(shape, 2)
         return self.tau * (unit - 2.0 * product(A, once) + triple_product(A, twice, A))
 
-    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+    def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return the derivatives of the precision."""
         found = {name: self._by_rho(shape, parameter) for parameter, name in enumerate(self._neighbours.names)}
-        return {**found, "tau": self._stencil(shape) * (1.0 / self.tau)}
+        return {**found, "tau": self.build_stencil(shape) * (1.0 / self.tau)}
 
     def _by_rho(self, shape: Shape, parameter: int) -> SymmetricStencil:
         A = self._adjacency(shape, self._neighbours.weights)
@@ -144,15 +150,16 @@ class SAR(Model):
         once, twice = self._per_degree(shape, 1), self._per_degree(shape, 2)
         return 2.0 * self.tau * (triple_product(W, twice, A) - product(W, once))
 
-    def _spectral(self, shape: Shape) -> SpectralForm | None:
+    def build_spectral(self, shape: Shape) -> SpectralForm | None:
+        """Return the precision by its eigenvalues, or None."""
         if self.row_standardized:
-            return SpectralForm.of_stencil(self._stencil(shape)) if self.boundary == "torus" else None
+            return SpectralForm.of_stencil(self.build_stencil(shape)) if self.boundary == "torus" else None
         root = self._unit(shape) - self._adjacency(shape, self._neighbours.weights)
         form = SpectralForm.of_stencil(root)
         if form is None:
             return None
         return SpectralForm(
-            form.basis, self.tau * form.eigenvalues**2, self._squared_offsets(), partial(self._stencil, shape)
+            form.basis, self.tau * form.eigenvalues**2, self._squared_offsets(), partial(self.build_stencil, shape)
         )
 
     def _squared_offsets(self) -> IntArray:
@@ -177,5 +184,6 @@ class SAR(Model):
     def _rule(self) -> str:
         return "dirichlet" if self.row_standardized and self.boundary == "neumann" else self.boundary
 
-    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+    def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        """Return the fields that hold the parameters."""
         return {"rho": tuple(parameters[name] for name in self._neighbours.names)}

@@ -114,41 +114,49 @@ class Sum(Model):
             return np.asarray(array * self.observation[0])
         return np.asarray(images("x", array, (*array.shape[-3:-1], len(self.models))) @ self.observation)
 
-    def _end_of(self, name: str, high: bool) -> str | None:
+    def describe_end(self, name: str, high: bool) -> str | None:
+        """Return what the model becomes at an end of a parameter."""
         owners = self._named([{own: (model, own) for own in model.parameters} for model in self.models])
         model, own = owners[name]
         return model.end_of(own, high)
 
-    def _multiplied(self, factor: float) -> Self:
+    def scaled(self, factor: float) -> Self:
+        """Return the model of `factor` times the field."""
         return self.replace(models=tuple(model.scaled(factor) for model in self.models))
 
-    def _cropped(self, rows: slice, columns: slice) -> Self:
+    def cropped(self, rows: slice, columns: slice) -> Self:
+        """Return the model on a window of its lattice."""
         cropped = tuple(model.cropped(rows, columns) for model in self.models)
         same = all(one is other for one, other in zip(cropped, self.models, strict=True))
         return self if same else self.replace(models=cropped)
 
-    def _stencil(self, shape: Shape) -> SymmetricStencil:
-        return stacked([model._stencil(shape) for model in self.models])
+    def build_stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision."""
+        return stacked([model.build_stencil(shape) for model in self.models])
 
-    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+    def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return the derivatives of the precision."""
         return self._named([self._derivatives_of(c, shape) for c in range(len(self.models))])
 
     def _derivatives_of(self, field: int, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives by the parameters of one model: zero in the blocks of the others."""
         result = {}
-        for name, each in self.models[field]._derivatives(shape).items():
+        for name, each in self.models[field].build_derivatives(shape).items():
             zero = SymmetricStencil([(0, 0)], [0.0], shape, boundary=each.boundary)
             result[name] = stacked([each if c == field else zero for c in range(len(self.models))])
         return result
 
-    def _spectral(self, shape: Shape) -> SpectralForm | None:
+    def build_spectral(self, shape: Shape) -> SpectralForm | None:
+        """Return the precision by its eigenvalues, or None."""
         return None
 
-    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
-        members = [cast("Member", model._gmrf(shape, 0.0, method).given) for model in self.models]
+    def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
+        """Return the field with the model's own boundary."""
+        members = [cast("Member", model.build_gmrf(shape, 0.0, method).given) for model in self.models]
         return GMRF(IndependentForm(members), mean, method)
 
-    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+    def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        """Return the fields that hold the parameters."""
         models = []
         for model, label in zip(self.models, self.labels, strict=True):
             own = {name: parameters[f"{name}_{label}"] for name in model.parameters}

@@ -99,7 +99,8 @@ class TensionSpline(Model):
         """Return the limits: ``kappa`` and ``tau`` are positive, ``stretch`` and ``shear`` real; on any lattice."""
         return {name: POSITIVE if name in ("kappa", "tau") else REAL for name in self.parameters}
 
-    def _end_of(self, name: str, high: bool) -> str:
+    def describe_end(self, name: str, high: bool) -> str:
+        """Return what the model becomes at an end of a parameter."""
         if name == "kappa":
             return self._end_of_kappa(high)
         if name != "tau":
@@ -126,31 +127,37 @@ class TensionSpline(Model):
             return "the field is a thin plate; Intrinsic(order=2) is close to this model"
         return "the field is a thin plate"
 
-    def _multiplied(self, factor: float) -> Self:
+    def scaled(self, factor: float) -> Self:
+        """Return the model of `factor` times the field."""
         return self.replace(tau=multiplied("tau", self.tau, factor, -2))
 
-    def _cropped(self, rows: slice, columns: slice) -> Self:
+    def cropped(self, rows: slice, columns: slice) -> Self:
+        """Return the model on a window of its lattice."""
+        super().cropped(rows, columns)
         changes = self._operator.cropped(rows, columns)
         return self.replace(**changes) if changes else self
 
-    def _stencil(self, shape: Shape) -> SymmetricStencil:
+    def build_stencil(self, shape: Shape) -> SymmetricStencil:
+        """Return the precision."""
         G = self._operator.stencil(shape)
         kappa2, eps = self.kappa**2, self.proper
         Q = product(G, G) + (kappa2 + eps) * G
         return self.tau * (Q.plus_diagonal(eps * kappa2) if eps > 0.0 else Q)
 
-    def _derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+    def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
+        """Return the derivatives of the precision."""
         G = self._operator.stencil(shape)
         eps, rate = self.proper, 2.0 * self.kappa * self.tau
         found = {
             "kappa": rate * (G.plus_diagonal(eps) if eps > 0.0 else G),
-            "tau": self._stencil(shape) * (1.0 / self.tau),
+            "tau": self.build_stencil(shape) * (1.0 / self.tau),
         }
         for name, E in self._operator.derivatives(shape).items():
             found[name] = self.tau * (2.0 * product(G, E) + (self.kappa**2 + eps) * E)
         return found
 
-    def _spectral(self, shape: Shape) -> SpectralForm | None:
+    def build_spectral(self, shape: Shape) -> SpectralForm | None:
+        """Return the precision by its eigenvalues, or None."""
         if not self._operator.is_spectral:
             return None
         operator = self._operator
@@ -159,17 +166,19 @@ class TensionSpline(Model):
             shape,
             lambda rows, columns: _density(operator.eigenvalues(rows, columns), self.kappa**2, self.proper, self.tau),
             operator.offsets(2),
-            partial(self._stencil, shape),
+            partial(self.build_stencil, shape),
         )
 
-    def _gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
+    def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
+        """Return the field with the model's own boundary."""
         if not self.is_intrinsic:
-            return super()._gmrf(shape, mean, method)
+            return super().build_gmrf(shape, mean, method)
         domain = None if self.barrier is None else ~self.barrier
         form = self.spectral(shape) if method in ("auto", "spectral") else None
         return IntrinsicGMRF(self.stencil(shape) if form is None else form, "constants", mean, method, domain=domain)
 
-    def _fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+    def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
+        """Return the fields that hold the parameters."""
         return anisotropy_of(parameters)
 
 

@@ -65,7 +65,7 @@ def test_precision_is_singular_at_the_limits_and_definite_between(model, shape):
             if not np.isfinite(end):
                 continue
             inside, at, outside = (
-                np.linalg.eigvalsh(model.replace(**{name: end + step})._stencil(shape).tocsr().toarray())[0]
+                np.linalg.eigvalsh(model.replace(**{name: end + step}).build_stencil(shape).tocsr().toarray())[0]
                 for step in (sign * 1e-6, 0.0, -sign * 1e-6)
             )
             assert inside > 0.0
@@ -85,8 +85,8 @@ def test_limits_of_a_wide_neighbourhood_are_where_the_symbol_is_zero():
     low, high = model.limits((9, 9))["rho"]
     assert high == pytest.approx(1.0 / 8.0, rel=1e-12)
     for end in (low, high):
-        assert abs(model.replace(rho=end)._stencil((9, 9)).min_symbol()) < 1e-12
-    large = [np.linalg.eigvalsh(model.replace(rho=low)._stencil((n, n)).tocsr().toarray())[0] for n in (8, 16, 32)]
+        assert abs(model.replace(rho=end).build_stencil((9, 9)).min_symbol()) < 1e-12
+    large = [np.linalg.eigvalsh(model.replace(rho=low).build_stencil((n, n)).tocsr().toarray())[0] for n in (8, 16, 32)]
     assert large[0] > large[1] > large[2] > 0.0
     assert large[2] < 0.1
 
@@ -95,7 +95,7 @@ def test_a_field_outside_the_limits_is_refused_with_the_interval():
     with pytest.raises(ArgumentError, match=r"rho must lie in \(-0\.25\d+, 0\.25\d+\).*got 0\.26"):
         CAR(0.26).gmrf((64, 64))
     with pytest.raises(NotPositiveDefiniteError):
-        factorize(CAR(0.26)._stencil((64, 64)))
+        factorize(CAR(0.26).build_stencil((64, 64)))
 
 
 @pytest.mark.parametrize(

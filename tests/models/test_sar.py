@@ -39,7 +39,7 @@ def test_pixel_without_neighbours_has_the_precision_of_its_innovation():
 @pytest.mark.parametrize("model", [SAR(0.1), SAR(0.1, boundary="neumann"), SAR(0.5, row_standardized=True)], ids=str)
 def test_root_is_singular_at_the_limits(model):
     for end in model.limits(SHAPE)["rho"]:
-        assert np.linalg.eigvalsh(model.replace(rho=end)._stencil(SHAPE).tocsr().toarray())[0] < 1e-12
+        assert np.linalg.eigvalsh(model.replace(rho=end).build_stencil(SHAPE).tocsr().toarray())[0] < 1e-12
 
 
 def test_limits_are_those_of_the_conditional_model():
