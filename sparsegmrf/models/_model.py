@@ -51,32 +51,6 @@ class Model(ABC):
     ------
     ArgumentError
         If the class is no frozen dataclass, when the first model of it is made.
-
-    Examples
-    --------
-    >>> from dataclasses import dataclass
-    >>> from sparsegmrf import Model, SymmetricStencil
-    >>> @dataclass(frozen=True, eq=False)
-    ... class White(Model):
-    ...     tau: float = 1.0
-    ...
-    ...     @property
-    ...     def parameters(self):
-    ...         return {"tau": self.tau}
-    ...
-    ...     def limits(self, shape):
-    ...         return {"tau": (0.0, float("inf"))}
-    ...
-    ...     def build_stencil(self, shape):
-    ...         return SymmetricStencil([(0, 0)], [self.tau], shape)
-    ...
-    ...     def build_derivatives(self, shape):
-    ...         return {"tau": SymmetricStencil([(0, 0)], [1.0], shape)}
-    ...
-    ...     def scaled(self, factor):
-    ...         return self.replace(tau=self.tau / factor**2)
-    >>> round(float(White(4.0).gmrf((20, 25)).marginal_variance()[0, 0]), 6)
-    0.25
     """
 
     def __new__(cls, *arguments: object, **named: object) -> Self:
@@ -271,8 +245,12 @@ class Model(ABC):
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field with the model's own boundary, for `gmrf`."""
+        return GMRF(self._given(shape, method), mean, method)
+
+    def _given(self, shape: Shape, method: str) -> SymmetricStencil | SpectralForm:
+        """Return the precision as a fast transform has it where that is asked for and exact, else as a stencil."""
         form = self.spectral(shape) if method in ("auto", "spectral") else None
-        return GMRF(self.stencil(shape) if form is None else form, mean, method)
+        return self.stencil(shape) if form is None else form
 
     def stationary(
         self, shape: Shape, mean: ArrayLike = 0.0, method: str = "auto", *, tolerance: float = 1e-4

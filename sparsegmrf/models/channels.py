@@ -10,7 +10,6 @@ from sparsegmrf._validate import finite, images
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg.separable import SeparableForm, channel_covariance, in_blocks
-from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._model import Bounds, JointLimits, Model
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
@@ -119,10 +118,6 @@ class Channels(Model):
         inverse = np.linalg.inv(self.covariance)
         block = (inverse + inverse.T) / 2.0
         return {name: in_blocks(each, block) for name, each in self.model.build_derivatives(shape).items()}
-
-    def build_spectral(self, shape: Shape) -> SpectralForm | None:
-        """Return the precision by its eigenvalues, or None."""
-        return None
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field with the model's own boundary."""

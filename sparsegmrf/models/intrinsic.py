@@ -126,8 +126,7 @@ class Intrinsic(Model):
         """Return the field with the model's own boundary."""
         domain = None if self.mask is None else ~self.mask
         null_space = "planes" if self.order == 2 else "constants"
-        form = self.spectral(shape) if method in ("auto", "spectral") else None
-        return IntrinsicGMRF(self.stencil(shape) if form is None else form, null_space, mean, method, domain=domain)
+        return IntrinsicGMRF(self._given(shape, method), null_space, mean, method, domain=domain)
 
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""

@@ -2,27 +2,20 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Self
 
 import numpy as np
 
-from sparsegmrf import _frozen
-from sparsegmrf._validate import image_shape, one_of, positive_number
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._ends import end_of_interaction, end_of_scale
-from sparsegmrf.models._model import POSITIVE, Bounds, JointLimits, Model
+from sparsegmrf.models._interaction import InteractionModel
 from sparsegmrf.models._neighbourhood import Neighbourhood
-from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import product, triple_product
-from sparsegmrf.stencil.symmetric import BOUNDARIES
-from sparsegmrf.typing import FloatArray, IntArray, Offsets, Shape
-
-_SHARE = 0.8
+from sparsegmrf.typing import IntArray, Offsets, Shape
 
 
 @dataclass(frozen=True, eq=False)
-class SAR(Model):
+class SAR(InteractionModel):
     """Simultaneous autoregression ``x = rho W x + e / sqrt(tau)``: ``Q = tau (I - rho W)^T (I - rho W)``.
 
     Parameters
@@ -65,67 +58,17 @@ class SAR(Model):
     boundary: str = "dirichlet"
     _neighbours: Neighbourhood = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        one_of("boundary", self.boundary, BOUNDARIES)
-        _frozen.assign(self, tau=positive_number("tau", self.tau))
-        count = 2 * len(Neighbourhood.of(self.neighbourhood, None, 0.0).offsets)
-        neighbours = Neighbourhood.of(self.neighbourhood, self.rho, _SHARE if self.row_standardized else _SHARE / count)
-        values = tuple(neighbours.values.tolist())
-        _frozen.assign(self, rho=values[0] if neighbours.names == ("rho",) else values, _neighbours=neighbours)
-
     @property
-    def parameters(self) -> dict[str, float]:
-        """Interactions and ``tau``."""
-        return {**dict(zip(self._neighbours.names, self._neighbours.values.tolist(), strict=True)), "tau": self.tau}
-
-    def limits(self, shape: Shape) -> dict[str, Bounds]:
-        """Return by parameter the open interval around zero in which ``I - rho W`` is regular on a lattice.
-
-        The interval of the `CAR` with the same ``W``; beyond its ends ``Q`` is singular for some values only, but the
-        field is no longer that of the interval.
-        """
-        neighbours = self._neighbours
-        if self.row_standardized and self.boundary != "torus":
-            found = neighbours.degree_limits(shape)
-        else:
-            scale = 2.0 * len(neighbours.offsets) if self.row_standardized else 1.0
-            scaled = Neighbourhood(neighbours.offsets, neighbours.names, neighbours.values / scale, neighbours.owner)
-            unit = scaled.unit_limits(shape, self.boundary)
-            found = {name: (scale * low, scale * high) for name, (low, high) in unit.items()}
-        return {**found, "tau": POSITIVE}
-
-    def joint_limits(self, shape: Shape) -> JointLimits | None:
-        """Return a box around the values that several interactions can have together; None for one.
-
-        With four neighbours a (vertical, horizontal) pair is possible in a quadrilateral: cut off, where the forms
-        ``2 (c_v rho_vertical + c_h rho_horizontal)`` and ``2 (c_v rho_vertical - c_h rho_horizontal)`` are in (-1, 1),
-        ``c`` being the largest cosine of either side. None with standardized rows off a torus, where every
-        interaction has an interval of its own.
-        """
-        height, width = image_shape(shape)
-        if self.row_standardized and self.boundary != "torus":
-            return None
-        neighbours = self._neighbours
-        scale = 2.0 * len(neighbours.offsets) if self.row_standardized else 1.0
-        return neighbours.joint_limits((height, width), self.boundary, scale)
+    def _averages(self) -> bool:
+        return self.row_standardized
 
     def describe_end(self, name: str, high: bool) -> str:
         """Return what the model becomes at an end of a parameter."""
         if name == "tau":
             return end_of_scale(not high)
         named = "" if self.boundary == "torus" else "; Intrinsic(order=2) is close to this model"
-        by_degree = self.row_standardized and self.boundary != "torus"
-        tied = "a thin plate"
+        tied, by_degree = "a thin plate", self._goes_by_degree
         return end_of_interaction(self._neighbours, name, high, by_degree, tied, f": the field is {tied}{named}")
-
-    def scaled(self, factor: float) -> Self:
-        """Return the model of `factor` times the field."""
-        return self.replace(tau=multiplied("tau", self.tau, factor, -2))
-
-    def is_inside(self, shape: Shape) -> bool:
-        """Return whether all parameters are within their limits."""
-        image_shape(shape)
-        return self._neighbours.is_dominated(self.row_standardized) or super().is_inside(shape)
 
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
@@ -167,23 +110,9 @@ class SAR(Model):
         sums = np.unique((both[:, np.newaxis] + both).reshape(-1, 2), axis=0)
         return np.asarray(sums[(sums[:, 0] > 0) | ((sums[:, 0] == 0) & (sums[:, 1] >= 0))])
 
-    def _unit(self, shape: Shape) -> SymmetricStencil:
-        return SymmetricStencil([(0, 0)], [1.0], shape, boundary=self._rule)
-
-    def _adjacency(self, shape: Shape, weights: FloatArray) -> SymmetricStencil:
-        return self._neighbours.adjacency(shape, self._rule, weights)
-
     def _per_degree(self, shape: Shape, exponent: int) -> SymmetricStencil:
         """Return ``D^-exponent``, zero for a pixel without neighbours."""
         count = self._neighbours.degree(shape, self._rule)
         number = count.coefficient(0)
         value = np.where(number > 0.0, 1.0 / np.maximum(number, 1.0) ** exponent, 0.0)
         return SymmetricStencil([(0, 0)], [value], shape, boundary=self._rule)
-
-    @property
-    def _rule(self) -> str:
-        return "dirichlet" if self.row_standardized and self.boundary == "neumann" else self.boundary
-
-    def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
-        """Return the fields that hold the parameters."""
-        return {"rho": tuple(parameters[name] for name in self._neighbours.names)}

@@ -12,7 +12,6 @@ from sparsegmrf._validate import finite, images, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.linalg.independent import IndependentForm, Member, stacked
-from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._model import Bounds, JointLimits, Model
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
@@ -145,10 +144,6 @@ class Sum(Model):
             zero = SymmetricStencil([(0, 0)], [0.0], shape, boundary=each.boundary)
             result[name] = stacked([each if c == field else zero for c in range(len(self.models))])
         return result
-
-    def build_spectral(self, shape: Shape) -> SpectralForm | None:
-        """Return the precision by its eigenvalues, or None."""
-        return None
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field with the model's own boundary."""

@@ -174,8 +174,7 @@ class TensionSpline(Model):
         if not self.is_intrinsic:
             return super().build_gmrf(shape, mean, method)
         domain = None if self.barrier is None else ~self.barrier
-        form = self.spectral(shape) if method in ("auto", "spectral") else None
-        return IntrinsicGMRF(self.stencil(shape) if form is None else form, "constants", mean, method, domain=domain)
+        return IntrinsicGMRF(self._given(shape, method), "constants", mean, method, domain=domain)
 
     def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
         """Return the fields that hold the parameters."""
