@@ -373,7 +373,7 @@ class GMRF:
         margin = integer_at_least("burn_in", burn_in, 0)
         factor, inside = self._with_margin(margin) if margin else (self.factor, ())
         draw = np.empty((*batch, *factor.lattice.image_shape))
-        draw = factor._draw(stream, draw.reshape(-1, factor.lattice.size)).reshape(draw.shape)
+        draw = factor.draw_vectors(stream, draw.reshape(-1, factor.lattice.size)).reshape(draw.shape)
         if margin:
             draw = np.ascontiguousarray(draw[(..., *inside, *(() if self.channels == 1 else (slice(None),)))])
         check_growth("the draw", "values", factor, draw)

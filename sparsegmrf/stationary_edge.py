@@ -200,7 +200,7 @@ class StationaryEdgeField:
         """
         draw = np.empty((*sample_size(size), *self.factor.shape))
         fill_standard_normal(generator(rng), draw)
-        drawn = self.factor._unwhiten_over(draw.reshape(-1, self.factor.lattice.size)).reshape(draw.shape)
+        drawn = self.factor.unwhiten_in_place(draw.reshape(-1, self.factor.lattice.size)).reshape(draw.shape)
         return np.array(drawn[..., *self._window] + self._mean, order="C")
 
     def marginal_variance(self) -> FloatArray:

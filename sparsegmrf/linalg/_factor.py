@@ -39,24 +39,24 @@ class Factor(ABC):
         """Bytes held by the factor's numbers."""
 
     @abstractmethod
-    def _whiten(self, x: FloatArray) -> FloatArray:
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
         """Return ``A x`` for ``(batch, n)``."""
 
     @abstractmethod
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
         """Return ``A^-1 e`` for ``(batch, n)``."""
 
-    def _unwhiten_over(self, e: FloatArray) -> FloatArray:
+    def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
         """Return ``A^-1 e`` for ``(batch, n)``; the writable `e` may be overwritten."""
-        return self._unwhiten(read_only(e))
+        return self.unwhiten_vectors(read_only(e))
 
-    def _draw(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
+    def draw_vectors(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
         """Return ``A^-1 e`` with standard normals ``e`` ``(batch, n)``, drawn into `out`, which may be overwritten."""
         fill_standard_normal(rng, out)
-        return self._unwhiten_over(out)
+        return self.unwhiten_in_place(out)
 
     @abstractmethod
-    def _solve(self, b: FloatArray) -> FloatArray:
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""
 
     @abstractmethod
@@ -75,15 +75,15 @@ class Factor(ABC):
 
     def whiten(self, x: ArrayLike) -> FloatArray:
         """Return ``A x``: white with unit variance when `x` is a draw of ``N(0, Q^-1)``."""
-        return self._on_images("x", x, self._whiten)
+        return self._on_images("x", x, self.whiten_vectors)
 
     def unwhiten(self, e: ArrayLike) -> FloatArray:
         """Return ``A^-1 e``: a draw of ``N(0, Q^-1)`` when `e` is white with unit variance."""
-        return self._on_images("e", e, self._unwhiten)
+        return self._on_images("e", e, self.unwhiten_vectors)
 
     def solve(self, b: ArrayLike) -> FloatArray:
         """Return ``Q^-1 b``."""
-        return self._on_images("b", b, self._solve)
+        return self._on_images("b", b, self.solve_vectors)
 
     def marginal_variance(self) -> FloatArray:
         """Return the diagonal of ``Q^-1`` as an image, in intensity^2."""
@@ -93,7 +93,7 @@ class Factor(ABC):
         """Return the covariance of every pixel with one pixel as an image: a column of ``Q^-1``, in intensity^2."""
         unit = np.zeros(self.lattice.size)
         unit[self.lattice.unknown(pixel, channel)] = 1.0
-        column: FloatArray = self._solve(read_only(unit[np.newaxis]))[0].reshape(self.lattice.image_shape)
+        column: FloatArray = self.solve_vectors(read_only(unit[np.newaxis]))[0].reshape(self.lattice.image_shape)
         return column
 
     def _on_images(self, name: str, value: ArrayLike, operation: Callable[[FloatArray], FloatArray]) -> FloatArray:

@@ -211,16 +211,19 @@ class CholmodFactor(Factor):
         L.sort_indices()
         return L
 
-    def _whiten(self, x: FloatArray) -> FloatArray:
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
         return np.ascontiguousarray((self._columns.T @ x[:, self._order].T).T)
 
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
         field = self._numeric.solve_Lt(e.T, use_LDLt_decomposition=False)
         result = np.empty(e.shape)
         result[:, self._order] = field.T
         return result
 
-    def _solve(self, b: FloatArray) -> FloatArray:
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
         return np.ascontiguousarray(self._numeric.solve_A(b.T).T)
 
 

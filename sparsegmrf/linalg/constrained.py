@@ -149,7 +149,7 @@ class ConstrainedFactor(Factor):
 
     def _reflect(self) -> None:
         """Whiten the constraints that do not see the null space, and find the reflection that pins them."""
-        W = self._base._whiten(read_only(self._base._solve(read_only(self._others))))
+        W = self._base.whiten_vectors(read_only(self._base.solve_vectors(read_only(self._others))))
         q, triangle = tall_qr(W.T)
         self._log_seen = float(np.log(np.abs(np.diagonal(triangle))).sum())
         # Any unknowns that hold a white number will do: rows of q that are not zero.
@@ -158,7 +158,7 @@ class ConstrainedFactor(Factor):
         turn = right.T @ left.T  # then the pinned rows of Z are symmetric and positive semi-definite
         Z = np.ascontiguousarray((q @ turn).T)
         self._half = np.linalg.inv(np.eye(len(W)) + Z[:, self._pins])
-        self._images = self._base._unwhiten(read_only(Z))
+        self._images = self._base.unwhiten_vectors(read_only(Z))
         self._gain = turn.T @ np.linalg.inv(triangle.T)  # U_2 of these images is triangle^T turn
         Z[np.arange(len(W)), self._pins] += 1.0
         self._mirror = Z
@@ -234,33 +234,37 @@ class ConstrainedFactor(Factor):
         K, V = self._images, self._V
         if not len(V):
             return K, K
-        X = self._base._solve(read_only(self._level)) - np.einsum(
+        X = self._base.solve_vectors(read_only(self._level)) - np.einsum(
             "rk,kn->rn", np.einsum("rn,kn->rk", self._level, K), K
         )
         E = self._fix @ X
         N = E - 0.5 * (self._fix @ (self._level @ E.T)).T @ V
         return np.concatenate([K, V, N]), np.concatenate([K, N, V])
 
-    def _whiten(self, x: FloatArray) -> FloatArray:
-        white = self._mirrored(np.array(self._base._whiten(x)))
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
+        white = self._mirrored(np.array(self._base.whiten_vectors(x)))
         white[:, self._pins] = 0.0
         return white
 
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
-        return self._unwhiten_over(np.array(e))
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
+        return self.unwhiten_in_place(np.array(e))
 
-    def _unwhiten_over(self, e: FloatArray) -> FloatArray:
+    def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``, in the memory of `e`."""
         e[:, self._pins] = 0.0
-        field = np.array(self._base._unwhiten_over(self._mirrored(e)))
+        field = np.array(self._base.unwhiten_in_place(self._mirrored(e)))
         # What rounding left of the constraints is taken off by kriging.
         left = np.einsum("kn,bn->bk", self._others, field)
         field -= np.einsum("bk,kn->bn", left @ self._gain.T, self._images)
         return self._with_level(field)
 
-    def _solve(self, b: FloatArray) -> FloatArray:
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
         seen = np.einsum("rn,bn->br", self._V, b) @ self._fix
         right = b - np.einsum("br,rn->bn", seen, self._level)
-        solved = self._base._solve(read_only(right))
+        solved = self._base.solve_vectors(read_only(right))
         solved = solved - np.einsum("bk,kn->bn", np.einsum("kn,bn->bk", self._images, right), self._images)
         return self._with_level(solved)
 

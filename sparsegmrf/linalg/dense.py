@@ -86,13 +86,16 @@ class DenseFactor(Factor):
             plane[rows, columns] = dense[rows, columns, :, (rows + di) % height, (columns + dj) % width, :]
         return SymmetricStencil._from_planes(self._offsets, planes, lattice, self._boundary)
 
-    def _whiten(self, x: FloatArray) -> FloatArray:
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
         return np.ascontiguousarray(x @ self._L)
 
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
         return np.ascontiguousarray(scipy.linalg.solve_triangular(self._L, e.T, lower=True, trans="T").T)
 
-    def _solve(self, b: FloatArray) -> FloatArray:
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
         return np.ascontiguousarray(scipy.linalg.cho_solve((self._L, True), b.T).T)
 
 

@@ -154,14 +154,17 @@ class IndependentFactor(Factor):
         column[..., channel] = self._factors[channel].covariance_with(pixel)
         return column.reshape(self._lattice.image_shape)
 
-    def _whiten(self, x: FloatArray) -> FloatArray:
-        return self._each(x, lambda factor, plane: factor._whiten(plane))
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
+        return self._each(x, lambda factor, plane: factor.whiten_vectors(plane))
 
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
-        return self._each(e, lambda factor, plane: factor._unwhiten(plane))
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
+        return self._each(e, lambda factor, plane: factor.unwhiten_vectors(plane))
 
-    def _solve(self, b: FloatArray) -> FloatArray:
-        return self._each(b, lambda factor, plane: factor._solve(plane))
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
+        return self._each(b, lambda factor, plane: factor.solve_vectors(plane))
 
     def _each(self, x: FloatArray, operation: Callable[[Factor, FloatArray], FloatArray]) -> FloatArray:
         images = x.reshape(len(x), self._lattice.n_pixels, len(self._factors))

@@ -215,27 +215,30 @@ class IntrinsicFactor(Factor):
         diagonal += 2.0 * np.einsum("dn,dn->n", self._null.basis, self._mixed)
         return diagonal.reshape(self.lattice.image_shape)
 
-    def _whiten(self, x: FloatArray) -> FloatArray:
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
         shifted = np.array(x)
         if self._V_S is not None:  # x - V V_S^-1 x_S is zero on S and has the same quadratic form
             shifted -= (self._null.vectors @ self._V_S.solve(np.ascontiguousarray(x[:, self._pins].T))).T
         shifted[:, self._pinned] = 0.0
-        return self._inner._whiten(read_only(shifted))
+        return self._inner.whiten_vectors(read_only(shifted))
 
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
         # Pinned unknowns are decoupled: whatever white number went into them, the rest has its own.
-        field = np.array(self._inner._unwhiten_over(np.array(e)))
+        field = np.array(self._inner.unwhiten_in_place(np.array(e)))
         field[:, self._pinned] = 0.0
         return self._null.project(field)
 
-    def _solve(self, b: FloatArray) -> FloatArray:
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
         return self._null.project(self._generalized_inverse(self._null.project(b)))
 
     def _generalized_inverse(self, b: FloatArray) -> FloatArray:
         """Return ``G b``, which is zero on the pinned unknowns."""
         held = np.array(b)
         held[:, self._pinned] = 0.0
-        return self._inner._solve(read_only(held))
+        return self._inner.solve_vectors(read_only(held))
 
     @cached_property
     def _mixed(self) -> FloatArray:
@@ -281,7 +284,7 @@ class IntrinsicFactor(Factor):
             return
         x = _unit(self._null.project(np.random.default_rng(0).standard_normal((1, self.lattice.size))))
         for _ in range(2):
-            x = _unit(self._solve(x))
+            x = _unit(self.solve_vectors(x))
         image = x[0].reshape(self.lattice.image_shape)
         quotient = float(np.sum(image * (self._precision @ image)))
         if not quotient > _SINGULAR * largest_row(self._precision, self._null.outside):

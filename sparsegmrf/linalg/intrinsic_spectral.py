@@ -159,21 +159,25 @@ class SpectralIntrinsicFactor(Factor):
         """Return the diagonal of ``Q^+`` as an image, in intensity^2."""
         return self._inner.marginal_variance() - 1.0 / (self.lattice.size * self._level)
 
-    def _whiten(self, x: FloatArray) -> FloatArray:
-        white = self._inner._whiten(x)
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
+        white = self._inner.whiten_vectors(x)
         white[:, 0] = 0.0
         return white
 
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
-        return self._unwhiten_over(np.array(e))
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
+        return self.unwhiten_in_place(np.array(e))
 
-    def _unwhiten_over(self, e: FloatArray) -> FloatArray:
+    def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``, in the memory of `e`."""
         e[:, 0] = 0.0
-        return self._inner._unwhiten_over(e)
+        return self._inner.unwhiten_in_place(e)
 
-    def _solve(self, b: FloatArray) -> FloatArray:
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
         # v is an eigenvector, so that what is orthogonal to it stays so, but for rounding.
-        solved = self._inner._solve(read_only(b - b.mean(axis=1, keepdims=True)))
+        solved = self._inner.solve_vectors(read_only(b - b.mean(axis=1, keepdims=True)))
         result: FloatArray = solved - solved.mean(axis=1, keepdims=True)
         return result
 

@@ -162,17 +162,20 @@ class SeparableFactor(Factor):
         column: FloatArray = self._spatial.covariance_with(pixel)[..., np.newaxis] * self._covariance[channel]
         return column.reshape(self._lattice.image_shape)
 
-    def _whiten(self, x: FloatArray) -> FloatArray:
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
         planes = self._planes(x)
         mixed = scipy.linalg.solve_triangular(self._L, planes, lower=True)
-        return self._images(self._spatial._whiten(self._rows(mixed)))
+        return self._images(self._spatial.whiten_vectors(self._rows(mixed)))
 
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
-        drawn = self._spatial._unwhiten_over(self._rows(self._planes(e)).copy())
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
+        drawn = self._spatial.unwhiten_in_place(self._rows(self._planes(e)).copy())
         return self._images(self._L @ drawn.reshape(len(self._L), -1))
 
-    def _solve(self, b: FloatArray) -> FloatArray:
-        solved = self._spatial._solve(self._rows(self._planes(b)))
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
+        solved = self._spatial.solve_vectors(self._rows(self._planes(b)))
         return self._images(self._covariance @ solved.reshape(len(self._L), -1))
 
     def _planes(self, x: FloatArray) -> FloatArray:

@@ -217,19 +217,23 @@ class SpectralFactor(Factor):
     def _table(self) -> _transforms.CovarianceTable:
         return _transforms.CovarianceTable.of(self._form.basis, 1.0 / self._form.eigenvalues)
 
-    def _whiten(self, x: FloatArray) -> FloatArray:
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
         result = _transforms.forward(self._form.basis, self._images(x))
         return self._scaled(np.multiply, result, result).reshape(x.shape)
 
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
         scaled = self._scaled(np.divide, self._images(e), np.empty((len(e), *self.shape)))
         return _transforms.backward(self._form.basis, scaled, overwrite=True).reshape(e.shape)
 
-    def _unwhiten_over(self, e: FloatArray) -> FloatArray:
+    def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``, in the memory of `e`."""
         scaled = self._scaled(np.divide, self._images(e), self._images(e))
         return _transforms.backward(self._form.basis, scaled, overwrite=True).reshape(e.shape)
 
-    def _solve(self, b: FloatArray) -> FloatArray:
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
         transformed = _transforms.forward(self._form.basis, self._images(b))
         self._scaled(np.divide, transformed, transformed)
         self._scaled(np.divide, transformed, transformed)

@@ -174,25 +174,30 @@ class TriangularFactor(Factor):
         operation(array.reshape(flat), result.reshape(flat))
         return result
 
-    def _whiten(self, x: FloatArray) -> FloatArray:
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
         result = np.empty_like(x)
         self._direct.multiply(x, result)
         return result
 
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
         result = np.empty_like(e)
         self._direct.solve(e, result)
         return result
 
-    def _draw(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
+    def draw_vectors(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
+        """Return draws ``(batch, n)`` in `out`."""
         self._direct.solve(out, out, filling_tasks(rng, out), BLOCK)
         return out
 
-    def _unwhiten_over(self, e: FloatArray) -> FloatArray:
+    def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``, in the memory of `e`."""
         self._direct.solve(e, e)
         return e
 
-    def _solve(self, b: FloatArray) -> FloatArray:
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
         result = np.empty_like(b)
         self._transposed.solve(b, result)
         self._direct.solve(result, result)

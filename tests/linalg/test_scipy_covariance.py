@@ -25,13 +25,13 @@ class NoDense(Factor):
     logdet = property(lambda self: self._lattice.size * np.log(4.0))
     nbytes = 8
 
-    def _whiten(self, x):
+    def whiten_vectors(self, x):
         return 2.0 * x
 
-    def _unwhiten(self, e):
+    def unwhiten_vectors(self, e):
         return 0.5 * e
 
-    def _solve(self, b):
+    def solve_vectors(self, b):
         return 0.25 * b
 
     def selected_inverse(self):

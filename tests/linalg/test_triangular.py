@@ -238,7 +238,7 @@ def test_draw_made_band_by_band_is_the_unwhitened_array_of_normals(shape, sign, 
     expected = factor.unwhiten(normals.reshape(2, *shape)).reshape(normals.shape)
     for count in (1, 3):
         threads(count)
-        drawn = factor._draw(np.random.default_rng(3), np.empty_like(normals))
+        drawn = factor.draw_vectors(np.random.default_rng(3), np.empty_like(normals))
         assert np.array_equal(drawn, expected)
         assert_allclose(factor.whiten(drawn.reshape(2, *shape)).reshape(normals.shape), normals, atol=1e-12)
 

@@ -171,16 +171,20 @@ class DissectionFactor(Factor):
     def _solver(self) -> Solver:
         return Solver(self._analysis, self._levels, self._groups, self._blocks)
 
-    def _whiten(self, x: FloatArray) -> FloatArray:
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
         return self._solver.whiten(x)
 
-    def _unwhiten(self, e: FloatArray) -> FloatArray:
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
         return self._solver.unwhiten(e)
 
-    def _unwhiten_over(self, e: FloatArray) -> FloatArray:
+    def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``, in the memory of `e`."""
         return self._solver.unwhiten_over(e)
 
-    def _solve(self, b: FloatArray) -> FloatArray:
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
         return self._solver.solve(b)
 
     def _not_positive(self, failure: _numeric.NotPositiveError) -> NotPositiveDefiniteError:
