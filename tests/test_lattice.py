@@ -1,6 +1,8 @@
 """Lattice: indices against NumPy's own, neighbours without wrapping, channels moved last."""
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -121,3 +123,85 @@ def test_at_neighbours_is_the_neighbour_where_there_is_one_and_wraps_beyond(shap
     moved = at_neighbours(image, offset)
     for i, j in reference.pixels(shape):
         assert moved[i, j] == image[(i + offset[0]) % shape[0], (j + offset[1]) % shape[1]]
+
+
+@given(strategies.shapes(), st.integers(1, 2), st.integers(0, 2**16))
+def test_lattices_with_a_domain_are_values(shape, channels, seed):
+    domain = np.random.default_rng(seed).random((*shape, channels)) < 0.5
+    domain[0, 0, 0] = True
+    image = domain.reshape(Lattice(shape, channels).image_shape)
+    lattice, whole = Lattice(shape, channels, image), Lattice(shape, channels)
+    assert lattice == Lattice(shape, channels, image.copy())
+    assert hash(lattice) == hash(Lattice(shape, channels, image.copy()))
+    assert (lattice == whole) == lattice.is_complete == bool(domain.all())
+    assert lattice != (shape, channels)
+    for copied in (pickle.loads(pickle.dumps(lattice)), copy.deepcopy(lattice)):
+        assert copied == lattice
+        assert hash(copied) == hash(lattice)
+        assert not copied.domain.flags.writeable
+    assert lattice.n_free == np.count_nonzero(domain)
+    assert np.array_equal(lattice.outside, ~domain.ravel())
+    assert whole.restricted(image) == lattice
+
+
+def test_a_domain_is_copied_and_read_only():
+    domain = np.array([[True, False, True]])
+    lattice = Lattice((1, 3), domain=domain)
+    domain[0, 0] = False
+    assert lattice.domain.tolist() == [[True, False, True]]
+    with pytest.raises(ValueError, match="read-only"):
+        lattice.domain[0, 0] = False
+    assert repr(lattice) == "Lattice(shape=(1, 3), channels=1, 2 of 3 unknowns)"
+    assert repr(Lattice((1, 3))) == "Lattice(shape=(1, 3), channels=1)"
+
+
+def test_a_domain_of_pixels_is_one_of_all_their_unknowns():
+    domain = np.array([[True, False]])
+    for lattice in (Lattice((1, 2), 3, domain), Lattice((1, 2), domain=domain).with_channels(3)):
+        assert lattice.domain.tolist() == [[[True] * 3, [False] * 3]]
+    assert Lattice((1, 2)).with_channels(3) == Lattice((1, 2), 3)
+
+
+@pytest.mark.parametrize(
+    ("domain", "match"),
+    [
+        (np.ones((2, 3)), "^domain must be boolean"),
+        (np.ones((3, 2), bool), "^domain must have the shape"),
+        (np.zeros((2, 3), bool), "^domain must contain a pixel"),
+    ],
+)
+def test_what_is_no_domain_is_refused(domain, match):
+    with pytest.raises(ArgumentError, match=match):
+        Lattice((2, 3), domain=domain)
+
+
+def test_restricting_by_what_is_no_mask_is_refused():
+    lattice = Lattice((2, 2), domain=np.array([[True, False], [True, True]]))
+    with pytest.raises(ArgumentError, match=r"^mask must be boolean"):
+        lattice.restricted(np.ones((2, 2)))
+    with pytest.raises(ArgumentError, match=r"^domain must contain a pixel"):
+        lattice.restricted(np.array([[False, True], [False, False]]))
+
+
+@given(strategies.shapes(), st.lists(OFFSETS, max_size=3), st.integers(0, 2**16))
+def test_parts_are_those_of_the_graph_of_neighbours(shape, offsets, seed):
+    domain = np.random.default_rng(seed).random(shape) < 0.7
+    domain[-1, -1] = True
+    pixels = [pixel for pixel in reference.pixels(shape) if domain[pixel]]
+    reached = {pixel: {pixel} for pixel in pixels}
+    for i, j in pixels:
+        for di, dj in offsets:
+            if (i + di, j + dj) in reached:
+                joined = reached[i, j] | reached[i + di, j + dj]
+                for pixel in joined:
+                    reached[pixel] = joined
+    labels = Lattice(shape, domain=domain).parts(offsets)
+    assert np.array_equal(labels >= 0, domain)
+    assert set(labels[domain].tolist()) == set(range(len({frozenset(part) for part in reached.values()})))
+    for pixel in pixels:
+        assert {other for other in pixels if labels[other] == labels[pixel]} == reached[pixel]
+
+
+def test_a_whole_image_is_one_part():
+    assert not Lattice((3, 4)).parts().any()
+    assert Lattice((3, 4)).parts([(1, 0)]).tolist() == [[0, 1, 2, 3]] * 3
