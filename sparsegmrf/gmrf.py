@@ -13,10 +13,11 @@ from sparsegmrf._validate import finite, generator, images, integer_at_least, re
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import Factor, TriangularFactor, factorize
-from sparsegmrf.linalg._composite import CompositeForm
+from sparsegmrf.linalg._factor import Method
 from sparsegmrf.linalg._growth import check_growth
-from sparsegmrf.linalg.choose import Precision, method_for, read_precision, stencil_of
-from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.linalg._on_lattice import OnLattice
+from sparsegmrf.linalg.choose import Precision, method_for, null_vectors_of, read_precision, stencil_of
+from sparsegmrf.linalg.restricted import RestrictedForm
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._from_cholesky import whitening_of_cholesky
 from sparsegmrf.stencil._partial_correlation import partial_correlation
@@ -29,31 +30,35 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class GMRF:
+class GMRF(OnLattice):
     """Gaussian Markov random field ``x ~ N(mu, Q^-1)`` on an image.
 
-    With ``Q = A^T A``: ``log p(x) = -n/2 log 2 pi + logdet(Q)/2 - |A (x - mu)|^2 / 2`` over the ``n`` unknowns. Images
-    are ``(..., H, W)``, or ``(..., H, W, C)`` with more than one channel; batch axes lead. The field cannot be changed;
-    its factor is built at first use and kept; a pickled or copied field leaves it behind and builds its own.
+    With ``Q = A^T A``: ``log p(x) = -n/2 log 2 pi + logdet(Q)/2 - |A (x - mu)|^2 / 2`` over the ``n`` unknowns of the
+    domain; the others, such as pixels that are known, are at the mean in every draw and have no variance. Images are
+    ``(..., H, W)``, or ``(..., H, W, C)`` with more than one channel; batch axes lead. The field cannot be changed; its
+    factor is built at first use and kept; a pickled or copied field leaves it behind and builds its own.
 
     Parameters
     ----------
-    precision : SymmetricStencil, TriangularStencil or scipy sparse array
+    precision : SymmetricStencil, TriangularStencil, Form or scipy sparse array
         ``Q`` in 1/intensity^2, or a `TriangularStencil` ``A`` in 1/intensity. The constructors `from_precision`,
         `from_whitening` and `from_cholesky` say which is meant.
     mean : float or array_like, (H, W) or (H, W, C)
         ``mu`` in intensity; with channels also one number per channel. Copied.
-    method : str
-        How to factorize, as for `factorize`.
+    method : str or callable
+        How to factorize, as for `factorize`; also a subclass of `Factor`.
     shape : (int, int), optional
         Height and width in pixels; with a sparse array only.
     channels : int
         Unknowns per pixel of a sparse array.
+    domain : array_like of bool, (H, W) or (H, W, C), optional
+        True where a pixel is free. The precision must not couple the others to these; what it has there is not read.
 
     Raises
     ------
     ArgumentError
-        If the mean has another shape or is not finite, the method is not known, or `shape` is missing.
+        If the mean has another shape or is not finite, the method is not known, `shape` is missing, or `domain` is
+        empty or cuts through couplings.
 
     Examples
     --------
@@ -64,24 +69,28 @@ class GMRF:
     ((64, 64), (64, 64), 5678.262)
     """
 
-    lattice: Lattice
+    _lattice: Lattice
     _given: Precision
     _mean: FloatArray
-    _method: str
+    _method: Method
 
     def __init__(
         self,
         precision: Precision,
         mean: ArrayLike = 0.0,
-        method: str = "auto",
+        method: Method = "auto",
         *,
         shape: Shape | None = None,
         channels: int = 1,
+        domain: ArrayLike | None = None,
     ) -> None:
         given, lattice = read_precision(precision, shape, channels)
+        if domain is not None:
+            lattice = lattice.restricted(domain)
+            given = RestrictedForm.of(stencil_of(given, lattice), lattice)
         _frozen.assign(
             self,
-            lattice=lattice,
+            _lattice=lattice,
             _given=given,
             _mean=_checked_mean(mean, lattice),
             _method=method_for(given, method),
@@ -174,9 +183,10 @@ class GMRF:
         Q: SymmetricStencil | sp.sparray | sp.spmatrix,
         shape: Shape | None = None,
         mean: ArrayLike = 0.0,
-        method: str = "auto",
+        method: Method = "auto",
         *,
         channels: int = 1,
+        domain: ArrayLike | None = None,
     ) -> "GMRF":
         """Return the field with precision ``Q``.
 
@@ -189,10 +199,12 @@ class GMRF:
             Height and width in pixels; needed with a sparse array.
         mean : float or array_like, (H, W) or (H, W, C)
             ``mu`` in intensity.
-        method : str
+        method : str or callable
             How to factorize, as for `factorize`.
         channels : int
             Unknowns per pixel of a sparse array.
+        domain : array_like of bool, (H, W) or (H, W, C), optional
+            True where a pixel is free, as for the class.
 
         Raises
         ------
@@ -211,12 +223,17 @@ class GMRF:
             raise StencilError(
                 "Q must be symmetric, got a TriangularStencil; a whitening matrix goes to GMRF.from_whitening."
             )
-        return cls(Q, mean, method, shape=shape, channels=channels)
+        return cls(Q, mean, method, shape=shape, channels=channels, domain=domain)
 
     @property
-    def shape(self) -> Shape:
-        """Height and width in pixels."""
-        return self.lattice.shape
+    def lattice(self) -> Lattice:
+        """The pixel grid, with the domain of the field."""
+        return self._lattice
+
+    @property
+    def null_vectors(self) -> sp.csr_array:
+        """Orthonormal null vectors of the precision as columns, ``(n, r)``; none of a proper field."""
+        return null_vectors_of(self._given, self._lattice)
 
     @property
     def channels(self) -> int:
@@ -251,8 +268,8 @@ class GMRF:
         return _frozen.make(type(self), **{**vars(self), "_mean": _checked_mean(mean, self.lattice)})
 
     @property
-    def method(self) -> str:
-        """Name of the method by which the precision is factorized."""
+    def method(self) -> Method:
+        """Method by which the precision is factorized."""
         return self._method
 
     @property
@@ -286,8 +303,7 @@ class GMRF:
 
     def tocsr(self) -> sp.csr_array:
         """Return the precision as a CSR array with sorted indices."""
-        stencil = isinstance(self._given, SymmetricStencil | TriangularStencil | SpectralForm | CompositeForm)
-        return self.precision.tocsr() if stencil else sp.csr_array(self._given, copy=True)
+        return sp.csr_array(self._given, copy=True) if sp.issparse(self._given) else self.precision.tocsr()
 
     def logpdf(self, x: ArrayLike) -> FloatArray | float:
         """Return the log-density of images, in nats.
@@ -311,7 +327,7 @@ class GMRF:
         batch = white.shape[: white.ndim - len(self.lattice.image_shape)]
         flat = white.reshape(-1, self.lattice.size)
         squares = np.einsum("bp,bp->b", flat, flat)
-        density = 0.5 * (self.logdet - self.factor.rank * _LOG_2PI - squares)
+        density = 0.5 * (self.logdet - self.rank * _LOG_2PI - squares)
         return density.reshape(batch) if batch else float(density[0])
 
     def whiten(self, x: ArrayLike) -> FloatArray:
@@ -440,7 +456,7 @@ class GMRF:
 
     def entropy(self) -> float:
         """Return the differential entropy ``n/2 (1 + log 2 pi) - logdet(Q)/2``, in nats."""
-        return 0.5 * (self.factor.rank * (1.0 + _LOG_2PI) - self.logdet)
+        return 0.5 * (self.rank * (1.0 + _LOG_2PI) - self.logdet)
 
     def covariance_object(self) -> "Covariance":
         """Return ``Q^-1`` as a `scipy.stats.Covariance` for `scipy.stats.multivariate_normal`; images are flattened."""

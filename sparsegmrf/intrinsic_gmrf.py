@@ -8,12 +8,13 @@ from sparsegmrf import _frozen
 from sparsegmrf._validate import images
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.linalg._factor import Method
 from sparsegmrf.linalg._null_space import NullSpace
 from sparsegmrf.linalg.intrinsic import IntrinsicForm
 from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+from sparsegmrf.typing import ArrayLike, FloatArray
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -39,7 +40,7 @@ class IntrinsicGMRF(GMRF):
         left out.
     mean : float or array_like, (H, W) or (H, W, C)
         ``mu`` in intensity.
-    method : str
+    method : str or callable
         How to factorize, as for `factorize`.
     domain : array_like of bool, (H, W) or (H, W, C), optional
         True where a pixel belongs to the field. The precision must not couple the others to it; they are held at the
@@ -68,12 +69,14 @@ class IntrinsicGMRF(GMRF):
     True
     """
 
+    _given: IntrinsicForm | SpectralIntrinsicForm
+
     def __init__(
         self,
         precision: SymmetricStencil | SpectralForm,
         null_space: "str | ArrayLike" = "constants",
         mean: ArrayLike = 0.0,
-        method: str = "auto",
+        method: Method = "auto",
         *,
         domain: ArrayLike | None = None,
     ) -> None:
@@ -84,21 +87,6 @@ class IntrinsicGMRF(GMRF):
             )
         super().__init__(_form(precision, null_space, method, domain), mean, method)
 
-    @property
-    def rank_deficiency(self) -> int:
-        """Number of null vectors ``r``."""
-        return self._null.rank
-
-    @property
-    def rank(self) -> int:
-        """Number of positive eigenvalues ``n - r``."""
-        return self.lattice.size - int(np.count_nonzero(self._null.outside)) - self._null.rank
-
-    @property
-    def domain(self) -> BoolArray:
-        """Which pixels (or unknowns, with channels) belong to the field."""
-        return ~self._null.outside.reshape(self.lattice.image_shape)
-
     def project(self, x: ArrayLike) -> FloatArray:
         """Return ``P x``, the image without its part in the null space; zero outside the domain.
 
@@ -108,7 +96,7 @@ class IntrinsicGMRF(GMRF):
             If `x` has another shape.
         """
         flat = images("x", x, self.lattice.image_shape)
-        return self._null.project(flat.reshape(-1, self.lattice.size)).reshape(flat.shape)
+        return self._given.null.project(flat.reshape(-1, self.lattice.size)).reshape(flat.shape)
 
     def geometric_mean_variance(self) -> float:
         """Return the geometric mean of the marginal variances, in intensity^2: the typical variance of the field.
@@ -133,7 +121,7 @@ class IntrinsicGMRF(GMRF):
         >>> round(field.geometric_mean_variance(), 12), round(field.scaled().geometric_mean_variance(), 12)
         (0.25, 1.0)
         """
-        free = self._null.free().reshape(self.lattice.image_shape)
+        free = self._given.null.free().reshape(self.lattice.image_shape)
         if not free.any():
             raise ArgumentError(
                 "the field has no pixel left free by its null space, so no variance to scale; use more pixels."
@@ -144,20 +132,11 @@ class IntrinsicGMRF(GMRF):
         """Return the field with its precision multiplied by `geometric_mean_variance`, which then is 1."""
         return _frozen.make(
             IntrinsicGMRF,
-            lattice=self.lattice,
-            _given=self._form.times(self.geometric_mean_variance()),
+            _lattice=self.lattice,
+            _given=self._given.times(self.geometric_mean_variance()),
             _mean=self._mean,
             _method=self._method,
         )
-
-    @property
-    def _form(self) -> IntrinsicForm | SpectralIntrinsicForm:
-        assert isinstance(self._given, IntrinsicForm | SpectralIntrinsicForm)
-        return self._given
-
-    @property
-    def _null(self) -> NullSpace:
-        return self._form.null_space
 
     def __repr__(self) -> str:
         return (
@@ -167,7 +146,7 @@ class IntrinsicGMRF(GMRF):
 
 
 def _form(
-    precision: SymmetricStencil | SpectralForm, null_space: "str | ArrayLike", method: str, domain: ArrayLike | None
+    precision: SymmetricStencil | SpectralForm, null_space: "str | ArrayLike", method: Method, domain: ArrayLike | None
 ) -> IntrinsicForm | SpectralIntrinsicForm:
     """Return the precision as one fast transform takes it if it can and may, else with its null space."""
     may = (

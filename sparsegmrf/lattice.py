@@ -38,7 +38,7 @@ class Lattice:
     Raises
     ------
     ArgumentError
-        If a side or `channels` is not a positive integer, or `domain` is not boolean, has another shape or is empty.
+        If a side or `channels` is not a positive integer, or `domain` is not boolean or has another shape.
 
     Examples
     --------
@@ -59,8 +59,6 @@ class Lattice:
         _frozen.assign(self, shape=image_shape(shape), channels=integer_at_least("channels", channels, 1))
         free = _EVERYWHERE if domain is None else self._image_of("domain", domain)
         n_free = self.size if domain is None else int(np.count_nonzero(free))
-        if not n_free:
-            raise ArgumentError("domain must contain a pixel, got none.")
         # What is complete is held as one number.
         held = np.broadcast_to(_EVERYWHERE, self.image_shape) if n_free == self.size else read_only(np.array(free))
         _frozen.assign(self, domain=held, n_free=n_free)
@@ -96,7 +94,7 @@ class Lattice:
         Raises
         ------
         ArgumentError
-            If `mask` is not boolean or has another shape, or nothing is left.
+            If `mask` is not boolean or has another shape.
         """
         return Lattice(self.shape, self.channels, self.domain & self._image_of("mask", mask))
 
@@ -125,7 +123,7 @@ class Lattice:
         steps = [(int(di), int(dj)) for di, dj in np.asarray(offsets).reshape(-1, 2)]
         if self.is_complete and {(0, 1), (1, 0)} <= set(steps):
             return np.zeros(self.shape, dtype=np.int64)
-        inside: BoolArray = self.domain.reshape(*self.shape, self.channels).any(axis=-1)
+        inside = np.asarray(self.domain.reshape(*self.shape, self.channels).any(axis=-1))
         number = np.arange(self.n_pixels).reshape(self.shape)
         coupled = [np.zeros((2, 0), dtype=np.int64)]
         for here, there in map(self.pairs, steps):

@@ -11,18 +11,20 @@ from sparsegmrf._validate import finite, generator, images, integer_at_least, po
 from sparsegmrf.errors import ArgumentError, StencilError, TooLargeError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import Factor, factorize
+from sparsegmrf.linalg._factor import Method
 from sparsegmrf.linalg._normals import fill_standard_normal
+from sparsegmrf.linalg._on_lattice import OnLattice
 from sparsegmrf.linalg.choose import method_for
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.stencil._stationary import AxisCovariances, axis_covariances
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed, Shape
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
-class StationaryEdgeField:
+class StationaryEdgeField(OnLattice):
     """Field of a homogeneous stencil on the lattice without borders, restricted to an image.
 
     The variance is the same at every pixel up to the border. The image ``o`` is padded by a margin ``u``, beyond which
@@ -41,7 +43,7 @@ class StationaryEdgeField:
         are those far from any border, and its boundary plays no part.
     mean : float or array_like, (H, W)
         ``mu`` in intensity.
-    method : str
+    method : str or callable
         How to factorize the padded precision, as for `factorize`.
     tolerance : float
         Largest loss of variance, as a share of the variance.
@@ -70,18 +72,17 @@ class StationaryEdgeField:
     """
 
     channels: ClassVar[int] = 1
-    lattice: Lattice
     tolerance: float
     _stencil: SymmetricStencil
     _mean: FloatArray
-    _method: str
+    _method: Method
     _margin: int | None
 
     def __init__(
         self,
         stencil: SymmetricStencil,
         mean: ArrayLike = 0.0,
-        method: str = "auto",
+        method: Method = "auto",
         *,
         tolerance: float = 1e-4,
         margin: int | None = None,
@@ -107,7 +108,6 @@ class StationaryEdgeField:
             raise ArgumentError(f"tolerance must be at least 1e-10, got {share:g}; rounding is not far below.")
         _frozen.assign(
             self,
-            lattice=plain.lattice,
             tolerance=share,
             _stencil=plain,
             _mean=checked,
@@ -116,9 +116,9 @@ class StationaryEdgeField:
         )
 
     @property
-    def shape(self) -> Shape:
-        """Height and width in pixels."""
-        return self.lattice.shape
+    def lattice(self) -> Lattice:
+        """The pixel grid of the image."""
+        return self._stencil.lattice
 
     @property
     def mean(self) -> FloatArray:
@@ -126,8 +126,8 @@ class StationaryEdgeField:
         return np.broadcast_to(self._mean, self.shape)
 
     @property
-    def method(self) -> str:
-        """Name of the method by which the padded precision is factorized."""
+    def method(self) -> Method:
+        """Method by which the padded precision is factorized."""
         return self._method
 
     @property

@@ -6,10 +6,6 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
-from sparsegmrf.linalg.independent import IndependentForm
-from sparsegmrf.linalg.intrinsic import IntrinsicForm
-from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
 from sparsegmrf.typing import BoolArray, FloatArray
 
 _COLLINEAR = 1e-9
@@ -49,21 +45,16 @@ class NullVectors:
         ArgumentError
             If the observed pixels do not fix them, or the field has none at some pixels.
         """
-        spaces = [(0, 1.0, field._null)] if isinstance(field, IntrinsicGMRF) else []
-        if isinstance(field.given, IndependentForm) and combination is not None:
-            members = enumerate(zip(combination.tolist(), field.given.members, strict=True))
-            intrinsic = IntrinsicForm | SpectralIntrinsicForm
-            spaces = [(c, weight, each.null_space) for c, (weight, each) in members if isinstance(each, intrinsic)]
-        if any(space.outside.any() for _, _, space in spaces):
+        if not field.lattice.is_complete:
             raise ArgumentError(
                 "model must have a value at every pixel, got an intrinsic field with pixels outside its domain (a mask "
                 "or a barrier). Take a proper field, such as Matern(barrier=...), or condition(model.gmrf(shape), "
                 "image, ...) with given parameters."
             )
-        shape = observed.shape
-        images = [weight * space.vectors.toarray().T.reshape(-1, *shape) for _, weight, space in spaces]
-        stacked = np.concatenate([np.zeros((0, *shape)), *images])
-        owners = tuple(c for (c, _, space) in spaces for _ in range(space.rank))
+        stacked, owners = field.null_space, (0,) * field.rank_deficiency
+        if combination is not None:  # each belongs to one field
+            owners = tuple(np.abs(stacked).max(axis=(1, 2)).argmax(axis=1).tolist())
+            stacked = stacked @ combination
         q, r = np.linalg.qr(stacked[:, observed].T)
         pivots = np.abs(np.diagonal(r))
         count = int(np.count_nonzero(observed))

@@ -7,16 +7,10 @@ import numpy as np
 from sparsegmrf.errors import LostDigitsError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.linalg.independent import IndependentForm
-from sparsegmrf.linalg.intrinsic import IntrinsicForm
-from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
-from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.linalg._form import Form
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 
-_WITH_CONSTANTS = ("dct", "dft")
-"""Bases whose first vector is constant."""
-_CONSTANT = 1e-12
 _EPSILON = float(np.finfo(float).eps)
 _LOST = 1e-2
 """Rounding of the coefficients over the eigenvalue of the level; the likelihood's error in nats is a tenth of it."""
@@ -46,9 +40,7 @@ class PriorPrecision:
     @classmethod
     def of(cls, stencil: SymmetricStencil, field: GMRF) -> "PriorPrecision":
         """Return the precision of a field, which may know its eigenvalues."""
-        given = field.given
-        members = given.members if isinstance(given, IndependentForm) else (given,)
-        return cls(stencil, tuple(_of_ones(each) for each in members))
+        return cls(stencil, field.given.of_ones if isinstance(field.given, Form) else (None,) * field.channels)
 
     def check_digits(self, data: Observations) -> None:
         """Refuse a field whose level is rounding, beside the noise or in the precision itself.
@@ -98,14 +90,3 @@ class PriorPrecision:
             return np.asarray(self.stencil @ (x - means) + means * values[0])
         means = np.where(known, means, 0.0)
         return np.asarray(self.stencil @ (x - means) + means * values)
-
-
-def _of_ones(form: object) -> float | None:
-    """Return the eigenvalue of constants, where they are an eigenvector."""
-    if isinstance(form, IntrinsicForm | SpectralIntrinsicForm):
-        space = form.null_space
-        whole = not space.outside.any() and not space.labels.any()
-        return 0.0 if whole and np.ptp(space.basis[0]) <= _CONSTANT * abs(space.basis[0, 0]) else None
-    if isinstance(form, SpectralForm) and form.basis in _WITH_CONSTANTS:
-        return float(form.eigenvalues.flat[0])
-    return None

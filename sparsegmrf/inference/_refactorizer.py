@@ -1,9 +1,7 @@
 """Factors of precisions of one pattern, analysed once."""
 
-import numpy as np
-
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.linalg import DissectionFactor, Factor, factorize
+from sparsegmrf.linalg import Factor, factorize
 from sparsegmrf.stencil import SymmetricStencil
 
 
@@ -15,13 +13,11 @@ class Refactorizer:
 
     def __call__(self, precision: SymmetricStencil) -> Factor:
         """Return the factor of a precision."""
-        last = self._last
-        if isinstance(last, DissectionFactor) and np.array_equal(last._precision.offsets, precision.offsets):
-            self._last = last.refactorize(precision)
-        else:
-            self._last = factorize(precision)
+        again = None if self._last is None else self._last.refactorized(precision)
+        self._last = factorize(precision) if again is None else again
         return self._last
 
     def of_field(self, field: GMRF) -> Factor:
-        """Return the factor of a field; its own where that is no dissection."""
-        return self(field.precision) if type(field) is GMRF and field.method == "dissection" else field.factor
+        """Return the factor of a field; its own where that is no dissection of one stencil."""
+        plain = isinstance(field.given, SymmetricStencil) and field.method == "dissection"
+        return self(field.precision) if plain else field.factor

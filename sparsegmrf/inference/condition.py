@@ -14,10 +14,11 @@ from sparsegmrf.inference._observations import Observations, observations, poste
 from sparsegmrf.inference.constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference.laplace import condition_on_counts
 from sparsegmrf.inference.observation import ObservationOperator, as_operator
-from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg.restricted import RestrictedForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
-from sparsegmrf.typing import ArrayLike, BoolArray
+from sparsegmrf.typing import ArrayLike
 
 
 def condition(
@@ -74,8 +75,8 @@ def condition(
     -------
     GMRF
         The posterior on the same lattice: `GMRF.mean`, `GMRF.marginal_variance`, `GMRF.sample`, `GMRF.logpdf`. With
-        exact observations it is an `IntrinsicGMRF` without null vectors whose `IntrinsicGMRF.domain` is the rest of the
-        image: pixels observed exactly are held at their value with variance zero, and do not count in the density.
+        exact observations its `GMRF.domain` is the rest of the image: pixels observed exactly are held at their value
+        with variance zero, and do not count in the density.
         Of counts it is a `LaplacePosterior`, which also has the approximate `LaplacePosterior.log_marginal_likelihood`.
 
     Raises
@@ -138,7 +139,7 @@ def condition(
     P, held = posterior_precision(gmrf.precision, data)
     right = data.weight * deviation
     if held is None:
-        field = GMRF.from_precision(P)
+        field = GMRF(P)
         return field.with_mean(gmrf.mean + field.factor.solve(right))
     if held.all():
         raise ArgumentError(
@@ -146,7 +147,7 @@ def condition(
             "these pixels is the image itself."
         )
     right = np.where(held, 0.0, right - gmrf.precision @ np.where(held, deviation, 0.0))
-    field = _held(P, held)
+    field = _free(P, gmrf.lattice.restricted(~held))
     return field.with_mean(np.where(held, data.values, gmrf.mean + field.factor.solve(right)))
 
 
@@ -162,7 +163,7 @@ def check_field(gmrf: GMRF) -> None:
 
 def check_all_pixels_free(gmrf: GMRF) -> None:
     """Refuse a field whose precision does not say all: constrained, or with pixels that are known."""
-    if isinstance(gmrf, ConstrainedGMRF) or (isinstance(gmrf, IntrinsicGMRF) and not gmrf.domain.all()):
+    if gmrf.rank + gmrf.rank_deficiency < gmrf.lattice.size:
         raise ArgumentError(
             "gmrf must be a field without constraints and known pixels here, got one that is conditioned on exact "
             "values already; start from the prior and give all observations together."
@@ -187,27 +188,22 @@ def _through_operator(
             "measurements; sums of pixels that are known exactly are linear constraints: "
             "constrain(gmrf, operator.tocsr(gmrf.shape), y.ravel())."
         )
-    if isinstance(gmrf, IntrinsicGMRF):
-        check_null_space_observed(gmrf, data.observed, B)
+    check_null_space_observed(gmrf, data.observed, B)
     added = B.information(data.weight)
     if gmrf.precision.boundary == "torus":  # the operator does not wrap: no plane points off the image
         planes = [added.plane(k) for k in range(len(added.offsets))]
         added = SymmetricStencil(added.offsets, planes, gmrf.shape, boundary="torus")
     P = gmrf.precision + added
     right = B.adjoint(data.weight * np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0))
-    if isinstance(gmrf, IntrinsicGMRF) and not gmrf.domain.all():
-        field: GMRF = _held(decoupled(P, ~gmrf.domain), ~gmrf.domain)
-        right = np.where(gmrf.domain, right, 0.0)
-    else:
-        field = GMRF.from_precision(P)
+    field = _free(P if gmrf.lattice.is_complete else decoupled(P, ~gmrf.domain), gmrf.lattice)
     return field.with_mean(gmrf.mean + field.factor.solve(right))
 
 
 def _with_known(gmrf: GMRF, data: Observations) -> Observations:
-    """Count pixels outside the domain of an intrinsic field, which are at its mean, as observed exactly."""
-    if not isinstance(gmrf, IntrinsicGMRF):
-        return data
+    """Count pixels outside the domain of a field, which are at its mean, as observed exactly."""
     check_null_space_observed(gmrf, data.observed)
+    if gmrf.lattice.is_complete:
+        return data
     known = ~gmrf.domain
     wrong = np.argwhere(known & data.exact & (data.values != gmrf.mean))
     if len(wrong):
@@ -224,6 +220,6 @@ def _with_known(gmrf: GMRF, data: Observations) -> Observations:
     )
 
 
-def _held(P: SymmetricStencil, held: BoolArray) -> GMRF:
-    """Return the field of the other pixels, which `P` does not couple to those held."""
-    return IntrinsicGMRF(P, np.zeros((0, *P.shape)), domain=~held)
+def _free(P: SymmetricStencil, lattice: Lattice) -> GMRF:
+    """Return the field of the pixels in the domain, of a precision that has the rows of the identity at the others."""
+    return GMRF(P if lattice.is_complete else RestrictedForm(P, lattice))

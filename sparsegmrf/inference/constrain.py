@@ -11,7 +11,6 @@ from sparsegmrf import _frozen, _memory
 from sparsegmrf._validate import finite, images, read_only, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import Factor
 from sparsegmrf.linalg._constraint_rows import ConstraintRows
@@ -46,6 +45,7 @@ class ConstrainedGMRF(GMRF):
     H. Rue, L. Held, Gaussian Markov Random Fields (2005), section 2.3.3, eqs. 2.30 to 2.32.
     """
 
+    _given: ConstrainedForm
     _unconstrained: GMRF
     _values: FloatArray
 
@@ -55,7 +55,7 @@ class ConstrainedGMRF(GMRF):
         deviation = factor.mean_given(values - np.tensordot(C, unconstrained.mean, len(lattice.image_shape)))
         _frozen.assign(
             self,
-            lattice=lattice,
+            _lattice=lattice,
             _given=ConstrainedForm(unconstrained.given, lattice, read_only(C)),
             _mean=read_only(unconstrained.mean + deviation),
             _method=unconstrained.method,
@@ -77,7 +77,6 @@ class ConstrainedGMRF(GMRF):
     @property
     def constraints(self) -> FloatArray:
         """Rows ``C`` as images, ``(k, H, W)`` or ``(k, H, W, C)``; read-only."""
-        assert isinstance(self._given, ConstrainedForm)
         return self._given.C
 
     @property
@@ -242,7 +241,7 @@ def constrain(gmrf: GMRF, C: "ArrayLike | sp.sparray | sp.spmatrix", c: ArrayLik
         rows, values = np.concatenate([gmrf.constraints, rows]), np.concatenate([gmrf.values, values])
         gmrf = gmrf.unconstrained
     independent = _independent(gmrf, rows, values)
-    return ConstrainedGMRF(gmrf, rows, values, ConstrainedFactor._of(gmrf.factor, independent))
+    return ConstrainedGMRF(gmrf, rows, values, ConstrainedFactor.of_rows(gmrf.factor, independent))
 
 
 def _rows(C: "ArrayLike | sp.sparray | sp.spmatrix", lattice: Lattice) -> FloatArray:
@@ -278,8 +277,7 @@ def _values(c: ArrayLike, count: int) -> FloatArray:
 
 def _independent(gmrf: GMRF, rows: FloatArray, values: FloatArray) -> ConstraintRows:
     """Return the rows on pixels that are not known; refuse those that depend on each other or contradict."""
-    free = gmrf.domain if isinstance(gmrf, IntrinsicGMRF) else np.ones(gmrf.lattice.image_shape, dtype=bool)
-    inside = np.where(free, rows, 0.0)
+    inside = np.where(gmrf.domain, rows, 0.0)
     known = _applied(rows - inside, gmrf.mean, gmrf.lattice)
     flat, given = inside.reshape(len(rows), -1), rows.reshape(len(rows), -1)
     empty = np.flatnonzero(given.any(axis=1) & ~flat.any(axis=1))

@@ -11,7 +11,6 @@ from sparsegmrf.inference._counts import CountLikelihood, count_likelihood
 from sparsegmrf.inference._mode import Mode, find_mode, log_joint
 from sparsegmrf.inference._null_space import check_null_space_observed
 from sparsegmrf.inference._refactorizer import Refactorizer
-from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.typing import ArrayLike, FloatArray
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
@@ -86,22 +85,19 @@ def laplace_posterior(gmrf: GMRF, likelihood: CountLikelihood) -> LaplacePosteri
 
 def log_marginal_likelihood(prior: GMRF, logdet: float, likelihood: CountLikelihood, mode: Mode) -> float:
     """Return ``log p(y | x*) + log p(x*) - log q(x*)``, with the `logdet` of the prior's precision, in nats."""
-    deficiency = prior.rank_deficiency if isinstance(prior, IntrinsicGMRF) else 0
     joint = log_joint(prior.precision, prior.mean, likelihood, mode.eta)
-    return joint + 0.5 * (logdet - mode.factor.logdet + deficiency * _LOG_2PI)
+    return joint + 0.5 * (logdet - mode.factor.logdet + prior.rank_deficiency * _LOG_2PI)
 
 
 def check_level_is_finite(gmrf: GMRF, likelihood: CountLikelihood, argument: str) -> None:
     """Refuse an intrinsic field whose level the counts do not fix, or send to infinity."""
-    if not isinstance(gmrf, IntrinsicGMRF):
-        return
-    if not gmrf.domain.all():
+    if not gmrf.lattice.is_complete:
         raise ArgumentError(
-            "gmrf must have a value at every pixel to be given counts, got an intrinsic field with pixels outside its "
-            "domain; crop them."
+            "gmrf must be free at every pixel to be given counts, got a field with "
+            f"{gmrf.lattice.size - gmrf.lattice.n_free} pixels that are known or outside its domain; crop them."
         )
     check_null_space_observed(gmrf, likelihood.observed)
-    vectors = gmrf._null.vectors.tocsc()
+    vectors = gmrf.null_vectors.tocsc()
     for extreme, value in zip(likelihood.extremes, ("zero", "all of its trials"), strict=False):
         for first, last in zip(vectors.indptr[:-1], vectors.indptr[1:], strict=True):
             pixels, numbers = vectors.indices[first:last], vectors.data[first:last]

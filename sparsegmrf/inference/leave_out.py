@@ -13,7 +13,6 @@ from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference.condition import check_all_pixels_free, check_field
 from sparsegmrf.inference.holdout import Blocks
 from sparsegmrf.inference.scores import Predictions
-from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.linalg import Factor
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Shape
 
@@ -168,8 +167,7 @@ def _check_rest(gmrf: GMRF, data: Observations, pixels: IntArray) -> None:
         raise ArgumentError(
             f"blocks must leave an observed pixel to predict from, got one with all {len(pixels)} of them."
         )
-    if isinstance(gmrf, IntrinsicGMRF):
-        check_null_space_observed(gmrf, rest)
+    check_null_space_observed(gmrf, rest)
 
 
 def _empty(shape: Shape, data: Observations, held: BoolArray) -> Predictions:

@@ -1,32 +1,34 @@
 """The contract every factor of a precision fulfils."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
 from sparsegmrf._validate import images, read_only
-from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._normals import fill_standard_normal
+from sparsegmrf.linalg._on_lattice import OnLattice
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import ArrayLike, FloatArray, Shape
+from sparsegmrf.typing import ArrayLike, FloatArray
 
 
-class Factor(ABC):
+class Factor(OnLattice):
     """Factorization ``Q = A^T A`` of a precision on a lattice.
 
     Images are ``(..., H, W)``, or ``(..., H, W, C)`` with more than one channel; batch axes lead. Whitened images have
-    the same shape. Nothing returns a dense covariance. Implementations receive C-contiguous read-only arrays.
+    the same shape. Nothing returns a dense covariance.
+
+    A factor of one's own supplies `method`, `lattice`, `logdet`, `nbytes`, `selected_inverse`, and on vectors
+    ``(batch, n)`` in the lattice's order `whiten_vectors`, `unwhiten_vectors` and `solve_vectors`, which receive
+    C-contiguous read-only float64 arrays and return new ones. `unwhiten_in_place` and `draw_vectors` may save a copy,
+    `refactorized` an analysis; `null_vectors` are those of a semi-definite precision. ``GMRF(precision, method=Mine)``
+    and ``factorize(precision, Mine)`` call ``Mine(precision)``.
     """
 
     method: ClassVar[str]
-    """Name of the method; ``factorize(..., method=)`` takes it, unless the factor is made of others."""
-
-    @property
-    @abstractmethod
-    def lattice(self) -> Lattice:
-        """The pixel grid."""
+    """Name of the kind of factor. For one that is made by itself `factorize` takes it as `method`, for one that is made
+    of the factors of other precisions it takes what these are made by."""
 
     @property
     @abstractmethod
@@ -47,7 +49,7 @@ class Factor(ABC):
         """Return ``A^-1 e`` for ``(batch, n)``."""
 
     def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
-        """Return ``A^-1 e`` for ``(batch, n)``; the writable `e` may be overwritten."""
+        """Return ``A^-1 e`` for ``(batch, n)``; the writable `e` may be overwritten and returned."""
         return self.unwhiten_vectors(read_only(e))
 
     def draw_vectors(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
@@ -63,15 +65,9 @@ class Factor(ABC):
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances ``Q^-1[p, p + o_k]`` (intensity^2) on the precision's own offsets, as a stencil."""
 
-    @property
-    def rank(self) -> int:
-        """Number of positive eigenvalues of ``Q``: that of the unknowns, fewer for an intrinsic field."""
-        return self.lattice.size
-
-    @property
-    def shape(self) -> Shape:
-        """Height and width in pixels."""
-        return self.lattice.shape
+    def refactorized(self, precision: SymmetricStencil) -> "Factor | None":
+        """Return the factor of another precision if this one's analysis of the pattern serves it, else None."""
+        return None
 
     def whiten(self, x: ArrayLike) -> FloatArray:
         """Return ``A x``: white with unit variance when `x` is a draw of ``N(0, Q^-1)``."""
@@ -100,3 +96,7 @@ class Factor(ABC):
         array = images(name, value, self.lattice.image_shape)
         result = operation(array.reshape(-1, self.lattice.size))
         return result.reshape(array.shape)
+
+
+Method: TypeAlias = str | Callable[..., Factor]
+"""How to factorize: a name, or a class or function that makes a factor of a precision."""

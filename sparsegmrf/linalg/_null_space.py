@@ -7,9 +7,10 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from sparsegmrf._validate import boolean_mask, finite, real_array
+from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
+from sparsegmrf.linalg.restricted import check_uncoupled
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
 
@@ -36,14 +37,14 @@ class NullSpace:
         Part to which each unknown belongs.
     columns : ndarray, (parts, d)
         Column of ``V`` made of basis image ``b`` on a part, -1 where there is none.
-    outside : ndarray, (n,)
-        Unknowns that are not part of the field.
+    lattice : Lattice
+        The pixel grid, with the domain of the field.
     """
 
     basis: FloatArray
     labels: IntArray
     columns: IntArray
-    outside: BoolArray
+    lattice: Lattice
 
     @classmethod
     def of(
@@ -72,24 +73,25 @@ class NullSpace:
                 f"Q must be a SymmetricStencil, got {type(Q).__name__}; read a sparse array with "
                 "SymmetricStencil.from_csr."
             )
+        lattice = Lattice(Q.shape, Q.channels, domain)
+        check_uncoupled(Q, lattice)
         labels = _parts(Q)
-        outside = _outside(Q, domain, labels)
-        images = _images(Q, null_space).reshape(-1, Q.lattice.size)
-        images = np.where(outside, 0.0, images)
+        images = _images(Q, null_space).reshape(-1, lattice.size)
+        images = np.where(lattice.outside, 0.0, images)
         _check_null(Q, images)
         basis, rank = _orthonormal(images, labels)
         present = np.arange(len(images)) < rank[:, np.newaxis]
         columns = np.where(present, np.cumsum(present).reshape(present.shape) - 1, -1)
-        for array in (basis, labels, columns, outside):
+        for array in (basis, labels, columns):
             array.flags.writeable = False
-        return cls(basis, labels, columns, outside)
+        return cls(basis, labels, columns, lattice)
 
     @classmethod
     def of_constants(cls, lattice: Lattice) -> "NullSpace":
         """Return the constants on a connected lattice with one unknown per pixel."""
         n = lattice.size
         basis, labels = np.full((1, n), 1.0 / np.sqrt(n)), np.zeros(n, dtype=np.int64)
-        return cls(basis, labels, np.zeros((1, 1), dtype=np.int64), np.zeros(n, dtype=bool))
+        return cls(basis, labels, np.zeros((1, 1), dtype=np.int64), lattice)
 
     @property
     def rank(self) -> int:
@@ -104,7 +106,8 @@ class NullSpace:
     def project(self, x: FloatArray) -> FloatArray:
         """Return ``(I - V V^T) x`` for ``(batch, n)``, zero outside the domain."""
         result: FloatArray = x - (self.vectors @ (self.vectors.T @ x.T)).T
-        result[:, self.outside] = 0.0
+        if not self.lattice.is_complete:
+            result[:, self.lattice.outside] = 0.0
         return np.ascontiguousarray(result)
 
     def free(self) -> BoolArray:
@@ -113,13 +116,13 @@ class NullSpace:
         On a part with ``m`` unknowns and ``r`` null vectors an unknown is fixed where its row of ``V`` has norm 1.
         """
         leverage = np.einsum("dn,dn->n", self.basis, self.basis)
-        free: BoolArray = ~self.outside & (leverage < 1.0 - _DEPENDENT)
+        free: BoolArray = ~self.lattice.outside & (leverage < 1.0 - _DEPENDENT)
         return free
 
     def spread(self, images: FloatArray) -> sp.csr_array:
         """Return the ``(n, r)`` matrix whose columns are the restrictions of `images` ``(d, n)`` to the parts."""
         column = self.columns[self.labels].T
-        image, row = np.nonzero((column >= 0) & ~self.outside)
+        image, row = np.nonzero((column >= 0) & ~self.lattice.outside)
         shape = (images.shape[1], self.rank)
         return sp.csr_array((images[image, row], (row, column[image, row])), shape=shape)
 
@@ -159,35 +162,13 @@ class NullSpace:
 
 def _parts(Q: SymmetricStencil) -> IntArray:
     """Return the connected part of each unknown; a coefficient that is zero couples nothing."""
-    unit = [k for k, offset in enumerate(Q.offsets.tolist()) if offset in ([0, 1], [1, 0])]
-    if Q.is_homogeneous and Q.channels == 1 and len(unit) == 2 and all(Q.coefficient(k) for k in unit):
-        return np.zeros(Q.lattice.size, dtype=np.int64)
+    if Q.is_homogeneous and Q.channels == 1:
+        parts = Q.lattice.parts([Q.offsets[k] for k in range(len(Q.offsets)) if Q.coefficient(k)])
+        if Q.boundary != "torus" or not parts.any():
+            return parts.ravel()
     matrix = Q.tocsr()
     matrix.eliminate_zeros()
     return np.asarray(connected_components(matrix, directed=False)[1], dtype=np.int64)
-
-
-def _outside(Q: SymmetricStencil, domain: ArrayLike | None, labels: IntArray) -> BoolArray:
-    """Return which unknowns are not part of the field."""
-    lattice = Q.lattice
-    if domain is None:
-        return np.zeros(lattice.size, dtype=bool)
-    given = np.asarray(domain)
-    if given.shape == lattice.shape and lattice.channels > 1:
-        given = np.broadcast_to(given[..., np.newaxis], lattice.image_shape)
-    outside = ~boolean_mask("domain", given, lattice.image_shape).ravel()
-    mixed = np.zeros(int(labels.max()) + 1, dtype=bool)
-    mixed[labels[outside]] = True
-    coupled = np.flatnonzero(mixed[labels] & ~outside)
-    if len(coupled):
-        pixel = lattice.pixel(int(coupled[0]) // lattice.channels)
-        raise ArgumentError(
-            f"domain must not cut through couplings, but pixel {pixel} of it is coupled to pixels outside; set the "
-            "coefficients of the precision between the two to zero."
-        )
-    if outside.all():
-        raise ArgumentError("domain must contain a pixel, got none.")
-    return outside
 
 
 def _images(Q: SymmetricStencil, null_space: "str | ArrayLike") -> FloatArray:
@@ -222,7 +203,7 @@ def _images(Q: SymmetricStencil, null_space: "str | ArrayLike") -> FloatArray:
 
 def _check_null(Q: SymmetricStencil, images: FloatArray) -> None:
     """Refuse images that ``Q`` does not send to zero."""
-    norm = largest_row(Q)
+    norm = largest_row(Q, Q.lattice)
     for image in images:
         product = np.abs(Q @ image.reshape(Q.lattice.image_shape)).ravel()
         worst = int(np.argmax(product))
@@ -235,13 +216,13 @@ def _check_null(Q: SymmetricStencil, images: FloatArray) -> None:
             )
 
 
-def largest_row(Q: SymmetricStencil, outside: BoolArray | None = None) -> float:
-    """Return an upper bound of the largest absolute row sum of ``Q``, without the rows of unknowns `outside`, ``(n,)``.
+def largest_row(Q: SymmetricStencil, lattice: Lattice) -> float:
+    """Return an upper bound of the largest absolute row sum of ``Q``, without the rows of unknowns outside the domain.
 
     Those may be rows of the identity, whose ones say nothing of the field.
     """
-    if outside is not None and outside.any():
-        kept = ~outside.reshape(*Q.shape, Q.channels)
+    if not lattice.is_complete:
+        kept = lattice.domain.reshape(*Q.shape, Q.channels)
         planes = (Q.plane(k).reshape(*kept.shape, Q.channels)[kept] for k in range(len(Q.offsets)))
         largest = [float(np.abs(plane).max(initial=0.0)) for plane in planes]
     else:

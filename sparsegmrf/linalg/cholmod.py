@@ -62,6 +62,14 @@ class CholmodFactor(Factor):
     """
 
     method = "cholmod"
+    _offsets: IntArray
+    _torus: bool
+    _lattice: Lattice
+    _analysis: Any
+    _pattern: tuple[IntArray, IntArray]
+    _numeric: Any
+    _order: IntArray
+    _logdet: float
 
     def __init__(
         self,
@@ -72,10 +80,11 @@ class CholmodFactor(Factor):
         ordering: str = "default",
     ) -> None:
         cholmod = _scikit_sparse()
-        self._offsets, self._torus, self._lattice, matrix = _read(precision, shape, channels)
-        self._analysis: Any = cholmod.analyze(matrix, ordering_method=one_of("ordering", ordering, ORDERINGS))
-        self._pattern = (matrix.indptr, matrix.indices)
-        self._factorize(matrix)
+        offsets, torus, lattice, matrix = _read(precision, shape, channels)
+        analysis = cholmod.analyze(matrix, ordering_method=one_of("ordering", ordering, ORDERINGS))
+        pattern = (matrix.indptr, matrix.indices)
+        _frozen.assign(self, _offsets=offsets, _torus=torus, _lattice=lattice, _analysis=analysis, _pattern=pattern)
+        _frozen.assign(self, **_numbers(analysis, matrix, lattice))
 
     def refactorize(
         self, precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix
@@ -110,9 +119,8 @@ class CholmodFactor(Factor):
                 f"{len(self._pattern[1])} entries), got {lattice} and {matrix.nnz} entries; make a new CholmodFactor."
             )
         names = ("_offsets", "_torus", "_lattice", "_analysis", "_pattern")
-        factor = _frozen.make(CholmodFactor, **{name: getattr(self, name) for name in names})
-        factor._factorize(matrix)
-        return factor
+        kept = {name: getattr(self, name) for name in names}
+        return _frozen.make(CholmodFactor, **kept, **_numbers(self._analysis, matrix, lattice))
 
     @property
     def lattice(self) -> Lattice:
@@ -173,37 +181,6 @@ class CholmodFactor(Factor):
             self._offsets, planes, self._lattice, "torus" if self._torus else "dirichlet"
         )
 
-    def _factorize(self, matrix: sp.csc_matrix) -> None:
-        """Set the numeric factor, its permutation and log-determinant."""
-        cholmod = _scikit_sparse()
-        try:
-            self._numeric: Any = self._analysis.cholesky(matrix)
-        except cholmod.CholmodNotPositiveDefiniteError as error:
-            column = int(error.column)
-            raise self._not_positive(
-                int(error.factor.P()[column]), _failed_pivot(cholmod, error.factor, column, matrix)
-            ) from None
-        order = self._numeric.P()
-        pivots = self._numeric.D()
-        # A simplicial L D L^T runs on over negative pivots.
-        if not (pivots > 0.0).all():
-            column = int(np.argmin(pivots > 0.0))
-            raise self._not_positive(int(order[column]), float(pivots[column]))
-        self._order: IntArray = order.astype(np.int64)
-        self._order.flags.writeable = False
-        self._logdet = float(np.log(pivots).sum())
-
-    def _not_positive(self, unknown: int, pivot: float) -> NotPositiveDefiniteError:
-        channels = self._lattice.channels
-        pixel = self._lattice.pixel(unknown // channels)
-        where = pixel if channels == 1 else (*pixel, unknown % channels)
-        return NotPositiveDefiniteError(
-            f"the precision is not positive definite: pivot {pivot:g} at pixel {where}; the diagonal is too small for "
-            "its neighbours.",
-            where,
-            pivot,
-        )
-
     @cached_property
     def _columns(self) -> sp.csc_matrix:
         """``L`` by columns with sorted rows; a copy in addition to CHOLMOD's own."""
@@ -225,6 +202,36 @@ class CholmodFactor(Factor):
     def solve_vectors(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""
         return np.ascontiguousarray(self._numeric.solve_A(b.T).T)
+
+
+def _numbers(analysis: Any, matrix: sp.csc_matrix, lattice: Lattice) -> dict[str, object]:
+    """Return the numeric factor, its permutation and log-determinant as attributes."""
+    cholmod = _scikit_sparse()
+    try:
+        numeric: Any = analysis.cholesky(matrix)
+    except cholmod.CholmodNotPositiveDefiniteError as error:
+        column = int(error.column)
+        pivot = _failed_pivot(cholmod, error.factor, column, matrix)
+        raise _not_positive(lattice, int(error.factor.P()[column]), pivot) from None
+    order: IntArray = numeric.P().astype(np.int64)
+    pivots = numeric.D()
+    # A simplicial L D L^T runs on over negative pivots.
+    if not (pivots > 0.0).all():
+        column = int(np.argmin(pivots > 0.0))
+        raise _not_positive(lattice, int(order[column]), float(pivots[column]))
+    order.flags.writeable = False
+    return {"_numeric": numeric, "_order": order, "_logdet": float(np.log(pivots).sum())}
+
+
+def _not_positive(lattice: Lattice, unknown: int, pivot: float) -> NotPositiveDefiniteError:
+    pixel = lattice.pixel(unknown // lattice.channels)
+    where = pixel if lattice.channels == 1 else (*pixel, unknown % lattice.channels)
+    return NotPositiveDefiniteError(
+        f"the precision is not positive definite: pivot {pivot:g} at pixel {where}; the diagonal is too small for "
+        "its neighbours.",
+        where,
+        pivot,
+    )
 
 
 def _scikit_sparse() -> ModuleType:

@@ -12,20 +12,20 @@ import scipy.sparse as sp
 from sparsegmrf._validate import image_shape, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.linalg._composite import CompositeForm
-from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg._factor import Factor, Method
+from sparsegmrf.linalg._form import Form
 from sparsegmrf.linalg.cholmod import CholmodFactor
 from sparsegmrf.linalg.dense import DenseFactor
 from sparsegmrf.linalg.dissection import DissectionFactor
-from sparsegmrf.linalg.spectral import SpectralFactor, SpectralForm, is_diagonal
+from sparsegmrf.linalg.spectral import SpectralFactor, is_diagonal
 from sparsegmrf.linalg.triangular import TriangularFactor
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._assembly import symmetric_matrix
 from sparsegmrf.typing import Shape
 
 Stencil = SymmetricStencil | TriangularStencil
-_KNOWS_PIXELS = SymmetricStencil | TriangularStencil | SpectralForm | CompositeForm
-Precision: TypeAlias = Stencil | SpectralForm | CompositeForm | sp.sparray | sp.spmatrix
+_KNOWS_PIXELS = SymmetricStencil | TriangularStencil | Form
+Precision: TypeAlias = Stencil | Form | sp.sparray | sp.spmatrix
 
 REACH = 5
 """Largest distance in rows or columns, in pixels, at which a sparse matrix is still read as a stencil."""
@@ -53,19 +53,22 @@ _METHODS = (
 METHODS = ("auto", *(method.name for method in _METHODS))
 
 
-def factorize(precision: Precision, method: str = "auto", *, shape: Shape | None = None, channels: int = 1) -> Factor:
+def factorize(
+    precision: Precision, method: Method = "auto", *, shape: Shape | None = None, channels: int = 1
+) -> Factor:
     """Factorize a precision by the cheapest exact method, or by the one named.
 
     Parameters
     ----------
-    precision : SymmetricStencil, TriangularStencil, SpectralForm or scipy sparse array
+    precision : SymmetricStencil, TriangularStencil, Form or scipy sparse array
         ``Q`` in 1/intensity^2, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``. A sparse
         array that couples pixels at most 5 rows and 5 columns apart is read as a stencil.
-    method : {"auto", "triangular", "spectral", "dissection", "cholmod", "dense"}
+    method : {"auto", "triangular", "spectral", "dissection", "cholmod", "dense"} or callable
         ``"triangular"`` is for whitening matrices, ``"spectral"`` for what a fast transform diagonalizes exactly,
         ``"dissection"`` for all stencils but those on a torus, ``"cholmod"`` for everything but needs scikit-sparse,
         ``"dense"`` is the oracle for tiny images. ``"auto"`` takes the first that suits; `Factor.method` and, at debug
-        level, the log say which.
+        level, the log say which. A callable, such as a subclass of `Factor`, makes the factor of a stencil, and with
+        ``shape=`` and ``channels=`` that of a sparse array which is none.
     shape : (int, int), optional
         Height and width in pixels; needed with a sparse array, which knows nothing of pixels.
     channels : int
@@ -93,24 +96,27 @@ def factorize(precision: Precision, method: str = "auto", *, shape: Shape | None
     11.799454
     """
     read, lattice = read_precision(precision, shape, channels)
-    if isinstance(read, CompositeForm):
-        return read.factor(partial(factorize, method=one_of("method", method, METHODS)))
+    _check_method(method)
+    if isinstance(read, Form):
+        return read.factor(partial(factorize, method=method), method)
     chosen = _choose(read, method)
-    if isinstance(read, SpectralForm) and chosen.name != "spectral":
-        read = read.stencil
     _log.debug("%s factor for %s on %s", chosen.name, type(read).__name__, lattice)
-    grid: dict[str, Any] = (
-        {} if isinstance(read, _KNOWS_PIXELS) else {"shape": lattice.shape, "channels": lattice.channels}
-    )
-    return chosen.make(read, **grid)
+    grid: dict[str, Any] = {"shape": lattice.shape, "channels": lattice.channels} if sp.issparse(read) else {}
+    factor = chosen.make(read, **grid)
+    if not isinstance(factor, Factor) or factor.lattice != lattice:
+        raise ArgumentError(
+            f"method must make a Factor on {lattice}, got {factor!r} from {chosen.name}; return an object of a "
+            "subclass of Factor with the lattice of the precision."
+        )
+    return factor
 
 
-def method_for(precision: Precision, method: str = "auto") -> str:
-    """Return the name of the method that `factorize` would take, without factorizing."""
-    if isinstance(precision, CompositeForm):
-        names = {method_for(part, method) for part in precision.parts}
-        return names.pop() if len(names) == 1 else method
-    return _choose(precision, method).name
+def method_for(precision: Precision, method: Method = "auto") -> Method:
+    """Return the method that `factorize` would take, without factorizing."""
+    _check_method(method)
+    if isinstance(precision, Form):
+        return precision.method_for(partial(method_for, method=method), method)
+    return method if callable(method) else _choose(precision, method).name
 
 
 def read_precision(precision: Precision, shape: Shape | None = None, channels: int = 1) -> tuple[Precision, Lattice]:
@@ -144,13 +150,24 @@ def stencil_of(precision: Precision, lattice: Lattice) -> SymmetricStencil:
         return precision.gram()
     if isinstance(precision, SymmetricStencil):
         return precision
-    if isinstance(precision, SpectralForm | CompositeForm):
+    if isinstance(precision, Form):
         return precision.stencil
     return SymmetricStencil.from_csr(precision, lattice.shape, channels=lattice.channels)
 
 
-def _choose(precision: Precision, method: str) -> _Method:
-    one_of("method", method, METHODS)
+def null_vectors_of(precision: Precision, lattice: Lattice) -> sp.csr_array:
+    """Return the null vectors of a precision as columns, ``(n, r)``; only forms have some."""
+    return precision.null_vectors if isinstance(precision, Form) else sp.csr_array((lattice.size, 0))
+
+
+def _check_method(method: Method) -> None:
+    if not callable(method):
+        one_of("method", method, METHODS)
+
+
+def _choose(precision: Precision, method: Method) -> _Method:
+    if callable(method):
+        return _Method(getattr(method, "__name__", repr(method)), lambda Q: True, method)
     return next(each for each in _METHODS if each.name == method or (method == "auto" and each.suits(precision)))
 
 

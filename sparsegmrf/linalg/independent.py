@@ -2,32 +2,36 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
+import scipy.sparse as sp
 
 from sparsegmrf import _frozen
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.linalg._composite import CompositeForm
-from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg._factor import Factor, Method
+from sparsegmrf.linalg._form import Form, coefficient_at, on_offsets
+from sparsegmrf.linalg.choose import null_vectors_of
 from sparsegmrf.linalg.intrinsic import IntrinsicForm
 from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
+from sparsegmrf.linalg.restricted import RestrictedForm
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
 
-Member: TypeAlias = SymmetricStencil | SpectralForm | IntrinsicForm | SpectralIntrinsicForm
+Member: TypeAlias = SymmetricStencil | SpectralForm | RestrictedForm | IntrinsicForm | SpectralIntrinsicForm
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class IndependentForm(CompositeForm):
+class IndependentForm(Form):
     """Precision of ``C`` independent fields stacked per pixel: its ``C x C`` blocks are diagonal.
 
     Parameters
     ----------
-    members : sequence of SymmetricStencil, SpectralForm, IntrinsicForm or SpectralIntrinsicForm
+    members : sequence of SymmetricStencil, SpectralForm, RestrictedForm, IntrinsicForm or SpectralIntrinsicForm
         Precision of each field in 1/intensity^2, with one unknown per pixel, all on one lattice. Each is given the
         offsets of all, with zero coefficients, so that covariances on them are known for every field.
 
@@ -43,20 +47,30 @@ class IndependentForm(CompositeForm):
         if not len(members):
             raise ArgumentError("members must hold at least one precision, got none.")
         lattices = [member.lattice for member in members]
-        if any(lattice != Lattice(lattices[0].shape) for lattice in lattices):
+        if {(lattice.shape, lattice.channels) for lattice in lattices} != {(lattices[0].shape, 1)}:
             raise ArgumentError(
                 f"members must have one unknown per pixel on one lattice, got {', '.join(map(str, lattices))}."
             )
-        wraps = {_wraps(member) for member in members}
+        wraps = {member.boundary == "torus" for member in members}
         if len(wraps) > 1:
             raise ArgumentError("members must all live on a torus or none, got both; give them one boundary.")
         union = np.unique(np.concatenate([member.offsets for member in members]), axis=0)
         _frozen.assign(self, members=tuple(_with_offsets(member, union) for member in members))
 
-    @property
+    @cached_property
     def lattice(self) -> Lattice:
-        """The pixel grid."""
-        return Lattice(self.members[0].lattice.shape, len(self.members))
+        """The pixel grid, with the domains of the fields."""
+        return _together([member.lattice for member in self.members])
+
+    @cached_property
+    def null_vectors(self) -> sp.csr_array:
+        """Orthonormal null vectors as columns, ``(n, r)``, each of one field."""
+        return _side_by_side([null_vectors_of(member, member.lattice) for member in self.members])
+
+    @property
+    def of_ones(self) -> tuple[float | None, ...]:
+        """For each field the value of ``Q 1``, where it is known exactly."""
+        return tuple(None if isinstance(m, SymmetricStencil) else m.of_ones[0] for m in self.members)
 
     @property
     def parts(self) -> tuple[Member, ...]:
@@ -68,7 +82,7 @@ class IndependentForm(CompositeForm):
         """The precision as a stencil with diagonal blocks."""
         return stacked([m if isinstance(m, SymmetricStencil) else m.stencil for m in self.members])
 
-    def factor(self, factorize: Callable[[Any], Factor]) -> "IndependentFactor":
+    def factor(self, factorize: Callable[[Any], Factor], method: Method) -> "IndependentFactor":
         """Return the factor made of those of the fields."""
         return IndependentFactor([factorize(member) for member in self.members])
 
@@ -100,13 +114,12 @@ class IndependentFactor(Factor):
         self._factors = tuple(factors)
         if not self._factors:
             raise ArgumentError("factors must hold at least one factor, got none.")
-        shape = self._factors[0].shape
-        if any(factor.lattice != Lattice(shape) for factor in self._factors):
+        lattices = [factor.lattice for factor in self._factors]
+        if {(lattice.shape, lattice.channels) for lattice in lattices} != {(lattices[0].shape, 1)}:
             raise ArgumentError(
-                "factors must have one unknown per pixel on one lattice, got "
-                f"{', '.join(str(factor.lattice) for factor in self._factors)}."
+                f"factors must have one unknown per pixel on one lattice, got {', '.join(map(str, lattices))}."
             )
-        self._lattice = Lattice(shape, len(self._factors))
+        self._lattice = _together(lattices)
 
     @property
     def lattice(self) -> Lattice:
@@ -117,6 +130,11 @@ class IndependentFactor(Factor):
     def factors(self) -> tuple[Factor, ...]:
         """Factors of the fields."""
         return self._factors
+
+    @cached_property
+    def null_vectors(self) -> sp.csr_array:
+        """Orthonormal null vectors as columns, ``(n, r)``, each of one field."""
+        return _side_by_side([factor.null_vectors for factor in self._factors])
 
     @property
     def rank(self) -> int:
@@ -184,41 +202,26 @@ def stacked(stencils: Sequence[SymmetricStencil]) -> SymmetricStencil:
     boundary = first.boundary if len(boundaries) == 1 else "dirichlet"
     blocks = []
     for offset in union.tolist():
-        values = [_coefficient(stencil, offset, boundary) for stencil in stencils]
+        values = [coefficient_at(stencil, offset, boundary) for stencil in stencils]
         spread = np.stack(np.broadcast_arrays(*values), axis=-1)
         blocks.append(spread[..., np.newaxis] * np.eye(len(stencils)))
     return SymmetricStencil(union, blocks, first.shape, channels=len(stencils), boundary=boundary)
 
 
-def _coefficient(stencil: SymmetricStencil, offset: list[int], boundary: str) -> FloatArray:
-    """Return a coefficient as it is under `boundary`, or zero."""
-    found = np.flatnonzero((stencil.offsets == offset).all(axis=1))
-    if not len(found):
-        return np.zeros(())
-    k = int(found[0])
-    return stencil.coefficient(k) if stencil.boundary == boundary else stencil.pool.coefficient(k, stencil.lattice)
-
-
 def _with_offsets(member: Member, offsets: IntArray) -> Member:
     """Return a precision that has all `offsets`, with zero coefficients where it had none."""
-    if isinstance(member, SpectralForm):
-        return SpectralForm(member.basis, member.eigenvalues, offsets, member._stencil)
-    if isinstance(member, SpectralIntrinsicForm):
-        form = member.form
-        return SpectralIntrinsicForm(SpectralForm(form.basis, form.eigenvalues, offsets, form._stencil))
-    if isinstance(member, IntrinsicForm):
-        return IntrinsicForm(_padded(member.stencil, offsets), member.null_space)
-    return _padded(member, offsets)
+    return on_offsets(member, offsets) if isinstance(member, SymmetricStencil) else member.with_offsets(offsets)
 
 
-def _padded(stencil: SymmetricStencil, offsets: IntArray) -> SymmetricStencil:
-    if len(stencil.offsets) == len(offsets):
-        return stencil
-    coefficients = [_coefficient(stencil, offset, stencil.boundary) for offset in offsets.tolist()]
-    return SymmetricStencil(offsets, coefficients, stencil.shape, boundary=stencil.boundary)
+def _together(lattices: Sequence[Lattice]) -> Lattice:
+    """Return the lattice with the unknowns of lattices of one unknown per pixel side by side."""
+    if all(lattice.is_complete for lattice in lattices):
+        return Lattice(lattices[0].shape, len(lattices))
+    domain = np.stack([lattice.domain for lattice in lattices], axis=-1)
+    return Lattice(lattices[0].shape, len(lattices), domain if len(lattices) > 1 else domain[..., 0])
 
 
-def _wraps(member: Member) -> bool:
-    if isinstance(member, SpectralForm | SpectralIntrinsicForm):
-        return (member if isinstance(member, SpectralForm) else member.form).basis == "dft"
-    return (member if isinstance(member, SymmetricStencil) else member.stencil).boundary == "torus"
+def _side_by_side(vectors: Sequence[sp.csr_array]) -> sp.csr_array:
+    """Return vectors of each field, as columns, as vectors of all that are zero in the other fields."""
+    order = np.arange(len(vectors) * vectors[0].shape[0]).reshape(len(vectors), -1).T.ravel()
+    return sp.csr_array(sp.csr_array(sp.block_diag(vectors))[order])  # from field by field to pixel by pixel

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -10,37 +10,50 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import SuperLU, splu
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import read_only
 from sparsegmrf.errors import NotPositiveDefiniteError
 from sparsegmrf.lattice import Lattice, at_neighbours
-from sparsegmrf.linalg._composite import CompositeForm
-from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg._factor import Factor, Method
+from sparsegmrf.linalg._form import Form, on_offsets
 from sparsegmrf.linalg._null_space import NullSpace, largest_row
 from sparsegmrf.linalg.choose import factorize
+from sparsegmrf.linalg.restricted import RestrictedFactor, RestrictedForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Offset
 
 
 @dataclass(frozen=True, eq=False)
-class IntrinsicForm(CompositeForm):
+class IntrinsicForm(Form):
     """Positive semi-definite precision and its null space.
 
     Attributes
     ----------
     precision : SymmetricStencil
         ``Q`` in 1/intensity^2.
-    null_space : NullSpace
-        As `NullSpace.of` makes it.
+    null : NullSpace
+        Its null space, as `NullSpace.of` makes it.
     """
 
     precision: SymmetricStencil
-    null_space: NullSpace
+    null: NullSpace
 
     @property
     def lattice(self) -> Lattice:
-        """The pixel grid."""
-        return self.precision.lattice
+        """The pixel grid, with the domain of the field."""
+        return self.null.lattice
+
+    @property
+    def null_vectors(self) -> sp.csr_array:
+        """Orthonormal null vectors as columns, ``(n, r)``."""
+        return self.null.vectors
+
+    @property
+    def of_ones(self) -> tuple[float | None, ...]:
+        """Zero, where the null vectors of one part that is all of the lattice begin with a constant."""
+        first = self.null.basis[:1]
+        whole = self.lattice.is_complete and not self.null.labels.any()
+        constant = whole and len(first) and np.ptp(first) <= _CONSTANT * abs(first[0, 0])
+        return (0.0 if constant else None,) * self.lattice.channels
 
     @property
     def stencil(self) -> SymmetricStencil:
@@ -48,41 +61,38 @@ class IntrinsicForm(CompositeForm):
         return self.precision
 
     @property
-    def offsets(self) -> IntArray:
-        """Offsets of the stencil."""
-        return self.precision.offsets
-
-    @property
-    def parts(self) -> tuple[SymmetricStencil]:
+    def parts(self) -> tuple[RestrictedForm]:
         """The precision with pixels deleted."""
         return (self.rest,)
 
     @cached_property
     def pins(self) -> IntArray:
         """Unknowns ``S``, one per null vector."""
-        return self.null_space.pins()
-
-    @cached_property
-    def pinned(self) -> BoolArray:
-        """Unknowns that hold no white number, ``(n,)``: those of ``S`` and those outside the domain."""
-        pinned = self.null_space.outside.copy()
-        pinned[self.pins] = True
-        return pinned
+        return self.null.pins()
 
     @property
-    def rest(self) -> SymmetricStencil:
-        """The precision with the rows and columns of pinned unknowns replaced by the identity."""
-        return decoupled(self.precision, self.pinned.reshape(self.lattice.image_shape))
+    def rest(self) -> RestrictedForm:
+        """The precision of the unknowns in the domain but ``S``."""
+        free = np.array(self.domain)
+        free.ravel()[self.pins] = False
+        return RestrictedForm(decoupled(self.precision, ~free), self.lattice.restricted(free))
 
     def times(self, number: float) -> "IntrinsicForm":
         """Return ``number * Q``."""
-        return IntrinsicForm(self.precision * number, self.null_space)
+        return IntrinsicForm(self.precision * number, self.null)
 
-    def factor(self, factorize: Callable[[Any], Factor]) -> "IntrinsicFactor":
+    def with_offsets(self, offsets: IntArray) -> "IntrinsicForm":
+        """Return the same precision on more offsets."""
+        return IntrinsicForm(on_offsets(self.precision, offsets), self.null)
+
+    def factor(self, factorize: Callable[[Any], Factor], method: Method) -> "IntrinsicFactor":
         """Return the factor made of that of the precision with pixels deleted."""
-        return IntrinsicFactor._of(self, factorize)
+        factor = _frozen.make(IntrinsicFactor, **_attributes(self, factorize))
+        factor._check_definite()
+        return factor
 
 
+_CONSTANT = 1e-12
 _SINGULAR = 8.0 * float(np.finfo(np.float64).eps)
 """Smallest Rayleigh quotient off the null space, relative to the norm of ``Q``, that is told from zero."""
 
@@ -102,7 +112,7 @@ class IntrinsicFactor(Factor):
         ``Q`` in 1/intensity^2.
     null_space : {"constants", "planes"} or array_like, (r, H, W) or (r, H, W, C)
         Images that span the null space on every connected part, as for `IntrinsicGMRF`.
-    method : str
+    method : str or callable
         How to factorize ``Q_rest``, as for `factorize`.
     domain : array_like of bool, (H, W), optional
         Pixels of the field, as for `IntrinsicGMRF`.
@@ -128,68 +138,57 @@ class IntrinsicFactor(Factor):
 
     method = "intrinsic"
 
+    _precision: SymmetricStencil
+    _null: NullSpace
+    _pins: IntArray
+    _rest: RestrictedFactor
+    _V_S: SuperLU | None
+
     def __init__(
         self,
         precision: SymmetricStencil,
         null_space: "str | ArrayLike" = "constants",
-        method: str = "auto",
+        method: Method = "auto",
         *,
         domain: ArrayLike | None = None,
     ) -> None:
         form = IntrinsicForm(precision, NullSpace.of(precision, null_space, domain))
-        self._build(form, lambda rest: factorize(rest, method))
-
-    @classmethod
-    def _of(cls, form: IntrinsicForm, factorize: Callable[[Any], Factor]) -> "IntrinsicFactor":
-        factor = _frozen.make(cls)
-        factor._build(form, factorize)
-        return factor
-
-    def _build(self, form: IntrinsicForm, factorize: Callable[[Any], Factor]) -> None:
-        self._null, self._precision = form.null_space, form.stencil
-        self._pins, self._pinned = form.pins, form.pinned
-        self._V_S: SuperLU | None = splu(sp.csc_array(self._null.vectors[self._pins])) if len(self._pins) else None
-        self._inner = self._factorize(form.rest, factorize)
+        _frozen.assign(self, **_attributes(form, partial(factorize, method=method)))
         self._check_definite()
 
     @property
     def lattice(self) -> Lattice:
-        """The pixel grid."""
-        return self._precision.lattice
+        """The pixel grid, with the domain of the field."""
+        return self._null.lattice
 
     @property
-    def rank(self) -> int:
-        """Number of positive eigenvalues of ``Q``: unknowns of the field less null vectors."""
-        return int(np.count_nonzero(~self._null.outside)) - self._null.rank
-
-    @property
-    def null_space(self) -> NullSpace:
-        """The null space."""
-        return self._null
+    def null_vectors(self) -> sp.csr_array:
+        """Orthonormal null vectors as columns, ``(n, r)``."""
+        return self._null.vectors
 
     @property
     def inner(self) -> Factor:
         """Factor of ``Q_rest``."""
-        return self._inner
+        return self._rest.inner
 
     @property
     def pinned(self) -> BoolArray:
         """Which unknowns hold no white number: the pinned ones, and those outside the domain."""
-        return self._pinned.reshape(self.lattice.image_shape).copy()
+        return ~self._rest.domain
 
     @property
     def logdet(self) -> float:
         """Generalized log-determinant: the sum of the logarithms of the positive eigenvalues, in nats."""
         if self._V_S is None:
-            return self._inner.logdet
+            return self._rest.logdet
         pivots = np.abs(np.concatenate([self._V_S.L.diagonal(), self._V_S.U.diagonal()]))
-        return self._inner.logdet - 2.0 * float(np.log(pivots).sum())
+        return self._rest.logdet - 2.0 * float(np.log(pivots).sum())
 
     @property
     def nbytes(self) -> int:
         """Bytes of the inner factor and of the null vectors."""
         V = self._null.vectors
-        return self._inner.nbytes + int(V.data.nbytes + V.indices.nbytes + V.indptr.nbytes)
+        return self._rest.nbytes + int(V.data.nbytes + V.indices.nbytes + V.indptr.nbytes)
 
     def project(self, x: ArrayLike) -> FloatArray:
         """Return ``P x``: the image without its part in the null space, and zero outside the domain."""
@@ -197,54 +196,41 @@ class IntrinsicFactor(Factor):
 
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances under the constraint, ``P G P``, on the precision's offsets as a stencil."""
-        selected, lattice = self._inner.selected_inverse(), self.lattice
-        torus = selected.boundary == "torus"
-        grid = (*lattice.shape, lattice.channels, lattice.channels)
-        planes = np.empty((len(selected.offsets), *grid))
-        identity = self._pinned.reshape(grid[:3])[..., np.newaxis] * np.eye(lattice.channels)
+        selected = self._rest.selected_inverse()
+        planes = np.empty((len(selected.offsets), *self.shape, *2 * (self.lattice.channels,)))
         for k, (di, dj) in enumerate(selected.offsets.tolist()):
-            planes[k] = selected.plane(k).reshape(grid) + self._correction((di, dj))
+            planes[k] = selected.plane(k).reshape(planes[k].shape) + self._correction((di, dj))
             selected._drop_off_image(planes[k], k)
-            if (di % lattice.shape[0], dj % lattice.shape[1]) == (0, 0) and (torus or not k):
-                planes[k] -= identity
         return selected._with_planes(planes)
 
     def marginal_variance(self) -> FloatArray:
         """Return the diagonal of ``P G P`` as an image, in intensity^2."""
-        diagonal = self._inner.marginal_variance().ravel() - self._pinned
-        diagonal += 2.0 * np.einsum("dn,dn->n", self._null.basis, self._mixed)
-        return diagonal.reshape(self.lattice.image_shape)
+        correction = 2.0 * np.einsum("dn,dn->n", self._null.basis, self._mixed)
+        return np.asarray(self._rest.marginal_variance() + correction.reshape(self.lattice.image_shape))
 
     def whiten_vectors(self, x: FloatArray) -> FloatArray:
         """Return ``A x`` for ``(batch, n)``."""
-        shifted = np.array(x)
         if self._V_S is not None:  # x - V V_S^-1 x_S is zero on S and has the same quadratic form
-            shifted -= (self._null.vectors @ self._V_S.solve(np.ascontiguousarray(x[:, self._pins].T))).T
-        shifted[:, self._pinned] = 0.0
-        return self._inner.whiten_vectors(read_only(shifted))
+            x = x - (self._null.vectors @ self._V_S.solve(np.ascontiguousarray(x[:, self._pins].T))).T
+        return self._rest.whiten_vectors(x)
 
     def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
         """Return ``A^-1 e`` for ``(batch, n)``."""
-        # Pinned unknowns are decoupled: whatever white number went into them, the rest has its own.
-        field = np.array(self._inner.unwhiten_in_place(np.array(e)))
-        field[:, self._pinned] = 0.0
-        return self._null.project(field)
+        return self._null.project(self._rest.unwhiten_vectors(e))
+
+    def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``; `e` may be overwritten."""
+        return self._null.project(self._rest.unwhiten_in_place(e))
 
     def solve_vectors(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""
-        return self._null.project(self._generalized_inverse(self._null.project(b)))
-
-    def _generalized_inverse(self, b: FloatArray) -> FloatArray:
-        """Return ``G b``, which is zero on the pinned unknowns."""
-        held = np.array(b)
-        held[:, self._pinned] = 0.0
-        return self._inner.solve_vectors(read_only(held))
+        return self._null.project(self._rest.solve_vectors(self._null.project(b)))
 
     @cached_property
     def _mixed(self) -> FloatArray:
         """Images ``N`` with ``P G P - G = V N^T + N V^T`` on each part: ``N = -G V + V (V^T G V) / 2``."""
         null = self._null
-        GV = self._generalized_inverse(null.basis)
+        GV = self._rest.solve_vectors(null.basis)
         mixed = -GV
         inner = null.products(null.basis, GV)
         for first, second in np.ndindex(inner.shape[1:]):
@@ -263,18 +249,6 @@ class IntrinsicFactor(Factor):
             plane += v[..., np.newaxis] * n_there + n[..., np.newaxis] * v_there
         return np.where(here == there, plane, 0.0)
 
-    def _factorize(self, rest: SymmetricStencil, factorize: Callable[[Any], Factor]) -> Factor:
-        try:
-            return factorize(rest)
-        except NotPositiveDefiniteError as error:
-            raise NotPositiveDefiniteError(
-                f"the precision is not positive definite off its null space of {self._null.rank} vectors: with as many "
-                f"pixels deleted, pivot {error.pivot:g} at pixel {error.pixel}; give the whole null space, or correct "
-                "the coefficients.",
-                error.pixel,
-                error.pivot,
-            ) from None
-
     def _check_definite(self) -> None:
         """Refuse a further null vector, which may pass a factorization with a pivot of rounding errors.
 
@@ -287,7 +261,7 @@ class IntrinsicFactor(Factor):
             x = _unit(self.solve_vectors(x))
         image = x[0].reshape(self.lattice.image_shape)
         quotient = float(np.sum(image * (self._precision @ image)))
-        if not quotient > _SINGULAR * largest_row(self._precision, self._null.outside):
+        if not quotient > _SINGULAR * largest_row(self._precision, self.lattice):
             where = tuple(int(index) for index in np.unravel_index(np.argmax(np.abs(image)), image.shape))
             raise NotPositiveDefiniteError(
                 f"the precision is not positive definite off its null space of {self._null.rank} vectors: a further "
@@ -296,6 +270,23 @@ class IntrinsicFactor(Factor):
                 where,
                 quotient,
             )
+
+
+def _attributes(form: IntrinsicForm, factorize: Callable[[Any], Factor]) -> dict[str, object]:
+    """Return the attributes of the factor of a form."""
+    V = form.null_vectors
+    try:
+        rest = factorize(form.rest)
+    except NotPositiveDefiniteError as error:
+        raise NotPositiveDefiniteError(
+            f"the precision is not positive definite off its null space of {V.shape[1]} vectors: with as many pixels "
+            f"deleted, pivot {error.pivot:g} at pixel {error.pixel}; give the whole null space, or correct the "
+            "coefficients.",
+            error.pixel,
+            error.pivot,
+        ) from None
+    V_S: SuperLU | None = splu(sp.csc_array(V[form.pins])) if len(form.pins) else None
+    return {"_precision": form.precision, "_null": form.null, "_pins": form.pins, "_rest": rest, "_V_S": V_S}
 
 
 def _unit(x: FloatArray) -> FloatArray:

@@ -6,12 +6,13 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.linalg._composite import CompositeForm
-from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg._factor import Factor, Method
+from sparsegmrf.linalg._form import Form
 from sparsegmrf.linalg._null_space import TOLERANCE, NullSpace
 from sparsegmrf.linalg.spectral import SpectralForm, itself
 from sparsegmrf.stencil import SymmetricStencil
@@ -19,7 +20,7 @@ from sparsegmrf.typing import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
-class SpectralIntrinsicForm(CompositeForm):
+class SpectralIntrinsicForm(Form):
     """Precision ``Q = F^T diag(eigenvalues) F`` whose eigenvalue of frequency zero, that of constants, is zero.
 
     Attributes
@@ -66,6 +67,11 @@ class SpectralIntrinsicForm(CompositeForm):
         return self.form.offsets
 
     @property
+    def boundary(self) -> str:
+        """The rule at the border that goes with the basis."""
+        return self.form.boundary
+
+    @property
     def stencil(self) -> SymmetricStencil:
         """The precision as a stencil, where it is one."""
         return self.form.stencil
@@ -88,17 +94,29 @@ class SpectralIntrinsicForm(CompositeForm):
         return SpectralForm(self.form.basis, eigenvalues, self.form.offsets)
 
     @cached_property
-    def null_space(self) -> NullSpace:
+    def null(self) -> NullSpace:
         """The constants."""
         return NullSpace.of_constants(self.lattice)
 
+    @property
+    def null_vectors(self) -> sp.csr_array:
+        """The constant unit vector as a column, ``(n, 1)``."""
+        return self.null.vectors
+
+    @property
+    def of_ones(self) -> tuple[float | None, ...]:
+        """Zero."""
+        return (0.0,)
+
     def times(self, number: float) -> "SpectralIntrinsicForm":
         """Return ``number * Q``."""
-        form = self.form
-        scaled = None if form._stencil is None else partial(_scaled, form._stencil, number)
-        return SpectralIntrinsicForm(SpectralForm(form.basis, form.eigenvalues * number, form.offsets, scaled))
+        return SpectralIntrinsicForm(self.form.times(number))
 
-    def factor(self, factorize: Callable[[Any], Factor]) -> "SpectralIntrinsicFactor":
+    def with_offsets(self, offsets: IntArray) -> "SpectralIntrinsicForm":
+        """Return the same precision with covariances on other offsets."""
+        return SpectralIntrinsicForm(self.form.with_offsets(offsets))
+
+    def factor(self, factorize: Callable[[Any], Factor], method: Method) -> "SpectralIntrinsicFactor":
         """Return the factor made of that of ``Q + c v v^T``."""
         return SpectralIntrinsicFactor(self, factorize(self.proper))
 
@@ -127,14 +145,9 @@ class SpectralIntrinsicFactor(Factor):
         return self._form.lattice
 
     @property
-    def null_space(self) -> NullSpace:
-        """The constants."""
-        return self._form.null_space
-
-    @property
-    def rank(self) -> int:
-        """Number of positive eigenvalues."""
-        return self.lattice.size - 1
+    def null_vectors(self) -> sp.csr_array:
+        """The constant unit vector as a column, ``(n, 1)``."""
+        return self._form.null_vectors
 
     @property
     def logdet(self) -> float:
@@ -170,7 +183,7 @@ class SpectralIntrinsicFactor(Factor):
         return self.unwhiten_in_place(np.array(e))
 
     def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
-        """Return ``A^-1 e`` for ``(batch, n)``, in the memory of `e`."""
+        """Return ``A^-1 e`` for ``(batch, n)``; `e` may be overwritten."""
         e[:, 0] = 0.0
         return self._inner.unwhiten_in_place(e)
 
@@ -180,7 +193,3 @@ class SpectralIntrinsicFactor(Factor):
         solved = self._inner.solve_vectors(read_only(b - b.mean(axis=1, keepdims=True)))
         result: FloatArray = solved - solved.mean(axis=1, keepdims=True)
         return result
-
-
-def _scaled(stencil: Callable[[], SymmetricStencil], number: float) -> SymmetricStencil:
-    return stencil() * number

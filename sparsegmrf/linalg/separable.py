@@ -6,22 +6,23 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse as sp
 
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, read_only, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.linalg._composite import CompositeForm
-from sparsegmrf.linalg._factor import Factor
-from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.linalg._factor import Factor, Method
+from sparsegmrf.linalg._form import Form
+from sparsegmrf.linalg.choose import null_vectors_of, stencil_of
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.typing import ArrayLike, FloatArray
 
-SpatialPrecision = SymmetricStencil | TriangularStencil | SpectralForm | CompositeForm
+SpatialPrecision = SymmetricStencil | TriangularStencil | Form
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class SeparableForm(CompositeForm):
+class SeparableForm(Form):
     """Precision ``Q = Q_s (x) S^-1`` of ``C`` channels that all have the spatial precision ``Q_s``.
 
     Pixel-major with the channel fastest, as images are; the covariance of ``(p, a)`` and ``(q, b)`` is
@@ -29,7 +30,7 @@ class SeparableForm(CompositeForm):
 
     Parameters
     ----------
-    spatial : SymmetricStencil, TriangularStencil or SpectralForm
+    spatial : SymmetricStencil, TriangularStencil or Form
         ``Q_s`` with one unknown per pixel, in 1/intensity^2 (or its whitening matrix).
     covariance : array_like, (C, C)
         ``S``, symmetric positive definite, without unit.
@@ -54,7 +55,12 @@ class SeparableForm(CompositeForm):
     @property
     def lattice(self) -> Lattice:
         """The pixel grid."""
-        return Lattice(self.spatial.lattice.shape, len(self.covariance))
+        return self.spatial.lattice.with_channels(len(self.covariance))
+
+    @property
+    def null_vectors(self) -> sp.csr_array:
+        """Orthonormal null vectors as columns, ``(n, r)``: those of ``Q_s`` in each channel."""
+        return _in_channels(null_vectors_of(self.spatial, self.spatial.lattice), len(self.covariance))
 
     @property
     def parts(self) -> tuple[SpatialPrecision]:
@@ -64,14 +70,9 @@ class SeparableForm(CompositeForm):
     @property
     def stencil(self) -> SymmetricStencil:
         """The precision as a stencil of ``C x C`` blocks."""
-        spatial = self.spatial
-        if isinstance(spatial, TriangularStencil):
-            spatial = spatial.gram()
-        elif not isinstance(spatial, SymmetricStencil):
-            spatial = spatial.stencil
-        return in_blocks(spatial, _inverse(self.covariance))
+        return in_blocks(stencil_of(self.spatial, self.spatial.lattice), _inverse(self.covariance))
 
-    def factor(self, factorize: Callable[[Any], Factor]) -> "SeparableFactor":
+    def factor(self, factorize: Callable[[Any], Factor], method: Method) -> "SeparableFactor":
         """Return the factor made of the spatial one."""
         return SeparableFactor(factorize(self.spatial), self.covariance)
 
@@ -114,7 +115,7 @@ class SeparableFactor(Factor):
         self._spatial = spatial
         self._covariance = channel_covariance("covariance", covariance)
         self._L = np.linalg.cholesky(self._covariance)
-        self._lattice = Lattice(spatial.shape, len(self._L))
+        self._lattice = spatial.lattice.with_channels(len(self._L))
 
     @property
     def lattice(self) -> Lattice:
@@ -130,6 +131,11 @@ class SeparableFactor(Factor):
     def covariance(self) -> FloatArray:
         """Covariance of the channels ``S``; read-only."""
         return self._covariance
+
+    @property
+    def null_vectors(self) -> sp.csr_array:
+        """Orthonormal null vectors as columns, ``(n, r)``: those of ``Q_s`` in each channel."""
+        return _in_channels(self._spatial.null_vectors, len(self._L))
 
     @property
     def rank(self) -> int:
@@ -226,6 +232,11 @@ def in_blocks(spatial: SymmetricStencil, block: FloatArray) -> SymmetricStencil:
         return spatial * float(block[0, 0])
     coefficients = [coefficient[..., np.newaxis, np.newaxis] * block for coefficient in given]
     return SymmetricStencil(spatial.offsets, coefficients, spatial.shape, channels=channels, boundary=spatial.boundary)
+
+
+def _in_channels(vectors: sp.csr_array, channels: int) -> sp.csr_array:
+    """Return columns ``v`` as ``v (x) e_c`` for each channel."""
+    return sp.csr_array(sp.kron(vectors, sp.eye_array(channels)))
 
 
 def _inverse(S: FloatArray) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -11,16 +11,18 @@ from sparsegmrf._validate import finite, one_of, read_only, real_array
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, StencilError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import _transforms
-from sparsegmrf.linalg._factor import Factor
+from sparsegmrf.linalg._factor import Factor, Method
+from sparsegmrf.linalg._form import Form
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.symbol import symbol_at
 from sparsegmrf.typing import FloatArray, IntArray, Offsets, Shape
 
 NEAREST = ((0, 0), (0, 1), (1, 0))
+_BOUNDARIES = {"dst": "dirichlet", "dct": "neumann", "dft": "torus"}
 
 
-@dataclass(frozen=True, eq=False, init=False)
-class SpectralForm:
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class SpectralForm(Form):
     """Precision ``Q = F^T diag(eigenvalues) F`` with an orthonormal transform ``F``.
 
     Parameters
@@ -49,9 +51,8 @@ class SpectralForm:
     """
 
     basis: str
-    lattice: Lattice
     eigenvalues: FloatArray
-    offsets: IntArray
+    _offsets: IntArray
     _stencil: Callable[[], SymmetricStencil] | None
 
     def __init__(
@@ -105,10 +106,48 @@ class SpectralForm:
             partial(itself, stencil),
         )
 
+    @cached_property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        height, width = self.eigenvalues.shape
+        return Lattice((height, width))
+
     @property
-    def shape(self) -> Shape:
-        """Height and width in pixels."""
-        return self.lattice.shape
+    def offsets(self) -> IntArray:
+        """Offsets on which covariances are wanted."""
+        return self._offsets
+
+    @property
+    def boundary(self) -> str:
+        """The rule at the border that goes with the basis."""
+        return _BOUNDARIES[self.basis]
+
+    @property
+    def of_ones(self) -> tuple[float | None, ...]:
+        """The eigenvalue of constants, where they are in the basis."""
+        return (None if self.basis == "dst" else float(self.eigenvalues[0, 0]),)
+
+    @property
+    def parts(self) -> tuple[()]:
+        """None: the form is factorized as it is, or else as a stencil."""
+        return ()
+
+    def factor(self, factorize: Callable[..., Factor], method: Method) -> Factor:
+        """Return the factor by one fast transform, or where another method is asked for that of the stencil."""
+        return SpectralFactor(self) if method in ("auto", "spectral") else factorize(self.stencil)
+
+    def method_for(self, choose: Callable[..., Method], method: Method) -> Method:
+        """Return ``"spectral"``, or the other method asked for."""
+        return "spectral" if method == "auto" else method
+
+    def with_offsets(self, offsets: Offsets) -> "SpectralForm":
+        """Return the same precision with covariances on other offsets."""
+        return _frozen.make(SpectralForm, **_attributes(self.basis, self.eigenvalues, offsets, self._stencil))
+
+    def times(self, number: float) -> "SpectralForm":
+        """Return ``number * Q``."""
+        stencil = None if self._stencil is None else partial(_scaled, self._stencil, number)
+        return SpectralForm(self.basis, self.eigenvalues * number, self._offsets, stencil)
 
     @property
     def stencil(self) -> SymmetricStencil:
@@ -207,7 +246,7 @@ class SpectralFactor(Factor):
         offsets = self._form.offsets
         table = self._table()
         planes = np.stack([table.plane(di, dj) for di, dj in offsets.tolist()])
-        boundary = "torus" if self._form.basis == "dft" else "dirichlet"
+        boundary = "torus" if self._form.boundary == "torus" else "dirichlet"
         return SymmetricStencil._from_planes(np.array(offsets), planes, self.lattice, boundary)
 
     def marginal_variance(self) -> FloatArray:
@@ -228,7 +267,7 @@ class SpectralFactor(Factor):
         return _transforms.backward(self._form.basis, scaled, overwrite=True).reshape(e.shape)
 
     def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
-        """Return ``A^-1 e`` for ``(batch, n)``, in the memory of `e`."""
+        """Return ``A^-1 e`` for ``(batch, n)``; `e` may be overwritten."""
         scaled = self._scaled(np.divide, self._images(e), self._images(e))
         return _transforms.backward(self._form.basis, scaled, overwrite=True).reshape(e.shape)
 
@@ -259,9 +298,8 @@ def _attributes(
     """Return the attributes of a `SpectralForm` with eigenvalues that are its own."""
     return {
         "basis": basis,
-        "lattice": Lattice((values.shape[0], values.shape[1])),
         "eigenvalues": read_only(values),
-        "offsets": read_only(np.array(offsets, dtype=np.int64)),
+        "_offsets": read_only(np.array(offsets, dtype=np.int64)),
         "_stencil": stencil,
     }
 
@@ -271,11 +309,13 @@ def itself(stencil: SymmetricStencil) -> SymmetricStencil:
     return stencil
 
 
+def _scaled(stencil: Callable[[], SymmetricStencil], number: float) -> SymmetricStencil:
+    return stencil() * number
+
+
 def is_diagonal(precision: object) -> bool:
-    """Return whether a precision is a `SpectralForm`, or a stencil that has one."""
-    if isinstance(precision, SymmetricStencil):
-        return _basis_of_stencil(precision) is not None
-    return isinstance(precision, SpectralForm)
+    """Return whether a precision is a stencil that has a `SpectralForm`."""
+    return isinstance(precision, SymmetricStencil) and _basis_of_stencil(precision) is not None
 
 
 def _basis_of_stencil(stencil: SymmetricStencil) -> str | None:

@@ -187,12 +187,12 @@ class TriangularFactor(Factor):
         return result
 
     def draw_vectors(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
-        """Return draws ``(batch, n)`` in `out`."""
+        """Return ``A^-1 e`` with standard normals ``e``, drawn into `out`, ``(batch, n)``."""
         self._direct.solve(out, out, filling_tasks(rng, out), BLOCK)
         return out
 
     def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
-        """Return ``A^-1 e`` for ``(batch, n)``, in the memory of `e`."""
+        """Return ``A^-1 e`` for ``(batch, n)``; `e` may be overwritten."""
         self._direct.solve(e, e)
         return e
 

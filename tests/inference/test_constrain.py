@@ -95,7 +95,7 @@ def test_constraints_that_fix_the_null_space_make_an_intrinsic_field_proper(case
     C, c = rows_and_values(count, case.image_shape, case.seed)
     mean = case.images()
     prior = IntrinsicGMRF(case.stencil, case.null_space, mean)
-    null = np.linalg.svd(prior._null.vectors.T @ C.reshape(count, -1).T, compute_uv=False)
+    null = np.linalg.svd(prior.null_vectors.T @ C.reshape(count, -1).T, compute_uv=False)
     assume(null.min(initial=1.0) > 0.1)
     field = constrain(prior, C, c)
     assert field.rank == np.prod(case.image_shape) - count

@@ -12,9 +12,10 @@ from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.dissection import _file, _numeric, _selected
-from sparsegmrf.linalg.dissection._analysis import Analysis, analyse, build_tree, group_tiles
+from sparsegmrf.linalg.dissection._analysis import Analysis, Groups, analyse, build_tree, group_tiles
 from sparsegmrf.linalg.dissection._plan import leaf_pixels, predict, refuse_beyond_memory, tile_side
 from sparsegmrf.linalg.dissection._solve import Solver
+from sparsegmrf.linalg.dissection._tree import Level
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 
@@ -59,6 +60,11 @@ class DissectionFactor(Factor):
     """
 
     method = "dissection"
+    _precision: SymmetricStencil
+    _analysis: Analysis
+    _levels: list[Level]
+    _groups: Groups
+    _blocks: _numeric.FactorNumbers
 
     def __init__(self, precision: SymmetricStencil, *, tile: int | None = None, leaf: int | None = None) -> None:
         _check(precision)
@@ -69,20 +75,7 @@ class DissectionFactor(Factor):
         tile, leaf = integer_at_least("tile", tile, 1), integer_at_least("leaf", leaf, 1)
         analysis = analyse(precision.lattice, precision.offsets, tile=tile, leaf=leaf)
         refuse_beyond_memory(predict(precision.lattice, analysis.classes, tile, precision.is_homogeneous))
-        self._set(precision, analysis)
-
-    def _set(
-        self, precision: SymmetricStencil, analysis: Analysis, blocks: _numeric.FactorNumbers | None = None
-    ) -> None:
-        self._precision, self._analysis = precision, analysis
-        self._levels = build_tree(analysis, precision)
-        self._groups = group_tiles(analysis, self._levels[-1])
-        if blocks is None:
-            try:
-                blocks = _numeric.factorize(analysis, self._levels, self._groups, precision.pool)
-            except _numeric.NotPositiveError as failure:
-                raise self._not_positive(failure) from None
-        self._blocks = blocks
+        _frozen.assign(self, **_attributes(precision, analysis))
 
     def refactorize(self, precision: SymmetricStencil) -> "DissectionFactor":
         """Return the factor of another precision with the same lattice and offsets, keeping the analysis.
@@ -100,15 +93,16 @@ class DissectionFactor(Factor):
             If a pivot is not positive.
         """
         _check(precision)
-        same = np.array_equal(precision.offsets, self._precision.offsets)
-        if precision.lattice != self.lattice or not same:
+        if not self._has_pattern_of(precision):
             raise ArgumentError(
                 f"precision must have the pattern of this factor, {self._precision!r}, got {precision!r}; "
                 "build a new DissectionFactor for it."
             )
-        factor = _frozen.make(type(self))
-        factor._set(precision, self._analysis)
-        return factor
+        return _frozen.make(type(self), **_attributes(precision, self._analysis))
+
+    def refactorized(self, precision: SymmetricStencil) -> Factor | None:
+        """Return the factor of another precision if it has the same lattice and offsets, else None."""
+        return self.refactorize(precision) if self._has_pattern_of(precision) else None
 
     @property
     def lattice(self) -> Lattice:
@@ -160,9 +154,7 @@ class DissectionFactor(Factor):
             If the file is not a factor written by this version of the format.
         """
         precision, analysis, blocks = _file.read(path)
-        factor = _frozen.make(cls)
-        factor._set(precision, analysis, blocks)
-        return factor
+        return _frozen.make(cls, **_attributes(precision, analysis, blocks))
 
     def __repr__(self) -> str:
         return f"DissectionFactor(shape={self.shape}, {self.distinct_nodes} of {self.nodes} nodes, {self.nbytes} bytes)"
@@ -180,30 +172,52 @@ class DissectionFactor(Factor):
         return self._solver.unwhiten(e)
 
     def unwhiten_in_place(self, e: FloatArray) -> FloatArray:
-        """Return ``A^-1 e`` for ``(batch, n)``, in the memory of `e`."""
+        """Return ``A^-1 e`` for ``(batch, n)``; `e` may be overwritten."""
         return self._solver.unwhiten_over(e)
 
     def solve_vectors(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""
         return self._solver.solve(b)
 
-    def _not_positive(self, failure: _numeric.NotPositiveError) -> NotPositiveDefiniteError:
-        level, channels = self._levels[failure.depth], self.lattice.channels
-        instance = level.first[failure.node]
-        cls, (row, first) = int(level.cls[instance]), level.pixel[instance]
-        if failure.program_node >= 0:
-            visits, at = self._analysis.programs[cls].visits, failure.program_node
-            cls, row, first = int(visits.cls[at]), row + visits.row[at], first + visits.column[at]
-        di, dj = self._analysis.classes[cls].front[failure.column // channels]
-        pixel: tuple[int, ...] = (int(row + di), int(first + dj))
-        if channels > 1:
-            pixel = (*pixel, int(failure.column % channels))
-        return NotPositiveDefiniteError(
-            f"the precision is not positive definite: pivot {failure.pivot:g} at pixel {pixel}. "
-            f"{_hint(self._precision)}",
-            pixel,
-            failure.pivot,
-        )
+    def _has_pattern_of(self, precision: SymmetricStencil) -> bool:
+        own = self._precision
+        same = precision.lattice == own.lattice and np.array_equal(precision.offsets, own.offsets)
+        return same and precision.boundary != "torus"
+
+
+def _attributes(
+    precision: SymmetricStencil, analysis: Analysis, blocks: _numeric.FactorNumbers | None = None
+) -> dict[str, object]:
+    """Return the attributes of the factor of a precision, whose numbers may be known."""
+    levels = build_tree(analysis, precision)
+    groups = group_tiles(analysis, levels[-1])
+    if blocks is None:
+        try:
+            blocks = _numeric.factorize(analysis, levels, groups, precision.pool)
+        except _numeric.NotPositiveError as failure:
+            raise _not_positive(precision, analysis, levels[failure.depth], failure) from None
+    return {"_precision": precision, "_analysis": analysis, "_levels": levels, "_groups": groups, "_blocks": blocks}
+
+
+def _not_positive(
+    precision: SymmetricStencil, analysis: Analysis, level: Level, failure: _numeric.NotPositiveError
+) -> NotPositiveDefiniteError:
+    """Return the error of a factorization that stopped."""
+    channels = precision.channels
+    instance = level.first[failure.node]
+    cls, (row, first) = int(level.cls[instance]), level.pixel[instance]
+    if failure.program_node >= 0:
+        visits, at = analysis.programs[cls].visits, failure.program_node
+        cls, row, first = int(visits.cls[at]), row + visits.row[at], first + visits.column[at]
+    di, dj = analysis.classes[cls].front[failure.column // channels]
+    pixel: tuple[int, ...] = (int(row + di), int(first + dj))
+    if channels > 1:
+        pixel = (*pixel, int(failure.column % channels))
+    return NotPositiveDefiniteError(
+        f"the precision is not positive definite: pivot {failure.pivot:g} at pixel {pixel}. {_hint(precision)}",
+        pixel,
+        failure.pivot,
+    )
 
 
 def _check(precision: Any) -> None:
