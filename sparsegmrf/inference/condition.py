@@ -133,7 +133,7 @@ def condition(
         return constrain(posterior, gmrf.constraints, gmrf.values)
     if operator is not None:
         return _through_operator(gmrf, y, mask, noise_variance, as_operator(operator))
-    data = _with_known(gmrf, observations(y, mask, noise_variance, gmrf.shape))
+    data = with_known(gmrf, observations(y, mask, noise_variance, gmrf.shape))
     # The posterior of the deviation r = x - mu.
     deviation = np.where(data.observed, data.values - gmrf.mean, 0.0)
     P, held = posterior_precision(gmrf.precision, data)
@@ -161,12 +161,12 @@ def check_field(gmrf: GMRF) -> None:
         )
 
 
-def check_all_pixels_free(gmrf: GMRF) -> None:
-    """Refuse a field whose precision does not say all: constrained, or with pixels that are known."""
-    if gmrf.rank + gmrf.rank_deficiency < gmrf.lattice.size:
+def check_unconstrained(gmrf: GMRF) -> None:
+    """Refuse a field under constraints, of which its precision does not tell."""
+    if gmrf.rank + gmrf.rank_deficiency < gmrf.lattice.n_free:
         raise ArgumentError(
-            "gmrf must be a field without constraints and known pixels here, got one that is conditioned on exact "
-            "values already; start from the prior and give all observations together."
+            "gmrf must be a field without constraints here, got one that is conditioned on exact sums already; start "
+            "from .unconstrained."
         )
 
 
@@ -199,7 +199,7 @@ def _through_operator(
     return field.with_mean(gmrf.mean + field.factor.solve(right))
 
 
-def _with_known(gmrf: GMRF, data: Observations) -> Observations:
+def with_known(gmrf: GMRF, data: Observations) -> Observations:
     """Count pixels outside the domain of a field, which are at its mean, as observed exactly."""
     check_null_space_observed(gmrf, data.observed)
     if gmrf.lattice.is_complete:

@@ -10,11 +10,11 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._null_space import check_null_space_observed
 from sparsegmrf.inference._observations import Observations, observations, posterior_precision
 from sparsegmrf.inference._refactorizer import Refactorizer
-from sparsegmrf.inference.condition import check_all_pixels_free, check_field
+from sparsegmrf.inference.condition import check_field, check_unconstrained, with_known
 from sparsegmrf.inference.holdout import Blocks
 from sparsegmrf.inference.scores import Predictions
 from sparsegmrf.linalg import Factor
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Shape
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
 
 _SOLVED = 128
 """Largest block in pixels that is predicted by one solve per pixel: about what a new factorization costs."""
@@ -38,7 +38,8 @@ def leave_block_out(
     Parameters
     ----------
     gmrf, y, mask, noise_variance
-        As for `condition`. The field's mean and parameters are held; nothing is fitted anew without the block.
+        As for `condition`. The field's mean and parameters are held; nothing is fitted anew without the block. Pixels
+        that the field knows, outside its domain, stay known without their measurements.
     blocks : Blocks or array_like of int or bool, (H, W)
         Number of the block that a pixel belongs to, 0 or less than 1 for none; those of `gap_copies`, or a label image
         (`scipy.ndimage.label`), or a single block as a boolean image. Missing pixels of a block are not predicted.
@@ -46,7 +47,7 @@ def leave_block_out(
     Returns
     -------
     Predictions
-        Of measurements, noise included; NaN outside the blocks.
+        Of measurements, noise included; NaN outside the blocks, and where an exact measurement is of a known pixel.
 
     Raises
     ------
@@ -64,11 +65,10 @@ def leave_block_out(
     >>> leave_block_out(field, [[3.0, 0.0, 0.0, 3.0]], [[0, 1, 1, 2]], noise_variance=0.0).mean.round(3).tolist()
     [[nan, 3.0, 3.0, 0.0]]
     """
-    data, labels = _problem(gmrf, y, blocks, mask, noise_variance)
+    data, labels, result = _problem(gmrf, y, blocks, mask, noise_variance)
     members = _members(labels)
     for pixels in members:
         _check_rest(gmrf, data, pixels)
-    result = _empty(gmrf.shape, data, labels > 0)
     small = [pixels for pixels in members if len(pixels) <= _SOLVED]
     large = [pixels for pixels in members if len(pixels) > _SOLVED]
     refactorize = Refactorizer()
@@ -115,11 +115,11 @@ def hold_out(
     """
     if not isinstance(held_out, Blocks):
         held_out = boolean_mask("held_out", np.asarray(held_out), gmrf.shape)
-    data, labels = _problem(gmrf, y, held_out, mask, noise_variance)
+    data, labels, result = _problem(gmrf, y, held_out, mask, noise_variance)
     pixels = np.flatnonzero(labels)
-    _check_rest(gmrf, data, pixels)
-    result = _empty(gmrf.shape, data, labels > 0)
-    _by_removal(gmrf, data, pixels, Refactorizer(), result)
+    if len(pixels):
+        _check_rest(gmrf, data, pixels)
+        _by_removal(gmrf, data, pixels, Refactorizer(), result)
     return result
 
 
@@ -137,9 +137,10 @@ def without(data: Observations, held: BoolArray) -> Observations:
 
 def _problem(
     gmrf: GMRF, y: ArrayLike, blocks: ArrayLike | Blocks, mask: ArrayLike | None, noise_variance: ArrayLike
-) -> tuple[Observations, IntArray]:
+) -> tuple[Observations, IntArray, Predictions]:
+    """Return the data, the blocks where something is to be predicted, and what the field knows without others."""
     check_field(gmrf)
-    check_all_pixels_free(gmrf)
+    check_unconstrained(gmrf)
     data = observations(y, mask, noise_variance, gmrf.shape)
     labels = np.asarray(blocks.labels if isinstance(blocks, Blocks) else blocks)
     if labels.dtype.kind not in "bui" or labels.shape != gmrf.shape:
@@ -148,9 +149,17 @@ def _problem(
             f"{labels.shape}; label a mask by scipy.ndimage.label(mask)[0]."
         )
     labels = np.where(data.observed, np.maximum(labels.astype(np.int64), 0), 0)
-    if not labels.any():
-        raise ArgumentError("blocks must hold out an observed pixel, got none; check the mask and the labels.")
-    return data, labels
+    known = ~gmrf.domain
+    held = (labels > 0) & ~(known & data.exact)
+    if not held.any():
+        raise ArgumentError(
+            "blocks must hold out an observed pixel, got none that is not known exactly; check the mask and the labels."
+        )
+    told = held & known
+    noise = np.sqrt(np.divide(1.0, data.weight, out=np.zeros(gmrf.shape), where=told))
+    images = ((told, gmrf.mean), (told, noise), (held, data.values))
+    result = Predictions(*(np.where(where, image, np.nan) for where, image in images))
+    return with_known(gmrf, data), np.where(known, 0, labels), result
 
 
 def _members(labels: IntArray) -> list[IntArray]:
@@ -168,10 +177,6 @@ def _check_rest(gmrf: GMRF, data: Observations, pixels: IntArray) -> None:
             f"blocks must leave an observed pixel to predict from, got one with all {len(pixels)} of them."
         )
     check_null_space_observed(gmrf, rest)
-
-
-def _empty(shape: Shape, data: Observations, held: BoolArray) -> Predictions:
-    return Predictions(np.full(shape, np.nan), np.full(shape, np.nan), np.where(held, data.values, np.nan))
 
 
 def _by_removal(

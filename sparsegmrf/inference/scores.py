@@ -8,7 +8,7 @@ from sparsegmrf._validate import finite, finite_number, integer_at_least, real_a
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._observations import observations
-from sparsegmrf.inference.condition import check_all_pixels_free, condition
+from sparsegmrf.inference.condition import check_unconstrained, condition, with_known
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray
 
 
@@ -208,7 +208,7 @@ def leave_one_out(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, no
     Returns
     -------
     Predictions
-        Of measurements, noise included.
+        Of measurements, noise included; NaN where an exact one is of a pixel that the field knows, outside its domain.
 
     Raises
     ------
@@ -233,14 +233,15 @@ def leave_one_out(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, no
                 "noise_variance must be positive everywhere, or zero on a complete image, for leave-one-out; got zero "
                 f"at {int(data.exact.sum())} of {data.exact.size} pixels. Predict single pixels with condition."
             )
-        check_all_pixels_free(gmrf)
+        check_unconstrained(gmrf)
+        with_known(gmrf, data)  # refuses what contradicts a known pixel
         score, precision = gmrf.precision @ deviation, gmrf.precision.diagonal()
     else:
         posterior = condition(gmrf, y, mask=mask, noise_variance=noise_variance)
         w = data.weight
         score = w * (data.values - posterior.mean)
         precision = w - w * w * posterior.marginal_variance()
-    seen = data.observed
+    seen = data.observed & (gmrf.domain | ~data.exact)
     result = [np.full(gmrf.shape, np.nan) for _ in range(3)]
     result[0][seen] = data.values[seen] - score[seen] / precision[seen]
     result[1][seen] = 1.0 / np.sqrt(precision[seen])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import GMRF, IntrinsicGMRF, SymmetricStencil, leave_one_out
+from sparsegmrf import GMRF, IntrinsicGMRF, SymmetricStencil, condition, leave_one_out
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import gap_copies, hold_out, leave_block_out
 from sparsegmrf.inference import leave_out as module
@@ -133,3 +133,71 @@ def test_bad_input_is_named():
     parted = IntrinsicGMRF(SymmetricStencil([(0, 0), (0, 1)], [2.0, -1.0], (2, 3), boundary="neumann"))
     with pytest.raises(ArgumentError, match=r"^mask must leave enough observed pixels to fix the 2 null vectors"):
         leave_block_out(parted, np.zeros((2, 3)), [[1, 1, 1], [0, 0, 0]], noise_variance=1.0)
+
+
+@pytest.mark.parametrize("way", ["solves", "removal", "together"])
+@pytest.mark.parametrize("name", FIELDS)
+def test_pixels_known_by_an_earlier_condition_stay_known_without_their_block(name, way, monkeypatch):
+    monkeypatch.setattr(module, "_SOLVED", 100 if way == "solves" else 0)
+    first, missing, _ = problem(SHAPE, 5, "noisy")
+    known = np.zeros(SHAPE, bool)
+    known[0, 0] = known[1, 5] = known[3, 1] = True  # in two of the blocks, and in none
+    field = condition(FIELDS[name], first, mask=~known, noise_variance=0.0)
+    y, missing, noise = problem(SHAPE, 6, "mixed")
+    missing[known] = False
+    noise[known] = 0.3
+    labels = np.where(LABELS == 2, 1, LABELS * (LABELS <= 2)) if way == "together" else LABELS
+    found = (
+        hold_out(field, y, labels > 0, mask=missing, noise_variance=noise)
+        if way == "together"
+        else leave_block_out(field, y, labels, mask=missing, noise_variance=noise)
+    )
+    total, variances = np.where(known, first, y), np.where(known, 0.0, noise)
+    for k in range(1, int(labels.max()) + 1):
+        block = (k == labels) & ~missing
+        rest = ~missing & (~block | known)
+        mean, std = expected_without(name, total, rest, variances)
+        free = block & ~known
+        assert_allclose(found.mean[free], mean[free], rtol=1e-6, atol=1e-7)
+        assert_allclose(found.std[free], std[free], rtol=1e-6)
+    told = known & (labels > 0)
+    assert np.array_equal(found.mean[told], field.mean[told])
+    assert_allclose(found.std[told], np.sqrt(0.3), rtol=1e-12)
+    held = (labels > 0) & ~missing
+    assert np.array_equal(found.observed[held], y[held])
+    for image in (found.mean, found.std, found.observed):
+        assert np.array_equal(np.isfinite(image), held)
+
+
+def test_exact_measurements_of_known_pixels_are_not_predicted():
+    y = np.arange(30.0).reshape(SHAPE)
+    known = LABELS == 1
+    field = condition(FIELDS["proper"], y, mask=~known, noise_variance=0.0)
+    for found in (
+        leave_block_out(field, y, LABELS, noise_variance=0.0),
+        hold_out(field, y, LABELS > 0, noise_variance=0.0),
+    ):
+        assert np.array_equal(np.isfinite(found.mean), (LABELS > 0) & ~known)
+    single = leave_one_out(field, y, noise_variance=0.0)
+    assert np.array_equal(np.isfinite(single.mean), ~known)
+    everything = leave_one_out(FIELDS["proper"], y, noise_variance=0.0)
+    assert_allclose(single.mean[~known], everything.mean[~known], rtol=1e-12)
+    assert_allclose(single.std[~known], everything.std[~known], rtol=1e-12)
+    with pytest.raises(ArgumentError, match=r"^blocks must hold out an observed pixel, got none that is not known"):
+        leave_block_out(field, y, known, noise_variance=0.0)
+    with pytest.raises(ArgumentError, match=r"^y must agree with what is known exactly"):
+        leave_one_out(field, y + 1.0, noise_variance=0.0)
+    with pytest.raises(ArgumentError, match=r"^y must agree with what is known exactly"):
+        leave_block_out(field, y + 1.0, LABELS, noise_variance=0.0)
+
+
+def test_noisy_measurements_of_known_pixels_are_told_by_the_field_alone():
+    y = np.arange(30.0).reshape(SHAPE)
+    field = condition(FIELDS["proper"], y, mask=LABELS != 1, noise_variance=0.0)
+    for found in (
+        leave_block_out(field, y + 1.0, LABELS == 1, noise_variance=0.25),
+        hold_out(field, y + 1.0, LABELS == 1, noise_variance=0.25),
+        leave_one_out(field, y + 1.0, noise_variance=0.25),
+    ):
+        assert_allclose(found.mean[LABELS == 1], y[LABELS == 1], rtol=1e-12)
+        assert_allclose(found.std[LABELS == 1], 0.5, rtol=1e-12)
