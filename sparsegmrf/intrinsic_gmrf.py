@@ -160,4 +160,4 @@ def _form(
     spectral = SpectralForm.of_stencil(precision) if may and null.rank == 1 else None
     if spectral is None or spectral.basis == "dst":
         return IntrinsicForm(precision, null)
-    return SpectralIntrinsicForm.of(spectral, precision)
+    return SpectralIntrinsicForm(spectral)

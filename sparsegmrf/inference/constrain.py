@@ -241,7 +241,7 @@ def constrain(gmrf: GMRF, C: "ArrayLike | sp.sparray | sp.spmatrix", c: ArrayLik
         rows, values = np.concatenate([gmrf.constraints, rows]), np.concatenate([gmrf.values, values])
         gmrf = gmrf.unconstrained
     independent = _independent(gmrf, rows, values)
-    return ConstrainedGMRF(gmrf, rows, values, ConstrainedFactor.of_rows(gmrf.factor, independent))
+    return ConstrainedGMRF(gmrf, rows, values, ConstrainedFactor(gmrf.factor, independent))
 
 
 def _rows(C: "ArrayLike | sp.sparray | sp.spmatrix", lattice: Lattice) -> FloatArray:

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse as sp
 
-from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images, read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
@@ -20,7 +19,7 @@ from sparsegmrf.linalg._tall_qr import tall_qr
 from sparsegmrf.linalg.choose import Precision, stencil_of
 from sparsegmrf.linalg.dissection._blas_threads import one_blas_thread
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
 _IDENTIFIED = 1e-8
 """Smallest singular value of ``U V`` at which the constraints are taken to fix the null space."""
@@ -80,9 +79,9 @@ class ConstrainedFactor(Factor):
     ----------
     base : Factor
         Factor of the field without constraints.
-    C : array_like, (k, H, W) or (k, H, W, C)
-        Linearly independent constraints, dimensionless. Unknowns outside the domain of an intrinsic field are held at
-        zero, whatever their weights.
+    C : array_like, (k, H, W) or (k, H, W, C), or ConstraintRows
+        Linearly independent constraints, dimensionless. Unknowns outside the domain are held at zero, whatever their
+        weights; rows that were read are zero there.
 
     Raises
     ------
@@ -102,31 +101,58 @@ class ConstrainedFactor(Factor):
     """
 
     method = "constrained"
-    _base: Factor
-    _rows: ConstraintRows
-    _fixed: BoolArray
-    _rotation: FloatArray
-    _level: FloatArray
-    _others: FloatArray
-    _V: FloatArray
-    _fix: FloatArray
-    _log_level: float
-    _log_seen: float
-    _pins: IntArray
-    _half: FloatArray
-    _images: FloatArray
-    _gain: FloatArray
-    _mirror: FloatArray
 
-    def __init__(self, base: Factor, C: ArrayLike) -> None:
-        lattice = base.lattice
-        rows = finite("C", images("C", C, lattice.image_shape)).reshape(-1, lattice.size)
-        _frozen.assign(self, **_attributes(base, ConstraintRows.of(np.where(lattice.outside, 0.0, rows))))
+    def __init__(self, base: Factor, C: ArrayLike | ConstraintRows) -> None:
+        if base.rank + base.rank_deficiency != base.lattice.n_free:
+            raise ArgumentError(
+                f"base must be a factor whose null space is known, got {type(base).__name__} of rank {base.rank} for "
+                f"{base.lattice.n_free} unknowns; constrain the unconstrained field, with all constraints together."
+            )
+        self._base = base
+        self._rows = C if isinstance(C, ConstraintRows) else _rows(C, base.lattice)
+        self._fixed = self._rows.fixed()
+        with one_blas_thread():
+            self._split(base.null_vectors)
+            self._reflect()
 
-    @classmethod
-    def of_rows(cls, base: Factor, rows: ConstraintRows) -> "ConstrainedFactor":
-        """Return the factor for rows that are zero outside the domain."""
-        return _frozen.make(cls, **_attributes(base, rows))
+    def _split(self, V: sp.csr_array) -> None:
+        """Rotate the basis of the constraints: the first ones fix the null space, the others do not see it."""
+        U, r = self._rows.basis, V.shape[1]
+        if len(U) >= self._base.rank + r:
+            raise ArgumentError(
+                f"C must leave something unknown, got {len(U)} independent rows for {self._base.rank + r} unknowns."
+            )
+        seen = np.asarray((V.T @ U.T).T)
+        least = float(np.linalg.svd(seen, compute_uv=False)[r - 1]) if 0 < r <= len(U) else 0.0
+        if r and least < _IDENTIFIED:
+            raise ArgumentError(
+                f"C must fix the {r} null vectors of the field (its level on every connected part), but its {len(U)} "
+                f"rows of unit length see them with a smallest singular value of {least:.2g}; add constraints such as "
+                "a sum, or condition the field on observations first."
+            )
+        rotation, corner = scipy.linalg.qr(seen) if r else (np.eye(len(U)), np.zeros((0, 0)))
+        self._rotation: FloatArray = rotation
+        rotated = np.einsum("kj,kn->jn", rotation, U)
+        self._level, self._others = rotated[:r], rotated[r:]
+        self._V = np.ascontiguousarray(V.T.toarray())
+        self._fix = np.linalg.inv(corner[:r])
+        self._log_level = float(np.log(np.abs(np.diagonal(corner))).sum())
+
+    def _reflect(self) -> None:
+        """Whiten the constraints that do not see the null space, and find the reflection that pins them."""
+        W = self._base.whiten_vectors(read_only(self._base.solve_vectors(read_only(self._others))))
+        q, triangle = tall_qr(W.T)
+        self._log_seen = float(np.log(np.abs(np.diagonal(triangle))).sum())
+        # Any unknowns that hold a white number will do: rows of q that are not zero.
+        self._pins = np.sort(np.argsort(-np.einsum("nk,nk->n", q, q), kind="stable")[: len(W)])
+        left, _, right = np.linalg.svd(q[self._pins])
+        turn = right.T @ left.T  # then the pinned rows of Z are symmetric and positive semi-definite
+        Z = np.ascontiguousarray((q @ turn).T)
+        self._half = np.linalg.inv(np.eye(len(W)) + Z[:, self._pins])
+        self._images = self._base.unwhiten_vectors(read_only(Z))
+        self._gain = turn.T @ np.linalg.inv(triangle.T)  # U_2 of these images is triangle^T turn
+        Z[np.arange(len(W)), self._pins] += 1.0
+        self._mirror = Z
 
     @property
     def lattice(self) -> Lattice:
@@ -247,62 +273,7 @@ class ConstrainedFactor(Factor):
         return e
 
 
-def _attributes(base: Factor, rows: ConstraintRows) -> dict[str, object]:
-    """Return the attributes of the factor of a field under constraints."""
-    if base.rank + base.rank_deficiency != base.lattice.n_free:
-        raise ArgumentError(
-            f"base must be a factor whose null space is known, got {type(base).__name__} of rank {base.rank} for "
-            f"{base.lattice.n_free} unknowns; constrain the unconstrained field, with all constraints together."
-        )
-    with one_blas_thread():
-        split = _split(base, rows.basis)
-        return {"_base": base, "_rows": rows, "_fixed": rows.fixed(), **split, **_reflect(base, split["_others"])}
-
-
-def _split(base: Factor, U: FloatArray) -> dict[str, Any]:
-    """Rotate the basis of the constraints: the first ones fix the null space, the others do not see it."""
-    V, r = base.null_vectors, base.rank_deficiency
-    if len(U) >= base.rank + r:
-        raise ArgumentError(
-            f"C must leave something unknown, got {len(U)} independent rows for {base.rank + r} unknowns."
-        )
-    seen = np.asarray((V.T @ U.T).T)
-    least = float(np.linalg.svd(seen, compute_uv=False)[r - 1]) if 0 < r <= len(U) else 0.0
-    if r and least < _IDENTIFIED:
-        raise ArgumentError(
-            f"C must fix the {r} null vectors of the field (its level on every connected part), but its {len(U)} "
-            f"rows of unit length see them with a smallest singular value of {least:.2g}; add constraints such as "
-            "a sum, or condition the field on observations first."
-        )
-    rotation, corner = scipy.linalg.qr(seen) if r else (np.eye(len(U)), np.zeros((0, 0)))
-    rotated = np.einsum("kj,kn->jn", rotation, U)
-    return {
-        "_rotation": rotation,
-        "_level": rotated[:r],
-        "_others": rotated[r:],
-        "_V": np.ascontiguousarray(V.T.toarray()),
-        "_fix": np.linalg.inv(corner[:r]),
-        "_log_level": float(np.log(np.abs(np.diagonal(corner))).sum()),
-    }
-
-
-def _reflect(base: Factor, others: FloatArray) -> dict[str, Any]:
-    """Whiten the constraints that do not see the null space, and find the reflection that pins them."""
-    W = base.whiten_vectors(read_only(base.solve_vectors(read_only(others))))
-    q, triangle = tall_qr(W.T)
-    # Any unknowns that hold a white number will do: rows of q that are not zero.
-    pins = np.sort(np.argsort(-np.einsum("nk,nk->n", q, q), kind="stable")[: len(W)])
-    left, _, right = np.linalg.svd(q[pins])
-    turn = right.T @ left.T  # then the pinned rows of Z are symmetric and positive semi-definite
-    Z = np.ascontiguousarray((q @ turn).T)
-    images_of_Z = base.unwhiten_vectors(read_only(Z))
-    half = np.linalg.inv(np.eye(len(W)) + Z[:, pins])
-    Z[np.arange(len(W)), pins] += 1.0
-    return {
-        "_log_seen": float(np.log(np.abs(np.diagonal(triangle))).sum()),
-        "_pins": pins,
-        "_half": half,
-        "_images": images_of_Z,
-        "_gain": turn.T @ np.linalg.inv(triangle.T),  # U_2 of these images is triangle^T turn
-        "_mirror": Z,
-    }
+def _rows(C: ArrayLike, lattice: Lattice) -> ConstraintRows:
+    """Return constraints on the unknowns in the domain."""
+    rows = finite("C", images("C", C, lattice.image_shape)).reshape(-1, lattice.size)
+    return ConstraintRows.of(np.where(lattice.outside, 0.0, rows))

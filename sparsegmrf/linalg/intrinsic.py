@@ -2,21 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import SuperLU, splu
 
-from sparsegmrf import _frozen
 from sparsegmrf.errors import NotPositiveDefiniteError
 from sparsegmrf.lattice import Lattice, at_neighbours
 from sparsegmrf.linalg._factor import Factor, Method
 from sparsegmrf.linalg._form import Form, on_offsets
 from sparsegmrf.linalg._null_space import NullSpace, largest_row
 from sparsegmrf.linalg.choose import factorize
-from sparsegmrf.linalg.restricted import RestrictedFactor, RestrictedForm
+from sparsegmrf.linalg.restricted import RestrictedForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Offset
@@ -87,9 +86,7 @@ class IntrinsicForm(Form):
 
     def factor(self, factorize: Callable[[Any], Factor], method: Method) -> "IntrinsicFactor":
         """Return the factor made of that of the precision with pixels deleted."""
-        factor = _frozen.make(IntrinsicFactor, **_attributes(self, factorize))
-        factor._check_definite()
-        return factor
+        return IntrinsicFactor(self, method=method)
 
 
 _CONSTANT = 1e-12
@@ -108,8 +105,8 @@ class IntrinsicFactor(Factor):
 
     Parameters
     ----------
-    precision : SymmetricStencil
-        ``Q`` in 1/intensity^2.
+    precision : SymmetricStencil or IntrinsicForm
+        ``Q`` in 1/intensity^2; a form knows its null space.
     null_space : {"constants", "planes"} or array_like, (r, H, W) or (r, H, W, C)
         Images that span the null space on every connected part, as for `IntrinsicGMRF`.
     method : str or callable
@@ -138,22 +135,31 @@ class IntrinsicFactor(Factor):
 
     method = "intrinsic"
 
-    _precision: SymmetricStencil
-    _null: NullSpace
-    _pins: IntArray
-    _rest: RestrictedFactor
-    _V_S: SuperLU | None
-
     def __init__(
         self,
-        precision: SymmetricStencil,
+        precision: SymmetricStencil | IntrinsicForm,
         null_space: "str | ArrayLike" = "constants",
         method: Method = "auto",
         *,
         domain: ArrayLike | None = None,
     ) -> None:
-        form = IntrinsicForm(precision, NullSpace.of(precision, null_space, domain))
-        _frozen.assign(self, **_attributes(form, partial(factorize, method=method)))
+        if isinstance(precision, IntrinsicForm):
+            form = precision
+        else:
+            form = IntrinsicForm(precision, NullSpace.of(precision, null_space, domain))
+        self._precision, self._null, self._pins = form.precision, form.null, form.pins
+        V_S = form.null_vectors[form.pins]
+        self._V_S: SuperLU | None = splu(sp.csc_array(V_S)) if len(form.pins) else None
+        try:
+            self._rest = factorize(form.rest, method)
+        except NotPositiveDefiniteError as error:
+            raise NotPositiveDefiniteError(
+                f"the precision is not positive definite off its null space of {self._null.rank} vectors: with as many "
+                f"pixels deleted, pivot {error.pivot:g} at pixel {error.pixel}; give the whole null space, or correct "
+                "the coefficients.",
+                error.pixel,
+                error.pivot,
+            ) from None
         self._check_definite()
 
     @property
@@ -165,11 +171,6 @@ class IntrinsicFactor(Factor):
     def null_vectors(self) -> sp.csr_array:
         """Orthonormal null vectors as columns, ``(n, r)``."""
         return self._null.vectors
-
-    @property
-    def inner(self) -> Factor:
-        """Factor of ``Q_rest``."""
-        return self._rest.inner
 
     @property
     def pinned(self) -> BoolArray:
@@ -270,23 +271,6 @@ class IntrinsicFactor(Factor):
                 where,
                 quotient,
             )
-
-
-def _attributes(form: IntrinsicForm, factorize: Callable[[Any], Factor]) -> dict[str, object]:
-    """Return the attributes of the factor of a form."""
-    V = form.null_vectors
-    try:
-        rest = factorize(form.rest)
-    except NotPositiveDefiniteError as error:
-        raise NotPositiveDefiniteError(
-            f"the precision is not positive definite off its null space of {V.shape[1]} vectors: with as many pixels "
-            f"deleted, pivot {error.pivot:g} at pixel {error.pixel}; give the whole null space, or correct the "
-            "coefficients.",
-            error.pixel,
-            error.pivot,
-        ) from None
-    V_S: SuperLU | None = splu(sp.csc_array(V[form.pins])) if len(form.pins) else None
-    return {"_precision": form.precision, "_null": form.null, "_pins": form.pins, "_rest": rest, "_V_S": V_S}
 
 
 def _unit(x: FloatArray) -> FloatArray:

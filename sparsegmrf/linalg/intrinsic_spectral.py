@@ -2,28 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from sparsegmrf import _frozen
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._factor import Factor, Method
-from sparsegmrf.linalg._form import Form
 from sparsegmrf.linalg._null_space import TOLERANCE, NullSpace
-from sparsegmrf.linalg.spectral import SpectralForm, itself
+from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import FloatArray, IntArray
+from sparsegmrf.typing import FloatArray
 
 
-@dataclass(frozen=True, eq=False)
-class SpectralIntrinsicForm(Form):
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class SpectralIntrinsicForm(SpectralForm):
     """Precision ``Q = F^T diag(eigenvalues) F`` whose eigenvalue of frequency zero, that of constants, is zero.
 
-    Attributes
+    Parameters
     ----------
     form : SpectralForm
         In a cosine or Fourier basis; what rounding left of the eigenvalue of frequency zero is not used.
@@ -34,20 +34,13 @@ class SpectralIntrinsicForm(Form):
         If the basis is that of sines, or the eigenvalue of frequency zero is not zero.
     """
 
-    form: SpectralForm
-
-    @classmethod
-    def of(cls, form: SpectralForm, stencil: SymmetricStencil) -> "SpectralIntrinsicForm":
-        """Return the form of a stencil."""
-        return cls(SpectralForm(form.basis, form.eigenvalues, form.offsets, partial(itself, stencil)))
-
-    def __post_init__(self) -> None:
-        if self.form.basis == "dst":
+    def __init__(self, form: SpectralForm) -> None:
+        if form.basis == "dst":
             raise ArgumentError(
                 "the precision is cut off at the border, so that it does not send constants to zero; use GMRF, or the "
                 "boundary 'neumann'."
             )
-        values = self.form.eigenvalues
+        values = form.eigenvalues
         largest = float(np.abs(values).max())
         if abs(float(values[0, 0])) > TOLERANCE * largest:
             raise ArgumentError(
@@ -55,43 +48,19 @@ class SpectralIntrinsicForm(Form):
                 f"{values[0, 0]:.3g} (allowed: {TOLERANCE * largest:.3g}); a precision without this null vector goes "
                 "to GMRF."
             )
-
-    @property
-    def lattice(self) -> Lattice:
-        """The pixel grid."""
-        return self.form.lattice
-
-    @property
-    def offsets(self) -> IntArray:
-        """Offsets on which covariances are wanted."""
-        return self.form.offsets
-
-    @property
-    def boundary(self) -> str:
-        """The rule at the border that goes with the basis."""
-        return self.form.boundary
-
-    @property
-    def stencil(self) -> SymmetricStencil:
-        """The precision as a stencil, where it is one."""
-        return self.form.stencil
-
-    @property
-    def parts(self) -> tuple[SpectralForm]:
-        """``Q + c v v^T`` with the constant unit vector ``v`` and the largest eigenvalue ``c``."""
-        return (self.proper,)
+        _frozen.assign(self, **vars(form))
 
     @property
     def level(self) -> float:
         """Eigenvalue ``c`` put in for constants, of the order of the others so that it costs none of their digits."""
-        return float(self.form.eigenvalues.max()) or 1.0
+        return float(self.eigenvalues.max()) or 1.0
 
     @property
     def proper(self) -> SpectralForm:
-        """``Q + c v v^T``: the eigenvalue of frequency zero is that of the level."""
-        eigenvalues = self.form.eigenvalues.copy()
+        """``Q + c v v^T``, ``v`` the constant unit vector: the eigenvalue of frequency zero is that of the level."""
+        eigenvalues = self.eigenvalues.copy()
         eigenvalues[0, 0] = self.level
-        return SpectralForm(self.form.basis, eigenvalues, self.form.offsets)
+        return SpectralForm(self.basis, eigenvalues, self.offsets)
 
     @cached_property
     def null(self) -> NullSpace:
@@ -107,14 +76,6 @@ class SpectralIntrinsicForm(Form):
     def of_ones(self) -> tuple[float | None, ...]:
         """Zero."""
         return (0.0,)
-
-    def times(self, number: float) -> "SpectralIntrinsicForm":
-        """Return ``number * Q``."""
-        return SpectralIntrinsicForm(self.form.times(number))
-
-    def with_offsets(self, offsets: IntArray) -> "SpectralIntrinsicForm":
-        """Return the same precision with covariances on other offsets."""
-        return SpectralIntrinsicForm(self.form.with_offsets(offsets))
 
     def factor(self, factorize: Callable[[Any], Factor], method: Method) -> "SpectralIntrinsicFactor":
         """Return the factor made of that of ``Q + c v v^T``."""

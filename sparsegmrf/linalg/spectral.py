@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Self
 
 import numpy as np
 
@@ -140,14 +141,17 @@ class SpectralForm(Form):
         """Return ``"spectral"``, or the other method asked for."""
         return "spectral" if method == "auto" else method
 
-    def with_offsets(self, offsets: Offsets) -> "SpectralForm":
+    def with_offsets(self, offsets: Offsets) -> Self:
         """Return the same precision with covariances on other offsets."""
-        return _frozen.make(SpectralForm, **_attributes(self.basis, self.eigenvalues, offsets, self._stencil))
+        return self._with(self.eigenvalues, offsets, self._stencil)
 
-    def times(self, number: float) -> "SpectralForm":
+    def times(self, number: float) -> Self:
         """Return ``number * Q``."""
-        stencil = None if self._stencil is None else partial(_scaled, self._stencil, number)
-        return SpectralForm(self.basis, self.eigenvalues * number, self._offsets, stencil)
+        scaled = None if self._stencil is None else partial(_scaled, self._stencil, number)
+        return self._with(self.eigenvalues * number, self._offsets, scaled)
+
+    def _with(self, eigenvalues: FloatArray, offsets: Offsets, stencil: Callable[[], SymmetricStencil] | None) -> Self:
+        return _frozen.make(type(self), **_attributes(self.basis, eigenvalues, offsets, stencil))
 
     @property
     def stencil(self) -> SymmetricStencil:
