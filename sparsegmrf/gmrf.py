@@ -92,7 +92,7 @@ class GMRF(OnLattice):
             self,
             _lattice=lattice,
             _given=given,
-            _mean=_checked_mean(mean, lattice),
+            _mean=checked_mean(mean, lattice),
             _method=method_for(given, method),
         )
 
@@ -236,11 +236,6 @@ class GMRF(OnLattice):
         return null_vectors_of(self._given, self._lattice)
 
     @property
-    def channels(self) -> int:
-        """Unknowns per pixel."""
-        return self.lattice.channels
-
-    @property
     def mean(self) -> FloatArray:
         """Mean as an image, in intensity; read-only."""
         return np.broadcast_to(self._mean, self.lattice.image_shape)
@@ -265,7 +260,7 @@ class GMRF(OnLattice):
         >>> moved.mean.tolist(), bool(moved.logpdf([[10.0] * 3]) == field.logpdf([[0.0] * 3]))
         ([[10.0, 10.0, 10.0]], True)
         """
-        return _frozen.make(type(self), **{**vars(self), "_mean": _checked_mean(mean, self.lattice)})
+        return _frozen.make(type(self), **{**vars(self), "_mean": checked_mean(mean, self.lattice)})
 
     @property
     def method(self) -> Method:
@@ -490,7 +485,7 @@ class GMRF(OnLattice):
         return TriangularFactor(larger), (slice(top, top + height), slice(left, left + width))
 
 
-def _checked_mean(mean: ArrayLike, lattice: Lattice) -> FloatArray:
+def checked_mean(mean: ArrayLike, lattice: Lattice) -> FloatArray:
     """Return a read-only copy of a number, an image, or one number per channel."""
     array = np.array(finite("mean", real_array("mean", mean), "a field has a mean at every pixel"))
     per_channel = [(lattice.channels,)] if lattice.channels > 1 else []

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import finite, generator, images, integer_at_least, positive_number, real_array, sample_size
+from sparsegmrf._validate import finite, generator, images, integer_at_least, positive_number, sample_size
 from sparsegmrf.errors import ArgumentError, StencilError, TooLargeError
+from sparsegmrf.gmrf import checked_mean
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg import Factor, factorize
 from sparsegmrf.linalg._factor import Method
@@ -71,7 +71,6 @@ class StationaryEdgeField(OnLattice):
     (True, (12, 15))
     """
 
-    channels: ClassVar[int] = 1
     tolerance: float
     _stencil: SymmetricStencil
     _mean: FloatArray
@@ -96,12 +95,6 @@ class StationaryEdgeField(OnLattice):
                 f"stencil must have a positive symbol at all frequencies, got a minimum of {least:.3g}: without "
                 "borders its field has no finite variance; use a proper model, or one with its own boundary."
             )
-        checked = np.array(finite("mean", real_array("mean", mean)))
-        if checked.shape not in ((), stencil.shape):
-            raise ArgumentError(
-                f"mean must be a number or an image of shape {stencil.shape}, got shape {checked.shape}."
-            )
-        checked.flags.writeable = False
         plain = SymmetricStencil(offsets, weights, stencil.shape)
         share = positive_number("tolerance", tolerance)
         if share < 1e-10:
@@ -110,7 +103,7 @@ class StationaryEdgeField(OnLattice):
             self,
             tolerance=share,
             _stencil=plain,
-            _mean=checked,
+            _mean=checked_mean(mean, plain.lattice),
             _method=method_for(plain, method),
             _margin=None if margin is None else integer_at_least("margin", margin, 0),
         )

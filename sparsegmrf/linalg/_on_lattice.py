@@ -57,3 +57,8 @@ class OnLattice(ABC):
     def shape(self) -> Shape:
         """Height and width in pixels."""
         return self.lattice.shape
+
+    @property
+    def channels(self) -> int:
+        """Unknowns per pixel."""
+        return self.lattice.channels

@@ -17,12 +17,11 @@ from sparsegmrf.linalg._form import Form, coefficient_at, on_offsets
 from sparsegmrf.linalg.choose import null_vectors_of
 from sparsegmrf.linalg.intrinsic import IntrinsicForm
 from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
-from sparsegmrf.linalg.restricted import RestrictedForm
 from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
 
-Member: TypeAlias = SymmetricStencil | SpectralForm | RestrictedForm | IntrinsicForm | SpectralIntrinsicForm
+Member: TypeAlias = SymmetricStencil | SpectralForm | IntrinsicForm | SpectralIntrinsicForm
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -31,7 +30,7 @@ class IndependentForm(Form):
 
     Parameters
     ----------
-    members : sequence of SymmetricStencil, SpectralForm, RestrictedForm, IntrinsicForm or SpectralIntrinsicForm
+    members : sequence of SymmetricStencil, SpectralForm, IntrinsicForm or SpectralIntrinsicForm
         Precision of each field in 1/intensity^2, with one unknown per pixel, all on one lattice. Each is given the
         offsets of all, with zero coefficients, so that covariances on them are known for every field.
 
@@ -46,11 +45,7 @@ class IndependentForm(Form):
     def __init__(self, members: Sequence[Member]) -> None:
         if not len(members):
             raise ArgumentError("members must hold at least one precision, got none.")
-        lattices = [member.lattice for member in members]
-        if {(lattice.shape, lattice.channels) for lattice in lattices} != {(lattices[0].shape, 1)}:
-            raise ArgumentError(
-                f"members must have one unknown per pixel on one lattice, got {', '.join(map(str, lattices))}."
-            )
+        _together("members", [member.lattice for member in members])
         wraps = {member.boundary == "torus" for member in members}
         if len(wraps) > 1:
             raise ArgumentError("members must all live on a torus or none, got both; give them one boundary.")
@@ -60,7 +55,7 @@ class IndependentForm(Form):
     @cached_property
     def lattice(self) -> Lattice:
         """The pixel grid, with the domains of the fields."""
-        return _together([member.lattice for member in self.members])
+        return _together("members", [member.lattice for member in self.members])
 
     @cached_property
     def null_vectors(self) -> sp.csr_array:
@@ -114,12 +109,7 @@ class IndependentFactor(Factor):
         self._factors = tuple(factors)
         if not self._factors:
             raise ArgumentError("factors must hold at least one factor, got none.")
-        lattices = [factor.lattice for factor in self._factors]
-        if {(lattice.shape, lattice.channels) for lattice in lattices} != {(lattices[0].shape, 1)}:
-            raise ArgumentError(
-                f"factors must have one unknown per pixel on one lattice, got {', '.join(map(str, lattices))}."
-            )
-        self._lattice = _together(lattices)
+        self._lattice = _together("factors", [factor.lattice for factor in self._factors])
 
     @property
     def lattice(self) -> Lattice:
@@ -213,8 +203,12 @@ def _with_offsets(member: Member, offsets: IntArray) -> Member:
     return on_offsets(member, offsets) if isinstance(member, SymmetricStencil) else member.with_offsets(offsets)
 
 
-def _together(lattices: Sequence[Lattice]) -> Lattice:
+def _together(name: str, lattices: Sequence[Lattice]) -> Lattice:
     """Return the lattice with the unknowns of lattices of one unknown per pixel side by side."""
+    if {(lattice.shape, lattice.channels) for lattice in lattices} != {(lattices[0].shape, 1)}:
+        raise ArgumentError(
+            f"{name} must have one unknown per pixel on one lattice, got {', '.join(map(str, lattices))}."
+        )
     if all(lattice.is_complete for lattice in lattices):
         return Lattice(lattices[0].shape, len(lattices))
     domain = np.stack([lattice.domain for lattice in lattices], axis=-1)

@@ -10,11 +10,11 @@ from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import Lattice, at_neighbours
 from sparsegmrf.linalg._factor import Factor, Method
-from sparsegmrf.linalg._form import Form, on_offsets
+from sparsegmrf.linalg._form import Form
 from sparsegmrf.linalg._low_rank import minus_products
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
-from sparsegmrf.typing import FloatArray, IntArray
+from sparsegmrf.typing import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +62,6 @@ class RestrictedForm(Form):
     def factor(self, factorize: Callable[[Any], Factor], method: Method) -> "RestrictedFactor":
         """Return the factor made of that of the stencil."""
         return RestrictedFactor(factorize(self._stencil), self._lattice)
-
-    def with_offsets(self, offsets: IntArray) -> "RestrictedForm":
-        """Return the same precision on more offsets."""
-        return RestrictedForm(on_offsets(self._stencil, offsets), self._lattice)
 
 
 class RestrictedFactor(Factor):

@@ -45,11 +45,7 @@ class SeparableForm(Form):
     covariance: FloatArray
 
     def __init__(self, spatial: SpatialPrecision, covariance: ArrayLike) -> None:
-        if spatial.lattice.channels > 1:
-            raise ArgumentError(
-                f"spatial must have one unknown per pixel, got {spatial.lattice.channels}; the channels come from "
-                "covariance."
-            )
+        _check_spatial(spatial.lattice)
         _frozen.assign(self, spatial=spatial, covariance=channel_covariance("covariance", covariance))
 
     @property
@@ -107,11 +103,7 @@ class SeparableFactor(Factor):
     method = "separable"
 
     def __init__(self, spatial: Factor, covariance: ArrayLike) -> None:
-        if spatial.lattice.channels > 1:
-            raise ArgumentError(
-                f"spatial must have one unknown per pixel, got {spatial.lattice.channels}; the channels come from "
-                "covariance."
-            )
+        _check_spatial(spatial.lattice)
         self._spatial = spatial
         self._covariance = channel_covariance("covariance", covariance)
         self._L = np.linalg.cholesky(self._covariance)
@@ -232,6 +224,13 @@ def in_blocks(spatial: SymmetricStencil, block: FloatArray) -> SymmetricStencil:
         return spatial * float(block[0, 0])
     coefficients = [coefficient[..., np.newaxis, np.newaxis] * block for coefficient in given]
     return SymmetricStencil(spatial.offsets, coefficients, spatial.shape, channels=channels, boundary=spatial.boundary)
+
+
+def _check_spatial(lattice: Lattice) -> None:
+    if lattice.channels > 1:
+        raise ArgumentError(
+            f"spatial must have one unknown per pixel, got {lattice.channels}; the channels come from covariance."
+        )
 
 
 def _in_channels(vectors: sp.csr_array, channels: int) -> sp.csr_array:

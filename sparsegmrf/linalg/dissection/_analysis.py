@@ -7,7 +7,6 @@ import numpy as np
 
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg.dissection import _classes, _programs, _tree
-from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import IntArray
 
 LANES = 8
@@ -81,8 +80,3 @@ def group_tiles(analysis: Analysis, tiles: _tree.Level) -> Groups:
     start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     as_int = [np.array(each, dtype=np.int64) for each in (cls, member, filled)]
     return Groups(as_int[0], as_int[1], as_int[2], start[:-1], int(start[-1]))
-
-
-def build_tree(analysis: Analysis, stencil: SymmetricStencil) -> list[_tree.Level]:
-    """Unfold the tree and find identical nodes."""
-    return _tree.build(analysis.classes, analysis.depth, stencil)

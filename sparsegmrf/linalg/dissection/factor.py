@@ -12,10 +12,10 @@ from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.linalg._factor import Factor
 from sparsegmrf.linalg.dissection import _file, _numeric, _selected
-from sparsegmrf.linalg.dissection._analysis import Analysis, Groups, analyse, build_tree, group_tiles
+from sparsegmrf.linalg.dissection._analysis import Analysis, Groups, analyse, group_tiles
 from sparsegmrf.linalg.dissection._plan import leaf_pixels, predict, refuse_beyond_memory, tile_side
 from sparsegmrf.linalg.dissection._solve import Solver
-from sparsegmrf.linalg.dissection._tree import Level
+from sparsegmrf.linalg.dissection._tree import Level, build
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 
@@ -189,7 +189,7 @@ def _attributes(
     precision: SymmetricStencil, analysis: Analysis, blocks: _numeric.FactorNumbers | None = None
 ) -> dict[str, object]:
     """Return the attributes of the factor of a precision, whose numbers may be known."""
-    levels = build_tree(analysis, precision)
+    levels = build(analysis.classes, analysis.depth, precision)
     groups = group_tiles(analysis, levels[-1])
     if blocks is None:
         try:

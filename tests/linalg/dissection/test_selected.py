@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsegmrf import SymmetricStencil
 from sparsegmrf.kernels import dense_products
-from sparsegmrf.linalg.dissection import _analysis, _numeric
+from sparsegmrf.linalg.dissection import _analysis, _numeric, _tree
 from sparsegmrf.linalg.dissection._selected import selected_planes
 from tests import reference, strategies
 
@@ -28,7 +28,7 @@ TREES = st.sampled_from([(4, 1), (4, 9), (8, 16), (13, 4), (64, 20)])
 
 def factorized(stencil, tile, leaf):
     analysis = _analysis.analyse(stencil.lattice, stencil.offsets, tile=tile, leaf=leaf)
-    levels = _analysis.build_tree(analysis, stencil)
+    levels = _tree.build(analysis.classes, analysis.depth, stencil)
     groups = _analysis.group_tiles(analysis, levels[-1])
     return analysis, levels, groups, _numeric.factorize(analysis, levels, groups, stencil.pool)
 

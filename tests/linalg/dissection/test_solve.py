@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsegmrf import SymmetricStencil
-from sparsegmrf.linalg.dissection import _analysis, _numeric, _solve
+from sparsegmrf.linalg.dissection import _analysis, _numeric, _solve, _tree
 from tests import reference, strategies
 
 NEIGHBOURS = {
@@ -35,7 +35,7 @@ class Problem:
     @property
     def solver(self):
         analysis = _analysis.analyse(self.stencil.lattice, self.stencil.offsets, tile=self.tile, leaf=self.leaf)
-        levels = _analysis.build_tree(analysis, self.stencil)
+        levels = _tree.build(analysis.classes, analysis.depth, self.stencil)
         groups = _analysis.group_tiles(analysis, levels[-1])
         return _solve.Solver(analysis, levels, groups, _numeric.factorize(analysis, levels, groups, self.stencil.pool))
 

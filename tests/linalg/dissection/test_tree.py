@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sparsegmrf import SymmetricStencil
-from sparsegmrf.linalg.dissection._analysis import analyse, build_tree, group_tiles
+from sparsegmrf.linalg.dissection._analysis import analyse, group_tiles
+from sparsegmrf.linalg.dissection._tree import build
 
 SHAPE = (120, 90)
 OFFSETS = [(0, 0), (0, 1), (1, 0)]
@@ -12,7 +13,7 @@ OFFSETS = [(0, 0), (0, 1), (1, 0)]
 
 def tree(stencil):
     analysis = analyse(stencil.lattice, stencil.offsets, tile=8, leaf=12)
-    return analysis, build_tree(analysis, stencil)
+    return analysis, build(analysis.classes, analysis.depth, stencil)
 
 
 def counts(levels):
