@@ -119,12 +119,12 @@ def ours(image, mask):
 
 def likelihood(image, mask):
     """Return the log-likelihood at the truth, the level at its best."""
-    return fit(TRUTH, image, mask=mask, noise=NOISE, fixed=list(TRUTH.parameters)).loglik
+    return fit(TRUTH, image, mask=mask, noise_variance=NOISE, fixed=list(TRUTH.parameters)).loglik
 
 
 def likelihoods_agree(found, image, mask):
     """Hold a log-likelihood against the densities of one field ``x``: ``p(x) p(y | x) / p(x | y)``."""
-    level = fit(TRUTH, image, mask=mask, noise=NOISE, fixed=list(TRUTH.parameters)).coefficients["constant"]
+    level = fit(TRUTH, image, mask=mask, noise_variance=NOISE, fixed=list(TRUTH.parameters)).coefficients["constant"]
     posterior = given_level(image, mask, level)
     x, residual = posterior.mean, (image - posterior.mean)[~mask]
     of_residuals = -0.5 * (np.sum(residual**2) / NOISE + residual.size * np.log(2.0 * np.pi * NOISE))

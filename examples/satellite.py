@@ -43,7 +43,7 @@ def main(path, model=None, largest=None, out="satellite.png"):
     observed = np.isfinite(temperature)
 
     start = time.perf_counter()
-    result = fill(temperature, model=model, samples=1, rng=0)
+    result = fill(temperature, model=model, n_samples=1, rng=0)
     print(f"{(~observed).sum()} of {observed.size} pixels filled in {time.perf_counter() - start:.1f} s")
     print(result.fit.summary())
     title = "land-surface temperature"
@@ -53,7 +53,7 @@ def main(path, model=None, largest=None, out="satellite.png"):
     rows = []
     for name, hidden in held_out(observed):
         holes, field = np.where(hidden, np.nan, temperature), result.fit.model
-        again = fill(holes, model=field, noise=result.fit.noise_variance, fixed=list(field.parameters))
+        again = fill(holes, model=field, noise_variance=result.fit.noise_variance, fixed=list(field.parameters))
         rows.append(scores(temperature, again, hidden))
         print(f"{name:<16}{hidden.sum():10d}{rows[-1][0]:8.3f}{rows[-1][1]:8.3f}{rows[-1][2]:10.3f}")
     rmse, mean_crps, share = np.mean(rows, axis=0)

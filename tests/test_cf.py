@@ -61,7 +61,7 @@ def test_value_of_the_format_itself_is_missing_where_the_variable_names_none(xar
     np.testing.assert_array_equal(np.isnan(image), hole)
     np.testing.assert_array_equal(image.values[~hole], stored[~hole])
     with xarray.open_dataset(tmp_path / "in.nc") as data:
-        assert fill(data["z"], noise=0.1).fit.n_observed == np.count_nonzero(~hole)
+        assert fill(data["z"], noise_variance=0.1).fit.n_observed == np.count_nonzero(~hole)
     variable(tmp_path / "named.nc", stored, fill_value=np.array(1, dtype))
     assert not np.isnan(read_netcdf(tmp_path / "named.nc").image).any()
 
@@ -90,7 +90,7 @@ def test_valid_range_is_that_of_stored_values_unless_its_type_says_otherwise(xar
     np.testing.assert_array_equal(np.isnan(source.image), missing)
     assert not set(attributes) & set(source.image.attrs)
     with xarray.open_dataset(tmp_path / "in.nc") as data:
-        result = fill(data["z"], noise=0.1)
+        result = fill(data["z"], noise_variance=0.1)
         assert result.fit.n_observed == np.count_nonzero(~missing)
         assert not set(attributes) & set(result.filled.attrs)
     source.write(tmp_path / "out.nc", result.filled)
@@ -109,7 +109,7 @@ def test_range_and_fill_value_of_unsigned_bytes_are_unsigned(xarray, tmp_path):
     np.testing.assert_array_equal(np.isnan(read_netcdf(tmp_path / "in.nc").image), expected)
     with xarray.open_dataset(tmp_path / "in.nc") as data:
         assert np.isnan(data["z"].values).sum() == 24  # the range is left to us
-        assert fill(data["z"], noise=1.0).fit.n_observed == 72
+        assert fill(data["z"], noise_variance=1.0).fit.n_observed == 72
     with (
         xarray.open_dataset(tmp_path / "in.nc", mask_and_scale=False) as data,
         pytest.raises(ArgumentError, match=r"_Unsigned.*decode first"),
@@ -145,21 +145,21 @@ def test_attributes_of_a_data_array_mark_its_missing_pixels(xarray, hole, attrib
     values = np.where(hole, -9999.0, scene()).astype(dtype)
     image = xarray.DataArray(values, dims=("y", "x"), attrs={"units": "K", **attributes})
     before = image.copy(deep=True)
-    result = fill(image, noise=0.1)
+    result = fill(image, noise_variance=0.1)
     assert image.identical(before)
-    expected = fill(np.where(hole, np.nan, values), noise=0.1)
+    expected = fill(np.where(hole, np.nan, values), noise_variance=0.1)
     np.testing.assert_array_equal(result.filled, expected.filled)
     np.testing.assert_array_equal(result.filled.values[~hole], values[~hole])
     assert result.filled.attrs == {"units": "K"}
     corner = np.zeros(SHAPE, dtype=bool)
     corner[0, 0] = True
     for mask, count in ((corner, 1), (None, 0)):
-        assert fill(image, mask=mask, noise=0.1).fit.n_observed == values.size - hole.sum() - count
+        assert fill(image, mask=mask, noise_variance=0.1).fit.n_observed == values.size - hole.sum() - count
 
 
 def test_range_that_was_that_of_packed_values_says_nothing_of_values_computed_from_them(xarray):
     image = xarray.DataArray(scene(), dims=("y", "x"), attrs={"valid_range": np.array([1000, 30000], dtype=np.int16)})
-    assert fill(image, noise=0.1).fit.n_observed == image.size
+    assert fill(image, noise_variance=0.1).fit.n_observed == image.size
 
 
 @pytest.mark.parametrize("attributes", [{"scale_factor": 0.1}, {"add_offset": 273.15}])

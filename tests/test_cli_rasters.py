@@ -110,7 +110,7 @@ def run(capsys):
 
 def test_fill_keeps_observed_pixels_to_the_last_bit_and_their_place(file, kind, run):
     run("fill", file.name, "--channel", "1", "--out", "out", "--noise", "1", "--mask", "nan")
-    expected = fill(file.values[..., 1], noise=1.0)
+    expected = fill(file.values[..., 1], noise_variance=1.0)
     for name in ("filled", "mean", "std"):
         path = f"out/in-{name}{SUFFIX[kind]}"
         np.testing.assert_array_equal(read(path).image, getattr(expected, name).astype(np.float32))
@@ -174,7 +174,7 @@ def test_every_command_takes_masks_of_every_format(file, kind, run):
     expected = CausalAR.fit(file.values[..., 2], "nshp", radius=1, mask=missing).model
     np.testing.assert_array_equal(read_model("model.json").weights, expected.weights)
     run("fill", file.name, "--channel", "2", "--mask", mask, "--out", "out", "--noise", "1")
-    filled = fill(file.values[..., 2], mask=missing, noise=1.0).filled
+    filled = fill(file.values[..., 2], mask=missing, noise_variance=1.0).filled
     np.testing.assert_array_equal(read(f"out/in-filled{SUFFIX[kind]}").image, filled.astype(np.float32))
 
 

@@ -72,7 +72,7 @@ def test_band_is_read_in_its_unit_with_nan_for_no_data(packed):
 
 def test_filled_geotiff_stands_where_the_gappy_one_stood(rasterio, packed, ground, tmp_path):
     source = read_geotiff(packed[0], band=0)
-    result = fill(source.image, samples=3, rng=0)
+    result = fill(source.image, n_samples=3, rng=0)
     source.write(tmp_path / "filled.tif", result.filled, "filled surface")
     with rasterio.open(tmp_path / "filled.tif") as file:
         assert (file.crs, file.transform) == (ground["crs"], ground["transform"])
@@ -231,7 +231,7 @@ def test_filled_netcdf_keeps_grid_attributes_and_unit(xarray, stack, tmp_path):
     stack.to_netcdf(tmp_path / "in.nc")
     source = read_netcdf(tmp_path / "in.nc", index=1)
     np.testing.assert_allclose(source.image, stack["sst"][1], atol=0.0051)
-    result = fill(source.image, samples=2, rng=0)
+    result = fill(source.image, n_samples=2, rng=0)
     for name, array in (("mean", result.mean), ("std", result.std), ("samples", result.samples)):
         source.write(tmp_path / f"{name}.nc", array)
     with xarray.open_dataset(tmp_path / "mean.nc", decode_coords="all") as written:
@@ -271,7 +271,7 @@ def test_netcdf_of_floats_stays_in_their_type(xarray, tmp_path, dtype):
     values[2:5, 3:9] = np.nan
     xarray.DataArray(values, dims=("y", "x"), name="z").to_netcdf(tmp_path / "in.nc")
     source = read_netcdf(tmp_path / "in.nc")
-    result = fill(source.image, noise=0.1)
+    result = fill(source.image, noise_variance=0.1)
     source.write(tmp_path / "out.nc", result.filled)
     source.write(tmp_path / "std.nc", result.std)
     for name, array in (("out", result.filled), ("std", result.std)):
@@ -335,7 +335,7 @@ def test_leading_dimensions_of_length_one_need_no_choice(xarray, stack, tmp_path
 def test_data_array_in_data_arrays_out_with_the_numbers_of_arrays(stack):
     image = stack["sst"][0]
     before = image.copy(deep=True)
-    result, plain = fill(image, samples=2, rng=5), fill(image.values, samples=2, rng=5)
+    result, plain = fill(image, n_samples=2, rng=5), fill(image.values, n_samples=2, rng=5)
     assert image.identical(before)
     for name in ("mean", "std", "predictive_std", "filled", "samples"):
         array = getattr(result, name)
@@ -367,8 +367,8 @@ def test_mask_noise_and_covariates_with_labels_are_laid_on_the_image(xarray, sta
     )
     with pytest.raises(ArgumentError, match=r"^mask must have the image's coordinates along lat, got others"):
         fill(whole, mask=mask[::-1])
-    with pytest.raises(ArgumentError, match=r"^noise must have the dimensions of the image .*, got \('lat',\)"):
-        fill(image, noise=xarray.ones_like(image)[:, 0])
+    with pytest.raises(ArgumentError, match=r"^noise_variance must have the dimensions of the image .*got \('lat',\)"):
+        fill(image, noise_variance=xarray.ones_like(image)[:, 0])
 
 
 def test_mask_and_covariates_on_the_grid_of_a_slice_are_those_of_the_slice(xarray, stack):
@@ -376,8 +376,8 @@ def test_mask_and_covariates_on_the_grid_of_a_slice_are_those_of_the_slice(xarra
     land = (stack["sst"].isel(time=0, drop=True) > 284.0).rename("land")
     assert "time" in image["lat"].coords
     slope = land + image["lat"].drop_vars("time")
-    result = fill(image.fillna(0.0), mask=land, covariates=slope.expand_dims("k"), noise=0.1)
-    plain = fill(image.fillna(0.0).values, mask=land.values, covariates=slope.values[np.newaxis], noise=0.1)
+    result = fill(image.fillna(0.0), mask=land, covariates=slope.expand_dims("k"), noise_variance=0.1)
+    plain = fill(image.fillna(0.0).values, mask=land.values, covariates=slope.values[np.newaxis], noise_variance=0.1)
     np.testing.assert_array_equal(result.mean, plain.mean)
 
 

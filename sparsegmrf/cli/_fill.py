@@ -58,9 +58,9 @@ class FillOptions:
             image,
             mask=missing,
             model=MODELS[self.model],
-            noise=_noise(self.noise),
+            noise_variance=_noise(self.noise),
             covariates=None if self.covariates == "none" else self.covariates,
-            samples=self.samples,
+            n_samples=self.samples,
             rng=self.seed,
         )
 

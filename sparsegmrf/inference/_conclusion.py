@@ -1,13 +1,13 @@
 """What the end of a search says: which parameters are determined, and what the model is where they are not."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsegmrf.inference._parameters import FieldModel
-from sparsegmrf.inference._search import FAR, FLAT, Ended, Ending, Searchable, observed_information
+from sparsegmrf.inference._memo import Memo
+from sparsegmrf.inference._search import FAR, FLAT, Ended, Ending, observed_information
 from sparsegmrf.inference.priors import NOISE
-from sparsegmrf.typing import FloatArray, Shape
+from sparsegmrf.typing import FloatArray
 
 _WEAK = 0.5
 """Average information below which the observed one is looked at."""
@@ -16,13 +16,13 @@ _SHARE = 0.05
 _LONG = 4.0
 """How far a search must have gone for the observed information to be looked at."""
 _MOVED = 1.5
-"""How far an unconstrained number must have moved to have run anywhere."""
+"""How far an working parameter must have moved to have run anywhere."""
 _NO_GAIN = 2.0
 """Nats by which a field must raise the likelihood of independent pixels to be told from them."""
 
 
 class Curvature(NamedTuple):
-    """Covariance of unconstrained numbers, and what the data say nothing about.
+    """Covariance of working parameters, and what the data say nothing about.
 
     Attributes
     ----------
@@ -83,65 +83,45 @@ class Conclusion(NamedTuple):
     lost: tuple[str, ...] = ()
 
 
-class Estimable(Searchable, Protocol):
-    """What is asked of the problem that was searched."""
-
-    @property
-    def model(self) -> FieldModel:
-        """The model at the start."""
-
-    @property
-    def shape(self) -> Shape:
-        """Height and width in pixels."""
-
-    @property
-    def scale(self) -> tuple[str, float] | None:
-        """Parameter that is profiled, and the exponent with which the precision grows with it."""
-
-    def unprofiled(self, at: FloatArray) -> tuple[Searchable, FloatArray]:
-        """Return the function of all estimated numbers, and the point as these."""
-
-    def without_field(self) -> tuple[float, float, float] | None:
-        """Return log-likelihood, variance and its standard error of independent pixels, if these are comparable."""
-
-
-def conclude(objective: Estimable, ended: Ended, start: FloatArray, tolerance: float) -> Conclusion:
+def conclude(memo: Memo, ended: Ended, start: FloatArray, tolerance: float) -> Conclusion:
     """Return what the end of a search that began at `start` says."""
     if ended.ending is Ending.NOTHING:
         return Conclusion(True, "nothing to search: every parameter has a closed form", None)
     told = f"a Newton step is {ended.decrement:.2g} standard errors long"
-    after = f"after {objective.count[0]} likelihoods"
+    after = f"after {memo.evaluations} likelihoods"
     gone = ended.ending is Ending.NO_NOISE
     kept = slice(None, -1 if gone else None)  # the noise is the last
-    weak = float(np.linalg.eigvalsh(objective.information(ended.at)[kept, kept]).min(initial=np.inf)) < _WEAK
+    weak = float(np.linalg.eigvalsh(memo(ended.at).information[kept, kept]).min(initial=np.inf)) < _WEAK
     far = float(np.abs(ended.at - start)[kept].max(initial=0.0)) > _LONG
     found = None
     if gone and not (weak or far):
         nothing = Curvature(np.zeros((0, 0)), (NOISE,), 1)
-        return Conclusion(False, f"{_sentence(objective, ended, start, nothing)}, {after}", None, (NOISE,))
+        return Conclusion(False, f"{_sentence(memo, ended, start, nothing)}, {after}", None, (NOISE,))
     if weak or far or ended.ending is not Ending.MAXIMUM:
-        full, at = objective.unprofiled(ended.at)
+        full, at = memo.unprofiled(ended.at)
         lost = (NOISE,) if gone else ()
         information = observed_information(full, at)
         if not np.isfinite(information).all():  # next to where the likelihood cannot be evaluated
-            information = full.information(at)
+            information = full(at).information
         found = Curvature.of(information, full.names, lost)
         if found.undetermined or ended.ending is Ending.FAR:
-            return Conclusion(False, f"{_sentence(objective, ended, start, found)}, {after}", found)
+            return Conclusion(False, f"{_sentence(memo, ended, start, found)}, {after}", found)
     if ended.decrement <= tolerance:
         return Conclusion(True, f"{told}, {after}", found)
     return Conclusion(False, f"{told}, more than the tolerance {tolerance:g}, {after}", found)
 
 
-def _sentence(objective: Estimable, ended: Ended, start: FloatArray, found: Curvature) -> str:
+def _sentence(memo: Memo, ended: Ended, start: FloatArray, found: Curvature) -> str:
     """Say what is not determined, towards which end it runs, and what the model is there."""
-    parts = []
-    alone = _like_noise(objective, ended)
+    objective, parts = memo.objective, []
+    alone = _like_noise(memo, ended)
     if alone is not None:
         parts.append(alone)
     if ended.ending is Ending.NO_NOISE:
         stacked = hasattr(objective.model, "models")  # a sum of fields is not observed without noise
-        told = f"the image shows no independent noise; fit with {'a small noise=' if stacked else 'noise=None'}"
+        told = (
+            f"the image shows no independent noise; fit with noise_variance={'a small number' if stacked else 'None'}"
+        )
         parts.append(f"{NOISE} ran to zero" + (f": {told}" if alone is None else ", the field taking its place"))
     if ended.ending is Ending.FAR and not found.undetermined:
         far = [name for name, moved in zip(objective.names, np.abs(ended.at - start), strict=True) if moved > FAR]
@@ -153,7 +133,7 @@ def _sentence(objective: Estimable, ended: Ended, start: FloatArray, found: Curv
     rest.sort(key=lambda name: (name in scales, -abs(moved.get(name, 0.0))))
     running = max(1, found.dimension - (NOISE in found.undetermined))
     for name in rest[:running]:
-        parts.append(_end(objective, name, moved.get(name, _scale_has_moved(objective, ended)), alone is not None))
+        parts.append(_end(objective, name, moved.get(name, _scale_has_moved(memo, ended)), alone is not None))
     for name in rest[running:]:
         parts.append(f"{name} goes with it and is not determined")
     if NOISE in found.undetermined and ended.ending is not Ending.NO_NOISE:
@@ -161,7 +141,7 @@ def _sentence(objective: Estimable, ended: Ended, start: FloatArray, found: Curv
     return "; ".join(parts)
 
 
-def _end(objective: Estimable, name: str, moved: float, alone: bool) -> str:
+def _end(objective: Any, name: str, moved: float, alone: bool) -> str:
     """Say where a parameter that is not determined has run, if it has."""
     if abs(moved) < _MOVED:
         return f"{name} is not determined by the image"
@@ -176,21 +156,21 @@ def _end(objective: Estimable, name: str, moved: float, alone: bool) -> str:
     return f"{name} ran to {where}" + (f": {means}" if means and not alone else "")
 
 
-def _scale_has_moved(objective: Estimable, ended: Ended) -> float:
+def _scale_has_moved(memo: Memo, ended: Ended) -> float:
     """Return where the profiled scale has gone, by whether it is noise or field that has vanished."""
-    share = objective.noise_share(ended.at)
+    objective, share = memo.objective, memo(ended.at).noise_share
     if objective.scale is None or share is None:
         return 0.0
     return float(np.copysign(np.inf, objective.scale[1] if share > 1.0 else -objective.scale[1]))
 
 
-def _like_noise(objective: Estimable, ended: Ended) -> str | None:
+def _like_noise(memo: Memo, ended: Ended) -> str | None:
     """Say that the field cannot be told from noise, where the likelihood of independent pixels is as large."""
-    alone = objective.without_field()
+    alone = memo.objective.without_field()
     if alone is None:
         return None
     value, variance, error = alone
-    gain = objective(ended.at)[0] - value
+    gain = memo(ended.at).value - value
     if gain > _NO_GAIN:
         return None
     return (
@@ -199,7 +179,7 @@ def _like_noise(objective: Estimable, ended: Ended) -> str | None:
     )
 
 
-def _scales(objective: Estimable) -> set[str]:
+def _scales(objective: Any) -> set[str]:
     """Return the parameters that go with the scale of the field: they follow where another one runs."""
     own = {objective.scale[0]} if objective.scale is not None else set()
     if not hasattr(objective.model, "scaled"):

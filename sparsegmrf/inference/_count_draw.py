@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsegmrf.errors import ConvergenceError
-from sparsegmrf.inference._counts import CountLikelihood
+from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference.laplace import LaplacePosterior
 from sparsegmrf.typing import FloatArray
 
@@ -25,9 +25,7 @@ class _State(NamedTuple):
     energy: float
 
 
-def draw_given_counts(
-    posterior: LaplacePosterior, likelihood: CountLikelihood, stream: np.random.Generator
-) -> FloatArray:
+def draw_given_counts(posterior: LaplacePosterior, counts: Counts, stream: np.random.Generator) -> FloatArray:
     """Return a field ``(H, W)`` drawn given counts, not from their Laplace approximation but from what it approximates.
 
     ``-log p(x | y) = d^T P d / 2 + U(d)`` with the deviation ``d`` from the mode and ``U = l(x*) + l'(x*)^T d -
@@ -49,9 +47,9 @@ def draw_given_counts(
     while steps <= _MOST:
         d, accepted = np.zeros(posterior.shape), 0
         for number in range(_TRAJECTORIES):
-            before = _state(posterior, likelihood, d, posterior.sample(rng=stream) - posterior.mean)
+            before = _state(posterior, counts, d, posterior.sample(rng=stream) - posterior.mean)
             with np.errstate(over="ignore", invalid="ignore"):
-                after = _trajectory(posterior, likelihood, before, steps)
+                after = _trajectory(posterior, counts, before, steps)
             gain = before.energy - after.energy  # not finite where it flew off: refused
             if number == 0 and not abs(gain) <= _ENERGY:
                 break
@@ -66,28 +64,28 @@ def draw_given_counts(
     )
 
 
-def _trajectory(posterior: LaplacePosterior, likelihood: CountLikelihood, state: _State, steps: int) -> _State:
+def _trajectory(posterior: LaplacePosterior, counts: Counts, state: _State, steps: int) -> _State:
     """Return the state a quarter of the circle on, by kicks that are half before and half after every turn."""
     h = 0.5 * np.pi / steps
     for _ in range(steps):
         v = state.v + 0.5 * h * state.kick
         d, v = np.cos(h) * state.d + np.sin(h) * v, np.cos(h) * v - np.sin(h) * state.d
-        kick = _kick(posterior, likelihood, d)
+        kick = _kick(posterior, counts, d)
         state = _State(d, v + 0.5 * h * kick, kick, np.inf)
         if not np.isfinite(kick).all():
             return state
-    return _state(posterior, likelihood, state.d, state.v)
+    return _state(posterior, counts, state.d, state.v)
 
 
-def _state(posterior: LaplacePosterior, likelihood: CountLikelihood, d: FloatArray, v: FloatArray) -> _State:
+def _state(posterior: LaplacePosterior, counts: Counts, d: FloatArray, v: FloatArray) -> _State:
     P = posterior.precision
-    remainder = likelihood.divergence(posterior.mean, d) - 0.5 * float(np.sum(posterior.curvature * d * d))
+    remainder = counts.divergence(posterior.mean, d) - 0.5 * float(np.sum(posterior.curvature * d * d))
     energy = remainder + 0.5 * float(np.sum(d * (P @ d)) + np.sum(v * (P @ v)))
-    return _State(d, v, _kick(posterior, likelihood, d), energy)
+    return _State(d, v, _kick(posterior, counts, d), energy)
 
 
-def _kick(posterior: LaplacePosterior, likelihood: CountLikelihood, d: FloatArray) -> FloatArray:
+def _kick(posterior: LaplacePosterior, counts: Counts, d: FloatArray) -> FloatArray:
     """Return ``-P^-1 grad U = P^-1 (l'(x* + d) - l'(x*) + W d)``; infinite past overflow."""
-    moved, there = likelihood.derivatives(posterior.mean + d).slope, likelihood.derivatives(posterior.mean).slope
+    moved, there = counts.derivatives(posterior.mean + d).slope, counts.derivatives(posterior.mean).slope
     force = moved - there + posterior.curvature * d
     return posterior.factor.solve(force) if np.isfinite(force).all() else np.full_like(force, np.inf)

@@ -1,57 +1,75 @@
-"""The approximate log-likelihood of counts as a function of unconstrained numbers."""
+"""The approximate log-likelihood of counts as a function of working parameters."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.linalg
 
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference._counts import CountLikelihood
+from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._evidence import evidence
 from sparsegmrf.inference._laplace_evidence import LaplaceEvidence, laplace_evidence
+from sparsegmrf.inference._memo import Point, Workspace
 from sparsegmrf.inference._mode import find_mode
-from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._objective import Evaluated, Objective
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.typing import FloatArray, Shape
+
+if TYPE_CHECKING:
+    from sparsegmrf.inference._problem import Problem
 
 _MOST = 25
 _NEAR = 0.1
 """Move of the coefficients, in standard errors, below which they are near enough to start from."""
 
 
+class CountSolution(NamedTuple):
+    """Model and coefficients, what the counts of each image say there, and the Gaussian problem at the modes.
+
+    The latter is evaluated for gradients only; `gaussian` is the problem with the working responses for data.
+    """
+
+    model: FieldModel
+    beta: FloatArray
+    images: tuple[LaplaceEvidence, ...]
+    gaussian: Objective
+    evaluated: Evaluated | None
+
+
 @dataclass(frozen=True, eq=False)
 class CountObjective:
     """Laplace-approximate log-likelihood of parameters and coefficients, plus the log-prior.
 
-    The unconstrained numbers are those of the parameters, then ``g`` of the coefficients ``beta = origin + root g``:
-    the log-likelihood is about round in ``g``.
+    The working parameters are those of the model, then ``g`` of the coefficients ``beta = first + root g``: the
+    log-likelihood is about round in ``g``.
 
     Attributes
     ----------
-    likelihood : CountLikelihood
-        The counts.
+    counts : tuple of Counts
+        The measurements, image by image.
     gaussian : Objective
         The Gaussian problem with the same model, trend and priors, its data the counts' working responses at the start.
-    origin : ndarray, (p,)
+    first : ndarray, (p,)
         Coefficients to start from.
     root : ndarray, (p, p)
         Cholesky factor of their covariance there.
     """
 
-    likelihood: CountLikelihood
+    counts: tuple[Counts, ...]
     gaussian: Objective
-    origin: FloatArray
+    first: FloatArray
     root: FloatArray
-    _last: dict[bytes, FloatArray] = field(default_factory=dict)
-    _points: dict[bytes, tuple[float, FloatArray]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, likelihood: CountLikelihood, gaussian: Objective) -> "CountObjective":
+    def of(cls, problem: "Problem") -> "CountObjective":
         """Return the objective after looking for coefficients to start from."""
-        origin, covariance = _first_coefficients(likelihood, gaussian)
-        return cls(likelihood, gaussian, origin, np.asarray(np.linalg.cholesky(covariance), dtype=np.float64))
+        counts = problem.counts
+        gaussian = Objective.as_given(problem, tuple(_working(each, each.first_guess()) for each in counts))
+        first, covariance = _first_coefficients(counts, gaussian)
+        return cls(counts, gaussian, first, np.asarray(np.linalg.cholesky(covariance), dtype=np.float64))
 
     @property
     def model(self) -> FieldModel:
@@ -65,133 +83,118 @@ class CountObjective:
 
     @property
     def names(self) -> list[str]:
-        """Names of the unconstrained numbers."""
+        """Names of the working parameters."""
         return [*self.gaussian.names, *self.gaussian.trend.names]
 
     @property
-    def count(self) -> list[int]:
-        """Evaluations so far, in its first entry."""
-        return self.gaussian.count
+    def n_observed(self) -> int:
+        """Observed pixels of all images."""
+        return self.gaussian.n_observed
 
     @property
     def scale(self) -> None:
         """None: no parameter is profiled."""
 
-    def unprofiled(self, at: FloatArray) -> tuple["CountObjective", FloatArray]:
-        """Return the objective and the point as they are."""
-        return self, at
-
     def without_field(self) -> None:
         """Return None: counts without a field have no variance of their own."""
 
-    def noise_share(self, at: FloatArray) -> None:
-        """Return None: counts have no noise variance."""
-
-    def start(self, model: FieldModel, noise_variance: float | FloatArray | None) -> FloatArray:
-        """Return the unconstrained numbers of a model at the first coefficients."""
-        return np.concatenate([self.gaussian.start(model, noise_variance), np.zeros(len(self.origin))])
+    @property
+    def origin(self) -> FloatArray:
+        """The working parameters of the model given, at the first coefficients."""
+        return np.concatenate([self.gaussian.start(self.model, None), np.zeros(len(self.first))])
 
     @property
     def slopes(self) -> FloatArray:
-        """Derivatives of the parameters' unconstrained numbers and the coefficients by all unconstrained numbers."""
+        """Derivatives of the model's working parameters and the coefficients by all working parameters."""
         return np.asarray(scipy.linalg.block_diag(np.eye(len(self.gaussian.names)), self.root))
 
-    def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
-        """Return the approximate log-likelihood in nats, plus the log-prior, and the gradient, remembered by point."""
-        key = _key(at)
-        if key not in self._points:
-            _, found = self._evaluate(at, gradient=True)
-            of_model, _ = self._split(at)
-            prior, by_prior = self.gaussian.log_prior(of_model)
-            by_model = found.by_directions @ self.gaussian.jacobian(of_model) + by_prior
-            gradient = np.concatenate([by_model, found.by_coefficients @ self.root])
-            self._points[key] = found.loglik + prior, gradient
-        return self._points[key]
+    def of_model(self, at: FloatArray) -> FloatArray:
+        """Return the working parameters of the model."""
+        return at[: len(self.gaussian.names)]
 
-    def information(self, at: FloatArray) -> FloatArray:
-        """Return the average information about the parameters and the expected one about the coefficients.
-
-        They are those of the Gaussian problem with the working responses at the mode, and zero between the two.
-        """
-        if _key(at) not in self._last:
-            self._evaluate(at, gradient=False)
-        gaussian, of_model = self.gaussian_at(at, self._last[_key(at)])
-        of_parameters = gaussian.information(of_model)
-        covariance = gaussian.solution(of_model)[2].beta_covariance
-        of_coefficients = self.root.T @ np.linalg.solve(covariance, self.root)
-        return np.asarray(scipy.linalg.block_diag(of_parameters, of_coefficients))
-
-    def solution(self, at: FloatArray) -> tuple[FieldModel, FloatArray, LaplaceEvidence]:
-        """Return the model, the coefficients and the evidence."""
-        model, found = self._evaluate(at, gradient=False)
-        return model, self._coefficients(at), found
-
-    def gaussian_at(self, at: FloatArray, eta: FloatArray) -> tuple[Objective, FloatArray]:
-        """Return the Gaussian problem with the working responses at a linear predictor, and its own numbers."""
-        data = _working(self.likelihood, eta)
-        return self.gaussian.with_data(data), self._split(at)[0]
-
-    def _coefficients(self, at: FloatArray) -> FloatArray:
-        return self.origin + self.root @ self._split(at)[1]
-
-    def _split(self, at: FloatArray) -> tuple[FloatArray, FloatArray]:
-        count = len(self.gaussian.names)
-        return at[:count], at[count:]
-
-    def _evaluate(self, at: FloatArray, gradient: bool) -> tuple[FieldModel, LaplaceEvidence]:
-        self.count[0] += 1
-        model, _ = self.gaussian.parameters_at(self._split(at)[0])
-        prior = _with_trend(model, self.gaussian, self._coefficients(at))
+    def evaluate(self, at: FloatArray, workspace: Workspace, *, gradient: bool = True) -> CountSolution:
+        """Return what the counts say at working parameters; with `gradient` also the Gaussian problem there."""
+        model, _ = self.gaussian.parameters_at(self.of_model(at))
+        beta = self.first + self.root @ at[len(self.gaussian.names) :]
+        prior = _with_trend(model, self.gaussian, beta)
+        factor = workspace.prior.of_field(prior)
         directions = None
         if gradient:
             derivatives = model.derivatives(self.shape)
             directions = [derivatives[name] for name in self.gaussian.searched]
-        found = laplace_evidence(
-            prior,
-            self.gaussian._prior.of_field(prior),
-            self.likelihood,
-            self.gaussian.trend.columns,
-            self.gaussian._posterior,
-            [*self._last.values(), self.likelihood.first_guess()],
-            directions,
+        found = []
+        for k, counts in enumerate(self.counts):
+            starts = [*workspace.modes[k : k + 1], counts.first_guess()]
+            columns = self.gaussian.trend.columns
+            found.append(laplace_evidence(prior, factor, counts, columns, workspace.posterior, starts, directions))
+        workspace.modes[:] = [each.mode.eta for each in found]
+        working = tuple(_working(each, mode) for each, mode in zip(self.counts, workspace.modes, strict=True))
+        gaussian = self.gaussian.with_data(working)
+        evaluated = gaussian.evaluate(self.of_model(at), workspace) if gradient else None
+        return CountSolution(model, beta, tuple(found), gaussian, evaluated)
+
+    def point(self, at: FloatArray, found: CountSolution) -> Point:
+        """Return the approximate log-likelihood in nats, plus the log-prior, its gradient and information.
+
+        The information is the average one about the parameters and the expected one about the coefficients, those of
+        the Gaussian problem with the working responses at the mode, and zero between the two.
+        """
+        of_model = self.of_model(at)
+        prior, by_prior = self.gaussian.log_prior(of_model)
+        by_directions = np.sum([each.by_directions for each in found.images], axis=0)
+        by_coefficients = np.sum([each.by_coefficients for each in found.images], axis=0)
+        by_model = by_directions @ self.gaussian.jacobian(of_model) + by_prior
+        assert found.evaluated is not None
+        of_parameters = found.gaussian.point(of_model, found.evaluated).information
+        of_coefficients = self.root.T @ np.linalg.solve(found.evaluated.evidence.beta_covariance, self.root)
+        return Point(
+            sum(each.loglik for each in found.images) + prior,
+            np.concatenate([by_model, by_coefficients @ self.root]),
+            np.asarray(scipy.linalg.block_diag(of_parameters, of_coefficients)),
+            None,
         )
-        self._last.clear()
-        self._last[_key(at)] = found.mode.eta
-        return model, found
 
+    def value(self, at: FloatArray, workspace: Workspace) -> float:
+        """Return the approximate log-likelihood in nats, plus the log-prior, alone."""
+        found = self.evaluate(at, workspace, gradient=False)
+        return sum(each.loglik for each in found.images) + self.gaussian.log_prior(self.of_model(at))[0]
 
-def _key(at: FloatArray) -> bytes:
-    return np.ascontiguousarray(at, dtype=np.float64).tobytes()
+    def solution(self, found: CountSolution) -> CountSolution:
+        """Return what was found."""
+        return found
 
 
 def _with_trend(model: FieldModel, gaussian: Objective, beta: FloatArray) -> GMRF:
     return model.gmrf(gaussian.shape, mean=np.tensordot(beta, gaussian.trend.columns, 1))
 
 
-def _first_coefficients(likelihood: CountLikelihood, gaussian: Objective) -> tuple[FloatArray, FloatArray]:
+def _first_coefficients(counts: tuple[Counts, ...], gaussian: Objective) -> tuple[FloatArray, FloatArray]:
     """Return coefficients near those of the joint mode of field and trend, and their covariance, at the first model.
 
     Generalized least squares of the working responses, at the mode under the coefficients before: Newton's method on
     the joint density. It is only where the search starts, and may end early.
     """
-    model, shape = gaussian.model, gaussian.shape
+    model, shape, workspace = gaussian.model, gaussian.shape, Workspace()
     Q, field = model.stencil(shape), model.gmrf(shape)
-    precision, prior = PriorPrecision.of(Q, field), gaussian._prior.of_field(field)
-    eta = likelihood.first_guess()
-    beta = np.full(len(gaussian.trend.columns), np.inf)
+    precision, prior = PriorPrecision.of(Q, field), workspace.prior.of_field(field)
+    etas = [each.first_guess() for each in counts]
+    beta = np.full(len(gaussian.trend.names), np.inf)
     for _ in range(_MOST):
-        found = evidence(precision, prior, _working(likelihood, eta), gaussian.trend, gaussian._posterior)
+        at_modes = gaussian.with_data(tuple(_working(each, eta) for each, eta in zip(counts, etas, strict=True)))
+        found = evidence(precision, prior, at_modes.images, gaussian.trend, workspace.posterior)
         move, beta = found.beta - beta, found.beta
         if not len(beta) or np.abs(move).max() <= _NEAR * np.sqrt(np.diagonal(found.beta_covariance).min()):
             break
         mean = _with_trend(model, gaussian, beta).mean
-        eta = find_mode(Q, mean, likelihood, gaussian._posterior, [eta]).eta
+        etas = [
+            find_mode(Q, mean, each, workspace.posterior, [eta]).eta for each, eta in zip(counts, etas, strict=True)
+        ]
     return beta, found.beta_covariance
 
 
-def _working(likelihood: CountLikelihood, eta: FloatArray) -> Observations:
+def _working(counts: Counts, eta: FloatArray) -> Observations:
     """Return the Gaussian observations ``eta + l'/W`` with precision ``W`` that have the same Newton step."""
-    at = likelihood.derivatives(eta)
-    observed = likelihood.observed
+    at = counts.derivatives(eta)
+    observed = counts.observed
     values = np.where(observed, eta + at.slope / np.where(observed, at.curvature, 1.0), 0.0)
     return Observations(values, observed, at.curvature, np.zeros_like(observed))

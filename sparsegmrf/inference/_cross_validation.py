@@ -1,24 +1,25 @@
 """Parameters that predict gaps best: the CRPS of held-out copies of the image's gaps as a function of parameters."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._conclusion import Conclusion
-from sparsegmrf.inference._evidence import regression
+from sparsegmrf.inference._evidence import Regression, regression
+from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._objective import Objective
-from sparsegmrf.inference._observations import Observations, posterior_precision
+from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference._trend import Trend
 from sparsegmrf.inference.holdout import Blocks, gap_copies
-from sparsegmrf.inference.leave_out import without
 from sparsegmrf.inference.scores import crps
-from sparsegmrf.typing import FloatArray, IntArray
+from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
 SETS = 3
 """Sets of blocks for the search, and as many for the comparison."""
@@ -26,7 +27,7 @@ SHARE = 0.1
 _ROOM = 4.0
 _STEP = 0.5
 _TOLERANCE = 0.02
-"""Distance between the corners of the last simplex, on the unconstrained scale."""
+"""Distance between the corners of the last simplex, on the scale of the working parameters."""
 _EVALUATIONS = 60
 """Criteria evaluated per parameter at most."""
 
@@ -94,32 +95,32 @@ class CrossValidation:
         return f"DISAGREES with maximum likelihood, and predicts {better}: {values}"
 
 
-@dataclass(frozen=True, eq=False)
 class HeldOut:
-    """Criterion of cross-validation on sets of blocks.
+    """Criterion of cross-validation on sets of blocks, a function of working parameters.
 
     Attributes
     ----------
     objective : Objective
-        The problem whose unconstrained numbers it takes.
-    sets : list of Blocks
-        The blocks of a set are removed together.
+        The problem whose working parameters it takes.
+    sets : list of tuple of Blocks
+        The blocks of a set are removed together, those of each image.
+    evaluations : int
+        Times it was evaluated.
     """
 
-    objective: Objective
-    sets: list[Blocks]
-    count: list[int] = field(default_factory=lambda: [0])
-    _refactorize: Refactorizer = field(default_factory=Refactorizer)
+    def __init__(self, objective: Objective, sets: list[tuple[Blocks, ...]]) -> None:
+        self.objective, self.sets, self.evaluations = objective, sets, 0
+        self._refactorize = Refactorizer()
 
     @classmethod
-    def of(cls, objective: Objective, sets: list[Blocks]) -> "HeldOut":
+    def of(cls, objective: Objective, sets: list[tuple[Blocks, ...]]) -> "HeldOut":
         """Return the criterion after checking that what remains determines trend and level."""
         prior, trend = objective.model.gmrf(objective.shape), objective.trend
         for blocks in sets:
-            rest = without(objective.data, blocks.held_out)
-            null = NullVectors.of(prior, rest.observed, rest.combination)
+            rest = [each.data.without(own.held_out) for each, own in zip(objective.images, blocks, strict=True)]
+            nulls = [NullVectors.of(prior, each.observed, each.combination) for each in rest]
             try:
-                Trend.of(trend.names, trend.columns, null)
+                Trend.of(trend.names, trend.columns, nulls)
             except ArgumentError as error:
                 raise ArgumentError(
                     f"covariates must vary where nothing is held out, got {', '.join(trend.names)}: {error} Or use "
@@ -129,7 +130,7 @@ class HeldOut:
 
     def __call__(self, at: FloatArray) -> float:
         """Return the mean CRPS at the best scale, in intensity."""
-        self.count[0] += 1
+        self.evaluations += 1
         error, spread = self.predictions(at)
         return float(crps(error, 0.0, self.scale_of(error, spread) * spread).mean())
 
@@ -150,33 +151,45 @@ class HeldOut:
     @property
     def numbers(self) -> IntArray:
         """Block of each prediction, numbered through the sets from 0."""
-        first = np.cumsum([0, *(blocks.count for blocks in self.sets)])
-        return np.concatenate([f + b.labels[b.held_out] - 1 for f, b in zip(first, self.sets, strict=False)])
+        parts = [blocks for several in self.sets for blocks in several]
+        first = np.cumsum([0, *(blocks.count for blocks in parts)])
+        return np.concatenate([f + b.labels[b.held_out] - 1 for f, b in zip(first, parts, strict=False)])
 
     def predictions(self, at: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return errors and standard deviations of predicted measurements, set by set, at the model's own scale."""
-        model, variance = self.objective.parameters_at(at)
-        data = self.objective.frame.deviations
-        if self.objective.estimated:
-            data = dataclasses.replace(data, weight=data.weight / variance)
-        shape = self.objective.shape
-        Q = PriorPrecision.of(model.stencil(shape), model.gmrf(shape))
-        parts = [self._predict(Q, data, blocks) for blocks in self.sets]
+        objective = self.objective
+        model, variance = objective.parameters_at(at)
+        images = objective.frame.deviations
+        if objective.estimated:
+            images = tuple(dataclasses.replace(each, weight=each.weight / variance) for each in images)
+        Q = PriorPrecision.of(model.stencil(objective.shape), model.gmrf(objective.shape))
+        parts = [part for blocks in self.sets for part in self._predict(Q, images, blocks)]
         return np.concatenate([error for error, _ in parts]), np.concatenate([spread for _, spread in parts])
 
-    def _predict(self, Q: PriorPrecision, data: Observations, blocks: Blocks) -> tuple[FloatArray, FloatArray]:
-        """Predict one set from the factor of the lattice without it; the trend is that of what remains."""
-        held = blocks.held_out
-        rest = without(data, held)
-        X = self.objective.trend.columns
-        factor = self._refactorize(posterior_precision(Q.stencil, rest)[0])
-        found = regression(Q, factor, rest, X)
-        left = found.left[:, held]
-        mean = rest.total(found.fields[0])[held] + found.beta @ left
-        variance = rest.variance(factor.selected_inverse())[held]
-        variance = variance + np.einsum("kp,kp->p", left, found.covariance @ left)
-        noise = np.divide(1.0, data.weight, out=np.zeros(held.shape), where=data.weight > 0.0)
-        return data.values[held] - mean, np.sqrt(variance + noise[held])
+    def _predict(
+        self, Q: PriorPrecision, images: tuple[Observations, ...], blocks: tuple[Blocks, ...]
+    ) -> list[tuple[FloatArray, FloatArray]]:
+        """Predict one set from the factors of the lattice without it; the trend is that of what remains."""
+        rest = [
+            dataclasses.replace(own, data=data.without(out.held_out))
+            for own, data, out in zip(self.objective.images, images, blocks, strict=True)
+        ]
+        found = regression(Q, rest, self._refactorize)
+        return [
+            _errors(data, out.held_out, found, number)
+            for number, (data, out) in enumerate(zip(images, blocks, strict=True))
+        ]
+
+
+def _errors(data: Observations, held: BoolArray, found: Regression, number: int) -> tuple[FloatArray, FloatArray]:
+    """Return errors and standard deviations of the held-out pixels of an image."""
+    part, factor = found.parts[number], found.posteriors[number]
+    assert factor is not None  # what is held out is not known exactly
+    left = part.left[:, held]
+    mean = data.total(part.fields[0])[held] + found.beta @ left
+    variance = data.variance(factor.selected_inverse())[held]
+    variance = variance + np.einsum("kp,kp->p", left, found.covariance @ left)
+    return data.values[held] - mean, np.sqrt(variance + data.noise_variance[held])
 
 
 def best_scale(error: FloatArray, spread: FloatArray) -> float:
@@ -208,18 +221,23 @@ def error_of_mean(sums: FloatArray, sizes: IntArray) -> float:
     return float(np.sqrt(np.sum(rest**2) * len(rest) / max(1, len(rest) - 1)) / sizes.sum())
 
 
-def cross_validate(
-    objective: Objective, start: FloatArray, stream: np.random.Generator
-) -> tuple[Objective, FloatArray, Conclusion, CrossValidation]:
-    """Search the parameters with the least CRPS from those of maximum likelihood, and compare the two on fresh blocks.
+class CrossValidated(NamedTuple):
+    """Memory of the objective with the scale among its parameters, the estimates, the search's end, the comparison."""
 
-    Returns the objective with the scale among the parameters, the numbers, how the search ended, and the comparison.
-    """
-    sets = [gap_copies(objective.data.observed, stream, share=SHARE) for _ in range(2 * SETS)]
+    memo: Memo
+    at: FloatArray
+    conclusion: Conclusion
+    comparison: CrossValidation
+
+
+def cross_validate(memo: Memo, start: FloatArray, stream: np.random.Generator) -> CrossValidated:
+    """Search the parameters of the least CRPS from those of maximum likelihood, and compare the two on fresh blocks."""
+    objective: Objective = memo.objective
+    observed = [each.data.observed for each in objective.images]
+    sets = [tuple(gap_copies(each, stream, share=SHARE) for each in observed) for _ in range(2 * SETS)]
     criterion = HeldOut.of(objective, sets[:SETS])
     at, converged, reason = _minimize(criterion, start)
-    full = objective.with_scale()
-    likeliest = full.start(*objective.solution(start)[:2])
+    full, likeliest = objective.unprofiled(memo.solution(start))
     best = full.start(*_scaled(objective, at, criterion.best_scale(at)))
     chosen, fresh = HeldOut(full, sets[:SETS]), HeldOut.of(full, sets[SETS:])
     sums, sizes = fresh.by_block(best)
@@ -234,15 +252,15 @@ def cross_validate(
         blocks=len(sizes),
         pixels=int(sizes.sum()),
         effective_blocks=float(sizes.sum() ** 2 / np.sum(sizes**2)),
-        share=float(np.mean([blocks.share for blocks in sets])),
+        share=float(np.mean([blocks.share for several in sets for blocks in several])),
         ml_parameters=_named(full, likeliest),
-        evaluations=criterion.count[0],
+        evaluations=criterion.evaluations,
     )
-    return full, best, Conclusion(converged, f"{reason}; {found.verdict}", None), found
+    return CrossValidated(Memo(full), best, Conclusion(converged, f"{reason}; {found.verdict}", None), found)
 
 
 def _minimize(criterion: HeldOut, start: FloatArray) -> tuple[FloatArray, bool, str]:
-    """Search by a simplex, on the unconstrained scale and within a box around the start."""
+    """Search by a simplex, on the scale of the working parameters and within a box around the start."""
     from scipy.optimize import minimize
 
     if not len(start):
@@ -266,10 +284,11 @@ def _minimize(criterion: HeldOut, start: FloatArray) -> tuple[FloatArray, bool, 
     held = (at <= low + _TOLERANCE) | (at >= high - _TOLERANCE)
     if held.any():
         edge = [name for name, is_held in zip(criterion.objective.names, held, strict=True) if is_held]
-        return at, False, f"{', '.join(edge)} ran to the edge of the search; hold it by fixed=, or drop it (noise=None)"
+        remedy = "hold it by fixed=, or drop it (noise_variance=None)"
+        return at, False, f"{', '.join(edge)} ran to the edge of the search; {remedy}"
     if not found.success:
-        return at, False, f"simplex still open after {criterion.count[0]} criteria"
-    return at, True, f"simplex closed to {_TOLERANCE:g} after {criterion.count[0]} criteria"
+        return at, False, f"simplex still open after {criterion.evaluations} criteria"
+    return at, True, f"simplex closed to {_TOLERANCE:g} after {criterion.evaluations} criteria"
 
 
 def _scaled(objective: Objective, at: FloatArray, scale: float) -> tuple[FieldModel, float]:

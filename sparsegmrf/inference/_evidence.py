@@ -12,11 +12,13 @@ The average information (the mean of the observed and the expected one) needs no
 ``g_i^T (Q^-1 - P^-1) g_j / 2``, two solves per parameter.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf.inference._frame import Replicate
 from sparsegmrf.inference._observations import Observations, posterior_precision
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
@@ -33,7 +35,7 @@ class Evidence:
     """Log-density of the observations at one parameter value, and the parts of its gradient.
 
     ``gradient(c)`` and ``loglik(c)`` are those of the precisions ``c Q`` and ``c W`` at the same `beta`. `left` is what
-    the field leaves of the covariates put in the place of the observations, ``(p, H, W)``.
+    the field leaves of the covariates put in the place of the observations of each image, ``(R, p, H, W)``.
     """
 
     base: float
@@ -72,7 +74,7 @@ class Evidence:
 def evidence(
     Q: PriorPrecision,
     prior: Factor,
-    data: Observations,
+    images: Sequence[Replicate],
     trend: Trend,
     factorizer: Refactorizer,
     directions: list[SymmetricStencil] | None = None,
@@ -83,51 +85,56 @@ def evidence(
 
     ``d log p = [tr(Q^-1 dQ) - tr(P^-1 dQ) - z^T dQ z] / 2`` and, for the noise variance ``s``,
     ``d log p / d log s = -[m - tr(W P^-1) - (r - z)^T W (r - z)] / 2``. With `restricted` (REML) the density is that of
-    the contrasts that do not see the trend either.
+    the contrasts that do not see the trend either. Everything is a sum over the images, which share the coefficients.
 
     Raises
     ------
     LostDigitsError
         If the field is so much stiffer than the noise that rounding hides what the observations say of its level.
     """
-    w, exact, p = data.weight, data.exact, len(trend.columns)
-    Q.check_digits(data)
-    posterior = None if exact.all() else factorizer(posterior_precision(Q.stencil, data)[0])
-    found = regression(Q, posterior, data, trend.columns)
-    Z, R, gram, beta, covariance = found.fields, found.residuals, found.gram, found.beta, found.covariance
+    p = len(trend.columns)
+    for image in images:
+        Q.check_digits(image.data)
+    found = regression(Q, images, factorizer)
+    beta, covariance = found.beta, found.covariance
     mix = np.concatenate([[1.0], -beta])
-    z, r = np.tensordot(mix, Z, 1), np.tensordot(mix, R, 1)
-    quadratic = float(np.sum(r * r) + np.sum(z * Q.times(z)))
-    degrees = data.count - trend.deficiency - (p if restricted else 0)
-    noisy = w > 0.0
-    base = prior.logdet + float(np.log(w[noisy]).sum()) + trend.log_null - degrees * _LOG_2PI
-    base -= 0.0 if posterior is None else posterior.logdet
+    degrees = sum(each.data.count for each in images) - trend.deficiency - (p if restricted else 0)
+    base = len(images) * prior.logdet + trend.log_null - degrees * _LOG_2PI
     if restricted:
-        base += trend.log_gram - float(np.linalg.slogdet(gram[1:, 1:])[1])
-    traces, squares, averages = np.zeros(0), np.zeros(0), np.zeros((0, 0))
-    if directions is not None:
+        base += trend.log_gram - float(np.linalg.slogdet(found.gram[1:, 1:])[1])
+    prior_S = prior.selected_inverse() if directions else None
+    quadratic = 0.0
+    count = 0 if directions is None else len(directions) + 1
+    traces, squares, averages = np.zeros(count), np.zeros(count), np.zeros((count, count))
+    for posterior, part, image in zip(found.posteriors, found.parts, images, strict=True):
+        data, Z, R = image.data, part.fields, part.residuals
+        w, noisy = data.weight, data.weight > 0.0
+        z, r = np.tensordot(mix, Z, 1), np.tensordot(mix, R, 1)
+        quadratic += float(np.sum(r * r) + np.sum(z * Q.times(z)))
+        base += float(np.log(w[noisy]).sum()) - (0.0 if posterior is None else posterior.logdet)
+        if directions is None:
+            continue
         g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
-        prior_S = prior.selected_inverse() if directions else None
-        S = None if posterior is None else _without(posterior.selected_inverse(), exact)
-        traces, squares = np.zeros(len(directions) + 1), np.zeros(len(directions) + 1)
+        S = None if posterior is None else _without(posterior.selected_inverse(), data.exact)
         for k, dQ in enumerate(directions):
             assert prior_S is not None
-            traces[k] = 0.5 * (dQ.inner(prior_S) - (0.0 if S is None else dQ.inner(S)))
-            squares[k] = 0.5 * float(np.sum(z * g[k]))
+            traces[k] += 0.5 * (dQ.inner(prior_S) - (0.0 if S is None else dQ.inner(S)))
+            squares[k] += 0.5 * float(np.sum(z * g[k]))
             if restricted and p:
                 traces[k] -= 0.5 * float(np.sum(covariance * _products(Z[1:], dQ @ Z[1:])))
         variance = 0.0 if S is None else float(np.sum(w * data.variance(S)))
-        traces[-1] = -0.5 * (np.count_nonzero(noisy) - variance)
-        squares[-1] = -0.5 * float(np.sum(r * r))
+        traces[-1] -= 0.5 * (np.count_nonzero(noisy) - variance)
+        squares[-1] -= 0.5 * float(np.sum(r * r))
         if restricted and p:
             traces[-1] += 0.5 * float(np.sum(covariance * _products(R[1:], R[1:])))
-        averages = _average_information(g, prior, posterior, data, r / np.sqrt(np.where(noisy, w, 1.0)))
-    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, found.left, traces, squares, averages)
+        averages += _average_information(g, prior, posterior, data, r / np.sqrt(np.where(noisy, w, 1.0)))
+    left = np.array([part.left for part in found.parts])
+    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, left, traces, squares, averages)
 
 
 @dataclass(frozen=True, eq=False)
-class Regression:
-    """Generalized least squares of the observations on covariates.
+class Part:
+    """What one image has in the generalized least squares of the observations on covariates.
 
     Attributes
     ----------
@@ -147,6 +154,27 @@ class Regression:
     residuals: FloatArray
     gram: FloatArray
 
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """Generalized least squares of the observations of all images on covariates.
+
+    Attributes
+    ----------
+    posteriors : list of Factor or None
+        Factors of the images' posterior precisions; None where every pixel is known.
+    parts : list of Part
+        What each image has in it.
+    """
+
+    posteriors: list[Factor | None]
+    parts: list[Part]
+
+    @cached_property
+    def gram(self) -> FloatArray:
+        """``D^T S D``, summed over the images."""
+        return np.asarray(np.sum([each.gram for each in self.parts], axis=0))
+
     @cached_property
     def covariance(self) -> FloatArray:
         """Covariance of the coefficients, ``(p, p)``."""
@@ -161,16 +189,35 @@ class Regression:
         return np.asarray(self.covariance @ self.gram[1:, 0])
 
 
-def regression(Q: PriorPrecision, posterior: Factor | None, data: Observations, columns: FloatArray) -> Regression:
-    """Regress the observations on images ``(p, H, W)``, given the factor of the posterior precision (None: all exact).
+def regression(Q: PriorPrecision, images: Sequence[Replicate], factorizer: Refactorizer) -> Regression:
+    """Regress the observations of all images on covariates; images observed alike share a factor."""
+    posteriors: list[Factor | None] = []
+    for k, image in enumerate(images):
+        like = next((j for j in range(k) if _alike(images[j].data, image.data)), None)
+        if like is not None:
+            posteriors.append(posteriors[like])
+        elif image.data.exact.all():
+            posteriors.append(None)
+        else:
+            posteriors.append(factorizer(posterior_precision(Q.stencil, image.data)[0]))
+    return Regression(posteriors, [_part(Q, *each) for each in zip(posteriors, images, strict=True)])
+
+
+def _alike(a: Observations, b: Observations) -> bool:
+    return bool(np.array_equal(a.weight, b.weight) and np.array_equal(a.exact, b.exact))
+
+
+def _part(Q: PriorPrecision, posterior: Factor | None, image: Replicate) -> Part:
+    """Regress one image on its covariates, given the factor of the posterior precision (None: all exact).
 
     ``D^T S D = R^T R + Z^T Q Z`` is a sum of two positive semi-definite matrices: no digits cancel. Of a covariate the
     field leaves ``X - Z = P^-1 Q X``, which is small where the field is nearly free to follow it, as a long range is to
     follow a level, and known to its own digits.
     """
+    data = image.data
     y = np.where(data.observed, data.values, 0.0)
     known = np.where(data.exact, y, 0.0)
-    spread = data.lifted(columns)
+    spread = data.lifted(image.columns)
     Q_spread = Q.times(spread)
     z, deviations = known, np.zeros_like(spread)
     if posterior is not None:
@@ -187,7 +234,7 @@ def regression(Q: PriorPrecision, posterior: Factor | None, data: Observations, 
     QZ = np.concatenate([Q.times(z)[np.newaxis], Q_spread - Q.times(deviations)])
     gram = _products(R, R) + _products(QZ, Z)
     gram[0, 1:] = gram[1:, 0]  # by what the precision makes of covariates, which is small and known
-    return Regression(Z, left, R, (gram + gram.T) / 2.0)
+    return Part(Z, left, R, (gram + gram.T) / 2.0)
 
 
 def _average_information(

@@ -6,6 +6,7 @@ and with other coefficients, and nothing is squared that a level, a slope or a u
 """
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,19 +26,19 @@ _LARGEST = 2.0**480
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Level and unit of the data, and how what is computed in them is put back.
+    """Levels and unit of the data, and how what is computed in them is put back.
 
     Attributes
     ----------
-    given : Observations
-        As observed.
+    given : tuple of Observations
+        As observed, image by image.
     covariates : ndarray, (p, H, W)
         Covariates that the field does not hold, as given.
     unit : float
         Intensity that counts as 1, a power of two.
-    level : float
+    levels : ndarray, (R,)
         What was taken off everywhere first, in intensity.
-    rest : ndarray, (H, W)
+    rest : ndarray, (R, H, W)
         What was taken off then: ``N_0 + X beta_0`` at every pixel, less the level.
     removed : ndarray, (p,)
         ``beta_0``.
@@ -45,48 +46,69 @@ class Frame:
         Powers of two by which the covariates were divided.
     """
 
-    given: Observations
+    given: tuple[Observations, ...]
     covariates: FloatArray
     unit: float
-    level: float
+    levels: FloatArray
     rest: FloatArray
     removed: FloatArray
     steps: FloatArray
 
     @classmethod
     def of(
-        cls, given: Observations, trend: Trend, null: NullVectors, *, estimated: bool, unit: float | None
-    ) -> tuple["Frame", Observations, Trend]:
-        """Return the frame, and data and trend in it; without a unit given the data have one.
+        cls,
+        given: tuple[Observations, ...],
+        trend: Trend,
+        nulls: Sequence[NullVectors],
+        *,
+        estimated: bool,
+        unit: float | None,
+    ) -> tuple["Frame", tuple["Replicate", ...], Trend]:
+        """Return the frame, and the images and the trend in it; without a unit given the data have one.
 
         Weights are put into the unit as well, unless the noise variance is estimated.
         """
         steps = np.array([_power_of_two(float(np.abs(column).max())) for column in trend.columns])
         X = trend.columns / steps[:, np.newaxis, np.newaxis]
-        level, rest, beta = _least_squares(given, X, null)
-        deviations = np.where(given.observed, given.values - level - rest, 0.0)
+        levels, rest, beta = _least_squares(given, X, nulls)
+        frame = cls(given, trend.columns, 1.0, levels, rest, beta / steps, steps)
+        deviations = frame.deviations
         if unit is None:
-            unit = _unit_of(float(np.abs(deviations).max()))
-        frame = cls(given, trend.columns, unit, level, rest, beta / steps, steps)
-        weight = given.weight if estimated else given.weight * unit * unit
-        data = dataclasses.replace(given, values=deviations / unit, weight=weight)
-        return frame, data, trend.with_columns(null.without_their_part(X), null)
+            unit = _unit_of(max(float(np.abs(each.values).max()) for each in deviations))
+        parts = [
+            Replicate(
+                dataclasses.replace(
+                    data, values=data.values / unit, weight=data.weight if estimated else data.weight * unit * unit
+                ),
+                null,
+                null.without_their_part(X),
+            )
+            for data, null in zip(deviations, nulls, strict=True)
+        ]
+        frame = dataclasses.replace(frame, unit=unit)
+        return frame, tuple(parts), trend.with_columns([each.columns for each in parts], nulls)
 
     @classmethod
-    def as_given(cls, given: Observations, trend: Trend) -> "Frame":
+    def as_given(
+        cls, given: tuple[Observations, ...], trend: Trend, nulls: Sequence[NullVectors]
+    ) -> tuple["Frame", tuple["Replicate", ...], Trend]:
         """Return the frame that changes nothing."""
         zero = np.zeros(len(trend.columns))
-        return cls(given, trend.columns, 1.0, 0.0, np.zeros(given.values.shape), zero, zero + 1.0)
+        count, shape = len(given), given[0].values.shape
+        frame = cls(given, trend.columns, 1.0, np.zeros(count), np.zeros((count, *shape)), zero, zero + 1.0)
+        return frame, tuple(Replicate(*each, trend.columns) for each in zip(given, nulls, strict=True)), trend
 
     @property
-    def deviations(self) -> Observations:
+    def deviations(self) -> tuple[Observations, ...]:
         """The observations less what was taken off, in intensity."""
-        values = np.where(self.given.observed, self.given.values - self.level - self.rest, 0.0)
-        return dataclasses.replace(self.given, values=values)
+        return tuple(
+            dataclasses.replace(each, values=np.where(each.observed, each.values - level - rest, 0.0))
+            for each, level, rest in zip(self.given, self.levels.tolist(), self.rest, strict=True)
+        )
 
-    def put_back(self, deviations: FloatArray) -> FloatArray:
-        """Return images ``(..., H, W)`` in intensity with what was taken off."""
-        return np.asarray(deviations + self.rest + self.level)
+    def put_back(self, deviations: FloatArray, replicate: int) -> FloatArray:
+        """Return images ``(..., H, W)`` in intensity with what was taken off an image."""
+        return np.asarray(deviations + self.rest[replicate] + self.levels[replicate])
 
     def inside(self, model: Any) -> Any:
         """Return the model of the field in this unit."""
@@ -114,31 +136,56 @@ class Frame:
         return np.asarray(np.tensordot(self.coefficients(beta), self.covariates, 1))
 
 
-def _least_squares(given: Observations, X: FloatArray, null: NullVectors) -> tuple[float, FloatArray, FloatArray]:
-    """Return ``N_0 + X beta_0`` as a level and an image, and ``beta_0``.
+@dataclass(frozen=True, eq=False)
+class Replicate:
+    """One image of the field's law, in the frame: its data, null vectors as it sees them, and covariates.
 
-    The level comes first: it is one number, and the deviations from it are exact.
+    Of the covariates ``(p, H, W)`` the nearest combinations of null vectors are taken off.
     """
-    observed = given.observed
-    rest, beta = np.zeros(observed.shape), np.zeros(len(X))
-    images = np.concatenate([null.images, X])
-    if not len(images):
-        return 0.0, rest, beta
+
+    data: Observations
+    null: NullVectors
+    columns: FloatArray
+
+
+def _least_squares(
+    given: tuple[Observations, ...], X: FloatArray, nulls: Sequence[NullVectors]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return ``N_0 + X beta_0`` as levels and images, and ``beta_0``.
+
+    The level comes first: it is one number, and the deviations from it are exact. Null vectors are each image's own,
+    the coefficients those of all.
+    """
+    rest, beta = np.zeros((len(given), *given[0].values.shape)), np.zeros(len(X))
+    held = nulls[0].holds_constants
     constant = [k for k, column in enumerate(X) if np.ptp(column) == 0.0]
-    level = given.middle if constant or null.holds_constants else 0.0
-    values = given.values[observed] - level
-    A = images[:, observed].T
-    lengths = np.linalg.norm(A, axis=0)
-    q, r = np.linalg.qr(A / lengths)
+    levels = np.array([_middle([each]) for each in given]) if held else np.full(len(given), _middle(given))
+    levels = levels if constant or held else np.zeros(len(given))
+    if not len(X) and not nulls[0].count:
+        return levels, rest, beta
+    left = np.concatenate([null.seen(X) for null in nulls])
+    lengths = np.linalg.norm(left, axis=0)
+    q, r = np.linalg.qr(left / lengths)
+    ends = np.cumsum([each.count for each in given])[:-1]
     for _ in range(_PASSES):
-        left = values - rest[observed]
-        size = _power_of_two(float(np.abs(left).max()))
-        found = np.linalg.solve(r, q.T @ (left / size)) / lengths * size
-        rest += np.tensordot(found, images, 1)
-        beta += found[len(null.images) :]
-    if constant and not null.holds_constants:
-        beta[constant[0]] += level / X[constant[0]].flat[0]
-    return level, rest, beta
+        values = np.concatenate(
+            [(d.values - level - taken)[d.observed] for d, level, taken in zip(given, levels, rest, strict=True)]
+        )
+        size = _power_of_two(float(np.abs(values).max()))
+        own = [null.contrasts(part) for null, part in zip(nulls, np.split(values / size, ends), strict=True)]
+        found = np.linalg.solve(r, q.T @ np.concatenate(own)) / lengths
+        beta += found * size
+        for image, null, part in zip(rest, nulls, np.split(values / size, ends), strict=True):
+            image += size * (np.tensordot(found, X, 1) + null.nearest(part - found @ X[:, null.observed]))
+    if constant and not held:
+        beta[constant[0]] += levels[0] / X[constant[0]].flat[0]
+    return levels, rest, beta
+
+
+def _middle(given: Sequence[Observations]) -> float:
+    """Return what lies half-way between the least and the largest observed value."""
+    values = [each.values[each.observed] for each in given]
+    return float(0.5 * min(each.min() for each in values) + 0.5 * max(each.max() for each in values))
 
 
 def _unit_of(size: float) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference._counts import CountLikelihood
+from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._mode import Mode, find_mode
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference.laplace import log_marginal_likelihood
@@ -28,7 +28,7 @@ class LaplaceEvidence:
 def laplace_evidence(
     prior: GMRF,
     factor: Factor,
-    likelihood: CountLikelihood,
+    counts: Counts,
     columns: FloatArray,
     factorizer: Refactorizer,
     starts: Sequence[FloatArray],
@@ -42,8 +42,8 @@ def laplace_evidence(
     ``(r - z/2)^T Q X`` by the coefficients: selected inverses and one solve.
     """
     Q = prior.precision
-    mode = find_mode(Q, prior.mean, likelihood, factorizer, starts)
-    loglik = log_marginal_likelihood(prior, factor.logdet, likelihood, mode)
+    mode = find_mode(Q, prior.mean, counts, factorizer, starts)
+    loglik = log_marginal_likelihood(prior, factor.logdet, counts, mode)
     if directions is None:
         return LaplaceEvidence(loglik, np.zeros(0), np.zeros(0), mode)
     S = mode.factor.selected_inverse()

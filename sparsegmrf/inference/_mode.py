@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsegmrf.errors import ConvergenceError, NotPositiveDefiniteError
-from sparsegmrf.inference._counts import CountLikelihood, Derivatives
+from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._refactorizer import Refactorizer
+from sparsegmrf.likelihoods import Derivatives
 from sparsegmrf.linalg import Factor
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
@@ -51,7 +52,7 @@ class Mode:
 def find_mode(
     Q: SymmetricStencil,
     mean: FloatArray,
-    likelihood: CountLikelihood,
+    counts: Counts,
     factorizer: Refactorizer,
     starts: Sequence[FloatArray],
 ) -> Mode:
@@ -65,10 +66,10 @@ def find_mode(
     ConvergenceError
         If that does not happen, as where counts leave the mode at infinity.
     """
-    eta = max(starts, key=lambda start: log_joint(Q, mean, likelihood, start))
+    eta = max(starts, key=lambda start: log_joint(Q, mean, counts, start))
     settled, square, length = False, np.inf, 1.0
     for steps in range(_MOST):
-        at = likelihood.derivatives(eta)
+        at = counts.derivatives(eta)
         gradient = at.slope - Q @ (eta - mean)
         P = Q.plus_diagonal(at.curvature)
         try:
@@ -82,7 +83,7 @@ def find_mode(
         small = square <= _SETTLED * eta.size
         if settled and small:
             return Mode(eta, at, P, factor, steps, float(np.sqrt(max(square, 0.0))))
-        length = _length(Q, likelihood, eta, step, square)
+        length = _length(Q, counts, eta, step, square)
         if length == 0.0:
             raise _not_converged(steps, square, length, "no shorter step gains anything")
         eta = eta + length * step
@@ -90,15 +91,13 @@ def find_mode(
     raise _not_converged(_MOST, square, length, "the decrement must fall to rounding")
 
 
-def log_joint(Q: SymmetricStencil, mean: FloatArray, likelihood: CountLikelihood, eta: FloatArray) -> float:
+def log_joint(Q: SymmetricStencil, mean: FloatArray, counts: Counts, eta: FloatArray) -> float:
     """Return ``l(eta) - (eta - mu)^T Q (eta - mu) / 2`` in nats."""
     deviation = eta - mean
-    return likelihood.log_density(eta) - 0.5 * float(np.sum(deviation * (Q @ deviation)))
+    return counts.log_density(eta) - 0.5 * float(np.sum(deviation * (Q @ deviation)))
 
 
-def _length(
-    Q: SymmetricStencil, likelihood: CountLikelihood, eta: FloatArray, step: FloatArray, square: float
-) -> float:
+def _length(Q: SymmetricStencil, counts: Counts, eta: FloatArray, step: FloatArray, square: float) -> float:
     """Return the first of 1, 1/2, 1/4, ... with a sufficient gain, 0 if there is none.
 
     The gain of ``t d`` is ``t g^T d - t^2 d^T Q d / 2 - D(t d)`` with the likelihood's divergence ``D``: no difference
@@ -107,7 +106,7 @@ def _length(
     quadratic = float(np.sum(step * (Q @ step)))
     length = 1.0
     for _ in range(_HALVINGS):
-        gain = length * square - 0.5 * length**2 * quadratic - likelihood.divergence(eta, length * step)
+        gain = length * square - 0.5 * length**2 * quadratic - counts.divergence(eta, length * step)
         if gain >= _SUFFICIENT * length * square:
             return length
         length /= 2.0

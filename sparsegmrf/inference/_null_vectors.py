@@ -96,6 +96,14 @@ class NullVectors:
         X = images[:, self.observed].T
         return np.asarray(X - self.basis @ (self.basis.T @ X))
 
+    def contrasts(self, values: FloatArray) -> FloatArray:
+        """Return what they leave of values ``(m,)`` of the observed pixels."""
+        return np.asarray(values - self.basis @ (self.basis.T @ values))
+
+    def nearest(self, values: FloatArray) -> FloatArray:
+        """Return the element ``(H, W)`` of the null space nearest to values ``(m,)`` of the observed pixels."""
+        return np.asarray(np.tensordot(self._mix @ (self.basis.T @ values), self.images, 1))
+
     def without_their_part(self, images: FloatArray) -> FloatArray:
         """Return images less the combinations of null vectors nearest to them on the observed pixels."""
         if not self.count:

@@ -1,24 +1,27 @@
-"""The log-likelihood, or with priors the log-posterior, as a function of unconstrained numbers."""
+"""The log-likelihood, or with priors the log-posterior, as a function of working parameters."""
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import scipy.linalg
 
 from sparsegmrf.inference._evidence import Evidence, evidence
-from sparsegmrf.inference._frame import Frame
+from sparsegmrf.inference._frame import Frame, Replicate
+from sparsegmrf.inference._memo import Point, Workspace
 from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.inference._parameters import Coordinates, FieldModel, Interval
+from sparsegmrf.inference._parameters import Coordinates, FieldModel, Interval, scale_of
 from sparsegmrf.inference._prior_precision import PriorPrecision
-from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference._trend import Trend
 from sparsegmrf.inference.priors import NOISE, Prior
 from sparsegmrf.typing import FloatArray, Shape
+
+if TYPE_CHECKING:
+    from sparsegmrf.inference._problem import Problem
 
 _STEP = 1e-4
 _NOISE = 0.1
@@ -27,13 +30,21 @@ _PROBE = 64
 """Side in pixels of the lattice whose variance stands for that of a larger one."""
 
 
-class Point(NamedTuple):
-    """Value in nats, gradient and information at a point, and the noise variance over that of a pixel given others."""
+class Evaluated(NamedTuple):
+    """Model and noise variance in the frame's unit, and the evidence there."""
 
-    value: float
-    gradient: FloatArray
-    information: FloatArray
-    noise_share: float
+    model: FieldModel
+    noise_variance: float
+    evidence: Evidence
+
+
+class Solution(NamedTuple):
+    """Model and noise variance in intensity at the best scale, the evidence in the frame, and that scale."""
+
+    model: FieldModel
+    noise_variance: float
+    evidence: Evidence
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,80 +58,64 @@ class Objective:
     ----------
     model : FieldModel
         At the start, in the frame's unit; a profiled scale stays there while the others are searched.
-    free : list of str
+    free : tuple of str
         Parameters of the model that are estimated.
     scale : (str, float) or None
         Parameter that is profiled, and the exponent with which the precision grows with it.
-    data : Observations
-        In the frame; with unit weights if the noise variance is estimated.
     estimated : bool
         Whether the noise variance is estimated.
+    images : tuple of Replicate
+        In the frame; with unit weights if the noise variance is estimated.
     trend : Trend
         Covariates, in the frame.
-    null : NullVectors
-        What the field adds at no cost.
     frame : Frame
-        Level and unit of the data.
+        Levels and unit of the data.
     restricted : bool
         Whether the likelihood is the restricted one.
     priors : mapping of Prior
-        By names of free parameters and ``noise_variance``. With one of these on the scale it must not be profiled.
-    count : list of int
-        Evaluations so far, in its first entry.
+        By names of free parameters and ``noise_variance``. With one of these on the scale it is not profiled.
     """
 
     model: FieldModel
-    free: list[str]
+    free: tuple[str, ...]
     scale: tuple[str, float] | None
-    data: Observations
     estimated: bool
+    images: tuple[Replicate, ...]
     trend: Trend
-    null: NullVectors
     frame: Frame
     restricted: bool
-    priors: Mapping[str, Prior] = field(default_factory=dict)
-    count: list[int] = field(default_factory=lambda: [0])
-    _points: dict[bytes, Point] = field(default_factory=dict)
-    _last: dict[bytes, tuple[FieldModel, float, Evidence]] = field(default_factory=dict)
-    _prior: Refactorizer = field(default_factory=Refactorizer)
-    _posterior: Refactorizer = field(default_factory=Refactorizer)
+    priors: Mapping[str, Prior]
 
     @classmethod
-    def of(
-        cls,
-        model: FieldModel,
-        free: list[str],
-        scale: tuple[str, float] | None,
-        data: Observations,
-        estimated: bool,
-        names: tuple[str, ...],
-        columns: FloatArray,
-        *,
-        restricted: bool,
-        priors: Mapping[str, Prior] | None = None,
-        as_given: bool = False,
-        unit: float | None = None,
-    ) -> "Objective":
-        """Return the objective after looking at the null space of the model.
-
-        `as_given` takes the data as they are. With a `unit` the model is in it already.
-        """
-        null = NullVectors.of(model.gmrf(data.values.shape), data.observed, data.combination)
-        trend = Trend.of(names, columns, null)
-        if as_given:
-            frame = Frame.as_given(data, trend)
-        else:
-            own = None if hasattr(model, "scaled") else 1.0
-            frame, data, trend = Frame.of(data, trend, null, estimated=estimated, unit=unit or own)
+    def of(cls, problem: "Problem", unit: float | None = None) -> "Objective":
+        """Return the objective of a problem with Gaussian noise, after looking at the null space of the model."""
+        model, shape, given = problem.model, problem.shape, problem.observations
+        field = model.gmrf(shape)
+        nulls = [NullVectors.of(field, each.observed, each.combination) for each in given]
+        trend = Trend.of(problem.covariates.names, problem.covariates.images, nulls)
+        scale = scale_of(model, shape, problem.free) if problem.estimated or given[0].exact.any() else None
+        if scale is not None and (scale[0] in problem.priors or NOISE in problem.priors):
+            scale = None
+        own = None if hasattr(model, "scaled") else 1.0
+        frame, images, trend = Frame.of(given, trend, nulls, estimated=problem.estimated, unit=unit or own)
         # Where the scale is profiled the model has none that counts.
-        start = model if unit is not None or scale is not None else frame.inside(model)
-        known = {} if priors is None else priors
-        return cls(start, free, scale, data, estimated, trend, null, frame, restricted, known)
+        start = model if scale is not None else frame.inside(model)
+        restricted = problem.method == "reml"
+        return cls(start, problem.free, scale, problem.estimated, images, trend, frame, restricted, problem.priors)
+
+    @classmethod
+    def as_given(cls, problem: "Problem", working: tuple[Observations, ...]) -> "Objective":
+        """Return the objective of working responses of a problem, in the unit they have, no scale profiled."""
+        field = problem.model.gmrf(problem.shape)
+        nulls = [NullVectors.of(field, each.observed, None) for each in working]
+        trend = Trend.of(problem.covariates.names, problem.covariates.images, nulls)
+        frame, images, trend = Frame.as_given(working, trend, nulls)
+        return cls(problem.model, problem.free, None, False, images, trend, frame, False, problem.priors)
 
     @property
     def shape(self) -> Shape:
         """Height and width in pixels."""
-        return (self.data.values.shape[0], self.data.values.shape[1])
+        return (self.frame.rest.shape[1], self.frame.rest.shape[2])
 
     @property
     def searched(self) -> list[str]:
@@ -129,24 +124,30 @@ class Objective:
 
     @property
     def names(self) -> list[str]:
-        """Names of the unconstrained numbers."""
+        """Names of the working parameters."""
         return [*self.searched, *([NOISE] if self.estimated else [])]
+
+    @property
+    def n_observed(self) -> int:
+        """Observed pixels of all images."""
+        return sum(image.data.count for image in self.images)
 
     @property
     def degrees(self) -> int:
         """Dimension of what has the density: observed pixels less null vectors, and with REML less covariates."""
-        return self.data.count - self.trend.deficiency - (len(self.trend.columns) if self.restricted else 0)
+        return self.n_observed - self.trend.deficiency - (len(self.trend.names) if self.restricted else 0)
 
     def with_scale(self) -> "Objective":
         """Return the objective in which the scale is a parameter like the others."""
-        return dataclasses.replace(self, scale=None, _points={}, _last={})
+        return dataclasses.replace(self, scale=None)
 
-    def with_data(self, data: Observations) -> "Objective":
-        """Return the objective of other observations of the same pixels, counted anew."""
-        return dataclasses.replace(self, data=data, count=[0], _points={}, _last={})
+    def with_data(self, data: tuple[Observations, ...]) -> "Objective":
+        """Return the objective of other observations of the same pixels."""
+        images = tuple(dataclasses.replace(each, data=new) for each, new in zip(self.images, data, strict=True))
+        return dataclasses.replace(self, images=images)
 
     def start(self, model: FieldModel, noise_variance: float | FloatArray | None) -> FloatArray:
-        """Return the unconstrained numbers of a model and a noise variance (None: a share of the field's variance)."""
+        """Return the working parameters of a model and a noise variance (None: a share of the field's variance)."""
         if self.scale is None:
             inside, shrunk = self.frame.inside(model), self.frame.unit**-2
         else:
@@ -160,14 +161,14 @@ class Objective:
 
     @property
     def origin(self) -> FloatArray:
-        """The unconstrained numbers of the model given, at the variance of the data, a share of it being noise."""
+        """The working parameters of the model given, at the variance of the data, a share of it being noise."""
         model = self.model
-        values = self.data.values[self.data.observed]
+        values = np.concatenate([each.data.values[each.data.observed] for each in self.images])
         variance = float(np.mean(values * values))  # the frame has taken the level off, if there is one
         if self.scale is None and hasattr(model, "scaled") and variance > 0.0:
-            if not self.estimated and self.data.weight.any():
-                noise = float(np.mean(1.0 / self.data.weight[self.data.weight > 0.0]))
-                variance = max(variance - noise, _NOISE * variance)
+            weights = np.concatenate([each.data.weight[each.data.weight > 0.0] for each in self.images])
+            if not self.estimated and len(weights):
+                variance = max(variance - float(np.mean(1.0 / weights)), _NOISE * variance)
             own = self._variance_of(model)
             moved = model.scaled(float(np.sqrt(variance / own))) if own > 0.0 else model
             if all(
@@ -177,25 +178,23 @@ class Objective:
         at = self._coordinates.outward([model.parameters[name] for name in self.searched])
         return np.append(at, np.log(_NOISE * self._variance_of(model))) if self.estimated else at
 
-    def unprofiled(self, at: FloatArray) -> tuple["Objective", FloatArray]:
-        """Return the objective with the scale among its parameters, and the same point as its numbers."""
-        if self.scale is None:
-            return self, at
+    def unprofiled(self, solution: Solution) -> tuple["Objective", FloatArray]:
+        """Return the objective with the scale among its parameters, and a solution as its numbers."""
         full = self.with_scale()
-        return full, full.start(*self.solution(at)[:2])
+        return full, full.start(solution.model, solution.noise_variance)
 
     def parameters_at(self, at: FloatArray) -> tuple[FieldModel, float]:
-        """Return the model (its profiled scale as at the start) and the noise variance of unconstrained numbers."""
+        """Return the model (its profiled scale as at the start) and the noise variance of working parameters."""
         model, variance = self._parameters_at(at)
         return self.frame.outside(model), variance * self.frame.unit**2
 
     def values_at(self, at: FloatArray) -> list[float]:
-        """Return the searched parameters and the noise variance at unconstrained numbers."""
+        """Return the searched parameters and the noise variance at working parameters."""
         values: list[float] = (self._values_at(at) * self._units).tolist()
         return values
 
     def jacobian(self, at: FloatArray) -> FloatArray:
-        """Return the derivatives of the parameters (rows) by their unconstrained numbers (columns)."""
+        """Return the derivatives of the parameters (rows) by their working parameters (columns)."""
         return self._jacobian(at) * self._units[:, np.newaxis]
 
     def intervals(self, at: FloatArray) -> list[Interval]:
@@ -204,27 +203,64 @@ class Objective:
         limits = model.limits(self.shape)
         return [Interval(*limits[name]) for name in self.searched] + [Interval(0.0, float("inf"))] * self.estimated
 
-    def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
-        """Return the log-likelihood in nats, plus the log-prior, and the gradient."""
-        point = self._point(at)
-        return point.value, point.gradient
+    def evaluate(self, at: FloatArray, workspace: Workspace, *, gradient: bool = True) -> Evaluated:
+        """Return the evidence at working parameters, and what it is made of."""
+        model, variance = self._parameters_at(at)
+        images = self.images
+        if self.estimated:
+            images = tuple(
+                dataclasses.replace(each, data=dataclasses.replace(each.data, weight=each.data.weight / variance))
+                for each in images
+            )
+        field = model.gmrf(self.shape)
+        directions = None
+        if gradient:
+            derivatives = model.derivatives(self.shape)
+            directions = [derivatives[name] for name in self.searched]
+        found = evidence(
+            PriorPrecision.of(model.stencil(self.shape), field),
+            workspace.prior.of_field(field),
+            images,
+            self.trend,
+            workspace.posterior,
+            directions,
+            restricted=self.restricted,
+        )
+        return Evaluated(model, variance, found)
 
-    def value(self, at: FloatArray) -> float:
+    def point(self, at: FloatArray, evaluated: Evaluated) -> Point:
+        """Return value, gradient and information at working parameters, priors included."""
+        model, variance, found = evaluated
+        c = found.best_scale if self.scale is not None else 1.0
+        information = found.information() if self.scale is None else found.profiled_information()
+        J = self._jacobian(at)
+        if self.estimated:
+            J[-1, -1] = 1.0  # the evidence has derivatives by the logarithm of the noise variance
+        k = len(J)
+        prior, by_prior = self.log_prior(at)
+        gradient = found.gradient(c)[:k] @ J + by_prior
+        curvature = J.T @ information[:k, :k] @ J - self._curvature_of_prior(at)
+        share = variance / self._variance_given_others(model) if self.estimated else None
+        return Point(self.loglik(found, c) + prior, gradient, curvature, share)
+
+    def value(self, at: FloatArray, workspace: Workspace) -> float:
         """Return the log-likelihood in nats, plus the log-prior, alone: a third of the cost."""
-        found = self._evaluate(at, gradient=False)[2]
+        found = self.evaluate(at, workspace, gradient=False).evidence
         return self.loglik(found, found.best_scale if self.scale is not None else 1.0) + self.log_prior(at)[0]
+
+    def solution(self, evaluated: Evaluated) -> Solution:
+        """Return model and noise variance at the best scale, which is known where the others are."""
+        model, variance, found = evaluated
+        c = 1.0
+        if self.scale is not None:
+            c = found.best_scale
+            name, exponent = self.scale
+            model, variance = model.replace(**{name: model.parameters[name] * c ** (1.0 / exponent)}), variance / c
+        return Solution(self.frame.outside(model), variance * self.frame.unit**2, found, c)
 
     def loglik(self, found: Evidence, scale: float = 1.0) -> float:
         """Return the log-density of the observations in intensity."""
         return found.loglik(scale) - self.degrees * float(np.log(self.frame.unit))
-
-    def information(self, at: FloatArray) -> FloatArray:
-        """Return the average information, plus minus the Hessian of the log-prior."""
-        return self._point(at).information
-
-    def noise_share(self, at: FloatArray) -> float | None:
-        """Return the noise variance over the variance of a pixel of the field given all others, if it is estimated."""
-        return self._point(at).noise_share if self.estimated else None
 
     def without_field(self) -> tuple[float, float, float] | None:
         """Return the log-likelihood of independent pixels about the trend, their variance, and its standard error.
@@ -233,14 +269,14 @@ class Objective:
         """
         if not self.estimated or self.priors:
             return None
-        y = self.data.values[self.data.observed]  # the frame has taken the trend off
+        y = np.concatenate([each.data.values[each.data.observed] for each in self.images])  # less the trend
         square = float(y @ y) / self.degrees
         value = -0.5 * self.degrees * (np.log(2.0 * np.pi * square) + 1.0 + 2.0 * np.log(self.frame.unit))
         variance = square * self.frame.unit**2
         return float(value), variance, variance * float(np.sqrt(2.0 / self.degrees))
 
     def log_prior(self, at: FloatArray) -> tuple[float, FloatArray]:
-        """Return the logarithm of the prior density of the unconstrained numbers that have one, and its gradient.
+        """Return the logarithm of the prior density of the working parameters that have one, and its gradient.
 
         Of parameters that are valid in a joint region it is the density of the parameters themselves.
         """
@@ -258,40 +294,7 @@ class Objective:
                 total, gradient[k] = total + value, gradient[k] + slope
         return total, gradient
 
-    def solution(self, at: FloatArray) -> tuple[FieldModel, float, Evidence, float]:
-        """Return the model and the noise variance at the best scale, the evidence in the frame, and that scale."""
-        model, variance, found = self._last.get(_key(at)) or self._evaluate(at, gradient=False)
-        c = 1.0
-        if self.scale is not None:
-            c = found.best_scale
-            name, exponent = self.scale
-            model, variance = model.replace(**{name: model.parameters[name] * c ** (1.0 / exponent)}), variance / c
-        return self.frame.outside(model), variance * self.frame.unit**2, found, c
-
-    def _point(self, at: FloatArray) -> Point:
-        """Return what is known of a point; one seen before is remembered."""
-        key = _key(at)
-        if key not in self._points:
-            self._points[key] = self._evaluate_point(at)
-        return self._points[key]
-
-    def _evaluate_point(self, at: FloatArray) -> Point:
-        model, variance, found = self._evaluate(at, gradient=True)
-        self._last.clear()  # the images in the evidence are kept of one point only
-        self._last[_key(at)] = model, variance, found
-        c = found.best_scale if self.scale is not None else 1.0
-        information = found.information() if self.scale is None else found.profiled_information()
-        J = self._jacobian(at)
-        if self.estimated:
-            J[-1, -1] = 1.0  # the evidence has derivatives by the logarithm of the noise variance
-        k = len(J)
-        prior, by_prior = self.log_prior(at)
-        gradient = found.gradient(c)[:k] @ J + by_prior
-        curvature = J.T @ information[:k, :k] @ J - self._curvature(at)
-        share = variance / self._variance_given_others(model) if self.estimated else 0.0
-        return Point(self.loglik(found, c) + prior, gradient, curvature, share)
-
-    def _curvature(self, at: FloatArray) -> FloatArray:
+    def _curvature_of_prior(self, at: FloatArray) -> FloatArray:
         """Return the Hessian of the log-prior, by central differences."""
         if not self.priors:
             return np.zeros((len(at), len(at)))
@@ -315,29 +318,6 @@ class Objective:
             J = np.asarray(scipy.linalg.block_diag(J, float(np.exp(at[-1]))))
         return J
 
-    def _evaluate(self, at: FloatArray, gradient: bool) -> tuple[FieldModel, float, Evidence]:
-        self.count[0] += 1
-        model, variance = self._parameters_at(at)
-        data = self.data
-        if self.estimated:
-            data = dataclasses.replace(data, weight=data.weight / variance)
-        field = model.gmrf(self.shape)
-        directions = None
-        if gradient:
-            derivatives = model.derivatives(self.shape)
-            directions = [derivatives[name] for name in self.searched]
-        stencil = model.stencil(self.shape)
-        found = evidence(
-            PriorPrecision.of(stencil, field),
-            self._prior.of_field(field),
-            data,
-            self.trend,
-            self._posterior,
-            directions,
-            restricted=self.restricted,
-        )
-        return model, variance, found
-
     @cached_property
     def _coordinates(self) -> Coordinates:
         return Coordinates.of(self.model, self.shape, self.searched)
@@ -354,10 +334,14 @@ class Objective:
         units = [outside[name] / inside[name] if outside[name] != inside[name] else 1.0 for name in self.searched]
         return np.array([*units, *([self.frame.unit**2] if self.estimated else [])])
 
+    @property
+    def _combination(self) -> FloatArray | None:
+        return self.images[0].data.combination
+
     def _variance_given_others(self, model: FieldModel) -> float:
         """Return the variance of what is observed of a pixel of the field given all other pixels, on average."""
         given_others = 1.0 / model.stencil(self.shape).diagonal().mean(axis=(0, 1))
-        weights = np.ones(1) if self.data.combination is None else self.data.combination
+        weights = np.ones(1) if self._combination is None else self._combination
         return float(np.sum(weights * weights * given_others))
 
     def _variance_of(self, model: FieldModel) -> float:
@@ -367,10 +351,6 @@ class Objective:
             probe = min(shape[0], _PROBE), min(shape[1], _PROBE)
             shape = probe if model.cropped(slice(0, probe[0]), slice(0, probe[1])) is model else shape
         variance = model.gmrf(shape).marginal_variance()
-        if self.data.combination is not None:
-            variance = variance @ self.data.combination**2
+        if self._combination is not None:
+            variance = variance @ self._combination**2
         return float(variance.mean())
-
-
-def _key(at: FloatArray) -> bytes:
-    return np.ascontiguousarray(at, dtype=np.float64).tobytes()

@@ -1,6 +1,6 @@
 """Observed pixels, and the precision of a field given them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,10 +41,33 @@ class Observations:
         """Number of observed pixels ``m``."""
         return int(np.count_nonzero(self.observed))
 
+    @property
+    def noise_variance(self) -> FloatArray:
+        """Noise variance of the noisy pixels, an image; zero where missing or exact."""
+        noisy = self.weight > 0.0
+        return np.divide(1.0, self.weight, out=np.zeros(noisy.shape), where=noisy)
+
+    def with_noise_variance(self, variance: float) -> "Observations":
+        """Return the same observations with noise of one variance, zero for none."""
+        exact = self.observed & (variance == 0.0)
+        weight = np.where(self.observed & ~exact, 1.0 / variance if variance else 0.0, 0.0)
+        return replace(self, weight=weight, exact=exact)
+
     def window(self, rows: slice, columns: slice) -> "Observations":
         """Return the observations of a window."""
         at = (rows, columns)
         return Observations(self.values[at], self.observed[at], self.weight[at], self.exact[at], self.combination)
+
+    def without(self, held: BoolArray) -> "Observations":
+        """Return the observations outside `held`."""
+        kept = self.observed & ~held
+        return replace(
+            self,
+            values=np.where(kept, self.values, 0.0),
+            observed=kept,
+            weight=np.where(kept, self.weight, 0.0),
+            exact=self.exact & kept,
+        )
 
     def total(self, fields: FloatArray) -> FloatArray:
         """Return what is observed of fields ``(..., H, W[, C])`` without noise, images ``(..., H, W)``."""
@@ -59,12 +82,6 @@ class Observations:
         if self.combination is None:
             return images
         return images[..., np.newaxis] * (self.combination / float(self.combination @ self.combination))
-
-    @property
-    def middle(self) -> float:
-        """Half-way between the least and the largest observed value."""
-        values = self.values[self.observed]
-        return float(0.5 * values.min() + 0.5 * values.max())
 
     def variance(self, covariances: SymmetricStencil) -> FloatArray:
         """Return the variance of what is observed without noise, an image, from a selected inverse."""
@@ -87,33 +104,33 @@ def observations(
     y: object,
     mask: object,
     noise_variance: object,
-    shape: Shape,
+    shape: Shape | None,
     name: str = "y",
     of: str = "of the field",
-    noise_name: str = "noise_variance",
 ) -> Observations:
-    """Return checked observations on a lattice of `shape`; messages call the arguments by the names given."""
+    """Return checked observations on a lattice of `shape` (None: their own); messages call them `name`."""
     seen = observe(y, mask, name)
+    shape = seen.shape if shape is None else shape
     if seen.shape != shape:
         raise ArgumentError(f"{name} must have the shape {shape} {of}, got {seen.shape}; crop or transpose it.")
     values, missing = seen.block(0, shape[0], 0.0)
     observed = ~missing if missing.size else np.ones(shape, dtype=bool)
     if not observed.any():
         raise ArgumentError(f"{name} must have an observed pixel, but all {observed.size} are missing; check the mask.")
-    variance = real_array(noise_name, noise_variance)
+    variance = real_array("noise_variance", noise_variance)
     if variance.shape not in ((), shape):
-        raise ArgumentError(f"{noise_name} must be a number or an image of shape {shape}, got {variance.shape}.")
+        raise ArgumentError(f"noise_variance must be a number or an image of shape {shape}, got {variance.shape}.")
     variance = np.where(observed, variance, 1.0)
-    finite(noise_name, variance, "mask the pixels that say nothing")
+    finite("noise_variance", variance, "mask the pixels that say nothing")
     if variance.min() < 0.0:
         raise ArgumentError(
-            f"{noise_name} must not be negative, got {float(variance.min())}; it is a variance, zero is exact."
+            f"noise_variance must not be negative, got {float(variance.min())}; it is a variance, zero is exact."
         )
     exact = observed & (variance == 0.0)
     noisy = observed & ~exact
     with np.errstate(over="ignore"):
         weight = np.where(noisy, 1.0 / np.where(noisy, variance, 1.0), 0.0)
-    finite(f"1 / {noise_name}", weight, "use 0 for exact observations")
+    finite("1 / noise_variance", weight, "use 0 for exact observations")
     return Observations(values, observed, weight, exact)
 
 

@@ -144,7 +144,7 @@ class Coordinates:
         return np.asarray(np.linalg.solve(self.forms, np.diag(slopes)) if self.joint else np.diag(slopes))
 
 
-def scale_of(model: FieldModel, shape: Shape, names: list[str]) -> tuple[str, float] | None:
+def scale_of(model: FieldModel, shape: Shape, names: Sequence[str]) -> tuple[str, float] | None:
     """Return the parameter ``a`` with ``Q`` proportional to ``a^e``, and ``e``; None if there is none among `names`.
 
     Tested at two values: ``a dQ/da = e Q`` on every coefficient.
@@ -182,9 +182,8 @@ def check_model(model: object) -> None:
         raise ArgumentError(f"model must be a model of a field, such as Matern(range=10.0), got {what}.")
 
 
-def free_names(model: FieldModel, shape: Shape, fixed: object) -> list[str]:
+def free_names(model: FieldModel, held: Sequence[str]) -> list[str]:
     """Return the parameters that are fitted, after checking the names of those that are not."""
-    held = [fixed] if isinstance(fixed, str) else list(fixed)  # type: ignore[call-overload]
     unknown = [name for name in held if name not in model.parameters]
     if unknown:
         raise ArgumentError(

@@ -1,115 +1,267 @@
-"""A checked problem of maximum likelihood, and the estimates that belong to the end of its search."""
+"""What is observed, and what is asked of it: the one place where arguments of fits are checked."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
+from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._conclusion import Conclusion
-from sparsegmrf.inference._covariates import check_leaves_something, check_seen, check_varies, covariate_images
+from sparsegmrf.inference._count_objective import CountObjective
+from sparsegmrf.inference._counts import Counts
+from sparsegmrf.inference._covariates import Covariates, check_leaves_something, check_seen, check_varies
 from sparsegmrf.inference._objective import Objective
-from sparsegmrf.inference._observations import observations
-from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, scale_of
-from sparsegmrf.inference.fit_result import FitResult
-from sparsegmrf.inference.priors import NOISE, Prior, check_priors
+from sparsegmrf.inference._observations import Observations, observations
+from sparsegmrf.inference._parameters import FieldModel, check_model, free_names
+from sparsegmrf.inference.laplace import check_level_is_finite
+from sparsegmrf.inference.priors import Prior, check_priors
+from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.models import Sum
-from sparsegmrf.typing import ArrayLike, FloatArray
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
+
+T = TypeVar("T")
+METHODS = ("ml", "reml", "cv")
 
 
-def make_objective(
-    model: FieldModel,
-    image: ArrayLike,
-    mask: ArrayLike | None,
-    noise: object,
-    covariates: object,
-    method: str,
-    fixed: Sequence[str] | str,
-    shape: tuple[int, ...],
-    priors: Mapping[str, Prior] | None = None,
-) -> Objective:
-    """Return the checked problem as a function of unconstrained numbers."""
-    check_model(model)
-    if isinstance(noise, str) and noise != "estimate":
-        raise ArgumentError(f'noise must be "estimate", a variance or None, got {noise!r}.')
-    estimated = isinstance(noise, str)
-    given = 1.0 if estimated else 0.0 if noise is None else noise
-    size = (shape[0], shape[1]) if len(shape) == 2 else (1, 1)
-    data = observations(image, mask, given, size, "image", noise_name="noise")
-    if data.exact.any() and not data.exact[data.observed].all():
-        raise ArgumentError(
-            "noise must be zero nowhere or at all observed pixels, got both; a fit takes noisy or exact observations."
-        )
-    if isinstance(model, Sum) and len(model.models) > 1:
-        if data.exact.any():
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Images of one field law with their trend and likelihood, and which parameters are estimated; immutable.
+
+    The images are independent draws of the field, each with its own mask, on one lattice; parameters, noise and the
+    coefficients of the trend are theirs together, so that the log-likelihood is a sum over them. `read` makes it of
+    arguments and is the only place that checks these; the methods return other problems.
+
+    Attributes
+    ----------
+    model : FieldModel
+        The model, at the parameters to start from.
+    images : tuple of Observations or Counts
+        What is observed of each draw, ``(H, W)``.
+    covariates : Covariates
+        The trend.
+    likelihood : Gaussian or Likelihood
+        How measurements are distributed given the field.
+    method : str
+        ``"ml"``, ``"reml"`` or ``"cv"``.
+    fixed : tuple of str
+        Parameters that are held.
+    priors : mapping of Prior
+        By names of estimated parameters.
+    is_stack : bool
+        Whether the images were given with a leading axis.
+    """
+
+    model: FieldModel
+    images: tuple[Observations | Counts, ...]
+    covariates: Covariates
+    likelihood: Gaussian | Likelihood
+    method: str
+    fixed: tuple[str, ...]
+    priors: Mapping[str, Prior]
+    is_stack: bool
+
+    @classmethod
+    def read(
+        cls,
+        model: FieldModel,
+        image: ArrayLike,
+        mask: ArrayLike | Literal["nan"] | None = "nan",
+        likelihood: Gaussian | Likelihood = Gaussian(),  # noqa: B008 - an immutable value
+        covariates: object = "constant",
+        method: str = "ml",
+        fixed: Sequence[str] | str = (),
+        priors: Mapping[str, Prior] | None = None,
+    ) -> "Problem":
+        """Return the checked problem; see `fit` for the arguments."""
+        check_model(model)
+        one_of("method", method, METHODS)
+        is_stack = np.ndim(image) == 3
+        layers = [_layer(each, mask, likelihood, k if is_stack else None) for k, each in enumerate(_layers(image))]
+        if isinstance(likelihood, Gaussian):
+            images: Any = tuple(_observations(each, mask, of.noise_variance) for each, mask, of in layers)
+        else:
+            if method != "ml":
+                raise ArgumentError(f'method must be "ml" with a {likelihood.name} likelihood, got {method!r}.')
+            images = tuple(Counts.of(of, each, mask, np.shape(each)[:2], "image") for each, mask, of in layers)
+        shape = images[0].values.shape
+        held = (fixed,) if isinstance(fixed, str) else tuple(fixed)
+        problem = cls(model, images, Covariates.of(covariates, shape), likelihood, method, held, {}, is_stack)
+        limits = model.limits(shape)
+        own = check_priors(priors, {name: limits[name] for name in problem.free}, noise=problem.estimated)
+        if own and method == "cv":
             raise ArgumentError(
-                'noise must be a variance or "estimate" with a sum of fields, got exact observations; they would tie '
-                "the fields of a pixel to each other. Give a small variance."
+                f"priors must be None with method='cv', which has no density to add them to, got {', '.join(own)}."
             )
-        data = dataclasses.replace(data, combination=model.observation)
-    names, columns = covariate_images(covariates, data.values.shape)
-    check_seen(columns, data)
-    free = free_names(model, data.values.shape, fixed)
-    if free or estimated:
-        check_varies(data)
-    limits = model.limits(data.values.shape)
-    known = check_priors(priors, {name: limits[name] for name in free}, noise=estimated)
-    scale = scale_of(model, data.values.shape, free) if estimated or noise is None else None
-    if scale is not None and (scale[0] in known or NOISE in known):
-        scale = None
-    objective = Objective.of(
-        model, free, scale, data, estimated, names, columns, restricted=method == "reml", priors=known
-    )
-    check_tells_enough(objective)
-    if free or estimated:
-        check_leaves_something(len(columns), data, objective.frame.deviations.values)
-    return objective
+        problem = dataclasses.replace(problem, priors=own)
+        problem._check()
+        return problem
 
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+        return (self.images[0].values.shape[0], self.images[0].values.shape[1])
 
-def check_tells_enough(objective: Objective) -> None:
-    """Refuse an image with too few observed pixels for what is to be estimated."""
-    trend, estimated = objective.trend, len(objective.free) + objective.estimated
-    least = estimated + len(trend.columns) + trend.deficiency
-    # Without anything to estimate the trend alone must be fixed.
-    enough = objective.data.count > least if estimated else objective.data.count >= least
-    if not enough:
-        raise ArgumentError(
-            f"image must have more observed pixels than there are parameters, {least}, got {objective.data.count}; "
-            "hold some by fixed=, or give fewer covariates."
+    @property
+    def n_observed(self) -> int:
+        """Observed pixels of all images."""
+        return sum(each.count for each in self.images)
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """Parameters of the model that are estimated."""
+        return tuple(free_names(self.model, self.fixed))
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the noise variance is estimated."""
+        return isinstance(self.likelihood, Gaussian) and isinstance(self.likelihood.noise_variance, str)
+
+    @property
+    def combination(self) -> FloatArray | None:
+        """Weights ``(C,)`` of the fields stacked at a pixel whose sum is observed; None: there is one field."""
+        model = self.model
+        return model.observation if isinstance(model, Sum) and len(model.models) > 1 else None
+
+    @property
+    def observations(self) -> tuple[Observations, ...]:
+        """The images, as sums of the model's fields."""
+        images = cast(tuple[Observations, ...], self.images)
+        return tuple(dataclasses.replace(each, combination=self.combination) for each in images)
+
+    @property
+    def counts(self) -> tuple[Counts, ...]:
+        """The images of a likelihood that is not Gaussian."""
+        return cast(tuple[Counts, ...], self.images)
+
+    @cached_property
+    def objective(self) -> Objective | CountObjective:
+        """The log-likelihood, or log-posterior, as a function of working parameters."""
+        return Objective.of(self) if isinstance(self.likelihood, Gaussian) else CountObjective.of(self)
+
+    def with_model(self, model: FieldModel, *, fixed: Sequence[str] | None = None) -> "Problem":
+        """Return the problem of another model, or of the same at other parameters, with others of them held."""
+        held = self.fixed if fixed is None else tuple(fixed)
+        return dataclasses.replace(self, model=model, fixed=held)
+
+    def with_noise_variance(self, variance: float) -> "Problem":
+        """Return the problem in which the noise variance is known."""
+        images = cast(tuple[Observations, ...], self.images)
+        return dataclasses.replace(
+            self,
+            images=tuple(each.with_noise_variance(variance) for each in images),
+            likelihood=Gaussian(noise_variance=variance),
         )
 
+    def without(self, held: Sequence[BoolArray]) -> "Problem":
+        """Return the problem without the pixels held out, image by image."""
+        return dataclasses.replace(
+            self, images=tuple(each.without(out) for each, out in zip(self.images, held, strict=True))
+        )
 
-def make_result(objective: Objective, at: FloatArray, conclusion: Conclusion) -> FitResult:
-    """Return the estimates at the end of a search."""
-    model, variance, found, c = objective.solution(at)
-    frame, names = objective.frame, objective.trend.names
-    errors = frame.errors(found.beta_covariance / c)
-    noise: float | FloatArray = variance
-    data = frame.given
-    if not objective.estimated and data.weight.any():
-        noise = np.where(data.observed, 1.0 / np.where(data.weight > 0.0, data.weight, 1.0), 0.0)
-        values = noise[data.observed]
-        noise = float(values[0]) if np.ptp(values) == 0.0 else noise
-    parameters = {name: model.parameters[name] for name in objective.free}
-    if objective.estimated:
-        parameters[NOISE] = variance
-    return FitResult(
-        model=model,
-        parameters=parameters,
-        noise_variance=noise,
-        loglik=objective.loglik(found, c),
-        log_prior=objective.log_prior(at)[0],
-        coefficients=dict(zip(names, frame.coefficients(found.beta).tolist(), strict=True)),
-        coefficient_errors=dict(zip(names, errors.tolist(), strict=True)),
-        trend=frame.trend(found.beta),
-        method="reml" if objective.restricted else "ml",
-        n_observed=data.count,
-        converged=conclusion.converged,
-        reason=conclusion.reason,
-        evaluations=objective.count[0],
-        _objective=objective,
-        _evidence=found,
-        _scale=c,
-        _at_end=conclusion.curvature,
-        _lost=conclusion.lost,
-    )
+    def on_window(self, rows: slice, columns: slice) -> "Problem":
+        """Return the problem of a part of a lattice, with a level for its trend if there was any."""
+        model: Any = self.model
+        observed = cast(tuple[Observations, ...], self.images)
+        images = tuple(each.window(rows, columns) for each in observed)
+        trend = "constant" if self.covariates.names else None
+        return dataclasses.replace(
+            self,
+            model=model.cropped(rows, columns) if hasattr(model, "cropped") else model,
+            images=images,
+            covariates=Covariates.of(trend, images[0].values.shape),
+        )
+
+    def _check(self) -> None:
+        """Refuse what cannot be estimated of the images."""
+        seen = np.any([each.observed for each in self.images], axis=0)
+        check_seen(self.covariates.images, seen)
+        searched = bool(self.free) or self.estimated
+        if isinstance(self.likelihood, Gaussian):
+            self._check_exact()
+            if searched:
+                check_varies(self.observations)
+        else:
+            _check_counts(self.model, self.counts)
+        objective = self.objective
+        gaussian = objective if isinstance(objective, Objective) else objective.gaussian
+        trend, estimated = gaussian.trend, len(self.free) + self.estimated
+        least = estimated + len(trend.names) + trend.deficiency
+        # Without anything to estimate the trend alone must be fixed.
+        if not (self.n_observed > least if estimated else self.n_observed >= least):
+            raise ArgumentError(
+                f"image must have more observed pixels than there are parameters, {least}, got {self.n_observed}; "
+                "hold some by fixed=, or give fewer covariates."
+            )
+        if searched and isinstance(objective, Objective):
+            check_leaves_something(len(self.covariates.names), self.observations, objective.frame.deviations)
+
+    def _check_exact(self) -> None:
+        exact = np.concatenate([each.exact[each.observed] for each in self.observations])
+        if exact.any() and not exact.all():
+            raise ArgumentError(
+                "noise_variance must be zero nowhere or at all observed pixels, got both; a fit takes noisy or exact "
+                "observations."
+            )
+        if self.combination is not None and exact.any():
+            raise ArgumentError(
+                'noise_variance must be a variance or "estimate" with a sum of fields, got exact observations; they '
+                "would tie the fields of a pixel to each other. Give a small variance."
+            )
+
+
+def _layers(image: Any) -> Sequence[Any]:
+    """Return the images of a stack ``(R, H, W)``, or the image."""
+    if np.ndim(image) != 3:
+        return [image]
+    array = image if isinstance(image, np.ma.MaskedArray) else np.asarray(image)
+    if not len(array):
+        raise ArgumentError(f"image must have at least one image in its first axis, got shape {array.shape}.")
+    return list(array)
+
+
+def _layer(image: Any, mask: Any, likelihood: Gaussian | Likelihood, number: int | None) -> tuple[Any, Any, Any]:
+    """Return one image with what belongs to it of masks ``(R, H, W)`` and of the numbers of a likelihood."""
+    if number is None:
+        return image, mask, likelihood
+    own = {}
+    if dataclasses.is_dataclass(likelihood):
+        numbers = {field.name: getattr(likelihood, field.name) for field in dataclasses.fields(likelihood)}
+        own = {name: _of_stack(name, value, number) for name, value in numbers.items() if np.ndim(value) == 3}
+    kept = dataclasses.replace(likelihood, **own) if own else likelihood  # type: ignore[type-var]
+    return image, _of_stack("mask", mask, number) if np.ndim(mask) == 3 else mask, kept
+
+
+def _of_stack(name: str, value: Any, number: int) -> Any:
+    if number >= len(value):
+        raise ArgumentError(f"{name} must have an image for each one of image, got {len(value)}.")
+    return np.asarray(value)[number]
+
+
+def _observations(image: Any, mask: Any, noise_variance: Any) -> Observations:
+    if isinstance(noise_variance, str) and noise_variance != "estimate":
+        raise ArgumentError(f'noise_variance must be "estimate", a variance or None, got {noise_variance!r}.')
+    given = 1.0 if isinstance(noise_variance, str) else 0.0 if noise_variance is None else noise_variance
+    return observations(image, mask, given, None, "image")
+
+
+def _check_counts(model: FieldModel, images: Sequence[Counts]) -> None:
+    """Refuse counts that send the level to infinity, and fields that cannot have any."""
+    shape = images[0].observed.shape
+    for number, (value, _) in enumerate(images[0].extremes):
+        if all(np.array_equal(each.extremes[number][1], each.observed) for each in images):
+            count = sum(each.count for each in images)
+            raise ArgumentError(
+                f"image must hold other counts, too, but all {count} observed ones are {value}, which sends the level "
+                "to infinity; condition a field with known parameters on them."
+            )
+    field = model.gmrf((shape[0], shape[1]))
+    if field.channels > 1:
+        raise ArgumentError(
+            f"model must have one field with counts, got a {type(model).__name__} of {field.channels} stacked at a "
+            "pixel; fit one field, or a Gaussian likelihood."
+        )
+    for each in images:
+        check_level_is_finite(field, each, "image")

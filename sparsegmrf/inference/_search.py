@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from sparsegmrf.errors import SparseGMRFError
+from sparsegmrf.inference._memo import Point
 from sparsegmrf.typing import FloatArray
 
 _STEP = 1e-3
@@ -14,16 +15,16 @@ _STEPS = 100
 _STANDING = 8
 """Steps in a row that are no better, each a quarter of the one before, after which the search ends."""
 _LONGEST = 2.0
-"""Longest Newton step of the polishing, in any unconstrained number."""
+"""Longest Newton step of the polishing, in any working parameter."""
 _POLISHED = 12
 _PATIENCE = 12
 """Steps after which the average information is no longer believed by itself."""
 _ALONG = 1e-2
 """Cosine between a step and what its gradients say beyond the curvature known, below which this is left aside."""
 FAR = 16.0
-"""How far an unconstrained number may move from its start before it counts as running away."""
+"""How far an working parameter may move from its start before it counts as running away."""
 FLAT = 1e-2
-"""Information about an unconstrained number at which nothing is known of it: a standard error of ten."""
+"""Information about an working parameter at which nothing is known of it: a standard error of ten."""
 _NOTHING_TO_GAIN = 1e-4
 """Slope in nats along a direction without information at which moving on gains nothing."""
 _NO_NOISE = math.exp(-9.0)
@@ -36,7 +37,7 @@ _NEAR = 1e-2
 
 
 class Ending(enum.Enum):
-    """How a search has ended."""
+    """How a search has ended; the value says it in words."""
 
     MAXIMUM = "at a maximum"
     NOTHING = "nothing to search"
@@ -47,7 +48,7 @@ class Ending(enum.Enum):
 
 
 class Ended(NamedTuple):
-    """The end of a search: unconstrained numbers, how it ended, and the length of a Newton step in standard errors."""
+    """The end of a search: working parameters, how it ended, and the length of a Newton step in standard errors."""
 
     at: FloatArray
     ending: Ending
@@ -60,30 +61,17 @@ class Ended(NamedTuple):
 
 
 class Searchable(Protocol):
-    """What a search asks of an objective: a function of unconstrained numbers, with gradient and information."""
+    """What a search asks for: a function of working parameters that remembers its points."""
 
     @property
     def names(self) -> list[str]:
-        """Names of the unconstrained numbers."""
+        """Names of the numbers."""
 
-    @property
-    def count(self) -> list[int]:
-        """Evaluations so far, in its first entry."""
-
-    def __call__(self, at: FloatArray) -> tuple[float, FloatArray]:
-        """Return the value in nats and its gradient."""
-
-    def information(self, at: FloatArray) -> FloatArray:
-        """Return what stands for minus the Hessian, positive semi-definite but for rounding."""
-
-    def noise_share(self, at: FloatArray) -> float | None:
-        """Return the noise variance over that of a pixel of the field given all others; None: it is not estimated.
-
-        If it is, its logarithm is the last of the numbers.
-        """
+    def __call__(self, at: FloatArray) -> Point:
+        """Return value, gradient, and what stands for minus the Hessian, positive semi-definite but for rounding."""
 
 
-class _Point(NamedTuple):
+class _Step(NamedTuple):
     """A point of the search: its Newton step where there is information, and along the rest the slope in nats."""
 
     at: FloatArray
@@ -93,11 +81,12 @@ class _Point(NamedTuple):
 
 
 def observed_information(objective: Searchable, at: FloatArray) -> FloatArray:
-    """Return minus the Hessian at unconstrained numbers, by central differences of the exact gradient.
+    """Return minus the Hessian at working parameters, by central differences of the exact gradient.
 
     NaN where one of the neighbours cannot be evaluated.
     """
-    rows = [tried(objective, at - side)[1] - tried(objective, at + side)[1] for side in _STEP * np.eye(len(at))]
+    sides = _STEP * np.eye(len(at))
+    rows = [tried(objective, at - side).gradient - tried(objective, at + side).gradient for side in sides]
     H = np.reshape(rows, (len(at), len(at))) / (2.0 * _STEP)
     return np.asarray((H + H.T) / 2.0)
 
@@ -118,31 +107,30 @@ def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> Ended:
         return Ended(end.at, Ending.NO_NOISE, end.decrement)
     if np.abs(end.at - at).max() > FAR:
         return Ended(end.at, Ending.FAR, end.decrement)
-    if np.linalg.eigvalsh(objective.information(end.at))[0] < FLAT:
+    if np.linalg.eigvalsh(objective(end.at).information)[0] < FLAT:
         return Ended(end.at, Ending.FLAT, end.decrement)
     return Ended(end.at, Ending.MAXIMUM if end.decrement <= tolerance else Ending.STOPPED, end.decrement)
 
 
-def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float) -> _Point:
+def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float) -> _Step:
     from scipy.optimize import minimize
 
     last, standing, taken = start, 0, 0
     correction = np.zeros((len(start), len(start)))
-    seen: dict[bytes, tuple[float, FloatArray]] = {}
+    seen: dict[bytes, Point] = {}
 
     def negative(u: FloatArray) -> tuple[float, FloatArray]:
         key = u.tobytes()
         if key not in seen:
             seen[key] = tried(objective, u)
-        value, gradient = seen[key]
-        return -value, -np.nan_to_num(gradient)
+        return -seen[key].value, -np.nan_to_num(seen[key].gradient)
 
     def information(u: FloatArray) -> FloatArray:
         """Return the average information, after some steps with what gradients have said of the curvature."""
         nonlocal correction
         if not np.isfinite(negative(u)[0]):
             return np.eye(len(u))
-        known, step = objective.information(u), u - last
+        known, step = objective(u).information, u - last
         if step.any() and taken >= _PATIENCE:
             missing = negative(u)[1] - negative(last)[1] - (known + correction) @ step
             along = float(missing @ step)
@@ -166,34 +154,33 @@ def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float)
     return _point(objective, found.x)
 
 
-def tried(objective: Searchable, at: FloatArray) -> tuple[float, FloatArray]:
-    """Return value and gradient, minus infinity where the objective cannot be evaluated."""
-    nowhere = -math.inf, np.full(len(at), np.nan)
+def tried(objective: Searchable, at: FloatArray) -> Point:
+    """Return what is known of a point, minus infinity where the objective cannot be evaluated."""
+    nowhere = Point(-math.inf, np.full(len(at), np.nan), np.full((len(at), len(at)), np.nan), None)
     try:
         with np.errstate(all="ignore"):  # what is no number is seen below
-            value, gradient = objective(at)
-            known = objective.information(at)
+            found = objective(at)
     except (SparseGMRFError, ArithmeticError, np.linalg.LinAlgError):
         return nowhere
-    return (value, gradient) if np.isfinite([value, *gradient, *known.ravel()]).all() else nowhere
+    return found if np.isfinite([found.value, *found.gradient, *found.information.ravel()]).all() else nowhere
 
 
 def _noise_is_gone(objective: Searchable, at: FloatArray) -> bool:
-    share = objective.noise_share(at)
-    if share is None:
+    found = objective(at)
+    if found.noise_share is None:
         return False
-    slope, known = float(objective(at)[1][-1]), float(objective.information(at)[-1, -1])
+    slope, known = float(found.gradient[-1]), float(found.information[-1, -1])
     falls_on = -_NOTHING_LEFT < slope < 0.0 and known < _NOTHING_LEFT
-    return share < _NO_NOISE or (share < _LESS_NOISE and falls_on)
+    return found.noise_share < _NO_NOISE or (found.noise_share < _LESS_NOISE and falls_on)
 
 
 def _without_last(objective: Searchable, at: FloatArray) -> float:
     """Return the length in standard errors of a Newton step in which the last number, that of the noise, is held."""
-    gradient, information = objective(at)[1][:-1], objective.information(at)[:-1, :-1]
-    return _newton(gradient, information)[1]
+    found = objective(at)
+    return _newton(found.gradient[:-1], found.information[:-1, :-1])[1]
 
 
-def _polished(objective: Searchable, point: _Point, tolerance: float) -> _Point:
+def _polished(objective: Searchable, point: _Step, tolerance: float) -> _Step:
     """Take Newton steps near the maximum, where likelihoods differ by rounding.
 
     They are those of the average information, and of the observed one as soon as this costs less. Steps that shrink by
@@ -205,7 +192,7 @@ def _polished(objective: Searchable, point: _Point, tolerance: float) -> _Point:
             break
         step = point.step * min(1.0, _LONGEST / float(np.abs(point.step).max()))
         following = None
-        if np.isfinite(tried(objective, point.at + step)[0]):
+        if np.isfinite(tried(objective, point.at + step).value):
             following = _point(objective, point.at + step, information)
         if information is None and (following is None or _is_slow(point, following, tolerance)):
             information = observed_information(objective, point.at)
@@ -219,15 +206,15 @@ def _polished(objective: Searchable, point: _Point, tolerance: float) -> _Point:
     return point
 
 
-def _is_slow(point: _Point, following: _Point, tolerance: float) -> bool:
+def _is_slow(point: _Step, following: _Step, tolerance: float) -> bool:
     """Return whether steps that go on shrinking like this one need more gradients than the observed information."""
     rate = following.decrement / point.decrement
     return rate >= 1.0 or following.decrement * rate ** (2 * len(point.at)) > tolerance
 
 
-def _point(objective: Searchable, at: FloatArray, information: FloatArray | None = None) -> _Point:
-    gradient = objective(at)[1]
-    return _Point(at, *_newton(gradient, objective.information(at) if information is None else information))
+def _point(objective: Searchable, at: FloatArray, information: FloatArray | None = None) -> _Step:
+    found = objective(at)
+    return _Step(at, *_newton(found.gradient, found.information if information is None else information))
 
 
 def _newton(gradient: FloatArray, information: FloatArray) -> tuple[FloatArray, float, float]:

@@ -1,6 +1,7 @@
 """Covariates that a field does not hold itself, and how far the observed pixels tell them apart."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,20 +15,20 @@ _COLLINEAR = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Trend:
-    """Columns of covariates that the field does not hold itself, and what the contrasts of null vectors leave of them.
+    """Covariates that the field does not hold itself, and what the contrasts of null vectors leave of them.
 
     Attributes
     ----------
     names : tuple of str
-        One per column.
+        One per covariate.
     columns : ndarray, (p, H, W)
         Covariates.
     deficiency : int
-        Number of null vectors ``r`` of the field.
+        Number of null vectors of the fields of all images.
     log_null : float
         ``logdet(V_o^T V_o)``.
     log_gram : float
-        ``logdet`` of the columns' products on the observed pixels, null vectors projected out.
+        ``logdet`` of the columns' products on the observed pixels of all images, null vectors projected out.
     """
 
     names: tuple[str, ...]
@@ -37,31 +38,41 @@ class Trend:
     log_gram: float
 
     @classmethod
-    def of(cls, names: tuple[str, ...], columns: FloatArray, null: NullVectors) -> "Trend":
+    def of(cls, names: tuple[str, ...], columns: FloatArray, nulls: Sequence[NullVectors]) -> "Trend":
         """Leave out what is in the null space of the prior, and refuse what the observed pixels cannot tell apart."""
+        null = nulls[0]
         sizes = np.abs(columns).max(axis=(1, 2), initial=np.finfo(float).tiny)
         X = columns / sizes[:, np.newaxis, np.newaxis]
         lengths = np.linalg.norm(X, axis=(1, 2), keepdims=True) if len(X) else np.zeros((0, 1, 1))
         held = np.linalg.norm(null.remainder(X / np.maximum(lengths, 1e-300)), axis=(1, 2)) <= _COLLINEAR
         kept = np.flatnonzero(~held) if null.count else np.arange(len(X))
-        left, seen = null.seen(X[kept]), X[kept][:, null.observed].T
-        norms, all_of = np.linalg.norm(left, axis=0), np.linalg.norm(seen, axis=0)
         if len(kept):
+            left = np.concatenate([each.seen(X[kept]) for each in nulls])
+            seen = np.concatenate([X[kept][:, each.observed].T for each in nulls])
+            norms, all_of = np.linalg.norm(left, axis=0), np.linalg.norm(seen, axis=0)
             vanish = norms <= _COLLINEAR * all_of
             R = left / np.where(vanish, 1.0, norms)
             smallest = 0.0 if vanish.any() else float(np.linalg.eigvalsh(R.T @ R)[0])
             if smallest < _COLLINEAR:
                 raise ArgumentError(_collinear(names, null, smallest))
-        return cls(tuple(names[k] for k in kept), columns[kept], null.count, null.logdet, 0.0).with_columns(
-            columns[kept], null
+        found = cls(
+            tuple(names[k] for k in kept),
+            columns[kept],
+            sum(each.count for each in nulls),
+            sum(each.logdet for each in nulls),
+            0.0,
         )
+        return found.with_columns([columns[kept]] * len(nulls), nulls)
 
-    def with_columns(self, columns: FloatArray, null: NullVectors) -> "Trend":
-        """Return the trend with other images for its columns."""
-        sizes = np.abs(columns).max(axis=(1, 2), initial=0.0)
-        left = null.seen(columns / sizes[:, np.newaxis, np.newaxis])  # squares in large units are no numbers
-        log_gram = float(np.linalg.slogdet(left.T @ left)[1] + 2.0 * np.log(sizes).sum()) if len(columns) else 0.0
-        return dataclasses.replace(self, columns=columns, log_gram=log_gram)
+    def with_columns(self, columns: Sequence[FloatArray], nulls: Sequence[NullVectors]) -> "Trend":
+        """Return the trend of images ``(p, H, W)`` for its covariates, image by image."""
+        if not len(self.names):
+            return self
+        sizes = np.max([np.abs(each).max(axis=(1, 2)) for each in columns], axis=0)
+        # Squares in large units are no numbers.
+        scaled = [null.seen(each / sizes[:, np.newaxis, np.newaxis]) for each, null in zip(columns, nulls, strict=True)]
+        gram = sum(left.T @ left for left in scaled)
+        return dataclasses.replace(self, log_gram=float(np.linalg.slogdet(gram)[1] + 2.0 * np.log(sizes).sum()))
 
 
 def _collinear(names: tuple[str, ...], null: NullVectors, smallest: float) -> str:

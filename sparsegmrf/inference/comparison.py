@@ -1,24 +1,25 @@
 """Choice of a field for filling gaps, by likelihood and by how held-out pixels are predicted."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from sparsegmrf.errors import TooLargeError
-from sparsegmrf.inference._conclusion import conclude
 from sparsegmrf.inference._cross_validation import HeldOut, error_of_mean
+from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
-from sparsegmrf.inference._problem import make_result
+from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._result import gaussian_result
 from sparsegmrf.inference._search import Ending
-from sparsegmrf.inference._start import result_of, search, search_tile, start_of
+from sparsegmrf.inference._start import search, search_tile, start_of
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.holdout import Blocks, gap_copies, rectangles
 from sparsegmrf.inference.scores import coverage, crps
 from sparsegmrf.models import Matern, Sum, TensionSpline
-from sparsegmrf.typing import ArrayLike, FloatArray, IntArray
+from sparsegmrf.typing import FloatArray, IntArray
 
 _COPIES = 2
 """Sets of copies of the gaps, besides one set of rectangles."""
@@ -34,10 +35,6 @@ _FINER, _COARSER = 2.0, 4.0
 
 SPLINE, TURNED, MATERN, SUM = "tension spline", "anisotropic spline", "Matern", "fine + coarse Matern"
 """Names of the candidates."""
-
-
-MakeObjective = Callable[[FieldModel, ArrayLike | None], Objective]
-"""Makes the problem with a model, and the noise variance held at a value if there is one."""
 
 
 @dataclass(frozen=True)
@@ -118,13 +115,13 @@ class ModelComparison:
         return "\n".join(lines)
 
 
-def compare(make: MakeObjective, stream: np.random.Generator) -> ModelComparison:
-    """Fit every candidate to the image, predict what is held out by each, and choose; the blocks follow `stream`."""
-    found, left_out = _fits(make)
-    first = found[SPLINE].fit._objective
-    observed = first.data.observed
-    sets = [*(gap_copies(observed, stream, share=_SHARE) for _ in range(_COPIES)), rectangles(observed, stream)]
-    numbers = HeldOut(first, sets).numbers
+def compare(problem: Problem, stream: np.random.Generator) -> ModelComparison:
+    """Fit every candidate to the images, predict what is held out by each, and choose; the blocks follow `stream`."""
+    found, left_out = _fits(problem)
+    observed = [each.observed for each in problem.images]
+    sets = [tuple(gap_copies(each, stream, share=_SHARE) for each in observed) for _ in range(_COPIES)]
+    sets.append(tuple(rectangles(each, stream) for each in observed))
+    numbers = _criterion(found[SPLINE].fit, sets).numbers
     sizes = np.bincount(numbers).astype(np.int64)
     errors = {name: _predictions(each.fit, sets) for name, each in found.items()}
     scores = {name: crps(error, 0.0, spread) for name, (error, spread) in errors.items()}
@@ -145,16 +142,16 @@ class _Found(NamedTuple):
     noise_held: float | None
 
 
-def _fits(make: MakeObjective) -> tuple[dict[str, _Found], dict[str, str]]:
+def _fits(problem: Problem) -> tuple[dict[str, _Found], dict[str, str]]:
     """Fit the candidates, each from what those before have found; and say which cannot be."""
     found: dict[str, _Found] = {}
     left_out: dict[str, str] = {}
     for name, model in _candidates(found):
-        if isinstance(model, Sum) and found[SPLINE].fit._objective.data.exact.any():
+        if isinstance(model, Sum) and any(each.exact.any() for each in problem.observations):
             left_out[name] = "needs noise"
             continue
         try:
-            found[name] = _fit(make, model)
+            found[name] = _fit(problem.with_model(model))
         except TooLargeError as error:
             if name == SPLINE:
                 raise
@@ -162,28 +159,29 @@ def _fits(make: MakeObjective) -> tuple[dict[str, _Found], dict[str, str]]:
     return found, left_out
 
 
-def _fit(make: MakeObjective, model: FieldModel) -> _Found:
+def _fit(problem: Problem) -> _Found:
     """Fit a model, from the best-observed tile; noise that runs to zero is held where less of it gains nothing."""
-    objective = make(model, None)
-    tile = search_tile(objective, _TOLERANCE)
-    if tile is not None and tile.ended.ending is Ending.NO_NOISE:
-        first, at = tile.objective, tile.ended.at
-    else:
-        start, ended = search(objective, start_of(objective, tile), _TOLERANCE)
-        if ended.ending is not Ending.NO_NOISE:
-            return _Found(make_result(objective, ended.at, conclude(objective, ended, start, _TOLERANCE)), None)
-        first, at = objective, ended.at
-    found, held = first.solution(at)[:2]
-    fitted = model.replace(**{name: found.parameters[name] for name in objective.free})  # a tile has its part of maps
+    memo, tile = Memo(problem.objective), search_tile(problem, _TOLERANCE)
+    found = tile
+    if found is None or found.ended.ending is not Ending.NO_NOISE:
+        found = search(memo, start_of(problem, memo, tile), _TOLERANCE)
+    if found.ended.ending is not Ending.NO_NOISE:
+        return _Found(gaussian_result(problem, found), None)
+    solution = found.memo.solution(found.ended.at)
+    # A tile has its part of maps.
+    fitted = problem.model.replace(**{name: solution.model.parameters[name] for name in problem.free})
+    held = float(solution.noise_variance)
     while True:
-        known = make(fitted, held)
-        result = result_of(known, known.start(fitted, None), _TOLERANCE)
+        known = problem.with_model(fitted).with_noise_variance(held)
+        memo = Memo(known.objective)
+        result = gaussian_result(known, search(memo, memo.objective.start(fitted, None), _TOLERANCE))
         fitted = result.model
-        objective = make(fitted, None)
-        at = objective.start(fitted, held)
-        slope = float(objective(at)[1][-1])
+        free = problem.with_model(fitted)
+        memo = Memo(free.objective)
+        at = memo.objective.start(fitted, held)
+        slope = float(memo(at).gradient[-1])
         if slope > 0.0:
-            return _Found(result_of(objective, at, _TOLERANCE), None)
+            return _Found(gaussian_result(free, search(memo, at, _TOLERANCE)), None)
         if not slope < -_GAIN:
             return _Found(result, held)
         held /= _LESS
@@ -211,7 +209,7 @@ def _excess(above: FloatArray, numbers: IntArray, sizes: IntArray) -> tuple[floa
 def _candidate(
     name: str, found: _Found, error: FloatArray, spread: FloatArray, excess: tuple[float, float]
 ) -> Candidate:
-    fit, loglik = found.fit, restricted_loglik(found.fit)
+    fit, loglik = found.fit, found.fit.restricted_loglik
     return Candidate(
         name=name,
         fit=fit,
@@ -226,20 +224,13 @@ def _candidate(
     )
 
 
-def restricted_loglik(fit: FitResult) -> float:
-    """Return the restricted log-likelihood at the estimates of a fit by maximum likelihood.
-
-    ``l + (logdet X^T X - logdet X^T S X + p log 2 pi) / 2`` with ``p`` covariates ``X``, null vectors projected out.
-    """
-    covariance, trend = fit.coefficient_covariance, fit._objective.trend
-    if not len(covariance):
-        return fit.loglik
-    steps = 2.0 * float(np.log(fit._objective.frame.steps).sum())
-    spread = trend.log_gram + steps + float(np.linalg.slogdet(covariance)[1])
-    return fit.loglik + 0.5 * (spread + len(covariance) * float(np.log(2.0 * np.pi)))
+def _criterion(fit: FitResult, sets: list[tuple[Blocks, ...]]) -> HeldOut:
+    objective = fit.problem.objective
+    assert isinstance(objective, Objective)
+    return HeldOut.of(objective.with_scale(), sets)
 
 
-def _predictions(fit: FitResult, sets: list[Blocks]) -> tuple[FloatArray, FloatArray]:
+def _predictions(fit: FitResult, sets: list[tuple[Blocks, ...]]) -> tuple[FloatArray, FloatArray]:
     """Return errors and standard deviations of held-out measurements by the estimates of a fit."""
-    full = fit._objective.with_scale()
-    return HeldOut.of(full, sets).predictions(full.start(fit.model, fit.noise_variance))
+    criterion = _criterion(fit, sets)
+    return criterion.predictions(criterion.objective.start(fit.model, fit.noise_variance))

@@ -1,20 +1,16 @@
 """Conditioning a field on pixels that were observed, with noise or exactly, or counted."""
 
-from typing import Literal
-
 import numpy as np
 
-from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference._counts import NAMES as COUNTS
-from sparsegmrf.inference._counts import refuse_sizes
 from sparsegmrf.inference._null_space import check_null_space_observed
 from sparsegmrf.inference._observations import Observations, observations, posterior_precision
 from sparsegmrf.inference.constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference.laplace import condition_on_counts
 from sparsegmrf.inference.observation import ObservationOperator, as_operator
 from sparsegmrf.lattice import Lattice
+from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.linalg.restricted import RestrictedForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
@@ -28,9 +24,7 @@ def condition(
     mask: ArrayLike | None = None,
     noise_variance: ArrayLike | None = None,
     operator: "ObservationOperator | ArrayLike | None" = None,
-    likelihood: Literal["gaussian", "poisson", "binomial"] = "gaussian",
-    exposure: ArrayLike | None = None,
-    trials: ArrayLike | None = None,
+    likelihood: Gaussian | Likelihood | None = None,
 ) -> GMRF:
     """Return the field given some of its pixels, observed with independent Gaussian noise or exactly, or given counts.
 
@@ -59,17 +53,13 @@ def condition(
         **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(y)``. Without a mask a NaN is an error.
     noise_variance : float or array_like, (H, W), optional
         ``v`` in intensity^2, zero or more; zero is an exact observation. Not read where a pixel is missing. With an
-        `operator` it must be positive: known sums of pixels are linear constraints. Needed with, and only with, the
-        Gaussian likelihood.
+        `operator` it must be positive: known sums of pixels are linear constraints. A short form of
+        ``likelihood=Gaussian(noise_variance=v)``: give one of the two.
     operator : array_like, (2a + 1, 2b + 1), PointSpread or BlockAverage, optional
         ``B``; an array is the kernel of a `PointSpread`. The time to factorize grows with its reach: the stencil of the
         posterior reaches twice as far as a kernel, and as far as a block.
-    likelihood : {"gaussian", "poisson", "binomial"}
-        What `y` is.
-    exposure : float or array_like, (H, W), optional
-        ``E`` of Poisson counts, positive: what the rate ``exp(x)`` counts per, such as an area or a time. 1 by default.
-    trials : int or array_like, (H, W), optional
-        ``n`` of binomial counts, at least 1. 1 by default.
+    likelihood : Gaussian, Poisson, Binomial or Likelihood, optional
+        How `y` is distributed given the field, such as ``Poisson(exposure=areas)``; see `sparsegmrf.likelihoods`.
 
     Returns
     -------
@@ -103,31 +93,28 @@ def condition(
     [[1.0, 2.0, 3.0]]
     >>> condition(prior, y, mask="nan", noise_variance=1.0).mean.round(3).tolist()
     [[0.667, 1.0, 1.333]]
-    >>> condition(prior, [[0, 2, 3]], likelihood="poisson").mean.round(3).tolist()
+    >>> from sparsegmrf.likelihoods import Poisson
+    >>> condition(prior, [[0, 2, 3]], likelihood=Poisson()).mean.round(3).tolist()
     [[-0.183, 0.467, 0.713]]
     """
     check_field(gmrf)
-    if one_of("likelihood", likelihood, ("gaussian", *COUNTS)) != "gaussian":
-        if noise_variance is not None:
-            raise ArgumentError(
-                f'noise_variance must be left out with likelihood="{likelihood}", whose counts have the variance of '
-                "their distribution."
-            )
+    distribution = as_likelihood(likelihood, noise_variance, left_out=None)
+    if not isinstance(distribution, Gaussian):
         if operator is not None:
             raise ArgumentError(
-                f'operator must be left out with likelihood="{likelihood}": sums of pixels on the scale of the linear '
-                "predictor are no sums of rates."
+                f"operator must be left out with a {distribution.name} likelihood: sums of pixels on the scale of the "
+                "linear predictor are no sums of rates."
             )
         if isinstance(gmrf, ConstrainedGMRF):
             raise ArgumentError(
-                f'gmrf must not be constrained with likelihood="{likelihood}": correcting the mode by kriging does not '
-                "give the mode under constraints; where that will do, constrain the Gaussian approximation given "
-                "gmrf.unconstrained."
+                f"gmrf must not be constrained with a {distribution.name} likelihood: correcting the mode by kriging "
+                "does not give the mode under constraints; where that will do, constrain the Gaussian approximation "
+                "given gmrf.unconstrained."
             )
-        return condition_on_counts(gmrf, y, mask, likelihood, exposure, trials)
-    refuse_sizes(exposure, trials)
-    if noise_variance is None:
-        raise ArgumentError('noise_variance must be given with likelihood="gaussian", got None; 0 is exact.')
+        return condition_on_counts(gmrf, y, mask, distribution)
+    noise_variance = distribution.noise_variance
+    if noise_variance is None or isinstance(noise_variance, str):
+        raise ArgumentError(f"noise_variance must be given, got {noise_variance!r}; 0 is exact.")
     if isinstance(gmrf, ConstrainedGMRF):  # which condition comes first does not matter
         posterior = condition(gmrf.unconstrained, y, mask=mask, noise_variance=noise_variance, operator=operator)
         return constrain(posterior, gmrf.constraints, gmrf.values)

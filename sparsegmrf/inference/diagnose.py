@@ -9,10 +9,12 @@ from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._count_draw import draw_given_counts
+from sparsegmrf.inference._observations import Observations
+from sparsegmrf.inference.count_fit_result import CountFitResult
 from sparsegmrf.inference.fill import FillResult
-from sparsegmrf.inference.fit_counts import CountFitResult
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+from sparsegmrf.lattice import Lattice
 from sparsegmrf.models import Sum
 from sparsegmrf.typing import BoolArray, FloatArray, Offset, Seed
 
@@ -105,7 +107,9 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: Seed = 0) -> Diagnosis:
+def diagnose(
+    result: FitResult | CountFitResult | FillResult | GMRF, *, n_samples: int = 64, rng: Seed = 0
+) -> Diagnosis:
     """Check a fit or a field: its solve, the whiteness of its innovations, and its variances by sampling.
 
     A draw ``x`` of the field given the observations is, together with them, a draw of the model: if the model is right,
@@ -121,9 +125,9 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
 
     Parameters
     ----------
-    result : FitResult, FillResult or GMRF
+    result : FitResult, CountFitResult, FillResult or GMRF
         What to check; of a field alone the solve and the variances.
-    samples : int
+    n_samples : int
         Draws for the variances, at least 2.
     rng : int, Generator or None
         Seed; fixed by default, so that the same result gets the same diagnosis.
@@ -135,7 +139,7 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
     Raises
     ------
     ArgumentError
-        If `result` is nothing of the kind, or `samples` is less than 2.
+        If `result` is nothing of the kind, or `n_samples` is less than 2.
     ConvergenceError
         If no draw given counts is found.
 
@@ -153,19 +157,24 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
     >>> found.residual < 1e-10, found.innovations.p_value > 1e-3, abs(found.variance_ratio_z) < 4
     (True, True, True)
     """
-    draws, stream = integer_at_least("samples", samples, 2), generator(rng)
+    draws, stream = integer_at_least("n_samples", n_samples, 2), generator(rng)
     if isinstance(result, FillResult):
         result = result.fit
     if isinstance(result, GMRF):
         return _diagnosis(result, _residual_of_white(result, stream), None, None, draws, stream)
-    if not isinstance(result, FitResult):
+    if not isinstance(result, FitResult | CountFitResult):
         raise ArgumentError(f"result must be a FitResult, a FillResult or a GMRF, got {type(result).__name__}.")
+    if result.problem.is_stack:
+        raise ArgumentError(
+            f"result must be a fit to one image, got one to {len(result.problem.images)}; diagnose "
+            "result.posterior(replicate), or a fit to one of them with the parameters fixed."
+        )
     if isinstance(result, CountFitResult):
         return _diagnosis_of_counts(result, draws, stream)
-    data = result._objective.frame.given
+    data = result.problem.observations[0]
     if data.combination is not None:
-        return _diagnosis_of_sum(result, draws, stream)
-    prior = result.model.gmrf(result.shape, mean=result.trend)
+        return _diagnosis_of_sum(result, data, draws, stream)
+    prior = result.gmrf()
     if data.exact.all():
         innovations = _innovations(prior, data.values)
         return _diagnosis(prior, _residual_of_white(prior, stream), innovations, None, draws, stream)
@@ -181,10 +190,9 @@ def diagnose(result: FitResult | FillResult | GMRF, *, samples: int = 64, rng: S
     return _diagnosis(posterior, residual, _innovations(prior, x), noise, draws, stream)
 
 
-def _diagnosis_of_sum(result: FitResult, samples: int, stream: np.random.Generator) -> Diagnosis:
+def _diagnosis_of_sum(result: FitResult, data: Observations, samples: int, stream: np.random.Generator) -> Diagnosis:
     """Diagnose a fit of stacked fields whose sum is observed: the innovations are those of all of them."""
-    data, shape = result._objective.frame.given, result.shape
-    posterior = result.posterior()
+    shape, posterior = result.shape, result.posterior()
     x = posterior.sample(rng=stream)
     variance = np.broadcast_to(result.noise_variance, shape)
     weight = np.divide(1.0, variance, out=np.zeros(shape), where=data.observed)
@@ -198,8 +206,7 @@ def _diagnosis_of_sum(result: FitResult, samples: int, stream: np.random.Generat
 
 def _diagnosis_of_counts(result: CountFitResult, samples: int, stream: np.random.Generator) -> Diagnosis:
     """Diagnose a fit to counts by a draw of the Laplace approximation, and the counts' quantiles given it."""
-    prior = result.model.gmrf(result.shape, mean=result.trend)
-    posterior, counts = result.posterior(), result._counts
+    prior, posterior, counts = result.gmrf(), result.posterior(), result.problem.counts[0]
     x = draw_given_counts(posterior, counts, stream)
     noise = whiteness(counts.quantile_residuals(x, stream.random(result.shape)), counts.observed)
     z = posterior.mean - prior.mean
@@ -218,24 +225,15 @@ def whiteness(e: FloatArray, seen: BoolArray) -> Whiteness:
     mean, variance, third, fourth = (
         float(moment * np.sqrt(n / v)) for moment, v in zip(moments, (1.0, 2.0, 15.0, 96.0), strict=True)
     )
-    image, correlations = np.where(seen, e, 0.0), {}
+    image, correlations, lattice = np.where(seen, e, 0.0), {}, Lattice((e.shape[0], e.shape[1]))
     for lag in _LAGS:
-        a, b = _shifted(lag, image.shape)
+        a, b = lattice.pairs(lag)
         pairs = int(np.count_nonzero(seen[a] & seen[b]))
         if pairs:
             correlations[lag] = (float(np.sum(image[a] * image[b])) / pairs, float(pairs**-0.5))
     portmanteau = float(sum((value / error) ** 2 for value, error in correlations.values()))
     p_value = float(chdtrc(len(correlations), portmanteau)) if correlations else float("nan")
     return Whiteness(n, mean, variance, third, fourth, correlations, portmanteau, p_value)
-
-
-def _shifted(lag: Offset, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the windows of the pixels that have a neighbour at a lag, and of these neighbours."""
-    di, dj = lag
-    height, width = shape[:2]
-    first = (slice(0, max(0, height - di)), slice(max(0, -dj), max(0, width - max(0, dj))))
-    second = (slice(di, height), slice(max(0, dj), max(0, width + min(0, dj))))
-    return first, second
 
 
 def _innovations(prior: GMRF, x: FloatArray) -> Whiteness:
@@ -255,7 +253,7 @@ def _innovations_of(prior: GMRF, x: FloatArray) -> FloatArray:
 
 def _residual_of_mean(result: FitResult, prior: GMRF, posterior: GMRF) -> float:
     """Return ``|W r - (Q + W) z| / |b|`` of the posterior mean ``mu + z`` at pixels that are not exact."""
-    data = result._objective.frame.given
+    data = result.problem.observations[0]
     variance = np.broadcast_to(result.noise_variance, result.shape)
     weight = np.divide(1.0, variance, out=np.zeros(result.shape), where=data.observed & ~data.exact)
     r = np.where(data.observed, data.values - prior.mean, 0.0)

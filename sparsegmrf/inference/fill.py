@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._labels import Labels
-from sparsegmrf.inference._objective import Objective
-from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel
-from sparsegmrf.inference._problem import make_objective
-from sparsegmrf.inference._start import fit_from_tile
+from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._result import gaussian_result
+from sparsegmrf.inference._start import find_start, search
 from sparsegmrf.inference.comparison import ModelComparison, compare
 from sparsegmrf.inference.fit_result import FitResult
+from sparsegmrf.likelihoods import Gaussian
 from sparsegmrf.models import TensionSpline
 from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
@@ -65,10 +64,10 @@ def fill(
     *,
     mask: ArrayLike | Literal["nan"] | None = "nan",
     model: FieldModel | Literal["best"] | None = None,
-    noise: Literal["estimate"] | ArrayLike | None = "estimate",
+    noise_variance: Literal["estimate"] | ArrayLike | None = "estimate",
     covariates: Literal["constant", "linear"] | ArrayLike | None = "linear",
     fixed: Sequence[str] | str = (),
-    samples: int = 0,
+    n_samples: int = 0,
     rng: Seed = None,
 ) -> FillResult:
     """Fill the gaps of an image by the field that fits it best.
@@ -90,11 +89,11 @@ def fill(
     model : FieldModel or "best", optional
         Model to fit instead, at the parameters to start from. With ``"best"`` a tension spline, its anisotropic form, a
         Matern field and a sum of a fine anisotropic and a coarse one are fitted, and compared by likelihood and by how
-        they predict observed pixels in gaps like the image's own; the table is printed, and kept as `comparison`. This
+        they predict observed pixels in gaps like the image's own; the table is kept as `comparison`. This
         takes some ten times as long.
-    noise, covariates, fixed
+    noise_variance, covariates, fixed
         As for `fit`. With a fitted model, all of its parameters fixed and its noise given, nothing is searched.
-    samples : int
+    n_samples : int
         Number of draws.
     rng : int, Generator or None
         Seed of the draws, and of the places of what is held out.
@@ -131,41 +130,25 @@ def fill(
             np.asarray(image),
             mask=labels.aligned("mask", mask),
             model=model,
-            noise=labels.aligned("noise", noise),
+            noise_variance=labels.aligned("noise_variance", noise_variance),
             covariates=labels.aligned("covariates", covariates),
             fixed=fixed,
-            samples=samples,
+            n_samples=n_samples,
             rng=rng,
         )
         return _labelled(plain, labels)
-    count, stream = integer_at_least("samples", samples, 0), generator(rng)
-    result, comparison = _fit(image, mask, model, noise, covariates, fixed, stream)
-    data = result._objective.frame.given
-    if data.exact.all():
-        return _known(result, data.values, count, comparison)
-    posterior = result.posterior()
-    spread = result.trend_spread()
-    mean = result.trend + data.total(posterior.mean) if data.combination is not None else np.array(posterior.mean)
-    variance = _variance(posterior, data) + np.einsum("kij,kij->ij", spread, spread)
-    noise_variance = np.where(data.observed, result.noise_variance, np.nan)
-    if np.ndim(result.noise_variance) == 0:
-        noise_variance = np.full(result.shape, result.noise_variance)
+    count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+    result, comparison = _fit(image, mask, model, noise_variance, covariates, fixed, stream)
+    found, data = result.predict(n_samples=count, rng=stream), result.problem.images[0]
     return FillResult(
-        mean=mean,
-        std=np.sqrt(variance),
-        predictive_std=np.sqrt(variance + noise_variance),
-        samples=_draws(posterior, mean, data, spread, count, stream),
-        filled=np.where(data.observed, data.values, mean),
+        mean=found.mean,
+        std=found.std,
+        predictive_std=found.predictive_std,
+        samples=found.samples,
+        filled=np.where(data.observed, data.values, found.mean),
         fit=result,
         comparison=comparison,
     )
-
-
-def _known(result: FitResult, image: FloatArray, count: int, comparison: ModelComparison | None) -> FillResult:
-    """Return the result for an image that is known exactly everywhere."""
-    zero = np.zeros(image.shape)
-    draws = np.repeat(image[np.newaxis], count, axis=0)
-    return FillResult(image.copy(), zero, zero.copy(), draws, image.copy(), result, comparison)
 
 
 def _labelled(result: FillResult, labels: Labels) -> FillResult:
@@ -184,41 +167,33 @@ def _labelled(result: FillResult, labels: Labels) -> FillResult:
 
 def _fit(
     image: ArrayLike,
-    mask: ArrayLike | None,
+    mask: ArrayLike | Literal["nan"] | None,
     model: FieldModel | str | None,
-    noise: object,
+    noise_variance: Any,
     covariates: object,
     fixed: Sequence[str] | str,
     stream: np.random.Generator,
 ) -> tuple[FitResult, ModelComparison | None]:
     """Fit the model given, the default one, or the best of several."""
-
-    def make(candidate: FieldModel, held: ArrayLike | None = None) -> Objective:
-        given = noise if held is None else held
-        return make_objective(candidate, image, mask, given, covariates, "ml", fixed, np.shape(image))
-
+    first = TensionSpline(kappa=0.5) if model is None or isinstance(model, str) else model
     if isinstance(model, str):
         one_of("model", model, ("best",))
         if len(fixed):
             raise ArgumentError(
                 f'fixed must be empty with model="best", whose fields have other parameters each, got {fixed!r}.'
             )
-        comparison = compare(make, stream)
-        print(comparison.summary())
+    problem = Problem.read(first, _image(image), mask, Gaussian(noise_variance), covariates, fixed=fixed)
+    if isinstance(model, str):
+        comparison = compare(problem, stream)
         return comparison.chosen.fit, comparison
-    return fit_from_tile(make(TensionSpline(kappa=0.5) if model is None else model), _TOLERANCE), None
+    memo, start = find_start(problem, _TOLERANCE)
+    return gaussian_result(problem, search(memo, start, _TOLERANCE)), None
 
 
-def _variance(posterior: GMRF, data: Observations) -> FloatArray:
-    """Return the variance of the field, or of the sum of stacked fields."""
-    if data.combination is None:
-        return posterior.marginal_variance()
-    return data.variance(posterior.factor.selected_inverse())
-
-
-def _draws(
-    posterior: GMRF, mean: FloatArray, data: Observations, spread: FloatArray, count: int, stream: np.random.Generator
-) -> FloatArray:
-    """Return draws of the field plus what the uncertainty of the trend's coefficients moves it by."""
-    draws = mean + data.total(posterior.sample(count, rng=stream) - posterior.mean)
-    return draws + np.tensordot(stream.standard_normal((count, len(spread))), spread, 1)
+def _image(image: ArrayLike) -> ArrayLike:
+    """Refuse stacks, which are no draws of one field as they are for `fit`."""
+    if np.ndim(image) != 2:
+        raise ArgumentError(
+            f"image must have shape (H, W), got {np.shape(image)}; fill one slice, or one channel, at a time."
+        )
+    return image

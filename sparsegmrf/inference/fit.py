@@ -1,45 +1,45 @@
 """Maximum likelihood of a model's parameters, the noise and the trend, from an image with gaps."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, overload
 
-import numpy as np
-
-from sparsegmrf._validate import generator, one_of, positive_number
-from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._conclusion import conclude
-from sparsegmrf.inference._counts import NAMES as COUNTS
-from sparsegmrf.inference._counts import refuse_sizes
-from sparsegmrf.inference._cross_validation import cross_validate
+from sparsegmrf._validate import generator, positive_number
 from sparsegmrf.inference._parameters import FieldModel
-from sparsegmrf.inference._problem import make_objective, make_result
-from sparsegmrf.inference._start import search, search_tile, start_of
-from sparsegmrf.inference.fit_counts import fit_counts
+from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._result import result_of
+from sparsegmrf.inference._start import find_start, search
+from sparsegmrf.inference.count_fit_result import CountFitResult
 from sparsegmrf.inference.fit_result import FitResult
 from sparsegmrf.inference.priors import Prior
+from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.typing import ArrayLike, Seed
 
 _ROUGH = 0.05
 """Newton step in standard errors at which the search on the tile where a large image's starts ends."""
 
 
-def fit(
+@overload
+def fit(model: FieldModel, image: ArrayLike, *, likelihood: Likelihood, **options: Any) -> CountFitResult: ...
+
+
+@overload
+def fit(model: FieldModel, image: ArrayLike, *, likelihood: Gaussian | None = None, **options: Any) -> FitResult: ...
+
+
+def fit(  # type: ignore[misc]  # the options are these
     model: FieldModel,
     image: ArrayLike,
     *,
-    mask: ArrayLike | None = None,
-    noise: Literal["estimate"] | ArrayLike | None = "estimate",
+    mask: ArrayLike | Literal["nan"] | None = "nan",
+    noise_variance: Literal["estimate"] | ArrayLike | None = "estimate",
     covariates: Literal["constant", "linear"] | ArrayLike | None = "constant",
     method: Literal["ml", "reml", "cv"] = "ml",
     fixed: Sequence[str] | str = (),
     priors: Mapping[str, Prior] | None = None,
     tolerance: float = 1e-4,
     rng: Seed = None,
-    likelihood: Literal["gaussian", "poisson", "binomial"] = "gaussian",
-    exposure: ArrayLike | None = None,
-    trials: ArrayLike | None = None,
-) -> FitResult:
+    likelihood: Gaussian | Likelihood | None = None,
+) -> FitResult | CountFitResult:
     """Fit a model's parameters, the noise variance and a trend by exact maximum likelihood.
 
     ``y_p = x_p + sum_k beta_k X_kp + e_p`` at observed pixels, ``x ~ N(0, Q(theta)^-1)``, ``e_p ~ N(0, s)``. Missing
@@ -59,13 +59,14 @@ def fit(
     model : FieldModel
         Model at the parameters to start from, such as those of `sparsegmrf.models`: with ``parameters``, ``limits``,
         ``stencil``, ``derivatives``, ``gmrf`` and ``replace``.
-    image : array_like, (H, W)
-        Intensities. Of a numpy masked array the mask counts as `mask`.
-    mask : ndarray of bool, (H, W), or "nan", optional
-        **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``. Without a mask a NaN is an error.
-    noise : "estimate", float, array_like (H, W) or None
+    image : array_like, (H, W) or (R, H, W)
+        Intensities. Of a numpy masked array the mask counts as well. Several images are independent draws of one field
+        with the same parameters, noise variance and trend; `mask`, noise and counts' numbers may be theirs each.
+    mask : ndarray of bool, (H, W) or (R, H, W), "nan" or None
+        **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``; with None a NaN is an error.
+    noise_variance : "estimate", float, array_like (H, W) or None
         Variance of independent noise in intensity^2: estimated, or known (one number or one per pixel), or None for an
-        image observed exactly.
+        image observed exactly. A short form of ``likelihood=Gaussian(noise_variance=...)``.
     covariates : "constant", "linear", array_like (K, H, W) or None
         Trend: one level; a level and slopes by ``row`` and ``column``, which count pixels from the centre of the
         image; images of one's own, which then must include a constant if one is wanted; or a field of mean zero.
@@ -80,17 +81,16 @@ def fit(
         Parameters held where they are. With all of them held and the noise given nothing is searched.
     priors : mapping of Prior, optional
         Prior densities by names of parameters and ``"noise_variance"``, such as ``{"range": PCRange(5, 0.05)}``: then
-        the estimates are the mode of the posterior density of the unconstrained numbers (logarithms of what is
+        the estimates are the mode of the posterior density of the working parameters (logarithms of what is
         positive), as R-INLA's; what has no prior is flat there. On this scale the posterior is nearest to a normal
         one, and the mode in other units of intensity is the same one. A scale with a prior is searched, not profiled.
     tolerance : float
         Length of a Newton step, in standard errors, at which the search ends.
     rng : int, Generator or None
         Seed of the held-out blocks; read with ``method="cv"`` only.
-    likelihood : {"gaussian", "poisson", "binomial"}
-        What the image holds: intensities, or counts. With counts leave `noise` and `method` at their defaults.
-    exposure, trials : optional
-        ``E`` of Poisson and ``n`` of binomial counts, as for `condition`.
+    likelihood : Gaussian, Poisson, Binomial or Likelihood, optional
+        How measurements are distributed given the field, in the place of `noise_variance`: counts are
+        ``Poisson(exposure=...)`` or ``Binomial(trials=...)`` of `sparsegmrf.likelihoods`.
 
     Returns
     -------
@@ -118,36 +118,13 @@ def fit(
     >>> from sparsegmrf.models import Matern
     >>> truth = Matern(range=8.0, sigma=2.0)
     >>> image = truth.gmrf((64, 64), mean=5.0).sample(rng=1)
-    >>> result = fit(Matern(), image, noise=None)
+    >>> result = fit(Matern(), image, noise_variance=None)
     >>> result.converged, abs(result.parameters["range"] - 8.0) < 4 * result.standard_errors["range"]
     (True, True)
     """
-    if one_of("likelihood", likelihood, ("gaussian", *COUNTS)) != "gaussian":
-        _refuse_noise(noise, method, likelihood)
-        end = positive_number("tolerance", tolerance)
-        return fit_counts(model, image, mask, likelihood, exposure, trials, covariates, fixed, priors, end)
-    refuse_sizes(exposure, trials)
-    shape = np.shape(image)
-    one_of("method", method, ("ml", "reml", "cv"))
-    if method == "cv" and priors:
-        raise ArgumentError(
-            f"priors must be None with method='cv', which has no density to add them to, got {', '.join(priors)}."
-        )
-    stream = generator(rng)
-    objective = make_objective(model, image, mask, noise, covariates, method, fixed, shape, priors)
-    end = positive_number("tolerance", tolerance)
-    start, ended = search(objective, start_of(objective, search_tile(objective, max(end, _ROUGH))), end)
-    if method != "cv":
-        return make_result(objective, ended.at, conclude(objective, ended, start, end))
-    full, at, conclusion, compared = cross_validate(objective, ended.at, stream)
-    return dataclasses.replace(make_result(full, at, conclusion), method="cv", cross_validation=compared)
-
-
-def _refuse_noise(noise: object, method: object, likelihood: str) -> None:
-    if not (noise is None or (isinstance(noise, str) and noise == "estimate")):
-        raise ArgumentError(
-            f'noise must be left out with likelihood="{likelihood}", whose counts have the variance of their '
-            f"distribution, got {noise!r}."
-        )
-    if method != "ml":
-        raise ArgumentError(f'method must be "ml" with likelihood="{likelihood}", got {method!r}.')
+    end, stream = positive_number("tolerance", tolerance), generator(rng)
+    distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
+    problem = Problem.read(model, image, mask, distribution, covariates, method, fixed, priors)
+    memo, start = find_start(problem, max(end, _ROUGH))
+    found = search(memo, start, end)
+    return result_of(problem, found, stream)

@@ -1,116 +1,229 @@
-"""What a fit found: estimates with their uncertainty."""
+"""What a fit with Gaussian noise found, and what it predicts."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
+from sparsegmrf._validate import boolean_mask, generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference._conclusion import Curvature
+from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._cross_validation import CrossValidation
-from sparsegmrf.inference._evidence import Evidence
-from sparsegmrf.inference._objective import Objective
-from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._field_fit import FieldFit
+from sparsegmrf.inference._memo import Memo
+from sparsegmrf.inference._objective import Objective, Solution
+from sparsegmrf.inference._observations import Observations
+from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._search import observed_information
 from sparsegmrf.inference.condition import condition, fields_given_total
-from sparsegmrf.inference.priors import Prior
-from sparsegmrf.inference.scores import half_width
-from sparsegmrf.typing import FloatArray, Shape
+from sparsegmrf.inference.prediction import Prediction
+from sparsegmrf.inference.priors import NOISE
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class FitResult:
-    """Estimates with their uncertainty, and what they were made of.
+class TrendEstimate(NamedTuple):
+    """Coefficients and their covariance in the frame, and what the field leaves of the covariates, ``(R, p, H, W)``."""
+
+    beta: FloatArray
+    covariance: FloatArray
+    left: FloatArray
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FitResult(FieldFit):
+    """Estimates with their uncertainty, and the field given the observations.
+
+    As every fit of a field it has `model`, `parameters` (with ``noise_variance``, intensity^2, if that was estimated),
+    `loglik`, `log_prior`, `coefficients`, `coefficient_errors`, `trend`, `n_observed`, `converged`, `reason`,
+    `evaluations`, `standard_errors`, `aic`, `bic`, `confidence_intervals`, `gmrf` and `summary`.
+
+    ``loglik`` is the log-density of the observed pixels in nats; of an intrinsic model, that of the contrasts that do
+    not see its null space; with ``method="reml"``, that of the contrasts that do not see the trend either. The
+    coefficients are generalized least-squares estimates.
 
     Attributes
     ----------
-    model : FieldModel
-        The model at the estimates.
-    parameters : dict of float
-        Its free parameters, and ``noise_variance`` (intensity^2) if it was estimated.
     noise_variance : float or ndarray, (H, W)
-        Estimated or given; 0 without noise.
-    loglik : float
-        Log-density of the observed pixels in nats; of an intrinsic model, that of the contrasts that do not see its
-        null space; with ``method="reml"``, that of the contrasts that do not see the trend either. Never with priors in
-        it.
-    log_prior : float
-        Logarithm of the prior density of the unconstrained parameters at the estimates, 0 without priors: what was
-        maximized is ``loglik + log_prior``.
-    coefficients, coefficient_errors : dict of float
-        Generalized least-squares estimates of the trend with standard errors, by covariate. Covariates in the null
-        space of an intrinsic model (its constant) belong to the field and are not here.
-    trend : ndarray, (H, W)
-        The covariates times their coefficients, in intensity.
-    method : str
-        ``"ml"``, ``"reml"`` or ``"cv"``.
-    n_observed : int
-        Observed pixels.
-    converged : bool
-        Whether the estimates are a maximum that the image determines.
-    reason : str
-        Why the search ended: names what is not determined, and says towards which end it runs.
-    evaluations : int
-        Likelihoods evaluated.
+        Estimated or given; 0 without noise. Of images with a variance each ``(R, H, W)``.
     cross_validation : CrossValidation or None
         With ``method="cv"``: scores of held-out blocks, and the comparison with maximum likelihood.
     """
 
-    model: FieldModel
-    parameters: dict[str, float]
     noise_variance: float | FloatArray
-    loglik: float
-    log_prior: float
-    coefficients: dict[str, float]
-    coefficient_errors: dict[str, float]
-    trend: FloatArray
-    method: str
-    n_observed: int
-    converged: bool
-    reason: str
-    evaluations: int
-    _objective: Objective = field(repr=False)
-    _evidence: Evidence = field(repr=False)
-    _scale: float = field(repr=False)
     cross_validation: CrossValidation | None = None
+    _estimate: TrendEstimate = field(repr=False)
     _at_end: Curvature | None = field(default=None, repr=False)
     _lost: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def shape(self) -> Shape:
-        """Height and width in pixels."""
-        return self._objective.shape
-
-    @property
     def coefficient_covariance(self) -> FloatArray:
         """Covariance of the coefficients, ``(p, p)``, the parameters taken as known."""
-        return self._objective.frame.covariance(self._evidence.beta_covariance / self._scale)
+        return self._objective.frame.covariance(self._estimate.covariance)
 
     @property
-    def n_parameters(self) -> int:
-        """Number of estimated parameters ``k``, coefficients included."""
-        return len(self.parameters) + len(self.coefficients)
+    def cv_score(self) -> float:
+        """CRPS of held-out pixels in intensity that cross-validation has minimized; NaN for the other methods."""
+        return float("nan") if self.cross_validation is None else self.cross_validation.score
 
     @property
-    def priors(self) -> dict[str, Prior]:
-        """Priors by parameter; with any, the estimates are the posterior mode."""
-        return dict(self._objective.priors)
+    def restricted_loglik(self) -> float:
+        """Restricted log-likelihood at the estimates in nats, comparable between fields that hold different trends.
+
+        ``l + (logdet X^T X - logdet X^T S X + p log 2 pi) / 2`` with ``p`` covariates ``X``, null vectors projected
+        out; `loglik` itself if that is what was maximized.
+        """
+        covariance, objective = self.coefficient_covariance, self._objective
+        if not len(covariance) or objective.restricted:
+            return self.loglik
+        steps = 2.0 * float(np.log(objective.frame.steps).sum())
+        spread = objective.trend.log_gram + steps + float(np.linalg.slogdet(covariance)[1])
+        return self.loglik + 0.5 * (spread + len(covariance) * float(np.log(2.0 * np.pi)))
+
+    def posterior(self, replicate: int = 0) -> GMRF:
+        """Return the field given the observations, at the estimates: means, variances and draws of every pixel.
+
+        Parameters and trend are taken as known; `predict` adds the uncertainty of the trend. Of a `Sum` these are the
+        stacked fields without the trend, of which `Sum.observe` makes the total.
+
+        Parameters
+        ----------
+        replicate : int
+            Which of several images.
+        """
+        frame, shape = self._objective.frame, self.shape
+        number = self._number(replicate)
+        data, image = frame.deviations[number], self._objective.images[number]
+        # What null space and trend take of the data was taken off: what is left of the trend is of their order.
+        share = np.tensordot(self._estimate.beta, image.columns, 1) * frame.unit
+        variance = self._noise_of(number)
+        if data.combination is not None:
+            weight = np.where(data.observed, 1.0 / np.where(data.observed, variance, 1.0), 0.0)
+            fields = fields_given_total(
+                self.model.gmrf(shape), replace(data, values=data.values - share, weight=weight)
+            )
+            null = frame.put_back(share, number) - self.trend
+            return fields.with_mean(fields.mean + image.null.lifted(null, data.combination))
+        prior = self.model.gmrf(shape, mean=share)
+        found = condition(prior, data.values, mask=~data.observed, noise_variance=variance)
+        mean = frame.put_back(found.mean, number)
+        return found.with_mean(np.where(data.exact, frame.given[number].values, mean))
+
+    def predict(self, mask: ArrayLike | None = None, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
+        """Return what the observations say of the field with its trend at every pixel, and of new measurements there.
+
+        The variance is ``P^-1`` of the field, and ``(X - Z) C (X - Z)^T`` of the trend's coefficients, ``Z`` being what
+        the field makes of the covariates ``X`` and ``C`` the coefficients' covariance. Parameters are taken as known.
+
+        Parameters
+        ----------
+        mask : ndarray of bool, (H, W), optional
+            True where an observation is left out, besides those that are missing: then the trend is estimated anew from
+            the others, with the parameters of this fit. Of several images ``(R, H, W)``.
+        n_samples : int
+            Number of draws.
+        rng : int, Generator or None
+            Seed of the draws.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        ArgumentError
+            If `mask` has another shape, or leaves too little to determine trend and level.
+
+        Examples
+        --------
+        >>> from sparsegmrf import fit
+        >>> from sparsegmrf.models import Matern
+        >>> image = Matern(range=8.0).gmrf((32, 32)).sample(rng=1)
+        >>> held = np.zeros(image.shape, dtype=bool)
+        >>> held[10:14, 10:14] = True
+        >>> found = fit(Matern(), image, noise_variance=None).predict(held)
+        >>> bool(np.abs((image - found.mean) / np.where(held, found.std, 1.0))[held].max() < 5.0)
+        True
+        """
+        n_samples, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+        if mask is not None:
+            return self._without(mask).predict(n_samples=n_samples, rng=stream)
+        parts = [self._of_image(k, n_samples, stream) for k in range(len(self.problem.images))]
+        means, variances, noises, draws = (np.array(each) for each in zip(*parts, strict=True))
+        shares = stream.standard_normal((n_samples, len(self.coefficients)))
+        for k, draw in enumerate(draws):
+            draw += np.tensordot(shares, self._trend_spread(k), 1)
+        if not self.problem.is_stack:
+            return Prediction(means[0], variances[0], variances[0] + noises[0], draws[0])
+        return Prediction(means, variances, variances + noises, np.moveaxis(draws, 0, 1))
+
+    def _of_image(
+        self, number: int, count: int, stream: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return mean, variance, noise variance and draws for an image, the last without the trend's uncertainty."""
+        data, spread = self._objective.frame.given[number], self._trend_spread(number)
+        if data.exact.all():
+            zero = np.zeros(self.shape)
+            return data.values.copy(), zero, zero, np.repeat(data.values[np.newaxis], count, axis=0)
+        posterior = self.posterior(number)
+        stacked = data.combination is not None
+        mean = self.trend + data.total(posterior.mean) if stacked else np.array(posterior.mean)
+        of_field = data.variance(posterior.factor.selected_inverse()) if stacked else posterior.marginal_variance()
+        variance = of_field + np.einsum("kij,kij->ij", spread, spread)
+        draws = mean + data.total(posterior.sample(count, rng=stream) - posterior.mean)
+        given = self._noise_of(number)
+        noise = np.full(self.shape, given) if np.ndim(given) == 0 else np.where(data.observed, given, np.nan)
+        return mean, variance, noise, draws
+
+    def _without(self, mask: ArrayLike) -> "FitResult":
+        """Return this fit with fewer observations: the same parameters, and the trend of what is left."""
+        shape = (len(self.problem.images), *self.shape)
+        held = boolean_mask("mask", mask, shape if self.problem.is_stack else self.shape).reshape(shape)
+        _check_left(self.problem, held)
+        rest = self.problem.without(list(held)).with_model(self.model, fixed=tuple(self.model.parameters))
+        rest = replace(rest, priors={}, method="ml")
+        if self.problem.estimated:
+            rest = rest.with_noise_variance(float(np.max(self.noise_variance)))
+        return make_result(rest, Memo(rest.objective), np.zeros(0), Conclusion(True, "nothing was searched", None))
+
+    def _trend_spread(self, number: int) -> FloatArray:
+        """Return images ``(p, H, W)`` in intensity whose sum of squares is the trend's share of the variance.
+
+        They are ``(X - Z) root(C)`` with what the field makes ``Z`` of covariates, and the coefficients' covariance.
+        """
+        covariance = self._objective.frame.unit**2 * self._estimate.covariance
+        lengths = np.sqrt(np.diagonal(covariance))
+        values, directions = np.linalg.eigh(covariance / np.outer(lengths, lengths))
+        root = lengths[:, np.newaxis] * directions * np.sqrt(np.maximum(values, 0.0))
+        return np.asarray(np.tensordot(root.T, self._estimate.left[number], 1))
+
+    def _noise_of(self, number: int) -> float | FloatArray:
+        noise = self.noise_variance
+        return noise[number] if isinstance(noise, np.ndarray) and noise.ndim == 3 else noise
+
+    def _number(self, replicate: int) -> int:
+        number, count = integer_at_least("replicate", replicate, 0), len(self.problem.images)
+        if number >= count:
+            raise ArgumentError(f"replicate must be below {count}, the number of images, got {number}.")
+        return number
 
     @property
-    def log_posterior(self) -> float:
-        """``loglik + log_prior`` in nats, up to the constant that is the density of the data."""
-        return self.loglik + self.log_prior
+    def _objective(self) -> Objective:
+        objective = self.problem.objective
+        assert isinstance(objective, Objective)
+        return objective
 
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion ``2 k - 2 loglik``; smaller is better. Refused with priors."""
-        return 2.0 * self.n_parameters - 2.0 * self._maximal_loglik("aic")
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion ``k log m - 2 loglik`` with ``m`` observed pixels; smaller is better, as `aic`."""
-        return self.n_parameters * float(np.log(self.n_observed)) - 2.0 * self._maximal_loglik("bic")
+    @cached_property
+    def _curvature(self) -> tuple[Objective, FloatArray, Curvature]:
+        full = self._objective.with_scale()
+        at = full.start(self.model, self.noise_variance)
+        if self.method == "cv":
+            return full, at, Curvature(np.full((len(at), len(at)), np.nan), (), 0)
+        found = self._at_end
+        if found is None:
+            found = Curvature.of(observed_information(Memo(full), at), full.names, self._lost)
+        return full, at, found
 
     def _maximal_loglik(self, criterion: str) -> float:
         if self.method == "cv":
@@ -118,148 +231,58 @@ class FitResult:
                 f"{criterion} compares maxima of the likelihood, but the estimates are those of cross-validation; "
                 "compare cv_score, or fit with method='ml'."
             )
-        if self.priors:
-            raise ArgumentError(
-                f"{criterion} compares maxima of the likelihood, but the estimates are a posterior mode with priors on "
-                f"{', '.join(self.priors)}; fit without priors, or compare the scores of leave_one_out."
-            )
-        return self.loglik
+        return super()._maximal_loglik(criterion)
 
-    @property
-    def cv_score(self) -> float:
-        """CRPS of held-out pixels in intensity that cross-validation has minimized; NaN for the other methods."""
-        return float("nan") if self.cross_validation is None else self.cross_validation.score
+    def _more_lines(self) -> list[str]:
+        if self.cross_validation is None:
+            return []
+        by_likelihood = self.cross_validation.ml_parameters.items()
+        return [
+            f"CRPS of held-out blocks {self.cv_score:.6g}",
+            *(f"{name:>16}{value:14.6g} by maximum likelihood" for name, value in by_likelihood),
+        ]
 
-    @cached_property
-    def standard_errors(self) -> dict[str, float]:
-        """Standard errors of `parameters` from the observed information.
 
-        The information is the Hessian of the log-likelihood (with priors, of the log-posterior), by central differences
-        of the exact gradient on the unconstrained scale (logarithms of what is positive), mapped back to first order.
-        NaN for what is `undetermined`: the others are those given it. Computed at first use, by two gradients per
-        parameter. NaN with ``method="cv"``: the information is that of the likelihood, and the few blocks that chose
-        the estimates overlap in what they are predicted from, so that their spread says little.
-        """
-        full, at, found = self._curvature
-        return dict(zip(self.parameters, found.errors(full.jacobian(at)).tolist(), strict=True))
+def make_result(problem: Problem, memo: Memo, at: FloatArray, conclusion: Conclusion) -> FitResult:
+    """Return the estimates at the end of a search."""
+    objective: Objective = memo.objective
+    solution: Solution = memo.solution(at)
+    found, frame, names = solution.evidence, objective.frame, objective.trend.names
+    estimate = TrendEstimate(found.beta, found.beta_covariance / solution.scale, found.left)
+    parameters = {name: solution.model.parameters[name] for name in objective.free}
+    if objective.estimated:
+        parameters[NOISE] = solution.noise_variance
+    errors = frame.errors(estimate.covariance)
+    return FitResult(
+        model=solution.model,
+        parameters=parameters,
+        noise_variance=solution.noise_variance if objective.estimated else _given_noise(frame.given, problem.is_stack),
+        loglik=objective.loglik(found, solution.scale),
+        log_prior=objective.log_prior(at)[0],
+        coefficients=dict(zip(names, frame.coefficients(found.beta).tolist(), strict=True)),
+        coefficient_errors=dict(zip(names, errors.tolist(), strict=True)),
+        trend=frame.trend(found.beta),
+        n_observed=objective.n_observed,
+        converged=conclusion.converged,
+        reason=conclusion.reason,
+        evaluations=memo.evaluations,
+        problem=problem,
+        _estimate=estimate,
+        _at_end=conclusion.curvature,
+        _lost=conclusion.lost,
+    )
 
-    @property
-    def undetermined(self) -> tuple[str, ...]:
-        """Parameters about which the image says nothing, which have no standard error."""
-        return () if self.method == "cv" else self._curvature[2].undetermined
 
-    def confidence_intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
-        """Return intervals that hold the true value with a probability of about `level`, by parameter and coefficient.
+def _given_noise(images: tuple[Observations, ...], is_stack: bool) -> float | FloatArray:
+    """Return a noise variance that was given: a number where all observed pixels have the same, else images."""
+    values = np.concatenate([each.noise_variance[each.observed] for each in images])
+    if np.ptp(values) == 0.0:
+        return float(values[0])
+    maps = np.array([each.noise_variance for each in images])
+    return maps if is_stack else np.asarray(maps[0])
 
-        Normal on the unconstrained scale, ``u +- z se(u)``, and mapped back: an interval of what is positive (a range,
-        a standard deviation) is one of its logarithm, has positive ends and is not symmetric about the estimate. With
-        priors they are credible intervals by the normal approximation at the mode. Coefficients: ``b +- z se(b)``.
 
-        Parameters
-        ----------
-        level : float
-            Between 0 and 1.
-
-        Returns
-        -------
-        dict of (float, float)
-            NaN where standard errors are.
-
-        Raises
-        ------
-        ArgumentError
-            If `level` is not between 0 and 1.
-
-        Examples
-        --------
-        >>> from sparsegmrf import Matern, fit
-        >>> image = Matern(range=8.0).gmrf((32, 32)).sample(rng=1)
-        >>> low, high = fit(Matern(), image, noise=None).confidence_intervals(0.9)["range"]
-        >>> low < 8.0 < high
-        True
-        """
-        z = half_width(level)
-        full, at, found = self._curvature
-        errors = found.errors(full.jacobian(at))
-        own = zip(self.parameters, full.values_at(at), full.intervals(at), errors.tolist(), strict=True)
-        intervals = {}
-        for name, value, interval, error in own:
-            u, half = interval.outward(value), z * error / interval.slope(value)
-            with np.errstate(over="ignore"):  # an end at infinity is one
-                intervals[name] = (interval.inward(u - half), interval.inward(u + half))
-        for name, value in self.coefficients.items():
-            half = z * self.coefficient_errors[name]
-            intervals[name] = (value - half, value + half)
-        return intervals
-
-    @cached_property
-    def _curvature(self) -> tuple[Objective, FloatArray, Curvature]:
-        """Objective with the scale as a parameter, the unconstrained estimates, and what is known of them."""
-        full = self._objective.with_scale()
-        at = full.start(self.model, self.noise_variance)
-        if self.method == "cv":
-            return full, at, Curvature(np.full((len(at), len(at)), np.nan), (), 0)
-        found = self._at_end
-        if found is None:
-            found = Curvature.of(observed_information(full, at), full.names, self._lost)
-        return full, at, found
-
-    def trend_spread(self) -> FloatArray:
-        """Return images ``(p, H, W)`` in intensity whose sum of squares is the trend's share of the variance.
-
-        They are ``(X - Z) root(C)`` with what the field makes ``Z`` of covariates, and the coefficients' covariance.
-        """
-        covariance = self._objective.frame.unit**2 * self._evidence.beta_covariance / self._scale
-        lengths = np.sqrt(np.diagonal(covariance))
-        values, directions = np.linalg.eigh(covariance / np.outer(lengths, lengths))
-        root = lengths[:, np.newaxis] * directions * np.sqrt(np.maximum(values, 0.0))
-        return np.asarray(np.tensordot(root.T, self._evidence.left, 1))
-
-    def posterior(self) -> GMRF:
-        """Return the field given the observations, at the estimates: means, variances and draws of every pixel.
-
-        Parameters and trend are taken as known; `fill` adds the uncertainty of the trend. Of a `Sum` these are the
-        stacked fields without the trend, of which `Sum.observe` makes the total.
-        """
-        frame, shape = self._objective.frame, self.shape
-        data = frame.deviations
-        # What null space and trend take of the data was taken off: what is left of the trend is of their order.
-        share = np.tensordot(self._evidence.beta, self._objective.trend.columns, 1) * frame.unit
-        if data.combination is not None:
-            weight = np.where(data.observed, 1.0 / np.where(data.observed, self.noise_variance, 1.0), 0.0)
-            fields = fields_given_total(
-                self.model.gmrf(shape), replace(data, values=data.values - share, weight=weight)
-            )
-            null = frame.put_back(share) - self.trend
-            return fields.with_mean(fields.mean + self._objective.null.lifted(null, data.combination))
-        prior = self.model.gmrf(shape, mean=share)
-        field = condition(prior, data.values, mask=~data.observed, noise_variance=self.noise_variance)
-        mean = frame.put_back(field.mean)
-        return field.with_mean(np.where(data.exact, frame.given.values, mean))
-
-    def summary(self) -> str:
-        """Return a table of the estimates with standard errors, and the fit's figures, as text."""
-        kind = type(self.model).__name__
-        lines = [f"{kind}, {self.method}, {self.n_observed} observed pixels of {self.trend.size}", ""]
-        lines.append(f"{'':>16}{'estimate':>14}{'std. error':>14}")
-        for name, value in self.parameters.items():
-            lines.append(f"{name:>16}{value:14.6g}{self.standard_errors[name]:14.3g}")
-        for name, value in self.coefficients.items():
-            lines.append(f"{name:>16}{value:14.6g}{self.coefficient_errors[name]:14.3g}")
-        if self.undetermined:
-            lines.append(f"not determined: {', '.join(self.undetermined)}")
-        lines.append("")
-        if self.priors:
-            lines.append(f"posterior mode, priors on {', '.join(self.priors)}; log-prior {self.log_prior:.4f} nats")
-        criteria = "" if self.priors or self.method == "cv" else f", AIC {self.aic:.2f}, BIC {self.bic:.2f}"
-        lines.append(f"log-likelihood {self.loglik:.4f} nats{criteria}")
-        if self.cross_validation is not None:
-            lines.append(f"CRPS of held-out blocks {self.cv_score:.6g}")
-            for name, value in self.cross_validation.ml_parameters.items():
-                lines.append(f"{name:>16}{value:14.6g} by maximum likelihood")
-        lines.append(f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}")
-        return "\n".join(lines)
-
-    def __repr__(self) -> str:
-        values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
-        return f"FitResult({type(self.model).__name__}, {values}, loglik={self.loglik:.6g}, converged={self.converged})"
+def _check_left(problem: Problem, held: BoolArray) -> None:
+    for image, out in zip(problem.images, held, strict=True):
+        if not (image.observed & ~out).any():
+            raise ArgumentError("mask must leave an observed pixel, got one that leaves out all of them.")

@@ -1,7 +1,5 @@
 """Exact predictions of blocks of measurements from all measurements outside them."""
 
-import dataclasses
-
 import numpy as np
 
 from sparsegmrf._validate import boolean_mask
@@ -14,7 +12,7 @@ from sparsegmrf.inference.condition import check_field, check_unconstrained, wit
 from sparsegmrf.inference.holdout import Blocks
 from sparsegmrf.inference.scores import Predictions
 from sparsegmrf.linalg import Factor
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
+from sparsegmrf.typing import ArrayLike, FloatArray, IntArray
 
 _SOLVED = 128
 """Largest block in pixels that is predicted by one solve per pixel: about what a new factorization costs."""
@@ -123,18 +121,6 @@ def hold_out(
     return result
 
 
-def without(data: Observations, held: BoolArray) -> Observations:
-    """Return the observations outside `held`."""
-    kept = data.observed & ~held
-    return dataclasses.replace(
-        data,
-        values=np.where(kept, data.values, 0.0),
-        observed=kept,
-        weight=np.where(kept, data.weight, 0.0),
-        exact=data.exact & kept,
-    )
-
-
 def _problem(
     gmrf: GMRF, y: ArrayLike, blocks: ArrayLike | Blocks, mask: ArrayLike | None, noise_variance: ArrayLike
 ) -> tuple[Observations, IntArray, Predictions]:
@@ -185,7 +171,7 @@ def _by_removal(
     """Predict pixels from the factor of the lattice without their measurements."""
     held = np.zeros(gmrf.shape, dtype=bool)
     held.ravel()[pixels] = True
-    rest = without(data, held)
+    rest = data.without(held)
     deviation, factor = _posterior_deviation(gmrf, rest, refactorize)
     assert factor is not None  # what is held out is not known exactly
     noise = np.divide(1.0, data.weight, out=np.zeros(gmrf.shape), where=data.weight > 0.0)

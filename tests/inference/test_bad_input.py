@@ -23,8 +23,8 @@ def run_fill(image=IMAGE, **arguments):
     return fill(image, **arguments)
 
 
-def run_condition(image=IMAGE, noise=0.5, **arguments):
-    return condition(Matern().gmrf(SHAPE), image, noise_variance=noise, **{"mask": "nan", **arguments})
+def run_condition(image=IMAGE, **arguments):
+    return condition(Matern().gmrf(SHAPE), image, **{"noise_variance": 0.5, "mask": "nan", **arguments})
 
 
 FITS = [run_fit, run_fill]
@@ -47,10 +47,13 @@ every = pytest.mark.parametrize("run", ALL)
             r"^mask must have the shape of the image \(12, 13\), got",
         ),
         ({"mask": np.zeros(SHAPE)}, r"^mask must be boolean, got dtype float64"),
-        ({"noise": -1.0}, r"^noise(_variance)? must not be negative, got -1"),
-        ({"noise": np.where(CORNER, -0.1, 1.0)}, r"^noise(_variance)? must not be negative, got -0.1"),
-        ({"noise": np.inf}, r"^noise(_variance)? must be finite"),
-        ({"noise": np.ones((13, 12))}, r"^noise(_variance)? must be a number or an image of shape \(12, 13\), got"),
+        ({"noise_variance": -1.0}, r"^noise_variance must not be negative, got -1"),
+        ({"noise_variance": np.where(CORNER, -0.1, 1.0)}, r"^noise_variance must not be negative, got -0.1"),
+        ({"noise_variance": np.inf}, r"^noise_variance must be finite"),
+        (
+            {"noise_variance": np.ones((13, 12))},
+            r"^noise_variance must be a number or an image of shape \(12, 13\)",
+        ),
         ({"image": 1j * IMAGE}, r"^(image|y) must hold real numbers, got dtype complex128"),
     ],
 )
@@ -85,11 +88,11 @@ def test_bad_data_are_refused_by_every_entry(run, changes, message):
         ({"covariates": [np.where(CORNER, np.nan, ROWS)]}, r"^covariates must be finite"),
         ({"covariates": np.ones((1, 13, 12))}, r"^covariates must have shape \(K, 12, 13\), got \(1, 13, 12\)"),
         (
-            {"noise": np.where(ROWS < 3, 0.0, 1.0)},
-            r"^noise must be zero nowhere or at all observed pixels, got both",
+            {"noise_variance": np.where(ROWS < 3, 0.0, 1.0)},
+            r"^noise_variance must be zero nowhere or at all observed pixels, got both",
         ),
-        ({"noise": "none"}, r'^noise must be "estimate", a variance or None, got \'none\''),
-        ({"image": np.zeros((3, 4, 5))}, r"^image must have shape \(H, W\), got \(3, 4, 5\)"),
+        ({"noise_variance": "none"}, r'^noise_variance must be "estimate", a variance or None, got \'none\''),
+        ({"image": np.zeros((2, 3, 4, 5))}, r"^image must have shape \(H, W\), got \(2, 3, 4, 5\)"),
     ],
 )
 def test_data_that_determine_nothing_are_refused_by_fits(run, changes, message):

@@ -36,7 +36,7 @@ def outcome(seed):
     hidden[i : i + 6, j : j + 7] = True
     holes = np.where(hidden, np.nan, y)
     found = fit(Matern(), holes, mask="nan", method="reml")
-    given = {"noise": found.noise_variance, "fixed": ["range", "sigma"], "covariates": "constant"}
+    given = {"noise_variance": found.noise_variance, "fixed": ["range", "sigma"], "covariates": "constant"}
     filled = fill(holes, model=found.model, **given)
     intervals = found.confidence_intervals(0.95)
     held = [intervals[name][0] <= value <= intervals[name][1] for name, value in TRUTH.items()]

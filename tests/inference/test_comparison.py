@@ -130,7 +130,7 @@ def test_reml_fit_has_no_smaller_restricted_loglik():
 
 def test_exact_images_leave_the_sum_out():
     image = two_scales(1, (24, 26))
-    found = fill(image, model="best", noise=None, rng=0).comparison
+    found = fill(image, model="best", noise_variance=None, rng=0).comparison
     assert [each.name for each in found.candidates] == [SPLINE, TURNED, MATERN]
     assert SUM in found.left_out
     assert "needs noise" in found.summary()

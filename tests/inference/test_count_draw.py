@@ -8,20 +8,20 @@ from scipy.special import expit, ndtri
 
 from sparsegmrf import GMRF, ConvergenceError, SymmetricStencil, condition
 from sparsegmrf.inference import _count_draw as module
-from sparsegmrf.inference._counts import count_likelihood
+from sparsegmrf.inference._counts import Counts
+from sparsegmrf.likelihoods import Binomial, Poisson
 from tests.inference import dense_counts
 
 SHAPE = (50, 60)
+LIKELIHOOD = {"poisson": Poisson, "binomial": Binomial}
 MEAN, PRECISION = -0.5, 0.8
 
 
 def given(kind, y, size, mask=None):
     """Pixels that know nothing of each other, given counts; and the likelihood."""
     field = GMRF.from_precision(SymmetricStencil([(0, 0), (0, 1)], [PRECISION, 0.0], y.shape), mean=MEAN)
-    sizes = (size, None) if kind == "poisson" else (None, size)
-    options = dict(zip(("exposure", "trials"), sizes, strict=True))
-    counts = count_likelihood(kind, y, mask, *sizes, y.shape, "y")
-    return condition(field, y, mask=mask, likelihood=kind, **options), counts
+    likelihood = LIKELIHOOD[kind](size)
+    return condition(field, y, mask=mask, likelihood=likelihood), Counts.of(likelihood, y, mask, y.shape, "y")
 
 
 def exact_moments(kind, y, size):
@@ -68,8 +68,8 @@ def nearly_all_zero(precision):
     y[3, 4] = 1.0
     coupling = -0.22 * precision
     Q = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [precision, coupling, coupling], y.shape)
-    posterior = condition(GMRF.from_precision(Q, mean=-8.0), y, likelihood="poisson")
-    return posterior, count_likelihood("poisson", y, None, None, None, y.shape, "y")
+    posterior = condition(GMRF.from_precision(Q, mean=-8.0), y, likelihood=Poisson())
+    return posterior, Counts.of(Poisson(), y, None, y.shape, "y")
 
 
 def test_counts_that_are_nearly_all_zero_under_a_wide_field_are_drawn_given():
@@ -92,8 +92,7 @@ def test_residuals_are_quantiles_between_the_cumulative_probabilities(kind):
     size = rng.uniform(0.5, 4.0, (30, 30)) if kind == "poisson" else rng.integers(1, 9, (30, 30)).astype(float)
     law = stats.poisson(size * np.exp(eta)) if kind == "poisson" else stats.binom(size.astype(int), expit(eta))
     y, missing = law.rvs(random_state=rng).astype(float), rng.random((30, 30)) < 0.2
-    sizes = (size, None) if kind == "poisson" else (None, size)
-    counts = count_likelihood(kind, np.where(missing, 0.0, y), missing, *sizes, (30, 30), "y")
+    counts = Counts.of(LIKELIHOOD[kind](size), np.where(missing, 0.0, y), missing, (30, 30), "y")
     found = counts.quantile_residuals(np.where(missing, 1e4, eta), v)
     expected = ndtri(law.cdf(y - 1.0) + v * law.pmf(y))
     assert_allclose(found[~missing], expected[~missing], rtol=1e-9, atol=1e-9)
@@ -105,7 +104,7 @@ def test_residuals_are_quantiles_between_the_cumulative_probabilities(kind):
 def test_residuals_are_finite_and_right_far_out_in_either_tail():
     y = np.array([[0.0, 0.0, 30.0, 400.0, 1e6]])
     eta = np.log(np.array([[50.0, 2000.0, 0.5, 1.0, 1e3]]))
-    counts = count_likelihood("poisson", y, None, None, None, (1, 5), "y")
+    counts = Counts.of(Poisson(), y, None, (1, 5), "y")
     found = counts.quantile_residuals(eta, np.full((1, 5), 0.5))[0]
     # Logarithms of the tails, by the first of their terms where the rest does not count.
     assert found[0] == pytest.approx(ndtri(0.5 * np.exp(-50.0)), rel=1e-12)
@@ -113,7 +112,7 @@ def test_residuals_are_finite_and_right_far_out_in_either_tail():
     logs = np.array([-2000.0, stats.poisson.logpmf(400, 1.0), stats.poisson.logpmf(1e6, 1e3)]) + np.log(0.5)
     assert_allclose(stats.norm.logcdf(-np.abs(found[[1, 3, 4]])), logs, rtol=1e-9)
     assert (np.sign(found) == [-1.0, -1.0, 1.0, 1.0, 1.0]).all()
-    binomial = count_likelihood("binomial", np.array([[0.0, 900.0]]), None, None, 900, (1, 2), "y")
+    binomial = Counts.of(Binomial(900), np.array([[0.0, 900.0]]), None, (1, 2), "y")
     tails = binomial.quantile_residuals(np.array([[5.0, -5.0]]), np.full((1, 2), 0.5))[0]
     assert tails[0] == -tails[1]
     assert np.isfinite(tails).all()

@@ -11,9 +11,9 @@ from sparsegmrf import CAR, IntrinsicGMRF, Matern, TensionSpline, condition, fit
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import CrossValidation, PCRange, gap_copies
 from sparsegmrf.inference._cross_validation import HeldOut, best_scale
-from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.inference.scores import crps
 from tests.inference import dense
+from tests.inference.problems import searched
 from tests.inference.test_fit import design
 
 SHAPE = (10, 12)
@@ -28,6 +28,11 @@ def problem(seed, shape=SHAPE, range=5.0, noise=0.3):
     missing = rng.random(shape) < 0.05
     missing[shape[0] // 3 : shape[0] // 3 + 3, shape[1] // 2 : shape[1] // 2 + 4] = True
     return image, missing
+
+
+def alone(sets):
+    """Sets of blocks of one image."""
+    return [(blocks,) for blocks in sets]
 
 
 def kriging(model, variance, image, rest, held, covariates):
@@ -54,10 +59,10 @@ def kriging(model, variance, image, rest, held, covariates):
 @pytest.mark.parametrize("name", MODELS)
 def test_held_out_pixels_are_predicted_by_dense_kriging_from_the_rest(name, noise, covariates):
     image, missing = problem(1)
-    objective = make_objective(MODELS[name], image, missing, noise, covariates, "cv", (), SHAPE).with_scale()
+    objective = searched(MODELS[name], image, missing, noise, covariates, "cv", ()).with_scale()
     sets = [gap_copies(~missing, seed, share=0.2) for seed in (0, 1)]
     at = objective.start(MODELS[name], 0.2 if noise == "estimate" else None)
-    error, spread = HeldOut.of(objective, sets).predictions(at)
+    error, spread = HeldOut.of(objective.objective, alone(sets)).predictions(at)
     variance = 0.0 if noise is None else 0.2
     dense_parts = [
         kriging(MODELS[name], variance, image, ~missing & ~each.held_out, each.held_out, covariates) for each in sets
@@ -68,9 +73,9 @@ def test_held_out_pixels_are_predicted_by_dense_kriging_from_the_rest(name, nois
 
 def test_criterion_is_the_mean_crps_and_adds_up_over_blocks():
     image, missing = problem(2)
-    objective = make_objective(MODELS["matern"], image, missing, "estimate", "constant", "cv", (), SHAPE)
+    objective = searched(MODELS["matern"], image, missing, "estimate", "constant", "cv", ())
     sets = [gap_copies(~missing, seed, share=0.2) for seed in (0, 1)]
-    criterion = HeldOut.of(objective, sets)
+    criterion = HeldOut.of(objective.objective, alone(sets))
     at = objective.start(MODELS["matern"], 0.2)
     error, spread = criterion.predictions(at)
     expected = min(crps(error, 0.0, s * spread).mean() for s in criterion.best_scale(at) * np.array([0.99, 1.0, 1.01]))
@@ -91,9 +96,9 @@ def test_criterion_does_not_depend_on_orientation_nor_on_the_scale_it_starts_fro
     for turn in (np.asarray, np.flipud, np.fliplr, np.transpose):
         for sigma in (1.3, 50.0):
             model, labels = Matern(range=4.0, sigma=sigma), turn(blocks.labels)
-            objective = make_objective(model, turn(image), turn(missing), "estimate", "linear", "cv", (), labels.shape)
+            objective = searched(model, turn(image), turn(missing), "estimate", "linear", "cv", ())
             turned = type(blocks)(labels, turn(~missing))
-            values.append(HeldOut.of(objective, [turned])(objective.start(model, 0.1 * sigma**2)))
+            values.append(HeldOut.of(objective.objective, [(turned,)])(objective.start(model, 0.1 * sigma**2)))
     assert_allclose(values, values[0], rtol=1e-9)
 
 
@@ -130,8 +135,8 @@ def test_estimates_are_a_minimum_on_their_blocks_and_compared_on_others(outliers
     assert result.cv_score == found.score < found.ml_score
     rng = np.random.default_rng(3)
     sets = [gap_copies(~missing, rng) for _ in range(6)]
-    objective = result._objective
-    criterion, fresh = HeldOut(objective, sets[:3]), HeldOut(objective, sets[3:])
+    objective = result.problem.objective.with_scale()
+    criterion, fresh = HeldOut(objective, alone(sets[:3])), HeldOut(objective, alone(sets[3:]))
     at = objective.start(result.model, result.noise_variance)
     other = objective.start(likeliest.model, likeliest.noise_variance)
     assert criterion(at) == pytest.approx(found.score, rel=1e-9)
@@ -147,8 +152,9 @@ def test_estimates_are_a_minimum_on_their_blocks_and_compared_on_others(outliers
 
 def test_the_comparison_is_paired_by_blocks(outliers):
     _, missing, likeliest, result = outliers
-    found, objective, rng = result.cross_validation, result._objective, np.random.default_rng(3)
-    fresh = HeldOut(objective, [gap_copies(~missing, rng) for _ in range(6)][3:])
+    found, rng = result.cross_validation, np.random.default_rng(3)
+    objective = result.problem.objective.with_scale()
+    fresh = HeldOut(objective, alone([gap_copies(~missing, rng) for _ in range(6)][3:]))
     sums, sizes = fresh.by_block(objective.start(result.model, result.noise_variance))
     gain = fresh.by_block(objective.start(likeliest.model, likeliest.noise_variance))[0] - sums
     # The jackknife over blocks of a ratio of sums.
@@ -196,7 +202,7 @@ def test_coefficients_and_posterior_are_those_of_all_observations_at_the_estimat
 
 def test_the_seed_decides():
     image, missing = problem(7, (12, 14))
-    options = {"mask": missing, "fixed": "range", "noise": None, "method": "cv"}
+    options = {"mask": missing, "fixed": "range", "noise_variance": None, "method": "cv"}
     results = [fit(Matern(range=5.0), image, **options, rng=seed).parameters for seed in (1, 1, 2)]
     assert results[0] == results[1]
     assert results[0] != results[2]
@@ -223,12 +229,13 @@ def test_a_true_model_agrees_and_its_parameters_are_found():
 
 def test_nothing_to_search_has_a_closed_form():
     image, missing = problem(10, (16, 18))
-    result = fit(CAR(rho=0.2), image, mask=missing, noise=None, fixed="rho", method="cv", rng=0)
+    result = fit(CAR(rho=0.2), image, mask=missing, noise_variance=None, fixed="rho", method="cv", rng=0)
     assert result.converged
     assert "closed form" in result.reason
     rng = np.random.default_rng(0)
-    criterion = HeldOut(result._objective, [gap_copies(~missing, rng) for _ in range(3)])
-    at = result._objective.start(result.model, None)
+    objective = result.problem.objective.with_scale()
+    criterion = HeldOut(objective, alone([gap_copies(~missing, rng) for _ in range(3)]))
+    at = objective.start(result.model, None)
     assert criterion(at) < min(criterion(at + 0.02), criterion(at - 0.02))
 
 
@@ -250,6 +257,6 @@ def test_a_covariate_that_only_varies_in_the_blocks_is_named():
     image, missing = problem(0)
     blocks = gap_copies(~missing, 0)
     covariates = np.stack([np.ones(SHAPE), blocks.held_out.astype(float)])
-    objective = make_objective(MODELS["matern"], image, missing, None, covariates, "cv", (), SHAPE)
+    objective = searched(MODELS["matern"], image, missing, None, covariates, "cv", ())
     with pytest.raises(ArgumentError, match=r"^covariates must vary where nothing is held out"):
-        HeldOut.of(objective, [blocks])
+        HeldOut.of(objective.objective, [(blocks,)])

@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose
 from threadpoolctl import threadpool_limits
 
 from sparsegmrf.inference import FitResult, fit
-from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.models import CAR, SAR, Matern, Sum
+from tests.inference.problems import searched
 
 SHAPE = (20, 25)
 N = SHAPE[0] * SHAPE[1]
@@ -163,7 +163,7 @@ def test_intervals_on_the_unconstrained_scale_are_those_of_the_numerical_hessian
 def test_gradient_is_that_of_dense_differences(case):
     model = case.result.model
     moved = model.replace(**{name: 0.9 * value for name, value in model.parameters.items()})
-    objective = make_objective(moved, case.image, case.missing, "estimate", "linear", "ml", (), SHAPE).with_scale()
+    objective = searched(moved, case.image, case.missing, "estimate", "linear", "ml", ()).with_scale()
     at = objective.start(moved, 0.3)
 
     def dense(u):
@@ -184,7 +184,7 @@ TURNED = Matern(range=4.0, anisotropy=(2.0, 0.4), diffusion="smooth")
 )
 def test_gradient_of_richer_models_is_that_of_dense_differences(model):
     image, missing = (each[: SMALL[0], : SMALL[1]] for each in observed(covariance("matern", 5.0, 1.6), 0.15, 6))
-    objective = make_objective(model, image, missing, "estimate", "linear", "ml", (), SMALL).with_scale()
+    objective = searched(model, image, missing, "estimate", "linear", "ml", ()).with_scale()
     at = objective.start(model, 0.3)
 
     def dense(u):

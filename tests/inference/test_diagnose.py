@@ -10,6 +10,7 @@ from sparsegmrf import GMRF, IntrinsicGMRF, Matern, SymmetricStencil, TensionSpl
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import diagnose
 from sparsegmrf.inference.diagnose import whiteness
+from sparsegmrf.likelihoods import Binomial, Poisson
 from sparsegmrf.models import Sum
 from tests.inference.test_condition import FIVE, MEMBRANE
 
@@ -56,8 +57,8 @@ def test_a_right_model_is_white_and_its_numbers_agree(right):
 
 def test_a_filled_image_is_diagnosed_by_its_fit(images):
     result = fill(images, model=TensionSpline(kappa=0.3))
-    found = diagnose(result, samples=20)
-    assert found == diagnose(result.fit, samples=20)
+    found = diagnose(result, n_samples=20)
+    assert found == diagnose(result.fit, n_samples=20)
     assert found.innovations.count == 40 * 44 - 1  # a level has no innovation
     assert abs(found.variance_ratio_z) < 5.0
     assert found.residual < 1e-11
@@ -79,7 +80,7 @@ def test_a_wrong_noise_is_seen_in_its_variance(right):
 
 def test_an_image_observed_exactly_is_its_own_draw():
     truth = Matern(range=6.0).gmrf(SHAPE).sample(rng=3)
-    result = fit(Matern(range=6.0), truth, noise=None)
+    result = fit(Matern(range=6.0), truth, noise_variance=None)
     found = diagnose(result)
     quiet(found)
     assert found.noise is None
@@ -89,7 +90,7 @@ def test_an_image_observed_exactly_is_its_own_draw():
 
 def test_exact_observations_with_gaps(images):
     truth = np.where(np.isnan(images), np.nan, Matern(range=6.0).gmrf(SHAPE).sample(rng=5))
-    found = diagnose(fit(Matern(range=6.0), truth, mask="nan", noise=None))
+    found = diagnose(fit(Matern(range=6.0), truth, mask="nan", noise_variance=None))
     quiet(found)
     assert found.noise is None
 
@@ -98,7 +99,7 @@ def test_exact_observations_with_gaps(images):
     "field", [GMRF.from_precision(FIVE, mean=2.0), IntrinsicGMRF(MEMBRANE)], ids=["proper", "level"]
 )
 def test_a_field_alone_has_solve_and_variances(field):
-    found = diagnose(field, samples=200)
+    found = diagnose(field, n_samples=200)
     assert found.innovations is None
     quiet(found)
 
@@ -122,7 +123,7 @@ def test_faults_in_numbers_are_seen():
     for fault in ("", "draws", "variance"):
         field = Tampered(SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.3, -1.0, -1.1], (20, 20)))
         object.__setattr__(field, "fault", fault)
-        faults[fault] = diagnose(field, samples=100)
+        faults[fault] = diagnose(field, n_samples=100)
     assert abs(faults[""].variance_ratio_z) < 5.0
     assert faults[""].worst_p_value > 1e-5
     assert faults["draws"].variance_ratio == pytest.approx(0.81, abs=0.03)
@@ -189,7 +190,7 @@ def test_sum_of_fields_is_diagnosed_and_a_wrong_share_is_seen():
     rng = np.random.default_rng(4)
     image = model.observe(model.gmrf((40, 44)).sample(rng=rng)) + 0.3 * rng.standard_normal((40, 44))
     image[10:20, 12:25] = np.nan
-    given = {"mask": "nan", "noise": 0.09}
+    given = {"mask": "nan", "noise_variance": 0.09}
     found = diagnose(fit(model, image, **given, fixed=list(model.parameters)))
     assert found.residual < 1e-10
     assert found.innovations.p_value > 1e-3
@@ -215,7 +216,7 @@ def counts_of(kind, seed=1):
     y = rng.poisson(2.0 * np.exp(eta)) if kind == "poisson" else rng.binomial(5, 1.0 / (1.0 + np.exp(-eta)))
     mask = np.zeros(SHAPE, dtype=bool)
     mask[8:18, 20:30] = True
-    return y, {"mask": mask, "likelihood": kind, **({"exposure": 2.0} if kind == "poisson" else {"trials": 5})}
+    return y, {"mask": mask, "likelihood": Poisson(2.0) if kind == "poisson" else Binomial(5)}
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +235,7 @@ def test_a_right_model_of_counts_is_white(kind):
 
 
 def test_the_same_fit_to_counts_has_the_same_diagnosis(counted):
-    assert diagnose(counted, samples=2) == diagnose(counted, samples=2)
+    assert diagnose(counted, n_samples=2) == diagnose(counted, n_samples=2)
 
 
 def test_an_intrinsic_field_of_counts_has_an_innovation_less(counted):
@@ -268,8 +269,8 @@ def test_figures_of_right_models_of_counts_follow_their_law():
     for seed in range(40):
         rng = np.random.default_rng(seed)
         y = rng.poisson(np.exp(field.sample(rng=rng)))
-        result = fit(COUNTED, y, likelihood="poisson", fixed=["range", "sigma"], covariates=None)
-        found = diagnose(result, samples=2, rng=rng)
+        result = fit(COUNTED, y, likelihood=Poisson(), fixed=["range", "sigma"], covariates=None)
+        found = diagnose(result, n_samples=2, rng=rng)
         table.append([*zs(found.innovations)[:4], *zs(found.noise)[:4]])
     # Means and mean squares of 40 figures within 5.5 standard errors; those of draws of the approximation miss by 11.
     assert np.abs(np.mean(table, axis=0)).max() < 5.5 / np.sqrt(40.0)
@@ -286,5 +287,5 @@ def test_the_approximation_of_a_field_given_counts_is_a_field_alone(counted):
 def test_bad_input_is_named(right):
     with pytest.raises(ArgumentError, match=r"^result must be a FitResult, a FillResult or a GMRF, got ndarray"):
         diagnose(np.zeros((3, 3)))  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match=r"^samples must be at least 2, got 1"):
-        diagnose(right, samples=1)
+    with pytest.raises(ArgumentError, match=r"^n_samples must be at least 2, got 1"):
+        diagnose(right, n_samples=1)

@@ -5,11 +5,12 @@ import pytest
 
 from sparsegmrf import fit
 from sparsegmrf.inference.priors import PCVariance
+from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import Intrinsic, Matern, Sum, TensionSpline
 from tests.inference.test_flat_ends import walk, white
 
 
-@pytest.mark.parametrize("options", [{"noise": 0.25}, {"priors": {"noise_variance": PCVariance(1.0, 0.05)}}])
+@pytest.mark.parametrize("options", [{"noise_variance": 0.25}, {"priors": {"noise_variance": PCVariance(1.0, 0.05)}}])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_random_walk_is_called_one_whatever_is_known_of_the_noise(seed, options):
     spline = fit(TensionSpline(), walk(seed), **options)
@@ -20,7 +21,7 @@ def test_random_walk_is_called_one_whatever_is_known_of_the_noise(seed, options)
 def test_counts_of_a_random_walk_name_kappa():
     image = np.ones((12, 13), dtype=int)
     image[5, 5] = 1000
-    found = fit(TensionSpline(), image, likelihood="poisson")
+    found = fit(TensionSpline(), image, likelihood=Poisson())
     assert "kappa ran to infinity" in found.reason
 
 
@@ -53,4 +54,4 @@ def test_a_sum_is_not_told_to_leave_the_noise_out():
     for seed in range(4):
         image = model.observe(model.gmrf((20, 25)).sample(rng=seed)) + 0.1 * rng.standard_normal((20, 25))
         found = fit(model, image)
-        assert "fit with noise=None" not in found.reason
+        assert "fit with noise_variance=None" not in found.reason

@@ -33,7 +33,7 @@ def kriging(result, image, missing, flat_level):
 def test_mean_and_std_are_those_of_dense_universal_kriging(model, noise):
     image, missing = problem(3, SHAPE)
     image[missing] = np.nan
-    result = fill(image, model=model, noise=noise)
+    result = fill(image, model=model, noise_variance=noise)
     mean, covariance = kriging(result, image, missing, flat_level=model is None)
     assert_allclose(result.mean.ravel(), mean, rtol=1e-7, atol=1e-7)
     assert_allclose(result.std.ravel() ** 2, np.diagonal(covariance), rtol=1e-6, atol=1e-8)
@@ -43,7 +43,7 @@ def test_mean_and_std_are_those_of_dense_universal_kriging(model, noise):
 
 def test_draws_have_the_mean_and_covariance_of_dense_universal_kriging():
     image, missing = problem(4, (7, 8))
-    result = fill(image, mask=missing, noise=0.1, model=Matern(range=4.0), samples=20_000, rng=2)
+    result = fill(image, mask=missing, noise_variance=0.1, model=Matern(range=4.0), n_samples=20_000, rng=2)
     mean, covariance = kriging(result, image, missing, flat_level=False)
     flat = result.samples.reshape(20_000, -1)
     std = np.sqrt(np.diagonal(covariance))
@@ -58,7 +58,7 @@ def test_draws_follow_the_seed_whatever_the_number_of_threads(threads):
     draws = []
     for count in (1, 2):
         threads(count)
-        draws.append(fill(image, mask=missing, samples=2, rng=7).samples)
+        draws.append(fill(image, mask=missing, n_samples=2, rng=7).samples)
     assert draws[0].shape == (2, *SHAPE)
     assert np.array_equal(*draws)
 
@@ -117,15 +117,17 @@ def test_image_is_not_changed_and_masks_agree():
 def test_hopeless_images_are_refused(image, message):
     with pytest.raises(ArgumentError, match=message):
         fill(image)
-    with pytest.raises(ArgumentError, match=r"^samples must be at least 0"):
-        fill(np.eye(5), samples=-1)
+    with pytest.raises(ArgumentError, match=r"^n_samples must be at least 0"):
+        fill(np.eye(5), n_samples=-1)
 
 
 def test_fitted_field_fills_again_without_a_search():
     image, missing = problem(6, SHAPE)
     result = fill(image, mask=missing)
     model = result.fit.model
-    again = fill(image, mask=missing, model=model, noise=result.fit.noise_variance, fixed=list(model.parameters))
+    again = fill(
+        image, mask=missing, model=model, noise_variance=result.fit.noise_variance, fixed=list(model.parameters)
+    )
     assert again.fit.reason.startswith("nothing to search")
     assert_allclose(again.mean, result.mean, rtol=1e-9)
     assert_allclose(again.std, result.std, rtol=1e-9)
@@ -133,7 +135,7 @@ def test_fitted_field_fills_again_without_a_search():
 
 def test_complete_image_without_noise_is_its_own_filling():
     image = np.random.default_rng(0).normal(size=SHAPE).cumsum(axis=0)
-    result = fill(image, noise=None, samples=2, rng=0)
+    result = fill(image, noise_variance=None, n_samples=2, rng=0)
     for found in (result.mean, result.filled, *result.samples):
         assert np.array_equal(found, image)
     assert not result.std.any()

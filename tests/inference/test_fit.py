@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose
 from sparsegmrf import IntrinsicGMRF, condition
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import fit
-from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.models import CAR, SAR, Matern, TensionSpline
 from tests.inference import dense
+from tests.inference.problems import searched
 
 SHAPE = (9, 11)
 MODELS = {
@@ -61,7 +61,7 @@ def test_likelihood_is_that_of_the_dense_density(name, noise):
     image, missing = problem(1)
     for covariates in (None, "constant", "linear"):
         for method in ("ml", "reml") if covariates == "linear" else ("ml",):
-            objective = make_objective(MODELS[name], image, missing, noise, covariates, method, (), SHAPE).with_scale()
+            objective = searched(MODELS[name], image, missing, noise, covariates, method, ()).with_scale()
             at = objective.start(MODELS[name], 0.2 if noise == "estimate" else None)
             expected = dense_loglik(MODELS[name], 0.0 if noise is None else 0.2, image, missing, covariates, method)
             assert objective(at)[0] == pytest.approx(expected, rel=1e-8)
@@ -72,10 +72,10 @@ def test_likelihood_is_that_of_the_dense_density(name, noise):
 @pytest.mark.parametrize("name", MODELS)
 def test_gradient_is_that_of_finite_differences(name, noise, method):
     image, missing = problem(2)
-    profiled = make_objective(MODELS[name], image, missing, noise, "linear", method, (), SHAPE)
+    profiled = searched(MODELS[name], image, missing, noise, "linear", method, ())
     for objective in (profiled, profiled.with_scale()):
         at = objective.start(MODELS[name], 0.2 if noise == "estimate" else None)
-        value, gradient = objective(at)
+        value, gradient, *_ = objective(at)
         assert len(gradient) == len(objective.names)
         for k in range(len(at)):
             step = 1e-4 * (np.arange(len(at)) == k)
@@ -90,7 +90,7 @@ def test_average_information_is_that_of_the_dense_covariance(name, noise):
     """``(dC S y)^T S (dC S y) / 2`` with the covariance ``C`` of the measurements, ``S = C^-1``."""
     image, missing = problem(2)
     model, o = MODELS[name], ~missing.ravel()
-    objective = make_objective(model, image, missing, noise, None, "ml", (), SHAPE)
+    objective = searched(model, image, missing, noise, None, "ml", ())
     covariance = np.linalg.inv(model.stencil(SHAPE).tocsr().toarray())
     moved = [
         -(covariance @ dQ.tocsr().toarray() @ covariance)[np.ix_(o, o)] for dQ in model.derivatives(SHAPE).values()
@@ -106,17 +106,17 @@ def test_average_information_is_that_of_the_dense_covariance(name, noise):
     if noise:
         slopes[-1] = 1.0
     expected = directions @ S @ directions.T / 2 * np.outer(slopes, slopes)
-    assert_allclose(full.information(at), expected, rtol=1e-8)
+    assert_allclose(full(at).information, expected, rtol=1e-8)
     # Profiled, the scale takes its part: a Schur complement at the best scale.
-    searched = [full.names.index(name) for name in objective.names]
-    scale = next(k for k in range(len(full.names)) if k not in searched)
+    own = [full.names.index(name) for name in objective.names]
+    scale = next(k for k in range(len(full.names)) if k not in own)
     at = objective.start(model, 0.2 if noise else None)
     best, variance, _, _ = objective.solution(at)
-    whole = full.information(full.start(best, variance if noise else None))
-    column = whole[np.ix_(searched, [scale])]
-    expected = whole[np.ix_(searched, searched)] - column @ column.T / whole[scale, scale]
+    whole = full(full.start(best, variance if noise else None)).information
+    column = whole[np.ix_(own, [scale])]
+    expected = whole[np.ix_(own, own)] - column @ column.T / whole[scale, scale]
     if noise is None:  # with noise the numbers searched are others: the noise relative to the field
-        assert_allclose(objective.information(at), expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max())
+        assert_allclose(objective(at).information, expected, rtol=1e-6, atol=1e-8 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_average_information_is_that_of_the_dense_covariance(name, noise):
 @pytest.mark.parametrize("noise", ["estimate", None])
 def test_estimates_errors_and_coefficients_are_those_of_dense_maximum_likelihood(model, free, noise):
     image, missing = problem(7, (13, 14))
-    result = fit(model, image, mask=missing, noise=noise, covariates="linear", tolerance=1e-7)
+    result = fit(model, image, mask=missing, noise_variance=noise, covariates="linear", tolerance=1e-7)
     if not result.converged:  # this model explains the noise itself
         assert "noise_variance ran to zero" in result.reason
         return
@@ -175,7 +175,7 @@ def test_estimates_errors_and_coefficients_are_those_of_dense_maximum_likelihood
 @pytest.mark.parametrize("noise", ["estimate", None])
 def test_coefficients_are_the_generalized_least_squares_ones_with_their_errors(noise):
     image, missing = problem(3)
-    result = fit(Matern(), image, mask=missing, noise=noise, covariates="linear")
+    result = fit(Matern(), image, mask=missing, noise_variance=noise, covariates="linear")
     o = ~missing.ravel()
     C = np.linalg.inv(result.model.stencil(SHAPE).tocsr().toarray())[np.ix_(o, o)] + result.noise_variance * np.eye(
         o.sum()
@@ -237,7 +237,7 @@ def test_fixed_parameters_stay_and_the_others_are_the_conditional_optimum():
 
 def test_nothing_to_search_has_a_closed_form():
     image, missing = problem(6)
-    result = fit(CAR(rho=0.2), image, mask=missing, noise=None, fixed="rho")
+    result = fit(CAR(rho=0.2), image, mask=missing, noise_variance=None, fixed="rho")
     assert result.converged
     assert "closed form" in result.reason
     tau = result.parameters["tau"]
@@ -268,8 +268,8 @@ def test_summary_has_every_estimate():
         ({"image": np.zeros(5)}, r"^image must have shape \(H, W\)"),
         ({"mask": np.ones(SHAPE, dtype=bool)}, r"^image must have an observed pixel"),
         ({"mask": np.arange(99).reshape(SHAPE) > 2}, r"^image must have more observed pixels than .* got 3"),
-        ({"noise": "none"}, r'^noise must be "estimate"'),
-        ({"noise": -1.0}, r"^noise must not be negative"),
+        ({"noise_variance": "none"}, r'^noise_variance must be "estimate"'),
+        ({"noise_variance": -1.0}, r"^noise_variance must not be negative"),
         ({"covariates": np.ones((2, *SHAPE))}, r"^covariates must be linearly independent"),
         ({"covariates": np.ones(SHAPE)}, r"^covariates must have shape \(K, 9, 11\)"),
         ({"covariates": "quadratic"}, r"^covariates must be one of"),

@@ -9,14 +9,16 @@ from threadpoolctl import threadpool_limits
 from sparsegmrf import CountFitResult, FitResult, LaplacePosterior, condition, fit
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import PCRange, PCSigma
-from sparsegmrf.inference import fit_counts as module
-from sparsegmrf.inference.fit_counts import count_objective
+from sparsegmrf.inference import count_fit_result as module
+from sparsegmrf.inference._problem import Problem
+from sparsegmrf.likelihoods import Binomial, Gaussian, Poisson
 from sparsegmrf.models import CAR, SAR, Channels, Matern, Sum, TensionSpline
 from tests.inference import dense_counts
+from tests.inference.problems import Searched
 
 SHAPE = (7, 8)
 KINDS = ("poisson", "binomial")
-SIZE = {"poisson": "exposure", "binomial": "trials"}
+LIKELIHOOD = {"poisson": Poisson, "binomial": Binomial}
 MODELS = {
     "car": CAR(rho=0.2, tau=2.0),
     "sar": SAR(rho=0.15, tau=1.5),
@@ -44,8 +46,7 @@ def problem(kind, seed, shape=SHAPE, range=4.0, sigma=0.9):
 
 
 def make_objective(model, kind, y, size, missing, covariates, **options):
-    exposure, trials = (size, None) if kind == "poisson" else (None, size)
-    return count_objective(model, y, missing, kind, exposure, trials, covariates, **options)
+    return Searched(Problem.read(model, y, missing, LIKELIHOOD[kind](size), covariates, **options).objective)
 
 
 def design(shape, count):
@@ -80,12 +81,12 @@ def central(function, at, h=1e-3):
 def test_likelihood_is_that_of_the_dense_formula_and_its_gradient_that_of_differences(name, kind):
     y, size, missing = problem(kind, 1)
     objective = make_objective(MODELS[name], kind, y, size, missing, "linear")
-    at = objective.start(MODELS[name], None)
+    at = objective.origin
     at = at + np.random.default_rng(2).uniform(-0.3, 0.3, len(at))
-    value, gradient = objective(at)
+    value, gradient, *_ = objective(at)
     assert len(gradient) == len(objective.names) == len(at)
     assert_allclose(gradient, differences(lambda u: objective(u)[0], at, 1e-3), rtol=1e-6, atol=1e-6)
-    model, beta, _ = objective.solution(at)
+    model, beta, *_ = objective.solution(at)
     if name == "spline":  # its level is its own
         beta = np.concatenate([[0.0], beta])
     assert value == pytest.approx(dense_loglik(model, beta, kind, y, size, missing), rel=1e-9)
@@ -97,7 +98,7 @@ def test_gradient_with_priors_and_covariates_of_ones_own_is_that_of_differences(
     columns = np.stack([np.ones(SHAPE), 50.0 * rng.random(SHAPE)])
     priors = {"range": PCRange(3.0, 0.1), "sigma": PCSigma(1.0, 0.05)}
     objective = make_objective(Matern(), "poisson", y, size, missing, columns, priors=priors)
-    at = objective.start(Matern(), None) + 0.1
+    at = objective.origin + 0.1
     assert_allclose(objective(at)[1], differences(lambda u: objective(u)[0], at, 1e-3), rtol=1e-6, atol=1e-6)
     plain = make_objective(Matern(), "poisson", y, size, missing, columns)
     prior = sum(priors[name].on_real_line(*each)[0] for name, each in zip(priors, priors_at(plain, at), strict=True))
@@ -113,10 +114,10 @@ def priors_at(objective, at):
 )
 def test_estimates_and_errors_are_those_of_the_dense_likelihood_by_scipy(kind, start):
     y, size, missing = problem(kind, 12, (12, 13))
-    result = fit(start, y, mask=missing, likelihood=kind, tolerance=1e-7, **{SIZE[kind]: size})
+    result = fit(start, y, mask=missing, likelihood=LIKELIHOOD[kind](size), tolerance=1e-7)
     assert result.converged
     assert isinstance(result, CountFitResult)
-    assert isinstance(result, FitResult)
+    assert not isinstance(result, FitResult)
     names = list(result.parameters)
     found = np.array([*result.parameters.values(), *result.coefficients.values()])
 
@@ -144,7 +145,7 @@ def test_estimates_and_errors_are_those_of_the_dense_likelihood_by_scipy(kind, s
 @pytest.mark.parametrize("kind", KINDS)
 def test_intervals_are_those_of_the_dense_likelihood_of_the_counts(kind):
     y, size, missing = problem(kind, 12, (12, 13))
-    result = fit(Matern(), y, mask=missing, likelihood=kind, tolerance=1e-7, **{SIZE[kind]: size})
+    result = fit(Matern(), y, mask=missing, likelihood=LIKELIHOOD[kind](size), tolerance=1e-7)
     found = np.array([*np.log(list(result.parameters.values())), *result.coefficients.values()])
 
     def negative(values):
@@ -165,7 +166,7 @@ def test_intervals_are_those_of_the_dense_likelihood_of_the_counts(kind):
 def test_intervals_and_standard_errors_are_of_one_information():
     y, size, missing = problem("poisson", 13, (12, 13))
     priors = {"sigma": PCSigma(1.0, 0.05)}
-    options = {"mask": missing, "likelihood": "poisson", "exposure": size, "covariates": "linear", "priors": priors}
+    options = {"mask": missing, "likelihood": Poisson(size), "covariates": "linear", "priors": priors}
     result = fit(Matern(), y, **options)
     z = 1.959963984540054
     for name, (low, high) in result.confidence_intervals().items():
@@ -184,7 +185,7 @@ def test_intervals_and_standard_errors_are_of_one_information():
 
 def test_intervals_of_coefficients_alone_are_those_of_their_covariance():
     y, size, missing = problem("poisson", 7)
-    options = {"mask": missing, "likelihood": "poisson", "exposure": size}
+    options = {"mask": missing, "likelihood": Poisson(size)}
     held = fit(Matern(range=5.0, sigma=0.9), y, fixed=["range", "sigma"], **options)
     assert list(held.confidence_intervals()) == ["constant"]
     assert held.coefficient_covariance[0, 0] == pytest.approx(held.coefficient_errors["constant"] ** 2, rel=1e-9)
@@ -199,7 +200,7 @@ def test_errors_are_nan_next_to_an_end_of_the_likelihood(monkeypatch):
 
     monkeypatch.setattr(module, "observed_information", beyond)
     y, size, missing = problem("poisson", 7)
-    result = fit(Matern(range=5.0), y, mask=missing, likelihood="poisson", exposure=size, fixed="range", tolerance=1e-2)
+    result = fit(Matern(range=5.0), y, mask=missing, likelihood=Poisson(size), fixed="range", tolerance=1e-2)
     assert np.isfinite([*result.parameters.values(), *result.coefficients.values()]).all()
     errors = [*result.standard_errors.values(), *result.coefficient_errors.values(), *result.coefficient_covariance[0]]
     assert np.isnan(errors).all()
@@ -209,11 +210,11 @@ def test_errors_are_nan_next_to_an_end_of_the_likelihood(monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_posterior_of_a_fit_is_that_of_its_field(kind):
     y, size, missing = problem(kind, 5)
-    result = fit(Matern(), y, mask=missing, likelihood=kind, covariates="linear", **{SIZE[kind]: size})
+    result = fit(Matern(), y, mask=missing, likelihood=LIKELIHOOD[kind](size), covariates="linear")
     posterior = result.posterior()
     assert isinstance(posterior, LaplacePosterior)
     field = result.model.gmrf(SHAPE, mean=result.trend)
-    expected = condition(field, y, mask=missing, likelihood=kind, **{SIZE[kind]: size})
+    expected = condition(field, y, mask=missing, likelihood=LIKELIHOOD[kind](size))
     assert np.array_equal(posterior.mean, expected.mean)
     assert result.loglik == pytest.approx(expected.log_marginal_likelihood, rel=1e-12)
 
@@ -224,7 +225,7 @@ def test_estimates_are_near_the_truth_within_their_errors(kind):
     shape = (32, 33)
     eta = Matern(range=6.0, sigma=0.8).gmrf(shape, mean=0.7).sample(rng=rng)
     y = rng.poisson(np.exp(eta)) if kind == "poisson" else rng.binomial(10, 1 / (1 + np.exp(-eta)))
-    result = fit(Matern(), y, likelihood=kind, trials=10 if kind == "binomial" else None)
+    result = fit(Matern(), y, likelihood=Binomial(10) if kind == "binomial" else Poisson())
     assert result.converged
     # Beyond 5.5 standard errors with probability 4e-8 each; the seed is fixed.
     for name, value in {"range": 6.0, "sigma": 0.8}.items():
@@ -238,13 +239,13 @@ def test_estimates_are_near_the_truth_within_their_errors(kind):
 
 def test_fit_does_not_depend_on_where_it_starts_nor_on_orientation():
     y, size, missing = problem("poisson", 6, (10, 9))
-    options = {"likelihood": "poisson", "tolerance": 1e-7}
-    plain = fit(SAR(rho=0.2), y, mask=missing, exposure=size, **options)
-    far = fit(SAR(rho=0.05, tau=0.1), y, mask=missing, exposure=1000.0 * size, **options)
+    options = {"tolerance": 1e-7}
+    plain = fit(SAR(rho=0.2), y, mask=missing, likelihood=Poisson(size), **options)
+    far = fit(SAR(rho=0.05, tau=0.1), y, mask=missing, likelihood=Poisson(1000.0 * size), **options)
     assert_allclose(list(far.parameters.values()), list(plain.parameters.values()), rtol=1e-5)
     assert far.coefficients["constant"] + np.log(1000.0) == pytest.approx(plain.coefficients["constant"], abs=1e-5)
     for turn in (np.flipud, np.transpose):
-        turned = fit(SAR(rho=0.2), turn(y), mask=turn(missing), exposure=turn(size), **options)
+        turned = fit(SAR(rho=0.2), turn(y), mask=turn(missing), likelihood=Poisson(turn(size)), **options)
         assert_allclose(list(turned.parameters.values()), list(plain.parameters.values()), rtol=1e-5)
 
 
@@ -252,13 +253,13 @@ def test_rare_counts_start_near_their_level():
     # The logarithm of a count and a half is far from the level of counts that are nearly all zero.
     rng = np.random.default_rng(0)
     y = rng.poisson(0.02, (30, 30))
-    objective = count_objective(Matern(range=3.0, sigma=0.3), y, None, "poisson", None, None, "constant")
-    assert objective.origin[0] == pytest.approx(np.log(y.mean()), abs=0.3)
+    objective = make_objective(Matern(range=3.0, sigma=0.3), "poisson", y, None, None, "constant")
+    assert objective.first[0] == pytest.approx(np.log(y.mean()), abs=0.3)
 
 
 def test_fixed_parameters_stay_and_a_field_of_mean_zero_may_have_nothing_to_search():
     y, size, missing = problem("poisson", 7)
-    options = {"mask": missing, "likelihood": "poisson", "exposure": size}
+    options = {"mask": missing, "likelihood": Poisson(size)}
     held = fit(Matern(range=5.0), y, fixed="range", **options)
     assert list(held.parameters) == ["sigma"]
     assert held.model.range == 5.0
@@ -270,7 +271,7 @@ def test_fixed_parameters_stay_and_a_field_of_mean_zero_may_have_nothing_to_sear
 
 def test_priors_draw_the_estimates_to_themselves():
     y, size, missing = problem("poisson", 8)
-    options = {"mask": missing, "likelihood": "poisson", "exposure": size, "fixed": "range"}
+    options = {"mask": missing, "likelihood": Poisson(size), "fixed": "range"}
     plain = fit(Matern(range=4.0), y, **options)
     drawn = fit(Matern(range=4.0), y, priors={"sigma": PCSigma(0.05, 0.01)}, **options)
     assert drawn.parameters["sigma"] < plain.parameters["sigma"]
@@ -282,7 +283,7 @@ def test_priors_draw_the_estimates_to_themselves():
 
 def test_summary_and_criteria_count_parameters_and_coefficients():
     y, size, missing = problem("poisson", 9)
-    result = fit(Matern(), y, mask=missing, likelihood="poisson", exposure=size, covariates="linear")
+    result = fit(Matern(), y, mask=missing, likelihood=Poisson(size), covariates="linear")
     for word in ("poisson likelihood", "Matern, laplace", "range", "sigma", "constant", "row", "column", "converged"):
         assert word in result.summary()
     assert result.n_parameters == 5
@@ -296,16 +297,20 @@ def test_summary_and_criteria_count_parameters_and_coefficients():
         ({"image": np.full(SHAPE, -1)}, r"^image must be counts, whole numbers of zero or more, got -1"),
         ({"image": np.full(SHAPE, 1.5)}, r"^image must be counts"),
         ({"image": np.zeros(SHAPE)}, r"^image must hold other counts, too, but all 56 observed ones are zero"),
-        ({"image": np.ones(SHAPE), "likelihood": "binomial"}, r"all 56 observed ones are the number of trials"),
+        ({"image": np.ones(SHAPE), "likelihood": Binomial()}, r"all 56 observed ones are the number of trials"),
         ({"image": np.zeros(5)}, r"^image must have shape \(H, W\)"),
-        ({"image": np.full(SHAPE, 2), "likelihood": "binomial"}, r"^image must be at most the trials"),
+        ({"image": np.full(SHAPE, 2), "likelihood": Binomial()}, r"^image must be at most the trials"),
         ({"mask": np.arange(56).reshape(SHAPE) > 2}, r"^image must have more observed pixels than .*, 3, got 3"),
-        ({"exposure": 0.0}, r"^exposure must be positive"),
-        ({"trials": 2}, r'^trials must be left out with likelihood="poisson"'),
-        ({"likelihood": "gaussian", "exposure": 1.0}, r'^exposure must be left out with likelihood="gaussian"'),
-        ({"noise": 0.1}, r'^noise must be left out with likelihood="poisson"'),
-        ({"method": "reml"}, r'^method must be "ml" with likelihood="poisson"'),
-        ({"likelihood": "student"}, r"^likelihood must be one of"),
+        ({"likelihood": Poisson(exposure=0.0)}, r"^exposure must be positive"),
+        (
+            {"noise_variance": 0.1},
+            r"^noise_variance must be left out with likelihood=, got 0.1; a poisson likelihood has",
+        ),
+        ({"noise_variance": None}, r"^noise_variance must be left out with likelihood="),
+        ({"likelihood": Gaussian(0.1), "noise_variance": 0.1}, r"give it to Gaussian\(noise_variance=...\)"),
+        ({"method": "reml"}, r'^method must be "ml" with a poisson likelihood'),
+        ({"likelihood": "poisson"}, r"^likelihood must be a value such as .*Poisson\(\).* got 'poisson'"),
+        ({"likelihood": Poisson}, r"^likelihood must be a value such as"),
         ({"covariates": np.ones((2, *SHAPE))}, r"^covariates must be linearly independent"),
         ({"fixed": ["nugget"]}, r"^fixed must name parameters of the model"),
         ({"tolerance": 0.0}, r"^tolerance must be positive"),
@@ -316,6 +321,6 @@ def test_summary_and_criteria_count_parameters_and_coefficients():
     ],
 )
 def test_bad_input_is_named_with_the_remedy(changes, message):
-    arguments = {"model": Matern(), "image": problem("poisson", 0)[0], "likelihood": "poisson", **changes}
+    arguments = {"model": Matern(), "image": problem("poisson", 0)[0], "likelihood": Poisson(), **changes}
     with pytest.raises(ArgumentError, match=message):
         fit(arguments.pop("model"), arguments.pop("image"), **arguments)

@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import fill, fit
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.models import Matern, Sum, TensionSpline
 from tests.inference import dense
+from tests.inference.problems import searched
 from tests.inference.test_fit import design, problem
 
 SHAPE = (7, 8)
@@ -29,9 +29,9 @@ def covariance(model, shape):
 def test_likelihood_and_gradient_are_those_of_the_dense_density(name, covariates):
     image, missing = problem(2, SHAPE)
     o = ~missing.ravel()
-    objective = make_objective(MODELS[name], image, missing, "estimate", covariates, "ml", (), SHAPE)
+    objective = searched(MODELS[name], image, missing, "estimate", covariates, "ml", ())
     at = objective.start(MODELS[name], 0.2)
-    value, gradient = objective(at)
+    value, gradient, *_ = objective(at)
     C = covariance(MODELS[name], SHAPE)[np.ix_(o, o)] + 0.2 * np.eye(o.sum())
     y, X = image.ravel()[o], design(covariates, SHAPE)[o]
     if name == "intrinsic":  # the level belongs to the field: contrasts do not see it
@@ -50,7 +50,7 @@ def test_likelihood_and_gradient_are_those_of_the_dense_density(name, covariates
 def test_average_information_is_that_of_the_dense_covariance():
     image, missing = problem(2, SHAPE)
     model, o = MODELS["weighted"], ~missing.ravel()
-    objective = make_objective(model, image, missing, "estimate", None, "ml", (), SHAPE)
+    objective = searched(model, image, missing, "estimate", None, "ml", ())
     moved = []
     for c, member in enumerate(model.models):
         V = np.linalg.inv(member.stencil(SHAPE).tocsr().toarray())
@@ -61,12 +61,14 @@ def test_average_information_is_that_of_the_dense_covariance():
     S = np.linalg.inv(covariance(model, SHAPE)[np.ix_(o, o)] + 0.2 * np.eye(o.sum()))
     directions = np.array([dC @ S @ image.ravel()[o] for dC in moved])
     expected = directions @ S @ directions.T / 2.0
-    assert_allclose(objective.information(objective.start(model, 0.2)), expected, rtol=1e-8)
+    assert_allclose(objective(objective.start(model, 0.2)).information, expected, rtol=1e-8)
 
 
 def test_filling_has_the_conditional_moments_of_the_sum():
     image, missing = problem(3, SHAPE)
-    result = fill(np.where(missing, np.nan, image), model=MODELS["weighted"], noise=0.2, covariates=None, samples=400)
+    result = fill(
+        np.where(missing, np.nan, image), model=MODELS["weighted"], noise_variance=0.2, covariates=None, n_samples=400
+    )
     o = ~missing.ravel()
     noise = np.full(o.size, 0.2)
     mean, C = dense.conditional(np.zeros(o.size), covariance(result.fit.model, SHAPE), image.ravel(), o, noise)
@@ -93,7 +95,7 @@ def test_sum_of_fine_and_coarse_is_estimated():
 
 def test_what_a_sum_cannot_do_is_refused():
     image, missing = problem(2, SHAPE)
-    with pytest.raises(ArgumentError, match=r'^noise must be a variance or "estimate" with a sum of fields'):
-        fit(MODELS["weighted"], image, mask=missing, noise=None)
+    with pytest.raises(ArgumentError, match=r'^noise_variance must be a variance or "estimate" with a sum of fields'):
+        fit(MODELS["weighted"], image, mask=missing, noise_variance=None)
     with pytest.raises(ArgumentError, match="no two that are intrinsic"):
         fit(Sum([TensionSpline(), TensionSpline(kappa=1.0)]), image, mask=missing)

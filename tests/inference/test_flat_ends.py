@@ -59,7 +59,7 @@ def test_white_noise_ends_in_a_report_near_the_supremum(name, seed):
     count = N - (V.shape[1] if name in DEFICIENCY or name == "sum" else 0)
     variance = rest @ rest / count
     limit = -0.5 * count * (np.log(2.0 * np.pi * variance) + 1.0)
-    assert result._objective.without_field()[:2] == pytest.approx((limit, variance), rel=1e-12)
+    assert result.problem.objective.without_field()[:2] == pytest.approx((limit, variance), rel=1e-12)
     assert result.loglik > limit - 1e-3
     # What a field gains by chance: twice the gain is chi-squared, of up to 4 degrees; P(gain > 15) < 1e-5 for each.
     assert result.loglik < limit + 15.0
@@ -70,7 +70,7 @@ def test_white_noise_ends_in_a_report_near_the_supremum(name, seed):
 def test_noise_that_is_all_keeps_its_variance_and_error(name, seed):
     image = white(seed)
     result = fit(MODELS[name], image)
-    value, variance, error = result._objective.without_field()
+    value, variance, error = result.problem.objective.without_field()
     assert error == pytest.approx(variance * np.sqrt(2.0 / (N - DEFICIENCY[name])), rel=1e-12)
     if result.loglik > value + 0.01:  # the field takes a share of the variance
         assert result.parameters["noise_variance"] < variance
@@ -85,7 +85,7 @@ def test_noise_that_is_all_keeps_its_variance_and_error(name, seed):
 
 def test_some_white_images_have_no_field_at_all():
     gains = [fit(Intrinsic(), white(seed)) for seed in SEEDS]
-    alone = [result for result in gains if result.loglik < result._objective.without_field()[0] + 0.01]
+    alone = [result for result in gains if result.loglik < result.problem.objective.without_field()[0] + 0.01]
     assert len(alone) >= 2
 
 
@@ -113,7 +113,7 @@ def test_noisy_random_walk_keeps_its_noise_and_is_called_one(seed):
     check_report(spline)
     assert "kappa ran to infinity" in spline.reason
     assert "Intrinsic() is this model" in spline.reason
-    assert "noise=None" not in spline.reason
+    assert "noise_variance=None" not in spline.reason
     assert "kappa" in spline.undetermined
     assert spline.loglik == pytest.approx(limit.loglik, abs=1e-3)
     assert spline.parameters["noise_variance"] == pytest.approx(limit.parameters["noise_variance"], rel=0.05)
@@ -140,7 +140,7 @@ def test_smooth_field_without_noise_says_that_noise_ran_to_zero(seed):
     assert not result.converged
     assert result.reason.startswith("noise_variance ran to zero: the image shows no independent noise")
     assert result.undetermined == ("noise_variance",)
-    exact = fit(Matern(), image, noise=None)
+    exact = fit(Matern(), image, noise_variance=None)
     assert result.loglik == pytest.approx(exact.loglik, abs=0.05)
     assert_allclose([result.parameters[key] for key in exact.parameters], list(exact.parameters.values()), rtol=0.01)
     errors = [result.standard_errors[key] for key in exact.parameters]
@@ -151,7 +151,7 @@ def test_independent_pixels_under_a_matern_field_are_noise():
     image = white(0)
     result = fit(Matern(), image)
     check_report(result)
-    _, variance, _ = result._objective.without_field()
+    _, variance, _ = result.problem.objective.without_field()
     assert "cannot be told from noise" in result.reason
     assert f"{variance:.6g}" in result.reason
     assert "range ran to zero" in result.reason
@@ -171,7 +171,7 @@ def test_autoregression_of_independent_pixels_does_not_advise_to_leave_noise_out
             result = fit(model, white(seed))
             if not result.converged:
                 assert "cannot be told from noise" in result.reason
-                assert "noise=None" not in result.reason
+                assert "noise_variance=None" not in result.reason
 
 
 @pytest.mark.parametrize("start", [TensionSpline(), TensionSpline(kappa=0.5), TensionSpline(kappa=3.0, tau=0.01)])
@@ -193,4 +193,4 @@ def test_strips_and_small_images_end_in_a_report(shape, noise):
     for name, model in MODELS.items():
         if (name == "order 2" and min(shape) == 1) or (name == "sum" and noise is None):
             continue
-        check_report(fit(model, image, noise=noise))
+        check_report(fit(model, image, noise_variance=noise))

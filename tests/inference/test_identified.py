@@ -31,7 +31,7 @@ def last_row():
 
 
 def held(model):
-    return {"noise": 0.04, "fixed": list(model.parameters)}
+    return {"noise_variance": 0.04, "fixed": list(model.parameters)}
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -47,7 +47,7 @@ def test_slope_that_no_pixel_tells_is_refused_with_a_remedy(name):
 
 
 def test_slope_is_refused_by_the_default_model_and_where_all_is_estimated():
-    for options in ({}, {"noise": 0.04}, {"model": Matern()}):
+    for options in ({}, {"noise_variance": 0.04}, {"model": Matern()}):
         with pytest.raises(ArgumentError, match='give covariates="constant"'):
             fill(last_row(), **options)
 
@@ -96,18 +96,18 @@ def test_one_pixel_is_the_level_of_a_random_walk():
     image = np.full((3, 4), np.nan)
     image[1, 2] = 3.2
     for options in ({"covariates": None}, {"covariates": "constant"}):
-        result = fill(image, model=Intrinsic(), noise=None, fixed="tau", **options)
+        result = fill(image, model=Intrinsic(), noise_variance=None, fixed="tau", **options)
         assert_array_equal(result.mean, 3.2)
         assert_array_equal(result.filled, 3.2)
         expected = condition(Intrinsic().gmrf((3, 4)), image, mask="nan", noise_variance=0.0)
         assert_allclose(result.std**2, expected.marginal_variance(), rtol=1e-10, atol=1e-12)
-    noisy = fill(image, model=Intrinsic(), noise=0.5, fixed="tau", covariates=None)
+    noisy = fill(image, model=Intrinsic(), noise_variance=0.5, fixed="tau", covariates=None)
     assert_allclose(noisy.mean, 3.2, rtol=1e-12)
     assert_allclose(noisy.std**2, expected.marginal_variance() + 0.5, rtol=1e-9)
 
 
 def test_one_pixel_under_independent_fields():
-    result = fill(np.array([[2.0, np.nan]]), model=CAR(0.0), noise=1.0, covariates=None, fixed=["rho", "tau"])
+    result = fill(np.array([[2.0, np.nan]]), model=CAR(0.0), noise_variance=1.0, covariates=None, fixed=["rho", "tau"])
     assert_allclose(result.mean, [[1.0, 0.0]], atol=1e-15)
     assert_allclose(result.std, [[np.sqrt(0.5), 1.0]], rtol=1e-12)
     assert_allclose(result.predictive_std, [[np.sqrt(1.5), np.sqrt(2.0)]], rtol=1e-12)
@@ -115,7 +115,9 @@ def test_one_pixel_under_independent_fields():
 
 
 def test_one_pixel_with_a_level_is_its_level():
-    result = fill(np.array([[2.0, np.nan]]), model=CAR(0.0), noise=1.0, covariates="constant", fixed=["rho", "tau"])
+    result = fill(
+        np.array([[2.0, np.nan]]), model=CAR(0.0), noise_variance=1.0, covariates="constant", fixed=["rho", "tau"]
+    )
     assert_allclose(result.mean, 2.0, rtol=1e-12)
     assert_allclose(result.std, [[1.0, np.sqrt(3.0)]], rtol=1e-12)
 
@@ -125,16 +127,16 @@ def test_one_pixel_with_a_level_is_its_level():
 def test_constant_image_has_the_normal_density(value, noise):
     model, y = CAR(0.1), np.full(30, value)
     C = np.linalg.inv(model.stencil((5, 6)).tocsr().toarray()) + (noise or 0.0) * np.eye(30)
-    found = fit(model, y.reshape(5, 6), noise=noise, covariates=None, fixed=["rho", "tau"])
+    found = fit(model, y.reshape(5, 6), noise_variance=noise, covariates=None, fixed=["rho", "tau"])
     assert found.loglik == pytest.approx(dense.log_density(y, C), rel=1e-12)
     assert found.converged
-    level = fit(model, y.reshape(5, 6), noise=noise, covariates="constant", fixed=["rho", "tau"])
+    level = fit(model, y.reshape(5, 6), noise_variance=noise, covariates="constant", fixed=["rho", "tau"])
     assert level.loglik == pytest.approx(dense.log_density(0.0 * y, C), rel=1e-12)
     assert level.coefficients["constant"] == pytest.approx(value, rel=1e-12, abs=1e-12)
 
 
 def test_zeros_of_independent_standard_normals():
-    found = fit(CAR(0.0), np.zeros((100, 100)), noise=None, covariates=None, fixed=["rho", "tau"])
+    found = fit(CAR(0.0), np.zeros((100, 100)), noise_variance=None, covariates=None, fixed=["rho", "tau"])
     assert found.loglik == pytest.approx(-5000.0 * np.log(2.0 * np.pi), rel=1e-14)
 
 
@@ -145,7 +147,7 @@ def test_plane_is_filled_by_the_plane(noise, covariates):
     plane = 2.0 + 0.3 * rows - 0.7 * columns
     image = plane.copy()
     image[5:12, 8:20] = np.nan
-    result = fill(image, model=Intrinsic(2), noise=noise, fixed="tau", covariates=covariates)
+    result = fill(image, model=Intrinsic(2), noise_variance=noise, fixed="tau", covariates=covariates)
     assert_allclose(result.mean, plane, atol=1e-11)
     assert result.fit.coefficients == {}
 
@@ -154,8 +156,10 @@ def test_plane_is_filled_by_the_plane(noise, covariates):
 def test_estimating_from_an_image_without_variation_is_refused_with_the_ways_out(image):
     for model in (CAR(0.1), Intrinsic(), Matern()):
         for noise in ("estimate", None, 0.1):
-            with pytest.raises(ArgumentError, match=r"image must vary.*fixed= and give noise=, or use condition"):
-                fit(model, image, noise=noise, covariates="linear")
+            with pytest.raises(
+                ArgumentError, match=r"image must vary.*fixed= and give noise_variance=, or use condition"
+            ):
+                fit(model, image, noise_variance=noise, covariates="linear")
 
 
 def rational(array):
@@ -224,7 +228,7 @@ def test_level_of_a_long_range_and_its_error_have_their_digits(nu, range_, sigma
         assert exact == pytest.approx(level, abs=1e-6)
         assert exact_error == pytest.approx(error, rel=1e-5)
     model = Matern(range=range_, sigma=sigma, nu=nu)
-    result = fill(image, model=model, noise=0.1, covariates="constant", fixed=["range", "sigma"])
+    result = fill(image, model=model, noise_variance=0.1, covariates="constant", fixed=["range", "sigma"])
     assert result.fit.coefficients["constant"] == pytest.approx(exact, rel=1e-9)
     assert result.fit.coefficient_errors["constant"] == pytest.approx(exact_error, rel=1e-9)
     assert_allclose(result.mean, mean, rtol=1e-9)
@@ -241,7 +245,13 @@ def test_images_are_filled_at_long_ranges_as_far_as_digits_go(nu, range_, covari
     image[6:11, 7:13] = np.nan
     sigmas = np.array([range_ / 5.0, range_ / 2.5])
     results = [
-        fill(image, model=Matern(range=r, sigma=s, nu=nu), noise=noise, covariates=covariates, fixed=["range", "sigma"])
+        fill(
+            image,
+            model=Matern(range=r, sigma=s, nu=nu),
+            noise_variance=noise,
+            covariates=covariates,
+            fixed=["range", "sigma"],
+        )
         for r, s in zip(np.array([1.0, 2.0]) * range_, sigmas * 2.0 ** np.array([0, nu - 1]), strict=True)
     ]
     for result in results:
@@ -257,14 +267,17 @@ def test_images_are_filled_at_long_ranges_as_far_as_digits_go(nu, range_, covari
 def test_messages_name_the_argument_that_was_given():
     y = np.random.default_rng(0).normal(size=(5, 6))
     bad = {
-        "noise must not be negative, got -1": -1.0,
-        "noise must be finite": np.full(y.shape, np.nan),
-        r"noise must be a number or an image of shape \(5, 6\), got \(6,\)": np.ones(6),
-        "noise must hold real numbers": 1j,
-        'noise must be "estimate"': "guess",
+        "noise_variance must not be negative, got -1": -1.0,
+        "noise_variance must be finite": np.full(y.shape, np.nan),
+        r"noise_variance must be a number or an image of shape \(5, 6\), got \(6,\)": np.ones(6),
+        "noise_variance must hold real numbers": 1j,
+        'noise_variance must be "estimate"': "guess",
     }
     for message, noise in bad.items():
-        for call in (lambda noise=noise: fit(CAR(), y, noise=noise), lambda noise=noise: fill(y, noise=noise)):
+        for call in (
+            lambda noise=noise: fit(CAR(), y, noise_variance=noise),
+            lambda noise=noise: fill(y, noise_variance=noise),
+        ):
             with pytest.raises(ArgumentError, match="^" + message):
                 call()
 
@@ -272,6 +285,6 @@ def test_messages_name_the_argument_that_was_given():
 def test_null_space_that_is_not_observed_is_told_of_the_image():
     image = np.full((5, 6), np.nan)
     image[0, :2] = 1.0, 2.0
-    for options in ({}, {"mask": np.isnan(image)}, {"noise": 0.1, "covariates": None, "fixed": "tau"}):
+    for options in ({}, {"mask": np.isnan(image)}, {"noise_variance": 0.1, "covariates": None, "fixed": "tau"}):
         with pytest.raises(ArgumentError, match=r"^image must have enough observed pixels to fix the 3 null vectors"):
             fill(image, model=Intrinsic(2), **options)

@@ -157,13 +157,13 @@ def check(result, density, p, covariance):
 @pytest.mark.parametrize("name", CASES)
 def test_estimates_are_those_of_maximum_likelihood_by_hand(name, noise):
     density, image, truth = problem(CASES[name], noise)
-    check(fit(CASES[name][0], image, noise=noise, tolerance=1e-8), density, *density.maximum(truth))
+    check(fit(CASES[name][0], image, noise_variance=noise, tolerance=1e-8), density, *density.maximum(truth))
 
 
 @pytest.mark.parametrize("name", WRAPPED)
 def test_estimates_on_a_torus_are_those_of_maximum_likelihood_by_hand(name):
     density, image, truth = problem(WRAPPED[name], None)
-    check(fit(WRAPPED[name][0], image, noise=None, tolerance=1e-8), density, *density.maximum(truth))
+    check(fit(WRAPPED[name][0], image, noise_variance=None, tolerance=1e-8), density, *density.maximum(truth))
 
 
 @pytest.mark.parametrize("name", ["CAR", "CAR near the edge", "SAR near the edge", "CAR, no flux"])
@@ -234,7 +234,7 @@ def test_sum_of_a_pair_and_a_matern_field_is_the_maximum_of_its_density():
 
     image = lattice.draw(variance(*truth.values()) + noise, rng)
     model = Sum([CAR((0.1, 0.1), boundary="neumann"), Matern(range=5.0)], ["fine", "coarse"])
-    result = fit(model, image, noise=noise, tolerance=1e-7)
+    result = fit(model, image, noise_variance=noise, tolerance=1e-7)
     assert result.converged, result.reason
     y, X = lattice.forward(image), lattice.forward(np.ones(SHAPE))
 
@@ -249,7 +249,9 @@ def test_sum_of_a_pair_and_a_matern_field_is_the_maximum_of_its_density():
     slopes = gradient_of(lambda z: dense(at + errors * z), np.zeros(5))
     assert np.abs(slopes).max() < 1e-5
     assert dense(at) > dense(np.array(list(truth.values())))
-    again = fit(model.replace(rho_vertical_fine=0.0, rho_horizontal_fine=0.3), image, noise=noise, tolerance=1e-7)
+    again = fit(
+        model.replace(rho_vertical_fine=0.0, rho_horizontal_fine=0.3), image, noise_variance=noise, tolerance=1e-7
+    )
     assert_allclose(list(again.parameters.values()), at, rtol=1e-4)
 
 

@@ -21,6 +21,7 @@ from sparsegmrf import (
     variance_of,
 )
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.likelihoods import Binomial, Gaussian, Poisson
 from sparsegmrf.models import Intrinsic, Matern, TensionSpline
 from tests import strategies
 from tests.inference import dense_counts
@@ -42,10 +43,10 @@ def problem(kind, shape, seed):
 
 
 def given_counts(field, kind, y, size, missing=None):
-    return condition(field, y, mask=missing, likelihood=kind, **{SIZE[kind]: size})
+    return condition(field, y, mask=missing, likelihood=LIKELIHOOD[kind](size))
 
 
-SIZE = {"poisson": "exposure", "binomial": "trials"}
+LIKELIHOOD = {"poisson": Poisson, "binomial": Binomial}
 
 
 def check(field, kind, seed):
@@ -143,8 +144,8 @@ def test_exposure_is_a_shift_of_the_mean_and_a_bernoulli_image_needs_no_trials()
     assert_allclose(plain.mean, shifted.mean - np.log(size), atol=1e-12)
     assert plain.log_marginal_likelihood == pytest.approx(shifted.log_marginal_likelihood, rel=1e-12)
     coin = (y > 1).astype(int)
-    one = condition(GMRF.from_precision(FIVE), coin, likelihood="binomial")
-    other = condition(GMRF.from_precision(FIVE), 1 - coin, likelihood="binomial", trials=np.ones((5, 6)))
+    one = condition(GMRF.from_precision(FIVE), coin, likelihood=Binomial())
+    other = condition(GMRF.from_precision(FIVE), 1 - coin, likelihood=Binomial(np.ones((5, 6))))
     assert_allclose(one.mean, -other.mean, atol=1e-12)
 
 
@@ -178,7 +179,7 @@ def test_a_start_far_off_is_brought_back_by_shorter_steps():
     y = np.zeros((6, 7))
     y[3, 3] = 1e6
     field = Matern(range=30.0, sigma=0.3).gmrf((6, 7))
-    posterior = condition(field, y, likelihood="poisson")
+    posterior = condition(field, y, likelihood=Poisson())
     expected, _ = dense_counts.mode(
         field.tocsr().toarray(), np.zeros(42), "poisson", y.ravel(), np.ones(42), np.ones(42, dtype=bool)
     )
@@ -187,7 +188,7 @@ def test_a_start_far_off_is_brought_back_by_shorter_steps():
 
 def test_extreme_counts_have_a_finite_mode_under_a_proper_field():
     for kind, y in (("poisson", np.zeros((5, 6))), ("binomial", np.ones((5, 6)))):
-        posterior = condition(GMRF.from_precision(FIVE), y, likelihood=kind)
+        posterior = condition(GMRF.from_precision(FIVE), y, likelihood=LIKELIHOOD[kind]())
         assert np.isfinite(posterior.mean).all()
 
 
@@ -211,24 +212,25 @@ def test_the_posterior_survives_pickling_and_leaves_its_arguments_alone():
         ({"y": np.zeros((6, 5))}, r"^y must have the shape \(5, 6\)"),
         ({"y": np.full((5, 6), np.nan)}, r'^y must be finite where it is observed.*mask="nan"'),
         ({"mask": np.ones((5, 6), dtype=bool)}, r"^y must have an observed pixel"),
-        ({"exposure": 0.0}, r"^exposure must be positive \(mask the pixels without exposure\), got 0"),
-        ({"exposure": np.ones((2, 3))}, r"^exposure must be a number or an image of shape \(5, 6\)"),
-        ({"exposure": np.inf}, r"^exposure must be finite"),
-        ({"trials": 3}, r'^trials must be left out with likelihood="poisson"'),
-        ({"noise_variance": 1.0}, r'^noise_variance must be left out with likelihood="poisson"'),
-        ({"operator": np.ones((3, 3))}, r'^operator must be left out with likelihood="poisson"'),
-        ({"likelihood": "binomial", "trials": 2.5}, r"^trials must be whole numbers, got 2.5"),
-        ({"likelihood": "binomial", "trials": 0}, r"^trials must be positive \(mask the pixels without trials\)"),
-        ({"likelihood": "binomial"}, r"^y must be at most the trials .* got 3 at pixel \(0, 0\)"),
-        ({"likelihood": "binomial", "exposure": 2.0}, r'^exposure must be left out with likelihood="binomial"'),
-        ({"likelihood": "gaussian", "exposure": 2.0}, r'^exposure must be left out with likelihood="gaussian"'),
-        ({"likelihood": "gaussian"}, r'^noise_variance must be given with likelihood="gaussian"'),
-        ({"likelihood": "gamma"}, r"^likelihood must be one of"),
+        (
+            {"likelihood": Poisson(exposure=0.0)},
+            r"^exposure must be positive \(mask the pixels without exposure\), got 0",
+        ),
+        ({"likelihood": Poisson(np.ones((2, 3)))}, r"^exposure must be a number or an image of shape \(5, 6\)"),
+        ({"likelihood": Poisson(np.inf)}, r"^exposure must be finite"),
+        ({"noise_variance": 1.0}, r"^noise_variance must be left out with likelihood="),
+        ({"operator": np.ones((3, 3))}, r"^operator must be left out with a poisson likelihood"),
+        ({"likelihood": Binomial(2.5)}, r"^trials must be whole numbers, got 2.5"),
+        ({"likelihood": Binomial(0)}, r"^trials must be positive \(mask the pixels without trials\)"),
+        ({"likelihood": Binomial()}, r"^y must be at most the trials .* got 3 at pixel \(0, 0\)"),
+        ({"likelihood": Gaussian()}, r"^noise_variance must be given, got 'estimate'"),
+        ({"likelihood": None}, r"^noise_variance must be given, got None"),
+        ({"likelihood": "gamma"}, r"^likelihood must be a value such as"),
         ({"gmrf": FIVE}, r"^gmrf must be a GMRF"),
     ],
 )
 def test_bad_input_is_named_with_the_remedy(changes, message):
-    arguments = {"gmrf": GMRF.from_precision(FIVE), "y": np.full((5, 6), 3), "likelihood": "poisson"} | changes
+    arguments = {"gmrf": GMRF.from_precision(FIVE), "y": np.full((5, 6), 3), "likelihood": Poisson()} | changes
     with pytest.raises(ArgumentError, match=message):
         condition(arguments.pop("gmrf"), arguments.pop("y"), **arguments)
 
@@ -238,9 +240,9 @@ def test_counts_that_send_the_level_of_an_intrinsic_field_to_infinity_are_refuse
     rows = SymmetricStencil([(0, 0), (0, 1)], [2.0, -1.0], (2, 4), boundary="neumann")
     y = np.array([[0, 1, 0, 1], [value] * 4])
     with pytest.raises(ArgumentError, match=r"^y must fix the level of an intrinsic field"):
-        condition(IntrinsicGMRF(rows), y, likelihood=kind)
+        condition(IntrinsicGMRF(rows), y, likelihood=LIKELIHOOD[kind]())
     y[1, 2] = 1 - value
-    assert np.isfinite(condition(IntrinsicGMRF(rows), y, likelihood=kind).mean).all()
+    assert np.isfinite(condition(IntrinsicGMRF(rows), y, likelihood=LIKELIHOOD[kind]()).mean).all()
 
 
 def test_a_mode_at_infinity_along_a_plane_is_said_not_to_converge():
@@ -248,4 +250,4 @@ def test_a_mode_at_infinity_along_a_plane_is_said_not_to_converge():
     y = np.zeros((6, 5))
     y[0] = 4
     with pytest.raises(ConvergenceError, match=r"Newton steps .*may leave it at infinity.*proper field"):
-        condition(Intrinsic(order=2).gmrf((6, 5)), y, likelihood="poisson")
+        condition(Intrinsic(order=2).gmrf((6, 5)), y, likelihood=Poisson())

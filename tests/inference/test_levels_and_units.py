@@ -80,7 +80,12 @@ def test_adding_what_field_or_trend_hold_changes_no_estimate(name, noise, gaps):
     key, covariates, added = CASES[name]
     model = MODELS[key]
     image, missing = picture(model, noise != "none")
-    options = {"mask": missing if gaps else None, "noise": NOISE[noise], "covariates": covariates, "tolerance": 1e-6}
+    options = {
+        "mask": missing if gaps else None,
+        "noise_variance": NOISE[noise],
+        "covariates": covariates,
+        "tolerance": 1e-6,
+    }
     plain, moved = fit(model, image, **options), fit(model, image + added, **options)
     assert moved.converged == plain.converged
     assert moved.loglik == pytest.approx(plain.loglik, abs=1e-6)
@@ -100,7 +105,8 @@ def test_filling_moves_with_what_is_added(name, noise):
     key, covariates, added = CASES[name]
     model = MODELS[key]
     image, missing = picture(model, noise != "none")
-    options = {"mask": missing, "noise": NOISE[noise], "model": model, "covariates": covariates, "samples": 3, "rng": 4}
+    options = {"mask": missing, "noise_variance": NOISE[noise], "model": model}
+    options |= {"covariates": covariates, "n_samples": 3, "rng": 4}
     plain, moved = fill(image, **options), fill(image + added, **options)
     assert_allclose(moved.mean - added, plain.mean, atol=2e-6)
     assert_allclose(moved.std, plain.std, rtol=1e-6, atol=1e-12)
@@ -121,7 +127,7 @@ def test_random_walk_has_the_density_of_its_contrasts_at_every_level(level):
     contrasts = scipy.fft.dctn(image, norm="ortho").ravel()[1:]
     exact = -0.5 * np.sum(np.log(2.0 * np.pi * variance) + contrasts**2 / variance)
     assert exact == pytest.approx(-354.5691, abs=1e-4)
-    found = fit(Intrinsic(tau=10.0), image + level, noise=0.1, fixed="tau")
+    found = fit(Intrinsic(tau=10.0), image + level, noise_variance=0.1, fixed="tau")
     assert found.loglik == pytest.approx(exact, abs=1e-9)
 
 
@@ -133,7 +139,7 @@ def test_order_two_has_the_density_of_its_contrasts_on_any_plane():
     y = K.T @ image.ravel()
     exact = -0.5 * (np.linalg.slogdet(2.0 * np.pi * C)[1] + y @ np.linalg.solve(C, y))
     for added in (0.0, PLANE):
-        found = fit(Intrinsic(2, tau=3.0), image + added, noise=0.1, fixed="tau")
+        found = fit(Intrinsic(2, tau=3.0), image + added, noise_variance=0.1, fixed="tau")
         assert found.loglik == pytest.approx(exact, abs=1e-7)
 
 
@@ -166,7 +172,7 @@ def test_posterior_moves_with_what_is_added(name):
     key, covariates, added = CASES[name]
     model = MODELS[key]
     image, missing = picture(model)
-    options = {"mask": missing, "covariates": covariates, "noise": VARIANCE, "fixed": list(model.parameters)}
+    options = {"mask": missing, "covariates": covariates, "noise_variance": VARIANCE, "fixed": list(model.parameters)}
     plain, moved = fit(model, image, **options), fit(model, image + added, **options)
     means, variances = [], []
     for found in (plain, moved):
@@ -200,7 +206,7 @@ def in_unit(value, a, power):
 def same_up_to_unit(found, plain, a):
     """Check estimates and density of a fit against those of the same image in another unit."""
     assert found.converged == plain.converged
-    assert found.loglik == pytest.approx(plain.loglik - plain._objective.degrees * np.log(abs(a)), abs=1e-5)
+    assert found.loglik == pytest.approx(plain.loglik - plain.problem.objective.degrees * np.log(abs(a)), abs=1e-5)
     assert found.undetermined == plain.undetermined
     for key, value in plain.parameters.items():
         if key not in plain.undetermined:
@@ -216,7 +222,7 @@ def same_up_to_unit(found, plain, a):
 def test_filling_in_another_unit_is_the_filling_in_that_unit(name, a):
     image, missing = picture(MODELS[name])
     moved = a * image + 7.0 * a
-    options = {"mask": missing, "model": MODELS[name], "samples": 2, "rng": 4}
+    options = {"mask": missing, "model": MODELS[name], "n_samples": 2, "rng": 4}
     plain, found = fill(image + 7.0, **options), fill(moved, **options)
     size = abs(a)
     assert plain.fit.converged, plain.fit.reason
@@ -265,8 +271,8 @@ def test_fit_with_given_scale_and_noise_goes_with_the_unit(name, a):
     moved = model.replace(**{key: in_unit(model.parameters[key], a, power_of(key)) for key in held})
     for noise in (VARIANCE, MAP, "estimate"):
         given = noise if isinstance(noise, str) else noise * abs(a) * abs(a)
-        plain = fit(model, image, mask=missing, noise=noise, fixed=held)
-        found = fit(moved, a * image, mask=missing, noise=given, fixed=held)
+        plain = fit(model, image, mask=missing, noise_variance=noise, fixed=held)
+        found = fit(moved, a * image, mask=missing, noise_variance=given, fixed=held)
         same_up_to_unit(found, plain, a)
 
 
@@ -296,7 +302,7 @@ def test_posterior_and_diagnosis_go_with_the_unit(name, a):
     assert_allclose(after.mean / a, before.mean, rtol=0.0, atol=1e-6)
     assert_allclose(after.marginal_variance() / abs(a) / abs(a), before.marginal_variance(), rtol=1e-5)
     if a > 0.0:
-        first, second = diagnose(plain, samples=4), diagnose(found, samples=4)
+        first, second = diagnose(plain, n_samples=4), diagnose(found, n_samples=4)
         assert second.residual < 1e-12
         assert second.variance_ratio == pytest.approx(first.variance_ratio, rel=1e-5)
         assert second.innovations.portmanteau == pytest.approx(first.innovations.portmanteau, rel=1e-4)

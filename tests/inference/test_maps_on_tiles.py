@@ -8,9 +8,9 @@ from threadpoolctl import threadpool_limits
 
 from sparsegmrf import fill, fit
 from sparsegmrf.inference import _start
-from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.inference._start import search_tile
 from sparsegmrf.models import Matern, Sum, TensionSpline
+from tests.inference.problems import read
 from tests.inference.test_dense_maximum import gradient_of
 
 SHAPE = (20, 25)
@@ -127,12 +127,14 @@ def test_nothing_is_searched_where_everything_is_held(name, monkeypatch):
     tiles_of(monkeypatch, 26, 24)
     model = maps(LARGER)[name]
     image, missing = observed(model, LARGER)
-    result = fit(model, image, mask=missing, noise=0.09, fixed=list(model.parameters))
+    result = fit(model, image, mask=missing, noise_variance=0.09, fixed=list(model.parameters))
     assert result.evaluations == 1
     assert result.converged
     assert result.parameters == {}
     assert result.model.parameters == model.parameters
-    filled = fill(image, mask=missing, model=model, noise=0.09, covariates="constant", fixed=list(model.parameters))
+    filled = fill(
+        image, mask=missing, model=model, noise_variance=0.09, covariates="constant", fixed=list(model.parameters)
+    )
     assert filled.fit.evaluations == 1
     assert filled.fit.loglik == pytest.approx(result.loglik, rel=1e-12)
 
@@ -142,11 +144,11 @@ def test_tile_has_the_maps_of_its_window(monkeypatch):
     model = maps(LARGER)["range and sigma"]
     image, missing = observed(model, LARGER)
     missing[:, :34] = True
-    objective = make_objective(model, image, missing, "estimate", "constant", "ml", (), LARGER)
-    assert objective.names == ["noise_variance"]
-    tile = search_tile(objective, 0.05).objective
+    problem = read(model, image, missing, "estimate", "constant", "ml", ())
+    assert problem.objective.names == ["noise_variance"]
+    tile = search_tile(problem, 0.05).memo.objective
     assert tile.shape == (26, 26)
-    given = tile.frame.given.values
+    given = tile.frame.given[0].values
     places = [(i, j) for i in range(35) for j in range(39) if np.array_equal(given, image_at(image, missing, i, j))]
     assert len(places) == 1
     rows, columns = slice(places[0][0], places[0][0] + 26), slice(places[0][1], places[0][1] + 26)

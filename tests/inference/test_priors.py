@@ -9,9 +9,9 @@ from numpy.testing import assert_allclose
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import LogNormal, Normal, PCPrecision, PCRange, PCSigma, PCVariance, Prior, fit
 from sparsegmrf.inference._parameters import Interval
-from sparsegmrf.inference._problem import make_objective
 from sparsegmrf.models import CAR, Matern
-from tests.inference.test_fit import SHAPE, dense_loglik, problem
+from tests.inference.problems import searched
+from tests.inference.test_fit import dense_loglik, problem
 
 PRIORS = [
     PCRange(5.0, 0.05),
@@ -124,9 +124,9 @@ def test_gradient_of_the_posterior_is_that_of_finite_differences():
     image, missing = problem(2)
     car = {"rho": Normal(0.1, 0.05), "tau": PCPrecision(1.0, 0.1), "noise_variance": PCVariance(0.5, 0.1)}
     for model, priors in ((Matern(range=4.0), CASES["all"]), (CAR(rho=0.2), car)):
-        objective = make_objective(model, image, missing, "estimate", "linear", "reml", (), SHAPE, priors)
+        objective = searched(model, image, missing, "estimate", "linear", "reml", (), priors)
         at = objective.start(model, 0.2)
-        _, gradient = objective(at)
+        gradient = objective(at).gradient
         for k in range(len(at)):
             step = 1e-4 * (np.arange(len(at)) == k)
             sides = [objective(at + j * step)[0] for j in (1, -1, 2, -2)]
@@ -142,7 +142,7 @@ def test_scale_is_profiled_only_without_a_prior_on_it_or_on_the_noise():
         ({"sigma": PCSigma(5.0, 0.05)}, False),
         ({"noise_variance": PCSigma(5.0, 0.05)}, False),
     ):
-        objective = make_objective(Matern(), image, missing, "estimate", "constant", "ml", (), SHAPE, priors)
+        objective = searched(Matern(), image, missing, "estimate", "constant", "ml", (), priors)
         assert (objective.scale is not None) == profiled
 
 
@@ -203,7 +203,7 @@ def test_priors_of_ones_own_work():
             r"^priors must name .* got 'range'",
         ),
         (
-            {"priors": {"noise_variance": PCSigma(1.0, 0.1)}, "noise": None},
+            {"priors": {"noise_variance": PCSigma(1.0, 0.1)}, "noise_variance": None},
             r"^priors must name .* got 'noise",
         ),
         ({"priors": {"range": 5.0}}, r"^priors must hold Prior objects, got 5.0 for 'range'"),

@@ -68,9 +68,9 @@ def test_fit_and_fill_end_with_what_is_true(kind, name):
     covariates = rng.choice(["constant", "linear", None])
     try:
         if rng.random() < 0.5:
-            found = fit(MODELS[name], image, mask="nan", noise=noise, covariates=covariates, method="reml")
+            found = fit(MODELS[name], image, mask="nan", noise_variance=noise, covariates=covariates, method="reml")
         else:
-            filled = fill(image, model=MODELS[name], noise=noise, covariates=covariates, samples=1, rng=0)
+            filled = fill(image, model=MODELS[name], noise_variance=noise, covariates=covariates, n_samples=1, rng=0)
             found = filled.fit
             assert np.isfinite(filled.mean).all()
             assert (filled.std >= 0.0).all()

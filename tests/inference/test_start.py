@@ -6,10 +6,11 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import fill, fit
 from sparsegmrf.inference import _start
-from sparsegmrf.inference._problem import make_objective
+from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._start import best_tile, search_tile, start_of
 from sparsegmrf.inference.priors import PCSigma
 from sparsegmrf.models import Matern, TensionSpline
+from tests.inference.problems import read, searched
 from tests.inference.test_fit import problem
 
 
@@ -17,10 +18,14 @@ from tests.inference.test_fit import problem
 def test_start_from_a_tile_leads_to_the_same_maximum(noise, monkeypatch):
     monkeypatch.setattr(_start, "_TILE", 26)
     image, missing = problem(9, (60, 64), range=12.0)
-    result = fill(image, mask=missing, noise=noise)
-    objective = make_objective(TensionSpline(kappa=0.5), image, missing, noise, "linear", "ml", (), image.shape)
-    assert not np.array_equal(start_of(objective, search_tile(objective, 0.02)), objective.start(objective.model, None))
-    plain = fit(TensionSpline(kappa=0.5), image, mask=missing, noise=noise, covariates="linear", tolerance=1e-4)
+    result = fill(image, mask=missing, noise_variance=noise)
+    asked = read(TensionSpline(kappa=0.5), image, missing, noise, "linear")
+    memo = Memo(asked.objective)
+    own = memo.objective.start(memo.objective.model, None)
+    assert not np.array_equal(start_of(asked, memo, search_tile(asked, 0.02)), own)
+    plain = fit(
+        TensionSpline(kappa=0.5), image, mask=missing, noise_variance=noise, covariates="linear", tolerance=1e-4
+    )
     assert result.fit.converged
     assert result.fit.loglik == pytest.approx(plain.loglik, abs=1e-3)
     assert_allclose(list(result.fit.parameters.values()), list(plain.parameters.values()), rtol=1e-2)
@@ -36,7 +41,7 @@ def test_best_tile_is_where_most_is_observed():
 def test_value_is_that_of_the_evaluation_with_gradient():
     image, missing = problem(3, (12, 13))
     for model in (Matern(range=4.0), TensionSpline(kappa=0.5)):
-        objective = make_objective(model, image, missing, "estimate", "linear", "ml", (), image.shape)
+        objective = searched(model, image, missing, "estimate", "linear", "ml", ())
         at = objective.start(model, 0.2)
         assert objective.value(at) == pytest.approx(objective(at)[0], rel=1e-13)
 
@@ -65,23 +70,22 @@ def test_short_and_long_ranges_are_found_from_the_same_start(truth):
 
 def test_starts_are_likelier_than_the_model_given():
     image, missing = problem(11, (60, 62), range=6.0)
-    objective = make_objective(Matern(range=60.0), image, missing, "estimate", "constant", "ml", (), image.shape)
-    own = objective.start(objective.model, None)
-    assert objective.value(start_of(objective, None)) > objective.value(own) + 10.0
+    asked = read(Matern(range=60.0), image, missing)
+    memo = Memo(asked.objective)
+    own = memo.objective.start(memo.objective.model, None)
+    assert memo.value(start_of(asked, memo, None)) > memo.value(own) + 10.0
 
 
 def test_tile_has_the_fixed_parameters_and_the_priors_of_the_whole(monkeypatch):
     monkeypatch.setattr(_start, "_TILE", 26)
     image, missing = problem(9, (60, 64), range=12.0)
     priors = {"sigma": PCSigma(1.0, 0.05)}
-    objective = make_objective(
-        Matern(range=9.0), image, missing, "estimate", "linear", "reml", ["range"], image.shape, priors
-    )
-    tile = search_tile(objective, 0.01)
-    assert tile.objective.names == objective.names == ["sigma", "noise_variance"]
-    assert tile.objective.priors == priors
-    assert tile.objective.restricted
-    assert tile.objective.model.range == 9.0
+    asked = read(Matern(range=9.0), image, missing, "estimate", "linear", "reml", ["range"], priors)
+    tile = search_tile(asked, 0.01).memo.objective
+    assert tile.names == asked.objective.names == ["sigma", "noise_variance"]
+    assert tile.priors == priors
+    assert tile.restricted
+    assert tile.model.range == 9.0
     result = fit(
         Matern(range=9.0), image, mask=missing, covariates="linear", method="reml", fixed="range", priors=priors
     )

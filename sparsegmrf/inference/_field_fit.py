@@ -1,0 +1,225 @@
+"""Estimates of a field's parameters and trend, with their uncertainty: what fits of any likelihood have."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fitted import Fitted
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._conclusion import Curvature
+from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference.priors import Prior
+from sparsegmrf.inference.scores import half_width
+from sparsegmrf.typing import FloatArray, Shape
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FieldFit(Fitted):
+    """Estimates of a field's parameters and trend with their uncertainty.
+
+    Attributes
+    ----------
+    model : FieldModel
+        The model at the estimates.
+    parameters : dict of float
+        What was estimated, by name.
+    loglik : float
+        Log-likelihood in nats. Never with priors in it.
+    log_prior : float
+        Logarithm of the prior density of the working parameters at the estimates, 0 without priors: what was maximized
+        is ``loglik + log_prior``.
+    coefficients, coefficient_errors : dict of float
+        Estimates of the trend with standard errors, by covariate. Covariates in the null space of an intrinsic model
+        (its constant) belong to the field and are not here.
+    trend : ndarray, (H, W)
+        The covariates times their coefficients.
+    n_observed : int
+        Observed pixels, of all images.
+    converged : bool
+        Whether the estimates are a maximum that the image determines.
+    reason : str
+        Why the search ended: names what is not determined, and says towards which end it runs.
+    evaluations : int
+        Likelihoods evaluated.
+    problem : Problem
+        What was fitted: images, trend, likelihood, priors, and the model to start from.
+    """
+
+    model: FieldModel
+    parameters: dict[str, float]
+    loglik: float
+    log_prior: float
+    coefficients: dict[str, float]
+    coefficient_errors: dict[str, float]
+    trend: FloatArray
+    n_observed: int
+    converged: bool
+    reason: str
+    evaluations: int
+    problem: Problem
+
+    @property
+    def method(self) -> str:
+        """How parameters were estimated."""
+        return self.problem.method
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width in pixels."""
+        return self.problem.shape
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of estimated parameters ``k``, coefficients included."""
+        return len(self.parameters) + len(self.coefficients)
+
+    @property
+    def priors(self) -> dict[str, Prior]:
+        """Priors by parameter; with any, the estimates are the posterior mode."""
+        return dict(self.problem.priors)
+
+    @property
+    def log_posterior(self) -> float:
+        """``loglik + log_prior`` in nats, up to the constant that is the density of the data."""
+        return self.loglik + self.log_prior
+
+    def _maximal_loglik(self, criterion: str) -> float:
+        if self.priors:
+            raise ArgumentError(
+                f"{criterion} compares maxima of the likelihood, but the estimates are a posterior mode with priors on "
+                f"{', '.join(self.priors)}; fit without priors, or compare the scores of leave_one_out."
+            )
+        return self.loglik
+
+    @property
+    @abstractmethod
+    def coefficient_covariance(self) -> FloatArray:
+        """Covariance of the coefficients, ``(p, p)``, the parameters taken as known."""
+
+    @property
+    @abstractmethod
+    def _curvature(self) -> tuple[Objective, FloatArray, Curvature]:
+        """Objective with the scale as a parameter, the working parameters, and what is known of them."""
+
+    @cached_property
+    def standard_errors(self) -> dict[str, float]:
+        """Standard errors of `parameters` from the observed information.
+
+        The information is the Hessian of the log-likelihood (with priors, of the log-posterior), by central differences
+        of the exact gradient on the scale of the working parameters (logarithms of what is positive), mapped back to
+        first order. NaN for what is `undetermined`: the others are those given it. Computed at first use, by two
+        gradients per parameter. NaN with ``method="cv"``: the information is that of the likelihood, and the few blocks
+        that chose the estimates overlap in what they are predicted from, so that their spread says little.
+        """
+        full, at, found = self._curvature
+        return dict(zip(self.parameters, found.errors(full.jacobian(at)).tolist(), strict=True))
+
+    @property
+    def undetermined(self) -> tuple[str, ...]:
+        """Parameters about which the image says nothing, which have no standard error."""
+        return self._curvature[2].undetermined
+
+    def confidence_intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+        """Return intervals that hold the true value with a probability of about `level`, by parameter and coefficient.
+
+        Normal on the scale of the working parameters, ``u +- z se(u)``, and mapped back: an interval of what is
+        positive (a range, a standard deviation) is one of its logarithm, has positive ends and is not symmetric about
+        the estimate. With priors they are credible intervals by the normal approximation at the mode. Coefficients:
+        ``b +- z se(b)``.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        dict of (float, float)
+            NaN where standard errors are.
+
+        Raises
+        ------
+        ArgumentError
+            If `level` is not between 0 and 1.
+
+        Examples
+        --------
+        >>> from sparsegmrf import Matern, fit
+        >>> image = Matern(range=8.0).gmrf((32, 32)).sample(rng=1)
+        >>> low, high = fit(Matern(), image, noise_variance=None).confidence_intervals(0.9)["range"]
+        >>> low < 8.0 < high
+        True
+        """
+        z = half_width(level)
+        full, at, found = self._curvature
+        errors = found.errors(full.jacobian(at))
+        own = zip(self.parameters, full.values_at(at), full.intervals(at), errors.tolist(), strict=True)
+        intervals = {}
+        for name, value, interval, error in own:
+            u, half = interval.outward(value), z * error / interval.slope(value)
+            with np.errstate(over="ignore"):  # an end at infinity is one
+                intervals[name] = (interval.inward(u - half), interval.inward(u + half))
+        for name, value in self.coefficients.items():
+            half = z * self.coefficient_errors[name]
+            intervals[name] = (value - half, value + half)
+        return intervals
+
+    def gmrf(self, shape: Shape | None = None) -> GMRF:
+        """Return the field at the estimates with the trend for its mean.
+
+        Parameters
+        ----------
+        shape : (int, int), optional
+            Height and width in pixels; those of the image by default. On other lattices the trend must be a level.
+
+        Raises
+        ------
+        ArgumentError
+            If the trend is more than a level and the lattice another one.
+        """
+        if shape is None or tuple(shape) == self.shape:
+            return self.model.gmrf(self.shape, mean=self._lifted(self.trend))
+        if not set(self.coefficients) <= {"constant"}:
+            raise ArgumentError(
+                f"shape must be that of the image, {self.shape}, with covariates {', '.join(self.coefficients)}, whose "
+                f"images on others are not known, got {tuple(shape)}; give fit.model.gmrf(shape, mean=...) the trend."
+            )
+        return self.model.gmrf(shape, mean=self._lifted(np.full(shape, self.coefficients.get("constant", 0.0))))
+
+    def _lifted(self, image: FloatArray) -> FloatArray:
+        """Return fields of the model that add up to an image."""
+        a = self.problem.combination
+        return image if a is None else image[..., np.newaxis] * (a / float(a @ a))
+
+    def summary(self) -> str:
+        """Return a table of the estimates with standard errors, and the fit's figures, as text."""
+        kind, pixels = type(self.model).__name__, self.trend.size * len(self.problem.images)
+        lines = [f"{kind}, {self.method}, {self.n_observed} observed pixels of {pixels}", ""]
+        lines.append(f"{'':>16}{'estimate':>14}{'std. error':>14}")
+        for name, value in self.parameters.items():
+            lines.append(f"{name:>16}{value:14.6g}{self.standard_errors[name]:14.3g}")
+        for name, value in self.coefficients.items():
+            lines.append(f"{name:>16}{value:14.6g}{self.coefficient_errors[name]:14.3g}")
+        if self.undetermined:
+            lines.append(f"not determined: {', '.join(self.undetermined)}")
+        lines.append("")
+        if self.priors:
+            lines.append(f"posterior mode, priors on {', '.join(self.priors)}; log-prior {self.log_prior:.4f} nats")
+        criteria = "" if self.priors or self.method == "cv" else f", AIC {self.aic:.2f}, BIC {self.bic:.2f}"
+        lines.append(f"log-likelihood {self.loglik:.4f} nats{criteria}")
+        lines += self._more_lines()
+        lines.append(f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}")
+        return "\n".join(lines)
+
+    def _more_lines(self) -> list[str]:
+        return []
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
+        name = type(self).__name__
+        return f"{name}({type(self.model).__name__}, {values}, loglik={self.loglik:.6g}, converged={self.converged})"

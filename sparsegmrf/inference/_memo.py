@@ -1,0 +1,95 @@
+"""What a search remembers: points it has seen, and what makes the next one cheaper."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sparsegmrf.inference._refactorizer import Refactorizer
+from sparsegmrf.typing import FloatArray
+
+
+class Point(NamedTuple):
+    """Value in nats, gradient and information at a point.
+
+    The last is the noise variance over that of a pixel of the field given all others; None: it is not estimated. If it
+    is, its logarithm is the last of the numbers.
+    """
+
+    value: float
+    gradient: FloatArray
+    information: FloatArray
+    noise_share: float | None
+
+
+class Workspace:
+    """Analyses of patterns, and places to start from: they make evaluations cheaper and change no value.
+
+    Attributes
+    ----------
+    prior, posterior : Refactorizer
+        Of the precisions of the field, and of the field given the data.
+    modes : list of ndarray, (H, W)
+        Modes of the field given counts, image by image, where it was evaluated last.
+    """
+
+    def __init__(self) -> None:
+        self.prior, self.posterior = Refactorizer(), Refactorizer()
+        self.modes: list[FloatArray] = []
+
+
+class Memo:
+    """Points of an objective that were evaluated, so that none is evaluated twice.
+
+    Attributes
+    ----------
+    objective : Objective or CountObjective
+        The function.
+    evaluations : int
+        Times it was evaluated.
+    """
+
+    def __init__(self, objective: Any, workspace: Workspace | None = None) -> None:
+        self.objective, self.evaluations = objective, 0
+        self._workspace = Workspace() if workspace is None else workspace
+        self._points: dict[bytes, Point] = {}
+        self._last: tuple[bytes, Any] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the numbers."""
+        names: list[str] = self.objective.names
+        return names
+
+    def __call__(self, at: FloatArray) -> Point:
+        """Return what is known of a point; one seen before is remembered."""
+        key = _key(at)
+        if key not in self._points:
+            self.evaluations += 1
+            evaluated = self.objective.evaluate(at, self._workspace)
+            self._last = key, evaluated  # the images in it are kept of one point only
+            self._points[key] = self.objective.point(at, evaluated)
+        return self._points[key]
+
+    def value(self, at: FloatArray) -> float:
+        """Return the value alone, at a third of the cost."""
+        self.evaluations += 1
+        return float(self.objective.value(at, self._workspace))
+
+    def solution(self, at: FloatArray) -> Any:
+        """Return what belongs to a point, as the objective has it."""
+        key = _key(at)
+        if self._last is None or self._last[0] != key:
+            self.evaluations += 1
+            self._last = key, self.objective.evaluate(at, self._workspace, gradient=False)
+        return self.objective.solution(self._last[1])
+
+    def unprofiled(self, at: FloatArray) -> tuple["Memo", FloatArray]:
+        """Return the function of all estimated numbers, no scale profiled, and the point as these."""
+        if self.objective.scale is None:
+            return self, at
+        full, numbers = self.objective.unprofiled(self.solution(at))
+        return Memo(full, self._workspace), numbers
+
+
+def _key(at: FloatArray) -> bytes:
+    return np.ascontiguousarray(at, dtype=np.float64).tobytes()

@@ -1,0 +1,43 @@
+"""What a fit predicts at every pixel."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparsegmrf.typing import FloatArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction:
+    """A field with its trend given the observations, and new measurements; of several images ``(R, H, W)``.
+
+    Attributes
+    ----------
+    mean : ndarray, (H, W)
+        Expectation, in intensity; of counts, of the linear predictor.
+    variance : ndarray, (H, W)
+        Of the field with its trend, that of the estimated coefficients included, in intensity^2.
+    predictive_variance : ndarray, (H, W)
+        Of a new measurement: ``variance`` plus that of the noise. Of a noise variance given pixel by pixel it needs
+        that of missing pixels, and is NaN there.
+    samples : ndarray, (n_samples, H, W)
+        Draws of the field with its trend.
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    predictive_variance: FloatArray
+    samples: FloatArray
+
+    @property
+    def std(self) -> FloatArray:
+        """Standard deviation of the field with its trend, in intensity."""
+        return np.sqrt(self.variance)
+
+    @property
+    def predictive_std(self) -> FloatArray:
+        """Standard deviation of a new measurement, in intensity."""
+        return np.sqrt(self.predictive_variance)
+
+    def __repr__(self) -> str:
+        return f"Prediction(shape={self.mean.shape}, n_samples={len(self.samples)})"
