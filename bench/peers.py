@@ -18,7 +18,7 @@ class Sparsegmrf:
     """This package's dissection factor."""
 
     def __init__(self, stencil, other):
-        from sparsegmrf import DissectionFactor
+        from sparsegmrf.factors import DissectionFactor
 
         self._make, self._stencil, self._other = DissectionFactor, stencil, other
         self.factor = self.second = None
@@ -114,7 +114,7 @@ class CholmodTakahashi:
         self._stencil, self.factor = stencil, None
 
     def factorize(self):
-        from sparsegmrf import CholmodFactor
+        from sparsegmrf.factors import CholmodFactor
 
         self.factor = CholmodFactor(self._stencil)
 

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 
 from bench.assembly_memory import resident_bytes
-from sparsegmrf import PixelGaussian
+from sparsegmrf.pixels import PixelGaussian
 
 
 def main(sides):

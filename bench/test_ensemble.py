@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pytest
 
-from sparsegmrf import CholeskyField, SymmetricField
+from sparsegmrf.ensembles import CholeskyField, SymmetricField
 
 COUNT = 200
 LATER = [(0, 1), (0, 2), *[(di, dj) for di in (1, 2) for dj in range(-2, 3)]]

@@ -19,7 +19,8 @@ import pytest
 import scipy.optimize
 
 from bench.peers import libraries
-from sparsegmrf import CholmodFactor, DissectionFactor, Matern, condition, fit
+from sparsegmrf import Matern, condition, fit
+from sparsegmrf.factors import CholmodFactor, DissectionFactor
 
 SIDES = pytest.mark.parametrize("side", [256, 512])
 TRUTH = Matern(range=20.0, sigma=2.0)

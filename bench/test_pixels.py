@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sparsegmrf import PixelGaussian, rx
+from sparsegmrf.pixels import PixelGaussian, rx
 
 SIDE = 4096
 

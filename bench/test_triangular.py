@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse.linalg
 
-from sparsegmrf import TriangularFactor, TriangularStencil
+from sparsegmrf import TriangularStencil
+from sparsegmrf.factors import TriangularFactor
 
 HALF_PLANE = [(-1, -1), (-1, 0), (-1, 1), (0, -1)]
 SIDES = pytest.mark.parametrize("side", [1024, 4096])

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.covariance import OAS, GraphicalLasso, LedoitWolf
 from sklearn.exceptions import ConvergenceWarning
 
-from sparsegmrf import CholeskyField, SymmetricField
+from sparsegmrf.ensembles import CholeskyField, SymmetricField
 
 SHAPE, TRAINING, HELD_OUT = (8, 8), 60, 2000
 FOUR = [(0, 1), (1, 0)]

@@ -8,7 +8,7 @@ images without borders the answer is one half; on small images it is more, and i
 import numpy as np
 from scipy.optimize import brentq
 
-from sparsegmrf import limit_on_weight
+from sparsegmrf.autoregression import limit_on_weight
 
 DIGITS = -np.log10(np.finfo(np.float64).eps)
 

@@ -13,9 +13,8 @@ import time
 import numpy as np
 
 from sparsegmrf import fill
-from sparsegmrf.fill_plot import fill_figure
-from sparsegmrf.inference import coverage, crps
-from sparsegmrf.plot import write_figure
+from sparsegmrf.plot import fill_figure, write_figure
+from sparsegmrf.scores import coverage, crps
 
 
 def held_out(observed):

@@ -3,7 +3,7 @@
 All offsets count vectors of eight numbers. A front of ``S + B`` unknowns keeps its eliminated columns as a packed lower
 trapezoid ``L`` (column ``j`` holds rows ``j ...``) and its update matrix ``U`` as a packed lower triangle. A program is
 a table of nodes in elimination order, with the columns of ``dissection_columns`` (see
-``sparsegmrf.linalg.dissection._programs``).
+``sparsegmrf.factors.dissection._programs``).
 """
 
 import math

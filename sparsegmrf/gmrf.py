@@ -11,13 +11,13 @@ import scipy.sparse as sp
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, generator, images, integer_at_least, real_array, sample_size
 from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.factors import Factor, TriangularFactor, factorize
+from sparsegmrf.factors._factor import Method
+from sparsegmrf.factors._growth import check_growth
+from sparsegmrf.factors._on_lattice import OnLattice
+from sparsegmrf.factors.choose import Precision, method_for, null_vectors_of, read_precision, stencil_of
+from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.linalg import Factor, TriangularFactor, factorize
-from sparsegmrf.linalg._factor import Method
-from sparsegmrf.linalg._growth import check_growth
-from sparsegmrf.linalg._on_lattice import OnLattice
-from sparsegmrf.linalg.choose import Precision, method_for, null_vectors_of, read_precision, stencil_of
-from sparsegmrf.linalg.restricted import RestrictedForm
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._from_cholesky import whitening_of_cholesky
 from sparsegmrf.stencil._partial_correlation import partial_correlation
@@ -455,7 +455,7 @@ class GMRF(OnLattice):
 
     def covariance_object(self) -> "Covariance":
         """Return ``Q^-1`` as a `scipy.stats.Covariance` for `scipy.stats.multivariate_normal`; images are flattened."""
-        from sparsegmrf.linalg.scipy_covariance import covariance_object  # importing scipy.stats takes long
+        from sparsegmrf.factors.scipy_covariance import covariance_object  # importing scipy.stats takes long
 
         return covariance_object(self.factor)
 

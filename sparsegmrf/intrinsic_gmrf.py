@@ -7,12 +7,12 @@ import numpy as np
 from sparsegmrf import _frozen
 from sparsegmrf._validate import images
 from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.factors._factor import Method
+from sparsegmrf.factors._null_space import NullSpace
+from sparsegmrf.factors.intrinsic import IntrinsicForm
+from sparsegmrf.factors.intrinsic_spectral import SpectralIntrinsicForm
+from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.linalg._factor import Method
-from sparsegmrf.linalg._null_space import NullSpace
-from sparsegmrf.linalg.intrinsic import IntrinsicForm
-from sparsegmrf.linalg.intrinsic_spectral import SpectralIntrinsicForm
-from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray
 

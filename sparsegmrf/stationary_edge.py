@@ -8,13 +8,13 @@ import numpy as np
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, generator, images, integer_at_least, positive_number, sample_size
 from sparsegmrf.errors import ArgumentError, StencilError, TooLargeError
+from sparsegmrf.factors import Factor, factorize
+from sparsegmrf.factors._factor import Method
+from sparsegmrf.factors._normals import fill_standard_normal
+from sparsegmrf.factors._on_lattice import OnLattice
+from sparsegmrf.factors.choose import method_for
 from sparsegmrf.gmrf import checked_mean
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.linalg import Factor, factorize
-from sparsegmrf.linalg._factor import Method
-from sparsegmrf.linalg._normals import fill_standard_normal
-from sparsegmrf.linalg._on_lattice import OnLattice
-from sparsegmrf.linalg.choose import method_for
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.stencil._stationary import AxisCovariances, axis_covariances

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sparsegmrf.linalg.cholesky_operations import radius_of
+from sparsegmrf.factors.cholesky_operations import radius_of
 from sparsegmrf.stencil._offsets import later_offsets
 
 

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import sparsegmrf
-from sparsegmrf import ArgumentError, Factor, SymmetricStencil, _threads
+from sparsegmrf import SymmetricStencil, _threads
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors import Factor
 from tests import reference
 
 RTOL = 1e-9

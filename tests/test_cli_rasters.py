@@ -8,10 +8,11 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from sparsegmrf import PixelGaussian, fill, rx
+from sparsegmrf import fill
 from sparsegmrf.autoregression import CausalAR
 from sparsegmrf.cli import main
 from sparsegmrf.io import read, read_model
+from sparsegmrf.pixels import PixelGaussian, rx
 from tests.conftest import require
 
 SHAPE = (20, 25)

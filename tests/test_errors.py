@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sparsegmrf
-from sparsegmrf import NotPositiveDefiniteError, SparseGMRFError
+from sparsegmrf.errors import NotPositiveDefiniteError, SparseGMRFError
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_each_exception_is_also_the_built_in_and_ours(name, builtin):
 
 
 def test_warnings_are_user_warnings():
-    assert issubclass(sparsegmrf.UnstableWarning, UserWarning)
+    assert issubclass(sparsegmrf.errors.UnstableWarning, UserWarning)
 
 
 def test_a_failed_pivot_can_be_pickled():

@@ -11,17 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import (
-    GMRF,
-    ArgumentError,
-    DenseFactor,
-    StencilError,
-    SymmetricStencil,
-    TriangularFactor,
-    TriangularStencil,
-    UnstableError,
-    UnstableWarning,
-)
+from sparsegmrf import GMRF, SymmetricStencil, TriangularStencil
+from sparsegmrf.errors import ArgumentError, StencilError, UnstableError, UnstableWarning
+from sparsegmrf.factors import DenseFactor, TriangularFactor
 from tests import reference, strategies
 
 WHITENINGS = strategies.triangular_stencils(largest=5)

@@ -25,11 +25,11 @@ print(json.dumps({
 
 JOB = """
 import numpy as np, sparsegmrf
-model = sparsegmrf.CausalAR([0.5, 0.4], support=[(-1, 0), (0, -1)])
+model = sparsegmrf.autoregression.CausalAR([0.5, 0.4], support=[(-1, 0), (0, -1)])
 field = model.gmrf((16, 16))
 image = field.sample(rng=0)
 field.logpdf(image), field.marginal_variance(), field.tocsr()
-sparsegmrf.CausalAR.fit(image)
+sparsegmrf.autoregression.CausalAR.fit(image)
 """
 
 

@@ -7,15 +7,9 @@ import pytest
 from hypothesis import given
 from numpy.testing import assert_allclose
 
-from sparsegmrf import (
-    GMRF,
-    ArgumentError,
-    IntrinsicGMRF,
-    NotPositiveDefiniteError,
-    StencilError,
-    SymmetricStencil,
-    TriangularStencil,
-)
+from sparsegmrf import GMRF, SymmetricStencil, TriangularStencil
+from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, StencilError
+from sparsegmrf.fields import IntrinsicGMRF
 from tests import reference
 from tests.conftest import require
 from tests.intrinsic_cases import all_cases, differences, read

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsegmrf import ArgumentError, Lattice
-from sparsegmrf.lattice import at_neighbours
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.lattice import Lattice, at_neighbours
 from tests import reference, strategies
 
 OFFSETS = st.tuples(st.integers(-8, 8), st.integers(-8, 8))

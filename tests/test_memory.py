@@ -2,8 +2,9 @@
 
 import pytest
 
-from sparsegmrf import TooLargeError, _memory
-from sparsegmrf.linalg import cholesky_covariances
+from sparsegmrf import _memory
+from sparsegmrf.errors import TooLargeError
+from sparsegmrf.factors import cholesky_covariances
 from tests.cholesky_factors import random_factors
 
 

@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import (
-    GMRF,
-    IntrinsicGMRF,
-    StationaryEdgeField,
-    SymmetricStencil,
-    TooLargeError,
-    _memory,
-    condition,
-    constrain,
-)
+from sparsegmrf import GMRF, SymmetricStencil, _memory, condition, constrain
+from sparsegmrf.errors import TooLargeError
+from sparsegmrf.fields import IntrinsicGMRF, StationaryEdgeField
+from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import Channels, Intrinsic, Matern, Sum
 
 SHAPE = (5, 6)
@@ -35,7 +29,7 @@ FIELDS = {
     "known pixels": (condition(GMRF(FIVE), Y, noise_variance=EXACT), 0, 21),
     "level with known pixels": (condition(IntrinsicGMRF(MEMBRANE), Y, noise_variance=EXACT), 0, 21),
     "domain": (GMRF(5.0 * SymmetricStencil([(0, 0)], [1.0], SHAPE), domain=~WALL), 0, 25),
-    "counts": (condition(GMRF(FIVE), np.round(Y), likelihood="poisson"), 0, 30),
+    "counts": (condition(GMRF(FIVE), np.round(Y), likelihood=Poisson()), 0, 30),
     "channels": (Channels(Intrinsic(), [[1.0, 0.5], [0.5, 1.0]]).gmrf(SHAPE), 2, 60),
     "channels with a wall": (Channels(Intrinsic(mask=WALL), [[1.0, 0.5], [0.5, 1.0]]).gmrf(SHAPE), 4, 50),
     "sum": (Sum([Matern(range=3.0), Intrinsic()]).gmrf(SHAPE), 1, 60),

@@ -4,8 +4,8 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from sparsegmrf.autoregression import experiment
 from sparsegmrf.errors import ArgumentError, FileError
-from sparsegmrf.experiment import experiment
 from sparsegmrf.plot import averaged_periodogram, experiment_figure, fit_figure, write_figure
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, StationaryEdgeField, StencilError, SymmetricStencil, TooLargeError
+from sparsegmrf import SymmetricStencil
+from sparsegmrf.errors import ArgumentError, StencilError, TooLargeError
+from sparsegmrf.fields import StationaryEdgeField
 
 SHAPE = (5, 7)
 STENCILS = {

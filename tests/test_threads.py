@@ -10,7 +10,8 @@ import time
 import pytest
 
 import sparsegmrf
-from sparsegmrf import ArgumentError, _threads
+from sparsegmrf import _threads
+from sparsegmrf.errors import ArgumentError
 
 COUNTS = pytest.mark.parametrize("count", [1, 2, 5])
 
@@ -214,7 +215,8 @@ def test_number_of_threads_is_kept(threads):
 @pytest.mark.parametrize(("value", "expected"), [("3", "3"), ("zero", "ArgumentError"), ("0", "ArgumentError")])
 def test_initial_number_of_threads_is_numbas(value, expected):
     program = """
-from sparsegmrf import ArgumentError, _threads
+from sparsegmrf import _threads
+from sparsegmrf.errors import ArgumentError
 try:
     print(_threads.get_num_threads())
 except ArgumentError as error:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sparsegmrf import ArgumentError, _validate
+from sparsegmrf import _validate
+from sparsegmrf.errors import ArgumentError
 
 
 @pytest.mark.parametrize("value", [0, 3, np.int8(3), np.uint64(3), True])

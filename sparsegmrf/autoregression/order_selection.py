@@ -89,7 +89,7 @@ def select_order(
 
     Examples
     --------
-    >>> from sparsegmrf import CausalAR
+    >>> from sparsegmrf.autoregression import CausalAR
     >>> image = CausalAR([0.5, 0.4], support=[(-1, 0), (0, -1)]).gmrf((128, 128)).sample(rng=1)
     >>> chosen = select_order(image, supports=[("nshp", 0), [(-1, 0), (0, -1)], ("nshp", 2)])
     >>> chosen.best.model.offsets.tolist()

@@ -12,6 +12,7 @@ import typer
 
 from sparsegmrf._files import refuse_overwriting
 from sparsegmrf._libraries import EXTRAS
+from sparsegmrf.autoregression import experiment as run_experiment
 from sparsegmrf.cli._demo import demo
 from sparsegmrf.cli._fill import fill
 from sparsegmrf.cli._fit import FitOptions, Outcome, fit_model, innovations
@@ -33,7 +34,6 @@ from sparsegmrf.cli._rasters import (
 from sparsegmrf.cli._report import Progress, show_fit, show_table, show_written
 from sparsegmrf.cli._tell import tell
 from sparsegmrf.errors import ArgumentError, SparseGMRFError, UnstableWarning
-from sparsegmrf.experiment import experiment as run_experiment
 from sparsegmrf.io import read_model, write_image, write_model
 from sparsegmrf.plot import experiment_figure, fit_figure, write_figure
 

@@ -13,10 +13,10 @@ import typer
 from sparsegmrf._files import directory_of_outputs, replacing_in
 from sparsegmrf.cli._fill import FillOptions, names, write_results
 from sparsegmrf.cli._report import Progress, show_filled, show_table, show_written
-from sparsegmrf.fill_plot import truth_figure
-from sparsegmrf.inference import FillResult, coverage, crps
+from sparsegmrf.inference import FillResult
 from sparsegmrf.io import Picture, write_image
-from sparsegmrf.plot import write_figure
+from sparsegmrf.plot import truth_figure, write_figure
+from sparsegmrf.scores import coverage, crps
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 ROWS, COLUMNS = slice(100, 300), slice(60, 300)

@@ -16,12 +16,11 @@ from sparsegmrf._validate import one_of
 from sparsegmrf.cli._rasters import Axis, Channel, Grey, Image, Loaded, Mask, NoData, Raw, Variable, load, map_suffix
 from sparsegmrf.cli._report import Progress, show_filled, show_written
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.fill_plot import fill_figure
 from sparsegmrf.inference import FillResult, ModelComparison
 from sparsegmrf.inference import fill as fill_gaps
 from sparsegmrf.io import Picture, Raster
 from sparsegmrf.models import Matern
-from sparsegmrf.plot import write_figure
+from sparsegmrf.plot import fill_figure, write_figure
 from sparsegmrf.typing import BoolArray
 
 MODELS: Mapping[str, Any] = {

@@ -11,9 +11,8 @@ from sparsegmrf._files import refuse_overwriting
 from sparsegmrf.cli._rasters import Axis, Image, Mask, NoData, Raw, Variable, check_map, load, write_map
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.pixel_plot import pixel_figure
 from sparsegmrf.pixels import PixelGaussian, rx
-from sparsegmrf.plot import write_figure
+from sparsegmrf.plot import pixel_figure, write_figure
 from sparsegmrf.typing import FloatArray
 
 _Figure = Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg. Default: NAME-COMMAND.png here.")]

@@ -9,8 +9,8 @@ from sparsegmrf.ensembles._ensemble import Ensemble, LocalPattern
 from sparsegmrf.ensembles._newton import Minimum, NewtonPoint, minimize
 from sparsegmrf.ensembles._regression import NeighbourRegression, make_target, regress
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
+from sparsegmrf.factors import DissectionFactor
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.linalg import DissectionFactor
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray, Shape
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._search import FAR, FLAT, Ended, Ending, observed_information
-from sparsegmrf.inference.priors import NOISE
+from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import FloatArray
 
 _WEAK = 0.5

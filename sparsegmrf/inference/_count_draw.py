@@ -6,7 +6,7 @@ import numpy as np
 
 from sparsegmrf.errors import ConvergenceError
 from sparsegmrf.inference._counts import Counts
-from sparsegmrf.inference.laplace import LaplacePosterior
+from sparsegmrf.inference._laplace import LaplacePosterior
 from sparsegmrf.typing import FloatArray
 
 _FIRST, _MOST = 4, 1024

@@ -9,6 +9,7 @@ import numpy as np
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._conclusion import Conclusion
 from sparsegmrf.inference._evidence import Regression, regression
+from sparsegmrf.inference._holdout import Blocks, gap_copies
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._objective import Objective
@@ -16,9 +17,8 @@ from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
+from sparsegmrf.inference._scores import crps
 from sparsegmrf.inference._trend import Trend
-from sparsegmrf.inference.holdout import Blocks, gap_copies
-from sparsegmrf.inference.scores import crps
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
 SETS = 3

@@ -18,12 +18,12 @@ from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf.factors import Factor
 from sparsegmrf.inference._frame import Replicate
 from sparsegmrf.inference._observations import Observations, posterior_precision
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference._trend import Trend
-from sparsegmrf.linalg import Factor
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import BoolArray, FloatArray
 

@@ -13,8 +13,8 @@ from sparsegmrf.inference._conclusion import Curvature
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
-from sparsegmrf.inference.priors import Prior
-from sparsegmrf.inference.scores import half_width
+from sparsegmrf.inference._scores import half_width
+from sparsegmrf.priors import Prior
 from sparsegmrf.typing import FloatArray, Shape
 
 

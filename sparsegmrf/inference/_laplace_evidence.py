@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsegmrf.factors import Factor
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._counts import Counts
+from sparsegmrf.inference._laplace import log_marginal_likelihood
 from sparsegmrf.inference._mode import Mode, find_mode
 from sparsegmrf.inference._refactorizer import Refactorizer
-from sparsegmrf.inference.laplace import log_marginal_likelihood
-from sparsegmrf.linalg import Factor
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsegmrf.errors import ConvergenceError, NotPositiveDefiniteError
+from sparsegmrf.factors import Factor
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.likelihoods import Derivatives
-from sparsegmrf.linalg import Factor
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference.observation import ObservationOperator
+from sparsegmrf.inference._operators import ObservationOperator
 from sparsegmrf.typing import BoolArray
 
 _IDENTIFIED = 1e-10

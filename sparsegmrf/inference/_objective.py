@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import scipy.linalg
 
+from sparsegmrf._interval import Interval
 from sparsegmrf.inference._evidence import Evidence, evidence
 from sparsegmrf.inference._frame import Frame, Replicate
 from sparsegmrf.inference._memo import Point, Workspace
 from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.inference._parameters import Coordinates, FieldModel, Interval, scale_of
+from sparsegmrf.inference._parameters import Coordinates, FieldModel, scale_of
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._trend import Trend
-from sparsegmrf.inference.priors import NOISE, Prior
+from sparsegmrf.priors import NOISE, Prior
 from sparsegmrf.typing import FloatArray, Shape
 
 if TYPE_CHECKING:

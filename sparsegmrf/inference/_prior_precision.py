@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsegmrf.errors import LostDigitsError
+from sparsegmrf.factors._form import Form
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.linalg._form import Form
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 

@@ -13,13 +13,13 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._count_objective import CountObjective
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._covariates import Covariates, check_leaves_something, check_seen, check_varies
+from sparsegmrf.inference._laplace import check_level_is_finite
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, observations
 from sparsegmrf.inference._parameters import FieldModel, check_model, free_names
-from sparsegmrf.inference.laplace import check_level_is_finite
-from sparsegmrf.inference.priors import Prior, check_priors
 from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.models import Sum
+from sparsegmrf.priors import Prior, check_priors
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """Factors of precisions of one pattern, analysed once."""
 
+from sparsegmrf.factors import Factor, factorize
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.linalg import Factor, factorize
 from sparsegmrf.stencil import SymmetricStencil
 
 

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 
 from sparsegmrf.inference._conclusion import conclude
+from sparsegmrf.inference._count_fit_result import CountFitResult, make_count_result
 from sparsegmrf.inference._cross_validation import cross_validate
+from sparsegmrf.inference._fit_result import FitResult, make_result
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._start import Found
-from sparsegmrf.inference.count_fit_result import CountFitResult, make_count_result
-from sparsegmrf.inference.fit_result import FitResult, make_result
 
 
 def result_of(problem: Problem, found: Found, stream: np.random.Generator) -> FitResult | CountFitResult:

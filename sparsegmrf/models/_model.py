@@ -8,8 +8,8 @@ import numpy as np
 
 from sparsegmrf._validate import image_shape, one_of
 from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._joint_limits import Bounds, JointLimits
 from sparsegmrf.models._window import check_window
 from sparsegmrf.stationary_edge import StationaryEdgeField

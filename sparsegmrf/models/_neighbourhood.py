@@ -9,7 +9,7 @@ from scipy.sparse.linalg import eigsh
 
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
-from sparsegmrf.linalg._transforms import angles
+from sparsegmrf.factors._transforms import angles
 from sparsegmrf.models._joint_limits import Bounds, JointLimits, are_independent, bounding_box, parallelogram
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._offsets import as_offsets, raster_sign

@@ -8,8 +8,8 @@ import numpy as np
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.separable import SeparableForm, channel_covariance, in_blocks
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.linalg.separable import SeparableForm, channel_covariance, in_blocks
 from sparsegmrf.models._model import Bounds, JointLimits, Model
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil

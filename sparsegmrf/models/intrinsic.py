@@ -9,8 +9,8 @@ import numpy as np
 from sparsegmrf import _frozen
 from sparsegmrf._validate import boolean_mask, integer_at_least, one_of, positive_number
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
-from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._anisotropy import ISOTROPIC
 from sparsegmrf.models._ends import CONSTANT, PLANE, UNBOUND
 from sparsegmrf.models._laplacian import laplacian

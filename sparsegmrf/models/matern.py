@@ -11,7 +11,7 @@ from numpy.polynomial.polynomial import polyval
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, positive_number, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.models._ends import end_of_anisotropy, end_of_scale
 from sparsegmrf.models._fractional import parsimonious, polynomial, polynomial_derivative
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model, frozen_map

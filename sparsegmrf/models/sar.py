@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from sparsegmrf.linalg.spectral import SpectralForm
+from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.models._ends import end_of_interaction, end_of_scale
 from sparsegmrf.models._interaction import InteractionModel
 from sparsegmrf.models._neighbourhood import Neighbourhood

@@ -10,8 +10,8 @@ import scipy.linalg
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images, real_array
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.independent import IndependentForm, Member, stacked
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.linalg.independent import IndependentForm, Member, stacked
 from sparsegmrf.models._model import Bounds, JointLimits, Model
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape

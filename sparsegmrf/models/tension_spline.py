@@ -8,9 +8,9 @@ from typing import Self
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite_number, positive_number
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
-from sparsegmrf.linalg.spectral import SpectralForm
 from sparsegmrf.models._ends import CONSTANT, UNBOUND, VANISHES, end_of_anisotropy
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model
 from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field

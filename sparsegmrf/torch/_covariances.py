@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sparsegmrf.linalg import cholesky_covariances as arrays
+from sparsegmrf.factors import cholesky_covariances as arrays
 from sparsegmrf.torch._operations import Factors, mul_lt, outer_like
 
 

@@ -16,15 +16,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sparsegmrf.linalg import cholesky_operations as arrays
-from sparsegmrf.linalg.cholesky_operations import radius_of
+from sparsegmrf.factors import cholesky_operations as arrays
+from sparsegmrf.factors.cholesky_operations import radius_of
 
 Factors = tuple[Tensor, Tensor, Tensor]
 
 
 @torch.library.custom_op("sparsegmrf::mul_lt", mutates_args=(), device_types="cpu")
 def mul_lt(diagonal: Tensor, weights: Tensor, cross: Tensor, x: Tensor) -> Tensor:
-    """Return ``L^T x``; shapes as in `sparsegmrf.linalg.cholesky_operations`."""
+    """Return ``L^T x``; shapes as in `sparsegmrf.factors.cholesky_operations`."""
     return torch.from_numpy(arrays.mul_lt(*numpy_of(diagonal, weights, cross, x)))
 
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.linalg.cholesky_operations import neighbours
+from sparsegmrf.factors.cholesky_operations import neighbours
 
 
 def checked_parameters(

@@ -10,8 +10,8 @@ from torch.distributions.utils import _standard_normal
 
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.cholesky_covariances import whitening_stencil
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.linalg.cholesky_covariances import whitening_stencil
 from sparsegmrf.torch._batches import apply, broadcast, expanded, factors, on_cpu, one_batch_axis
 from sparsegmrf.torch._covariances import solve_missing, variances
 from sparsegmrf.torch._operations import mul_l, mul_lt, solve_lt

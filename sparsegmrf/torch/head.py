@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sparsegmrf._validate import finite_number, integer_at_least, positive_number
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.linalg.cholesky_operations import neighbours
+from sparsegmrf.factors.cholesky_operations import neighbours
 from sparsegmrf.torch.distribution import CholeskyGMRF
 
 _CONTRACTION = 0.99

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsegmrf import ArgumentError, StencilError, UnstableWarning
 from sparsegmrf.autoregression import CausalAR
+from sparsegmrf.errors import ArgumentError, StencilError, UnstableWarning
 from tests import reference
 from tests.autoregression.explicit import HALF_PLANE, QUARTER_PLANE
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sparsegmrf import ArgumentError
 from sparsegmrf.autoregression import CausalAR, select_order
+from sparsegmrf.errors import ArgumentError
 
 IMAGE = np.random.default_rng(0).standard_normal((12, 12))
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, StencilError
 from sparsegmrf.ensembles import CholeskyField
+from sparsegmrf.errors import ArgumentError, StencilError
 
 SHAPE = (4, 5)
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 
-from sparsegmrf import ArgumentError, CholeskyField, StencilError
 from sparsegmrf._validate import read_only
-from sparsegmrf.ensembles import _ensemble, _regression
+from sparsegmrf.ensembles import CholeskyField, _ensemble, _regression
+from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import ensemble_regression
 from tests import reference
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sparsegmrf import ArgumentError, CholeskyField, SymmetricField
+from sparsegmrf.ensembles import CholeskyField, SymmetricField
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.fitted import Fitted
 from tests.ensembles.test_ensemble_regression import ensemble
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, CholeskyField, NotPositiveDefiniteError, StencilError, SymmetricField
-from sparsegmrf.ensembles import _selection
+from sparsegmrf.ensembles import CholeskyField, SymmetricField, _selection
 from sparsegmrf.ensembles._ensemble import as_ensemble
+from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, StencilError
 from tests import reference
 from tests.conftest import require
 from tests.ensembles.test_ensemble_regression import LATER, ensemble

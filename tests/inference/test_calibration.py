@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from sparsegmrf import Matern, fill, fit, set_num_threads
-from sparsegmrf.inference import coverage
+from sparsegmrf.scores import coverage
 
 IMAGES = 1000
 SHAPE = (32, 32)

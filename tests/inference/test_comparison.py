@@ -10,9 +10,11 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import fill, fit
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference import Blocks, FillResult, comparison, hold_out
-from sparsegmrf.inference.comparison import MATERN, SPLINE, SUM, TURNED
+from sparsegmrf.inference import FillResult
+from sparsegmrf.inference import _comparison as comparison
+from sparsegmrf.inference._comparison import MATERN, SPLINE, SUM, TURNED
 from sparsegmrf.models import Matern, Sum, TensionSpline
+from sparsegmrf.scores import Blocks, hold_out
 from tests.inference.test_fit import design, problem
 
 SHAPE = (32, 36)
@@ -118,14 +120,14 @@ def test_restricted_loglik_is_the_dense_density_of_contrasts(model, covariates):
     C = K.T @ (prior[np.ix_(o, o)] + result.noise_variance * np.eye(o.sum())) @ K
     y = K.T @ image.ravel()[o]
     expected = -0.5 * (np.linalg.slogdet(2.0 * np.pi * C)[1] + y @ np.linalg.solve(C, y))
-    assert comparison.restricted_loglik(result) == pytest.approx(expected, rel=1e-9)
+    assert result.restricted_loglik == pytest.approx(expected, rel=1e-9)
 
 
 def test_reml_fit_has_no_smaller_restricted_loglik():
     image, missing = problem(3, (11, 12))
     plain, restricted = (fit(Matern(range=4.0), image, mask=missing, method=method) for method in ("ml", "reml"))
-    assert comparison.restricted_loglik(plain) <= restricted.loglik
-    assert comparison.restricted_loglik(plain) == pytest.approx(restricted.loglik, abs=0.5)
+    assert plain.restricted_loglik <= restricted.loglik
+    assert plain.restricted_loglik == pytest.approx(restricted.loglik, abs=0.5)
 
 
 def test_exact_images_leave_the_sum_out():

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import GMRF, IntrinsicGMRF, SymmetricStencil, TriangularStencil, condition
+from sparsegmrf import GMRF, SymmetricStencil, TriangularStencil, condition
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fields import IntrinsicGMRF
 from sparsegmrf.models import CAR, Intrinsic, Matern
 from tests import reference, strategies
 from tests.inference import dense

@@ -9,25 +9,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import (
-    GMRF,
-    ArgumentError,
-    BlockAverage,
-    ConstrainedGMRF,
-    Intrinsic,
-    IntrinsicGMRF,
-    SymmetricStencil,
-    TooLargeError,
-    TriangularStencil,
-    condition,
-    constrain,
-    covariance_between,
-    factorize,
-    leave_one_out,
-    variance_of,
-)
-from sparsegmrf.inference import leave_block_out
+from sparsegmrf import GMRF, Intrinsic, SymmetricStencil, TriangularStencil, condition, constrain, factorize
+from sparsegmrf.errors import ArgumentError, TooLargeError
+from sparsegmrf.fields import BlockAverage, ConstrainedGMRF, IntrinsicGMRF, covariance_between, variance_of
 from sparsegmrf.likelihoods import Poisson
+from sparsegmrf.scores import leave_block_out, leave_one_out
 from tests import intrinsic_cases, reference, strategies
 from tests.inference import dense
 

@@ -6,7 +6,8 @@ from numpy.testing import assert_allclose
 from scipy import stats
 from scipy.special import expit, ndtri
 
-from sparsegmrf import GMRF, ConvergenceError, SymmetricStencil, condition
+from sparsegmrf import GMRF, SymmetricStencil, condition
+from sparsegmrf.errors import ConvergenceError
 from sparsegmrf.inference import _count_draw as module
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.likelihoods import Binomial, Poisson

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from numpy.testing import assert_allclose
 
-from sparsegmrf import GMRF, SymmetricStencil, covariance_between, variance_of
+from sparsegmrf import GMRF, SymmetricStencil
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fields import covariance_between, variance_of
 from tests import reference, strategies
 
 

@@ -7,11 +7,14 @@ import pytest
 import scipy.optimize
 from numpy.testing import assert_allclose
 
-from sparsegmrf import CAR, IntrinsicGMRF, Matern, TensionSpline, condition, fit
+from sparsegmrf import CAR, Matern, TensionSpline, condition, fit
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference import CrossValidation, PCRange, gap_copies
+from sparsegmrf.fields import IntrinsicGMRF
+from sparsegmrf.inference import CrossValidation
 from sparsegmrf.inference._cross_validation import HeldOut, best_scale
-from sparsegmrf.inference.scores import crps
+from sparsegmrf.inference._scores import crps
+from sparsegmrf.priors import PCRange
+from sparsegmrf.scores import gap_copies
 from tests.inference import dense
 from tests.inference.problems import searched
 from tests.inference.test_fit import design

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import GMRF, IntrinsicGMRF, Matern, SymmetricStencil, TensionSpline, fill, fit
+from sparsegmrf import GMRF, Matern, SymmetricStencil, TensionSpline, fill, fit
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fields import IntrinsicGMRF
 from sparsegmrf.inference import diagnose
-from sparsegmrf.inference.diagnose import whiteness
+from sparsegmrf.inference._diagnose import whiteness
 from sparsegmrf.likelihoods import Binomial, Poisson
 from sparsegmrf.models import Sum
 from tests.inference.test_condition import FIVE, MEMBRANE

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sparsegmrf import fit
-from sparsegmrf.inference.priors import PCVariance
 from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf.priors import PCVariance
 from tests.inference.test_flat_ends import walk, white
 
 

@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import fill
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference import coverage
 from sparsegmrf.models import Matern
+from sparsegmrf.scores import coverage
 from tests.inference import dense
 from tests.inference.test_fit import design, problem
 

@@ -5,8 +5,9 @@ import pytest
 import scipy.optimize
 from numpy.testing import assert_allclose
 
-from sparsegmrf import IntrinsicGMRF, condition
+from sparsegmrf import condition
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fields import IntrinsicGMRF
 from sparsegmrf.inference import fit
 from sparsegmrf.models import CAR, SAR, Matern, TensionSpline
 from tests.inference import dense

@@ -6,13 +6,15 @@ import scipy.optimize
 from numpy.testing import assert_allclose
 from threadpoolctl import threadpool_limits
 
-from sparsegmrf import CountFitResult, FitResult, LaplacePosterior, condition, fit
+from sparsegmrf import condition, fit
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference import PCRange, PCSigma
-from sparsegmrf.inference import count_fit_result as module
+from sparsegmrf.fields import LaplacePosterior
+from sparsegmrf.inference import CountFitResult, FitResult
+from sparsegmrf.inference import _count_fit_result as module
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.likelihoods import Binomial, Gaussian, Poisson
 from sparsegmrf.models import CAR, SAR, Channels, Matern, Sum, TensionSpline
+from sparsegmrf.priors import PCRange, PCSigma
 from tests.inference import dense_counts
 from tests.inference.problems import Searched
 

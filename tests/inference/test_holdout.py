@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference import gap_copies, rectangles
+from sparsegmrf.scores import gap_copies, rectangles
 
 
 def clouds(shape=(60, 80), seed=0, share=0.3):

@@ -8,19 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import (
-    GMRF,
-    ConvergenceError,
-    IntrinsicGMRF,
-    LaplacePosterior,
-    SymmetricStencil,
-    condition,
-    covariance_between,
-    get_num_threads,
-    set_num_threads,
-    variance_of,
-)
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf import GMRF, SymmetricStencil, condition, get_num_threads, set_num_threads
+from sparsegmrf.errors import ArgumentError, ConvergenceError
+from sparsegmrf.fields import IntrinsicGMRF, LaplacePosterior, covariance_between, variance_of
 from sparsegmrf.likelihoods import Binomial, Gaussian, Poisson
 from sparsegmrf.models import Intrinsic, Matern, TensionSpline
 from tests import strategies

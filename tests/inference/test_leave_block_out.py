@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import GMRF, IntrinsicGMRF, SymmetricStencil, condition, leave_one_out
+from sparsegmrf import GMRF, SymmetricStencil, condition
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference import gap_copies, hold_out, leave_block_out
-from sparsegmrf.inference import leave_out as module
+from sparsegmrf.fields import IntrinsicGMRF
+from sparsegmrf.inference import _leave_out as module
+from sparsegmrf.scores import gap_copies, hold_out, leave_block_out, leave_one_out
 from tests import reference
 from tests.inference import dense
 from tests.inference.test_condition import FIVE, MEMBRANE, problem

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsegmrf import diagnose, fill, fit
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference.priors import PCPrecision, PCRange, PCSigma, PCVariance
 from sparsegmrf.models import CAR, SAR, Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf.priors import PCPrecision, PCRange, PCSigma, PCVariance
 
 SHAPE = (18, 21)
 LEVEL = 1e9

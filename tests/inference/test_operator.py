@@ -6,18 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import (
-    GMRF,
-    ArgumentError,
-    BlockAverage,
-    IntrinsicGMRF,
-    PointSpread,
-    SymmetricStencil,
-    TriangularStencil,
-    condition,
-    covariance_between,
-    variance_of,
-)
+from sparsegmrf import GMRF, SymmetricStencil, TriangularStencil, condition
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fields import BlockAverage, IntrinsicGMRF, PointSpread, covariance_between, variance_of
 from tests import reference, strategies
 from tests.conftest import require
 from tests.inference import dense

@@ -6,9 +6,10 @@ import scipy.integrate
 import scipy.stats
 from numpy.testing import assert_allclose
 
-from sparsegmrf import GMRF, IntrinsicGMRF, condition, leave_one_out
+from sparsegmrf import GMRF, condition
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference import coverage, crps, interval_score, log_score, pit, pit_histogram
+from sparsegmrf.fields import IntrinsicGMRF
+from sparsegmrf.scores import coverage, crps, interval_score, leave_one_out, log_score, pit, pit_histogram
 from tests.inference.test_condition import FIVE, MEMBRANE, problem
 
 

@@ -8,8 +8,8 @@ from sparsegmrf import fill, fit
 from sparsegmrf.inference import _start
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._start import best_tile, search_tile, start_of
-from sparsegmrf.inference.priors import PCSigma
 from sparsegmrf.models import Matern, TensionSpline
+from sparsegmrf.priors import PCSigma
 from tests.inference.problems import read, searched
 from tests.inference.test_fit import problem
 

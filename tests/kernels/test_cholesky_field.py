@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.cholesky_operations import mul_l, mul_lt, outer, solve_l, solve_lt
 from sparsegmrf.kernels import cholesky_field
-from sparsegmrf.linalg.cholesky_operations import mul_l, mul_lt, outer, solve_l, solve_lt
 from tests.cholesky_factors import dense, flat, random_factors
 
 SHAPES = [(5, 7), (1, 6), (6, 1), (2, 2), (1, 1), (4, 3)]

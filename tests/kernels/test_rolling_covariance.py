@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sparsegmrf import TriangularStencil
+from sparsegmrf.factors import _rolling
+from sparsegmrf.factors._rolling import covariances
 from sparsegmrf.kernels import rolling_covariance
-from sparsegmrf.linalg import _rolling
-from sparsegmrf.linalg._rolling import covariances
 from tests import reference
 
 STENCILS = {

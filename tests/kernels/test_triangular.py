@@ -8,9 +8,9 @@ import scipy.sparse.linalg
 from numpy.testing import assert_allclose
 
 from sparsegmrf import TriangularStencil
+from sparsegmrf.factors import _recursion
+from sparsegmrf.factors._recursion import Recursion
 from sparsegmrf.kernels import triangular
-from sparsegmrf.linalg import _recursion
-from sparsegmrf.linalg._recursion import Recursion
 
 # To the upper right, so that tiles are sheared by 3, and five to the left, beyond the registers of the recursion.
 WIDE = [(-2, 1), (-1, -2), (-1, -1), (-1, 0), (-1, 3), (0, -5), (0, -2), (0, -1)]

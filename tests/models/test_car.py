@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, NotPositiveDefiniteError, StencilError, factorize
+from sparsegmrf import factorize
+from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, StencilError
 from sparsegmrf.models import CAR, SAR
 from tests.models.catalogue import WIDE, adjacency
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import CAR, GMRF, SAR, ArgumentError, Channels, Intrinsic, Matern, StencilError, TensionSpline
+from sparsegmrf import CAR, GMRF, SAR, Channels, Intrinsic, Matern, TensionSpline
+from sparsegmrf.errors import ArgumentError, StencilError
 from tests import reference
 
 S = np.array([[1.0, 0.8, 0.3], [0.8, 2.0, 0.1], [0.3, 0.1, 0.5]])

@@ -9,7 +9,9 @@ from hypothesis import Phase, example, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import CAR, GMRF, SAR, Channels, CholeskyField, Matern, Model, Sum, TensionSpline
+from sparsegmrf import CAR, GMRF, SAR, Channels, Matern, Sum, TensionSpline
+from sparsegmrf.ensembles import CholeskyField
+from sparsegmrf.models import Model
 from tests.conftest import require
 from tests.contracts import factor_contract
 from tests.models.catalogue import FRACTIONAL, PROPER, SHAPE

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, NotPositiveDefiniteError
+from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.models import Intrinsic, TensionSpline
 from tests.models.catalogue import BARRIER, INTRINSIC, SHAPE
 

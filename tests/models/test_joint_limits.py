@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import CAR, SAR, ArgumentError, Channels, Intrinsic, JointLimits, Matern, Sum, TensionSpline
+from sparsegmrf import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.models import JointLimits
 
 SHAPE = (6, 7)
 WIDE = [(0, 1), (0, 2), (1, 0), (2, 1)]

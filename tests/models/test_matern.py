@@ -7,7 +7,8 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import gamma, kv
 
-from sparsegmrf import ArgumentError, DenseFactor
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors import DenseFactor
 from sparsegmrf.models import Matern
 from sparsegmrf.models._anisotropy import diffusion, smooth_diffusion
 from sparsegmrf.models._fractional import parsimonious

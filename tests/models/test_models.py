@@ -5,7 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import sparsegmrf
-from sparsegmrf import GMRF, ArgumentError, CholmodFactor, DenseFactor, SpectralFactor
+from sparsegmrf import GMRF
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors import CholmodFactor, DenseFactor, SpectralFactor
 from sparsegmrf.models import CAR, SAR, Intrinsic, Matern, Model, TensionSpline
 from tests.conftest import require
 from tests.models.catalogue import FRACTIONAL, INTRINSIC, PROPER, SHAPE

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from sparsegmrf import CAR, ArgumentError, Channels, Model, StencilError, Sum, SymmetricStencil, diagnose, fill, fit
+from sparsegmrf import CAR, Channels, Sum, SymmetricStencil, diagnose, fill, fit
+from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.models import Model
 
 SHAPE = (20, 25)
 

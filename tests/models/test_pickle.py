@@ -6,7 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from sparsegmrf import CausalAR, Channels, CholeskyField, Sum, SymmetricField
+from sparsegmrf import Channels, Sum
+from sparsegmrf.autoregression import CausalAR
+from sparsegmrf.ensembles import CholeskyField, SymmetricField
 from tests.conftest import require
 from tests.models.catalogue import FRACTIONAL, INTRINSIC, PROPER, SHAPE
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.models import CAR, SAR
 from tests.models.catalogue import WIDE, adjacency
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import CAR, ArgumentError, Channels, Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf import CAR, Channels, Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf.errors import ArgumentError
 from tests.models.catalogue import ANGLE, BARRIER, COMPOSED, FRACTIONAL, INTRINSIC, PROPER, RANGE, RATIO, SHAPE, SIGMA
 
 ALL = {**PROPER, **FRACTIONAL, **INTRINSIC, **COMPOSED}

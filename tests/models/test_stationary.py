@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import CAR, SAR, ArgumentError, Intrinsic, Matern, StationaryEdgeField, StencilError, TensionSpline
+from sparsegmrf import CAR, SAR, Intrinsic, Matern, TensionSpline
+from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.fields import StationaryEdgeField
 
 SHAPE = (6, 9)
 MODELS = {

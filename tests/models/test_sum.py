@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import CAR, SAR, ArgumentError, Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf import CAR, SAR, Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf.errors import ArgumentError
 from tests import reference
 
 SHAPE = (5, 4)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, IntrinsicGMRF
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fields import IntrinsicGMRF
 from sparsegmrf.models import TensionSpline
 from tests.models.catalogue import BARRIER, SHAPE, diffusion_matrix
 

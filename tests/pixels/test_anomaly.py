@@ -4,20 +4,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sparsegmrf import (
-    GMRF,
-    ArgumentError,
-    CausalAR,
-    DenseGaussian,
-    ImageLayoutError,
-    PixelGaussian,
-    SingularCovarianceError,
-    SymmetricStencil,
-    ace,
-    matched_filter,
-    rx,
-    whitened_residuals,
-)
+from sparsegmrf import GMRF, SymmetricStencil
+from sparsegmrf.autoregression import CausalAR
+from sparsegmrf.errors import ArgumentError, ImageLayoutError, SingularCovarianceError
+from sparsegmrf.pixels import DenseGaussian, PixelGaussian, ace, matched_filter, rx, whitened_residuals
 from tests.conftest import require
 
 

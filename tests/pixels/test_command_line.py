@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import skimage.data
 
-from sparsegmrf import PixelGaussian, rx
 from sparsegmrf.cli import main
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io import read_channels
-from sparsegmrf.pixel_plot import pixel_figure
+from sparsegmrf.pixels import PixelGaussian, rx
+from sparsegmrf.plot import pixel_figure
 
 
 @pytest.fixture

@@ -6,15 +6,9 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsegmrf import (
-    GMRF,
-    ArgumentError,
-    DenseGaussian,
-    FileError,
-    SingularCovarianceError,
-    SymmetricStencil,
-    TooLargeError,
-)
+from sparsegmrf import GMRF, SymmetricStencil
+from sparsegmrf.errors import ArgumentError, FileError, SingularCovarianceError, TooLargeError
+from sparsegmrf.pixels import DenseGaussian
 
 KINDS = ("covariance", "precision", "factor", "precision factor")
 

@@ -6,14 +6,8 @@ import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsegmrf import (
-    ArgumentError,
-    RegionMoments,
-    SingularCovarianceError,
-    affine_invariant_distance,
-    log_euclidean_distance,
-    region_covariance,
-)
+from sparsegmrf.errors import ArgumentError, SingularCovarianceError
+from sparsegmrf.pixels import RegionMoments, affine_invariant_distance, log_euclidean_distance, region_covariance
 
 
 def features(shape=(20, 25), count=3, seed=0):

@@ -9,14 +9,8 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsegmrf import (
-    ArgumentError,
-    ImageLayoutError,
-    NotFittedError,
-    PixelGaussian,
-    PixelMixture,
-    SingularCovarianceError,
-)
+from sparsegmrf.errors import ArgumentError, ImageLayoutError, NotFittedError, SingularCovarianceError
+from sparsegmrf.pixels import PixelGaussian, PixelMixture
 from tests.conftest import require
 
 PUBLISHED = {

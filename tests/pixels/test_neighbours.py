@@ -6,7 +6,8 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsegmrf import ArgumentError, lag_correlation, neighbour_correlation
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.pixels import lag_correlation, neighbour_correlation
 
 
 def by_pairs(left, right, missing, lag):

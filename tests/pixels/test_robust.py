@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sparsegmrf import ArgumentError, ConvergenceError, PixelGaussian, SingularCovarianceError
+from sparsegmrf.errors import ArgumentError, ConvergenceError, SingularCovarianceError
+from sparsegmrf.pixels import PixelGaussian
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsegmrf import ArgumentError, StencilError, SymmetricStencil, TriangularStencil, _threads
+from sparsegmrf import SymmetricStencil, TriangularStencil, _threads
+from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import assembly
 from sparsegmrf.stencil import _assembly
 from tests import reference, strategies

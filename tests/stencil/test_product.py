@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, StencilError, SymmetricStencil
+from sparsegmrf import SymmetricStencil
+from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.stencil.product import power, product, rescaled
 from tests import strategies
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, StencilError, SymmetricStencil
+from sparsegmrf import SymmetricStencil
+from sparsegmrf.errors import ArgumentError, StencilError
 from tests.strategies import LATER
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, StencilError, SymmetricStencil, TriangularStencil
+from sparsegmrf import SymmetricStencil, TriangularStencil
+from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import stencil_product
 from tests import reference, strategies
 from tests.stencil.test_assembly import short_tasks

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import ArgumentError, StencilError, SymmetricStencil, TriangularStencil
+from sparsegmrf import SymmetricStencil, TriangularStencil
+from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import gram
 from tests import strategies
 from tests.stencil.test_assembly import short_tasks

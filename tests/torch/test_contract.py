@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from sparsegmrf import UnstableWarning
+from sparsegmrf.errors import UnstableWarning
 from tests.conftest import require
 
 torch = require("torch")

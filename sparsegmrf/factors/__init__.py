@@ -1,0 +1,36 @@
+"""Factors of a precision behind one contract."""
+
+from sparsegmrf.factors._factor import Factor, Method
+from sparsegmrf.factors._form import Form
+from sparsegmrf.factors.cholmod import CholmodFactor
+from sparsegmrf.factors.choose import factorize
+from sparsegmrf.factors.constrained import ConstrainedFactor
+from sparsegmrf.factors.dense import DenseFactor
+from sparsegmrf.factors.dissection import DissectionFactor, Plan, plan
+from sparsegmrf.factors.independent import IndependentFactor
+from sparsegmrf.factors.intrinsic import IntrinsicFactor
+from sparsegmrf.factors.restricted import RestrictedFactor, RestrictedForm
+from sparsegmrf.factors.separable import SeparableFactor
+from sparsegmrf.factors.spectral import SpectralFactor, SpectralForm
+from sparsegmrf.factors.triangular import TriangularFactor
+
+__all__ = [
+    "CholmodFactor",
+    "ConstrainedFactor",
+    "DenseFactor",
+    "DissectionFactor",
+    "Factor",
+    "Form",
+    "IndependentFactor",
+    "IntrinsicFactor",
+    "Method",
+    "Plan",
+    "RestrictedFactor",
+    "RestrictedForm",
+    "SeparableFactor",
+    "SpectralFactor",
+    "SpectralForm",
+    "TriangularFactor",
+    "factorize",
+    "plan",
+]

@@ -1,0 +1,143 @@
+"""Dense Cholesky factor: the oracle, for tests and tiny images."""
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+
+from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, TooLargeError
+from sparsegmrf.factors._factor import Factor
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
+from sparsegmrf.stencil._assembly import symmetric_matrix
+from sparsegmrf.typing import FloatArray, IntArray, Shape
+
+LARGEST = 4096
+
+
+class DenseFactor(Factor):
+    """Dense factor ``Q = L L^T`` with ``A = L^T``; refuses more than 4096 unknowns.
+
+    Parameters
+    ----------
+    precision : SymmetricStencil, TriangularStencil or scipy sparse array
+        The precision, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``.
+    shape : (int, int), optional
+        Height and width; needed with a sparse array only, whose selected inverse then has the centre only.
+    channels : int
+        Unknowns per pixel of a sparse array; a stencil knows its own.
+
+    Raises
+    ------
+    TooLargeError
+        Beyond 4096 unknowns: the dense matrix would hold more than 4096^2 numbers.
+    NotPositiveDefiniteError
+        If a pivot is not positive; carries the pixel and the pivot.
+    """
+
+    method = "dense"
+
+    def __init__(
+        self,
+        precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix,
+        shape: Shape | None = None,
+        *,
+        channels: int = 1,
+    ) -> None:
+        self._lattice, self._offsets = _structure(precision, shape, channels)
+        torus = isinstance(precision, SymmetricStencil) and precision.boundary == "torus"
+        self._boundary = "torus" if torus else "dirichlet"
+        size = self._lattice.size
+        if size > LARGEST:
+            raise TooLargeError(
+                f"DenseFactor takes at most {LARGEST} unknowns, got {size}; it is for tests and tiny images, "
+                "use another method."
+            )
+        self._L = _cholesky(_matrix(precision, self._lattice), self._lattice)
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self._lattice
+
+    @property
+    def logdet(self) -> float:
+        """Log-determinant of ``Q``."""
+        return 2.0 * float(np.log(np.diagonal(self._L)).sum())
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the dense factor."""
+        return self._L.nbytes
+
+    def covariance(self) -> FloatArray:
+        """Return the dense covariance ``Q^-1``, ``(n, n)``."""
+        inverse = scipy.linalg.solve_triangular(self._L, np.eye(self._lattice.size), lower=True)
+        return np.asarray(inverse.T @ inverse)
+
+    def selected_inverse(self) -> SymmetricStencil:
+        """Return the covariances on the precision's offsets as a stencil."""
+        lattice = self._lattice
+        (height, width), channels = lattice.shape, lattice.channels
+        torus = self._boundary == "torus"
+        dense = self.covariance().reshape(height, width, channels, height, width, channels)
+        planes = np.zeros((len(self._offsets), height, width, channels, channels))
+        for plane, (di, dj) in zip(planes, self._offsets.tolist(), strict=True):
+            rows, columns = np.mgrid[:height, :width] if torus else np.mgrid[lattice.with_neighbour((di, dj))]
+            plane[rows, columns] = dense[rows, columns, :, (rows + di) % height, (columns + dj) % width, :]
+        return SymmetricStencil._from_planes(self._offsets, planes, lattice, self._boundary)
+
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
+        return np.ascontiguousarray(x @ self._L)
+
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
+        return np.ascontiguousarray(scipy.linalg.solve_triangular(self._L, e.T, lower=True, trans="T").T)
+
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
+        return np.ascontiguousarray(scipy.linalg.cho_solve((self._L, True), b.T).T)
+
+
+def _structure(
+    precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, shape: Shape | None, channels: int
+) -> tuple[Lattice, IntArray]:
+    """Return the lattice and the offsets (centre and later) of the selected inverse."""
+    if isinstance(precision, SymmetricStencil):
+        return precision.lattice, precision.offsets
+    if isinstance(precision, TriangularStencil):
+        return precision.lattice, precision.gram_offsets
+    if not sp.issparse(precision) or shape is None:
+        raise ArgumentError(
+            f"precision must be a stencil, or a scipy sparse array together with shape, got {type(precision).__name__}."
+        )
+    return Lattice(shape, channels), np.zeros((1, 2), dtype=np.int64)
+
+
+def _matrix(precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, lattice: Lattice) -> FloatArray:
+    """Return the dense precision."""
+    dense: FloatArray
+    if isinstance(precision, TriangularStencil):
+        A = precision.tocsr().toarray()
+        dense = A.T @ A
+    elif isinstance(precision, SymmetricStencil):
+        dense = precision.tocsr().toarray()
+    else:
+        dense = symmetric_matrix("precision", precision, lattice).toarray()
+    return dense
+
+
+def _cholesky(matrix: FloatArray, lattice: Lattice) -> FloatArray:
+    factor, info = scipy.linalg.lapack.dpotrf(matrix, lower=True, clean=True)
+    if info > 0:
+        column = info - 1
+        pivot = float(matrix[column, column] - factor[column, :column] @ factor[column, :column])
+        pixel = lattice.pixel(column // lattice.channels)
+        where = pixel if lattice.channels == 1 else (*pixel, column % lattice.channels)
+        raise NotPositiveDefiniteError(
+            f"the precision is not positive definite: pivot {pivot:g} at pixel {where}; the diagonal is too small for "
+            "its neighbours.",
+            where,
+            pivot,
+        )
+    return np.ascontiguousarray(factor)

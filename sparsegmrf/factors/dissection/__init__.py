@@ -1,0 +1,6 @@
+"""Exact Cholesky factor of any stencil precision by nested dissection of the image."""
+
+from sparsegmrf.factors.dissection._plan import Plan, plan
+from sparsegmrf.factors.dissection.factor import DissectionFactor
+
+__all__ = ["DissectionFactor", "Plan", "plan"]

@@ -1,0 +1,307 @@
+"""Whether numbers and model can be trusted: residual of the solve, whiteness of innovations, sampled variances."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from sparsegmrf._validate import generator, integer_at_least
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._count_draw import draw_given_counts
+from sparsegmrf.inference._count_fit_result import CountFitResult
+from sparsegmrf.inference._fill import FillResult
+from sparsegmrf.inference._fit_result import FitResult
+from sparsegmrf.inference._observations import Observations
+from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.models import Sum
+from sparsegmrf.typing import BoolArray, FloatArray, Offset, Seed
+
+_LAGS: tuple[Offset, ...] = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 5), (5, 0))
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Whiteness:
+    """How far numbers are from independent standard normals; every ``_z`` is in standard errors under that law.
+
+    Attributes
+    ----------
+    count : int
+        Numbers ``e``.
+    mean_z, variance_z, third_z, fourth_z : float
+        Means of ``e``, ``e^2 - 1``, ``e^3`` and ``e^4 - 3``, over their standard errors ``sqrt(v / n)`` with ``v`` of
+        1, 2, 15 and 96.
+    correlations : dict of offset to (float, float)
+        By lag in pixels the mean product of pairs, and its standard error, one over the root of the number of pairs.
+    portmanteau, p_value : float
+        Sum of the squared correlations over their standard errors, as Ljung and Box's, and the probability of more
+        under chi-squared with one degree of freedom per lag.
+    """
+
+    count: int
+    mean_z: float
+    variance_z: float
+    third_z: float
+    fourth_z: float
+    correlations: dict[Offset, tuple[float, float]]
+    portmanteau: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `diagnose` found.
+
+    Attributes
+    ----------
+    residual : float
+        ``|Q x - b| / |b|`` of the solve, with ``Q`` as a stencil and ``x`` from its factor; some 1e-16 times the
+        condition number of ``Q`` at most. Of counts that of the last Newton step, ``(Q + W) z = l' + W z`` with the
+        mode ``mu + z``.
+    innovations : Whiteness or None
+        Of ``A (x - mu)``, the whitened field, for one draw of the field given the observations. None for a field alone.
+    noise : Whiteness or None
+        Of the measurements minus that draw, over the standard deviation of the noise; of counts, of their randomized
+        quantile residuals given that draw. None without noise.
+    samples : int
+        Draws behind the following.
+    variance_ratio, variance_ratio_z : float
+        Mean over pixels of sampled over exact variances, and its distance from 1 in standard errors between draws.
+    worst_ratio : float
+        The least likely ratio of any pixel.
+    worst_pixel : tuple of int
+        Where.
+    worst_p_value : float
+        Its two-sided probability under chi-squared, times the number of pixels: far below 1 where a variance is wrong.
+    """
+
+    residual: float
+    innovations: Whiteness | None
+    noise: Whiteness | None
+    samples: int
+    variance_ratio: float
+    variance_ratio_z: float
+    worst_ratio: float
+    worst_pixel: tuple[int, ...]
+    worst_p_value: float
+
+    def summary(self) -> str:
+        """Return the figures as text."""
+        lines = [f"residual of the solve, relative         {self.residual:10.2g}"]
+        for name, white in (("innovations", self.innovations), ("noise", self.noise)):
+            if white is None:
+                continue
+            lines.append(f"{name}, {white.count} of them, in standard errors:")
+            moments = (white.mean_z, white.variance_z, white.third_z, white.fourth_z)
+            lines.append("  mean, variance, 3rd and 4th moment   " + "".join(f"{z:+8.2f}" for z in moments))
+            for lag, (value, error) in white.correlations.items():
+                lines.append(f"  correlation at {lag!s:<10} {value:+12.4f}{value / error:+10.2f}")
+            lines.append(f"  all lags: chi-squared {white.portmanteau:.2f}, p = {white.p_value:.3g}")
+        lines.append(f"sampled over exact variances, {self.samples} draws:")
+        lines.append(f"  mean ratio {self.variance_ratio:.4f}, {self.variance_ratio_z:+.2f} standard errors from 1")
+        lines.append(
+            f"  worst {self.worst_ratio:.3f} at {self.worst_pixel}, p = {self.worst_p_value:.3g} for all pixels"
+        )
+        return "\n".join(lines)
+
+
+def diagnose(
+    result: FitResult | CountFitResult | FillResult | GMRF, *, n_samples: int = 64, rng: Seed = 0
+) -> Diagnosis:
+    """Check a fit or a field: its solve, the whiteness of its innovations, and its variances by sampling.
+
+    A draw ``x`` of the field given the observations is, together with them, a draw of the model: if the model is right,
+    ``A (x - mu)`` and ``(y - x) / sqrt(v)`` are independent standard normals, gaps or not. Where the model is wrong the
+    observations pull the draw away from that. Estimated parameters and trends make the numbers a little too white.
+    Without noise and gaps ``x`` is the image. Innovations are those of the dissection: each pixel given those
+    eliminated before it; on a torus they are those of frequencies. Of a `Sum` they are those of all of its fields.
+
+    Of counts ``x`` is drawn from the posterior itself, by Hamiltonian Monte Carlo about its Laplace approximation,
+    whose own draws are about the mode, not the mean, and would make a right model look wrong. In the place of
+    ``(y - x) / sqrt(v)`` stand the standard normal quantiles of ``P(Y < y_p) + u_p P(Y = y_p)`` given ``x_p``, with
+    ``u_p`` uniform: independent standard normals under the model. Solve and variances are those of the approximation.
+
+    Parameters
+    ----------
+    result : FitResult, CountFitResult, FillResult or GMRF
+        What to check; of a field alone the solve and the variances.
+    n_samples : int
+        Draws for the variances, at least 2.
+    rng : int, Generator or None
+        Seed; fixed by default, so that the same result gets the same diagnosis.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    ArgumentError
+        If `result` is nothing of the kind, or `n_samples` is less than 2.
+    ConvergenceError
+        If no draw given counts is found.
+
+    References
+    ----------
+    G. Ljung, G. Box (1978), On a measure of lack of fit in time series models, Biometrika 65; P. Dunn, G. Smyth (1996),
+    Randomized quantile residuals, Journal of Computational and Graphical Statistics 5, for counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsegmrf import Matern, fit
+    >>> image = Matern(range=6.0).gmrf((40, 40)).sample(rng=1) + np.random.default_rng(2).normal(0.0, 0.5, (40, 40))
+    >>> found = diagnose(fit(Matern(), image))
+    >>> found.residual < 1e-10, found.innovations.p_value > 1e-3, abs(found.variance_ratio_z) < 4
+    (True, True, True)
+    """
+    draws, stream = integer_at_least("n_samples", n_samples, 2), generator(rng)
+    if isinstance(result, FillResult):
+        result = result.fit
+    if isinstance(result, GMRF):
+        return _diagnosis(result, _residual_of_white(result, stream), None, None, draws, stream)
+    if not isinstance(result, FitResult | CountFitResult):
+        raise ArgumentError(f"result must be a FitResult, a FillResult or a GMRF, got {type(result).__name__}.")
+    if result.problem.is_stack:
+        raise ArgumentError(
+            f"result must be a fit to one image, got one to {len(result.problem.images)}; diagnose "
+            "result.posterior(replicate), or a fit to one of them with the parameters fixed."
+        )
+    if isinstance(result, CountFitResult):
+        return _diagnosis_of_counts(result, draws, stream)
+    data = result.problem.observations[0]
+    if data.combination is not None:
+        return _diagnosis_of_sum(result, data, draws, stream)
+    prior = result.gmrf()
+    if data.exact.all():
+        innovations = _innovations(prior, data.values)
+        return _diagnosis(prior, _residual_of_white(prior, stream), innovations, None, draws, stream)
+    posterior = result.posterior()
+    x = posterior.sample(rng=stream)
+    variance = np.broadcast_to(result.noise_variance, result.shape)
+    noisy = data.observed & ~data.exact
+    noise = None
+    if noisy.any():
+        e = np.divide(data.values - x, np.sqrt(variance), out=np.zeros(result.shape), where=noisy)
+        noise = whiteness(e, noisy)
+    residual = _residual_of_mean(result, prior, posterior)
+    return _diagnosis(posterior, residual, _innovations(prior, x), noise, draws, stream)
+
+
+def _diagnosis_of_sum(result: FitResult, data: Observations, samples: int, stream: np.random.Generator) -> Diagnosis:
+    """Diagnose a fit of stacked fields whose sum is observed: the innovations are those of all of them."""
+    shape, posterior = result.shape, result.posterior()
+    x = posterior.sample(rng=stream)
+    variance = np.broadcast_to(result.noise_variance, shape)
+    weight = np.divide(1.0, variance, out=np.zeros(shape), where=data.observed)
+    b = data.spread(weight * np.where(data.observed, data.values - result.trend, 0.0))
+    residual = float(np.linalg.norm(posterior.precision @ posterior.mean - b) / np.linalg.norm(b))
+    noise = whiteness((data.values - result.trend - data.total(x)) * np.sqrt(weight), data.observed)
+    members = cast(Sum, result.model).models
+    e = np.stack([_innovations_of(member.gmrf(shape), x[..., c]) for c, member in enumerate(members)], axis=-1)
+    return _diagnosis(posterior, residual, whiteness(e, e != 0.0), noise, samples, stream)
+
+
+def _diagnosis_of_counts(result: CountFitResult, samples: int, stream: np.random.Generator) -> Diagnosis:
+    """Diagnose a fit to counts by a draw of the Laplace approximation, and the counts' quantiles given it."""
+    prior, posterior, counts = result.gmrf(), result.posterior(), result.problem.counts[0]
+    x = draw_given_counts(posterior, counts, stream)
+    noise = whiteness(counts.quantile_residuals(x, stream.random(result.shape)), counts.observed)
+    z = posterior.mean - prior.mean
+    slope, of_mode = counts.derivatives(posterior.mean).slope, posterior.curvature * z
+    residual = float(np.linalg.norm(slope - prior.precision @ z) / np.linalg.norm(slope + of_mode))
+    return _diagnosis(posterior, residual, _innovations(prior, x), noise, samples, stream)
+
+
+def whiteness(e: FloatArray, seen: BoolArray) -> Whiteness:
+    """Return how white the numbers of an image, or of several stacked at a pixel, are where they are seen."""
+    from scipy.special import chdtrc
+
+    values = e[seen]
+    n = len(values)
+    moments = [np.mean(values**power) - expected for power, expected in ((1, 0.0), (2, 1.0), (3, 0.0), (4, 3.0))]
+    mean, variance, third, fourth = (
+        float(moment * np.sqrt(n / v)) for moment, v in zip(moments, (1.0, 2.0, 15.0, 96.0), strict=True)
+    )
+    image, correlations, lattice = np.where(seen, e, 0.0), {}, Lattice((e.shape[0], e.shape[1]))
+    for lag in _LAGS:
+        a, b = lattice.pairs(lag)
+        pairs = int(np.count_nonzero(seen[a] & seen[b]))
+        if pairs:
+            correlations[lag] = (float(np.sum(image[a] * image[b])) / pairs, float(pairs**-0.5))
+    portmanteau = float(sum((value / error) ** 2 for value, error in correlations.values()))
+    p_value = float(chdtrc(len(correlations), portmanteau)) if correlations else float("nan")
+    return Whiteness(n, mean, variance, third, fourth, correlations, portmanteau, p_value)
+
+
+def _innovations(prior: GMRF, x: FloatArray) -> Whiteness:
+    """Return the whiteness of ``A (x - mu)``, which is zero where an intrinsic field is pinned: no innovation."""
+    e = _innovations_of(prior, x)
+    return whiteness(e, e != 0.0)
+
+
+def _innovations_of(prior: GMRF, x: FloatArray) -> FloatArray:
+    """Return ``A (x - mu)`` pixel by pixel."""
+    if prior.method == "spectral" and prior.precision.boundary != "torus":
+        # What a fast transform whitens belongs to frequencies; a spectral intrinsic field has constants only.
+        kind = IntrinsicGMRF if isinstance(prior, IntrinsicGMRF) else GMRF
+        prior = kind(prior.precision, mean=prior.mean, method="dissection")
+    return prior.whiten(x)
+
+
+def _residual_of_mean(result: FitResult, prior: GMRF, posterior: GMRF) -> float:
+    """Return ``|W r - (Q + W) z| / |b|`` of the posterior mean ``mu + z`` at pixels that are not exact."""
+    data = result.problem.observations[0]
+    variance = np.broadcast_to(result.noise_variance, result.shape)
+    weight = np.divide(1.0, variance, out=np.zeros(result.shape), where=data.observed & ~data.exact)
+    r = np.where(data.observed, data.values - prior.mean, 0.0)
+    z, known = posterior.mean - prior.mean, np.where(data.exact, r, 0.0)
+    b = np.where(data.exact, 0.0, weight * r - prior.precision @ known)
+    rest = np.where(data.exact, 0.0, weight * (r - z) - prior.precision @ z)
+    return float(np.linalg.norm(rest) / np.linalg.norm(b))
+
+
+def _residual_of_white(field: GMRF, stream: np.random.Generator) -> float:
+    """Return ``|Q x - b| / |b|`` for a white ``b``, without its part in the null space."""
+    b = stream.standard_normal(field.lattice.image_shape)
+    if isinstance(field, IntrinsicGMRF):
+        b = field.project(b)
+    rest = field.precision @ field.factor.solve(b) - b
+    return float(np.linalg.norm(rest) / np.linalg.norm(b))
+
+
+def _diagnosis(
+    field: GMRF,
+    residual: float,
+    innovations: Whiteness | None,
+    noise: Whiteness | None,
+    samples: int,
+    stream: np.random.Generator,
+) -> Diagnosis:
+    """Draw from the field and compare with its variances."""
+    from scipy.special import chdtr, chdtrc
+
+    variance = field.marginal_variance()
+    free = variance > 0.0
+    total, by_draw = np.zeros(np.count_nonzero(free)), []
+    for first in range(0, samples, _BATCH):
+        draws = field.sample(min(_BATCH, samples - first), rng=stream) - field.mean
+        squares = draws[:, free] ** 2 / variance[free]
+        total += squares.sum(axis=0)
+        by_draw += squares.mean(axis=1).tolist()
+    tails = 2.0 * np.minimum(chdtr(samples, total), chdtrc(samples, total))
+    worst = int(np.argmin(tails))
+    error = float(np.std(by_draw, ddof=1)) / np.sqrt(samples)
+    return Diagnosis(
+        residual=residual,
+        innovations=innovations,
+        noise=noise,
+        samples=samples,
+        variance_ratio=float(np.mean(by_draw)),
+        variance_ratio_z=float((np.mean(by_draw) - 1.0) / error),
+        worst_ratio=float(total[worst] / samples),
+        worst_pixel=tuple(int(index[worst]) for index in np.nonzero(free)),
+        worst_p_value=float(tails[worst] * len(tails)),
+    )

@@ -1,0 +1,199 @@
+"""Filling the gaps of an image, with the uncertainty of what is filled in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from sparsegmrf._validate import generator, integer_at_least, one_of
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._comparison import ModelComparison, compare
+from sparsegmrf.inference._fit_result import FitResult
+from sparsegmrf.inference._labels import Labels
+from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._result import gaussian_result
+from sparsegmrf.inference._start import find_start, search
+from sparsegmrf.likelihoods import Gaussian
+from sparsegmrf.models import TensionSpline
+from sparsegmrf.typing import ArrayLike, FloatArray, Seed
+
+_TOLERANCE = 0.02
+"""Newton step in standard errors at which the search ends."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FillResult:
+    """The filled image and how sure it is; the images are of the kind given: arrays, or xarray's DataArrays.
+
+    Attributes
+    ----------
+    mean : ndarray, (H, W)
+        Expectation of the field with its trend at every pixel, in intensity: gaps filled, noise removed.
+    std : ndarray, (H, W)
+        Its standard deviation, that of the estimated trend included, in intensity.
+    predictive_std : ndarray, (H, W)
+        Standard deviation of a new measurement, ``sqrt(std^2 + noise variance)``. Of a noise variance given pixel by
+        pixel it needs that of missing pixels, and is NaN there.
+    samples : ndarray, (k, H, W)
+        Draws of the field with its trend given the observations.
+    filled : ndarray, (H, W)
+        The image itself where it is observed, `mean` in the gaps.
+    fit : FitResult
+        The fit behind it.
+    comparison : ModelComparison or None
+        With ``model="best"``: the fields compared, and how each predicts what is held out.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+    predictive_std: FloatArray
+    samples: FloatArray
+    filled: FloatArray
+    fit: FitResult
+    comparison: ModelComparison | None = None
+
+    def __repr__(self) -> str:
+        gaps = self.mean.size - self.fit.n_observed
+        return f"FillResult(shape={self.mean.shape}, {gaps} pixels filled, {self.fit!r})"
+
+
+def fill(
+    image: ArrayLike,
+    *,
+    mask: ArrayLike | Literal["nan"] | None = "nan",
+    model: FieldModel | Literal["best"] | None = None,
+    noise_variance: Literal["estimate"] | ArrayLike | None = "estimate",
+    covariates: Literal["constant", "linear"] | ArrayLike | None = "linear",
+    fixed: Sequence[str] | str = (),
+    n_samples: int = 0,
+    rng: Seed = None,
+) -> FillResult:
+    """Fill the gaps of an image by the field that fits it best.
+
+    ``y = trend + field + noise`` with a linear trend and by default a `TensionSpline`: a field without a range, which
+    does not fall back to the trend within large gaps. Its two parameters and the noise are fitted by `fit`, and mean,
+    variances and draws are those given the observed pixels, exactly. The variance of the field is ``P^-1``, and of the
+    trend's coefficients ``(X - Z) C (X - Z)^T`` is added, ``Z`` being what the field makes of the covariates ``X`` and
+    ``C`` the coefficients' covariance. Parameters are taken as known.
+
+    Parameters
+    ----------
+    image : array_like, (H, W)
+        Intensities; NaN marks gaps unless a mask is given. Of a numpy masked array the mask counts as well. Of an
+        xarray ``DataArray`` the results keep dimensions, coordinates, name and attributes; a mask, noise or covariates
+        with labels must have its coordinates.
+    mask : ndarray of bool, (H, W), "nan" or None
+        **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``; with None a NaN is an error.
+    model : FieldModel or "best", optional
+        Model to fit instead, at the parameters to start from. With ``"best"`` a tension spline, its anisotropic form, a
+        Matern field and a sum of a fine anisotropic and a coarse one are fitted, and compared by likelihood and by how
+        they predict observed pixels in gaps like the image's own; the table is kept as `comparison`. This
+        takes some ten times as long.
+    noise_variance, covariates, fixed
+        As for `fit`. With a fitted model, all of its parameters fixed and its noise given, nothing is searched.
+    n_samples : int
+        Number of draws.
+    rng : int, Generator or None
+        Seed of the draws, and of the places of what is held out.
+
+    Returns
+    -------
+    FillResult
+
+    Raises
+    ------
+    ArgumentError
+        As for `fit`.
+
+    References
+    ----------
+    L. Mitas, H. Mitasova (1988), General variational approach to the interpolation problem, Computers & Mathematics
+    with Applications 16, for the spline; G. Wahba (1990), Spline Models for Observational Data, for its
+    reading as a field.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows, columns = np.mgrid[:40, :50] / 10.0
+    >>> truth = np.sin(rows) * np.cos(columns)
+    >>> image = truth + 0.1 * np.random.default_rng(0).standard_normal(truth.shape)
+    >>> image[10:20, 15:25] = np.nan
+    >>> result = fill(image)
+    >>> bool(np.abs(result.mean - truth)[10:20, 15:25].max() < 4 * result.std[10:20, 15:25].max())
+    True
+    """
+    labels = Labels.of(image)
+    if labels is not None:
+        plain = fill(
+            np.asarray(image),
+            mask=labels.aligned("mask", mask),
+            model=model,
+            noise_variance=labels.aligned("noise_variance", noise_variance),
+            covariates=labels.aligned("covariates", covariates),
+            fixed=fixed,
+            n_samples=n_samples,
+            rng=rng,
+        )
+        return _labelled(plain, labels)
+    count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+    result, comparison = _fit(image, mask, model, noise_variance, covariates, fixed, stream)
+    found, data = result.predict(n_samples=count, rng=stream), result.problem.images[0]
+    return FillResult(
+        mean=found.mean,
+        std=found.std,
+        predictive_std=found.predictive_std,
+        samples=found.samples,
+        filled=np.where(data.observed, data.values, found.mean),
+        fit=result,
+        comparison=comparison,
+    )
+
+
+def _labelled(result: FillResult, labels: Labels) -> FillResult:
+    """Return a result whose images carry the labels of the image filled."""
+    return replace(
+        result,
+        mean=labels.values(result.mean),
+        std=labels.deviation(result.std, "std", "standard deviation"),
+        predictive_std=labels.deviation(
+            result.predictive_std, "predictive_std", "standard deviation of a new measurement"
+        ),
+        samples=labels.draws(result.samples),
+        filled=labels.values(result.filled),
+    )
+
+
+def _fit(
+    image: ArrayLike,
+    mask: ArrayLike | Literal["nan"] | None,
+    model: FieldModel | str | None,
+    noise_variance: Any,
+    covariates: object,
+    fixed: Sequence[str] | str,
+    stream: np.random.Generator,
+) -> tuple[FitResult, ModelComparison | None]:
+    """Fit the model given, the default one, or the best of several."""
+    first = TensionSpline(kappa=0.5) if model is None or isinstance(model, str) else model
+    if isinstance(model, str):
+        one_of("model", model, ("best",))
+        if len(fixed):
+            raise ArgumentError(
+                f'fixed must be empty with model="best", whose fields have other parameters each, got {fixed!r}.'
+            )
+    problem = Problem.read(first, _image(image), mask, Gaussian(noise_variance), covariates, fixed=fixed)
+    if isinstance(model, str):
+        comparison = compare(problem, stream)
+        return comparison.chosen.fit, comparison
+    memo, start = find_start(problem, _TOLERANCE)
+    return gaussian_result(problem, search(memo, start, _TOLERANCE)), None
+
+
+def _image(image: ArrayLike) -> ArrayLike:
+    """Refuse stacks, which are no draws of one field as they are for `fit`."""
+    if np.ndim(image) != 2:
+        raise ArgumentError(
+            f"image must have shape (H, W), got {np.shape(image)}; fill one slice, or one channel, at a time."
+        )
+    return image

@@ -1,0 +1,130 @@
+"""Maximum likelihood of a model's parameters, the noise and the trend, from an image with gaps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
+
+from sparsegmrf._validate import generator, positive_number
+from sparsegmrf.inference._count_fit_result import CountFitResult
+from sparsegmrf.inference._fit_result import FitResult
+from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._result import result_of
+from sparsegmrf.inference._start import find_start, search
+from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
+from sparsegmrf.priors import Prior
+from sparsegmrf.typing import ArrayLike, Seed
+
+_ROUGH = 0.05
+"""Newton step in standard errors at which the search on the tile where a large image's starts ends."""
+
+
+@overload
+def fit(model: FieldModel, image: ArrayLike, *, likelihood: Likelihood, **options: Any) -> CountFitResult: ...
+
+
+@overload
+def fit(model: FieldModel, image: ArrayLike, *, likelihood: Gaussian | None = None, **options: Any) -> FitResult: ...
+
+
+def fit(  # type: ignore[misc]  # the options are these
+    model: FieldModel,
+    image: ArrayLike,
+    *,
+    mask: ArrayLike | Literal["nan"] | None = "nan",
+    noise_variance: Literal["estimate"] | ArrayLike | None = "estimate",
+    covariates: Literal["constant", "linear"] | ArrayLike | None = "constant",
+    method: Literal["ml", "reml", "cv"] = "ml",
+    fixed: Sequence[str] | str = (),
+    priors: Mapping[str, Prior] | None = None,
+    tolerance: float = 1e-4,
+    rng: Seed = None,
+    likelihood: Gaussian | Likelihood | None = None,
+) -> FitResult | CountFitResult:
+    """Fit a model's parameters, the noise variance and a trend by exact maximum likelihood.
+
+    ``y_p = x_p + sum_k beta_k X_kp + e_p`` at observed pixels, ``x ~ N(0, Q(theta)^-1)``, ``e_p ~ N(0, s)``. Missing
+    pixels are integrated out. The coefficients ``beta`` are profiled by generalized least squares, and a parameter that
+    scales the precision in closed form; the others, mapped to the real line, are searched within a trust
+    region with the exact gradient (selected inverses) and the average information. The search starts at the largest of
+    some likelihoods of the best-observed tile of 48 x 48 pixels, about the model's parameters and about a tenth of its
+    variance for noise; on an image four times larger than 128 x 128, at the maximum on a tile of that size. Scales
+    start at the variance of the data. Level and unit of the image do not matter.
+
+    Counts are ``y_p ~ Poisson(E_p exp(eta_p))`` or ``Bin(n_p, 1 / (1 + exp(-eta_p)))`` with ``eta = x + X beta`` and no
+    noise. What is maximized then, over parameters and coefficients together and with the exact gradient, is the Laplace
+    approximation of their likelihood (`LaplacePosterior`), the field integrated out at its mode.
+
+    Parameters
+    ----------
+    model : FieldModel
+        Model at the parameters to start from, such as those of `sparsegmrf.models`: with ``parameters``, ``limits``,
+        ``stencil``, ``derivatives``, ``gmrf`` and ``replace``.
+    image : array_like, (H, W) or (R, H, W)
+        Intensities. Of a numpy masked array the mask counts as well. Several images are independent draws of one field
+        with the same parameters, noise variance and trend; `mask`, noise and counts' numbers may be theirs each.
+    mask : ndarray of bool, (H, W) or (R, H, W), "nan" or None
+        **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``; with None a NaN is an error.
+    noise_variance : "estimate", float, array_like (H, W) or None
+        Variance of independent noise in intensity^2: estimated, or known (one number or one per pixel), or None for an
+        image observed exactly. A short form of ``likelihood=Gaussian(noise_variance=...)``.
+    covariates : "constant", "linear", array_like (K, H, W) or None
+        Trend: one level; a level and slopes by ``row`` and ``column``, which count pixels from the centre of the
+        image; images of one's own, which then must include a constant if one is wanted; or a field of mean zero.
+    method : {"ml", "reml", "cv"}
+        Maximum likelihood, or restricted maximum likelihood: of the contrasts that do not see the trend, which takes
+        account of the degrees of freedom that the trend costs; or cross-validation: the parameters with the least CRPS
+        of held-out pixels, in three sets of blocks shaped like the image's gaps (`gap_copies`), each predicted by the
+        lattice without it. Likelihood is ruled by short lags, the filling of large gaps by the range. The search, by a
+        simplex, starts at the maximum of the likelihood; three more sets tell whether the two disagree by more than
+        noise: `FitResult.cross_validation` and the `reason`.
+    fixed : sequence of str
+        Parameters held where they are. With all of them held and the noise given nothing is searched.
+    priors : mapping of Prior, optional
+        Prior densities by names of parameters and ``"noise_variance"``, such as ``{"range": PCRange(5, 0.05)}``: then
+        the estimates are the mode of the posterior density of the working parameters (logarithms of what is
+        positive), as R-INLA's; what has no prior is flat there. On this scale the posterior is nearest to a normal
+        one, and the mode in other units of intensity is the same one. A scale with a prior is searched, not profiled.
+    tolerance : float
+        Length of a Newton step, in standard errors, at which the search ends.
+    rng : int, Generator or None
+        Seed of the held-out blocks; read with ``method="cv"`` only.
+    likelihood : Gaussian, Poisson, Binomial or Likelihood, optional
+        How measurements are distributed given the field, in the place of `noise_variance`: counts are
+        ``Poisson(exposure=...)`` or ``Binomial(trials=...)`` of `sparsegmrf.likelihoods`.
+
+    Returns
+    -------
+    FitResult
+        Of counts a `CountFitResult`.
+
+    Raises
+    ------
+    ArgumentError
+        If something is estimated and the image is constant or has too few observed pixels, covariates are collinear on
+        the observed pixels, a prior is for no estimated parameter, or an argument has the wrong shape or value.
+    ConvergenceError
+        If the mode of the field given counts is not found.
+    LostDigitsError
+        If the model given varies so little beside the noise given that its likelihood would be rounding.
+
+    References
+    ----------
+    D. Harville (1977), Maximum likelihood approaches to variance component estimation, JASA 72, for the restricted one.
+    H. Rue, S. Martino, N. Chopin (2009), JRSS B 71, eq. 3, for counts; H. Skaug, D. Fournier (2006), Computational
+    Statistics & Data Analysis 51, for the gradient through the mode.
+
+    Examples
+    --------
+    >>> from sparsegmrf.models import Matern
+    >>> truth = Matern(range=8.0, sigma=2.0)
+    >>> image = truth.gmrf((64, 64), mean=5.0).sample(rng=1)
+    >>> result = fit(Matern(), image, noise_variance=None)
+    >>> result.converged, abs(result.parameters["range"] - 8.0) < 4 * result.standard_errors["range"]
+    (True, True)
+    """
+    end, stream = positive_number("tolerance", tolerance), generator(rng)
+    distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
+    problem = Problem.read(model, image, mask, distribution, covariates, method, fixed, priors)
+    memo, start = find_start(problem, max(end, _ROUGH))
+    found = search(memo, start, end)
+    return result_of(problem, found, stream)

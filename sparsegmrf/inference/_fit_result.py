@@ -1,0 +1,287 @@
+"""What a fit with Gaussian noise found, and what it predicts."""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from sparsegmrf._validate import boolean_mask, generator, integer_at_least
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._conclusion import Conclusion, Curvature
+from sparsegmrf.inference._condition import condition, fields_given_total
+from sparsegmrf.inference._cross_validation import CrossValidation
+from sparsegmrf.inference._field_fit import FieldFit
+from sparsegmrf.inference._memo import Memo
+from sparsegmrf.inference._objective import Objective, Solution
+from sparsegmrf.inference._observations import Observations
+from sparsegmrf.inference._prediction import Prediction
+from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._search import observed_information
+from sparsegmrf.priors import NOISE
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
+
+
+class TrendEstimate(NamedTuple):
+    """Coefficients and their covariance in the frame, and what the field leaves of the covariates, ``(R, p, H, W)``."""
+
+    beta: FloatArray
+    covariance: FloatArray
+    left: FloatArray
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FitResult(FieldFit):
+    """Estimates with their uncertainty, and the field given the observations.
+
+    As every fit of a field it has `model`, `parameters` (with ``noise_variance``, intensity^2, if that was estimated),
+    `loglik`, `log_prior`, `coefficients`, `coefficient_errors`, `trend`, `n_observed`, `converged`, `reason`,
+    `evaluations`, `standard_errors`, `aic`, `bic`, `confidence_intervals`, `gmrf` and `summary`.
+
+    ``loglik`` is the log-density of the observed pixels in nats; of an intrinsic model, that of the contrasts that do
+    not see its null space; with ``method="reml"``, that of the contrasts that do not see the trend either. The
+    coefficients are generalized least-squares estimates.
+
+    Attributes
+    ----------
+    noise_variance : float or ndarray, (H, W)
+        Estimated or given; 0 without noise. Of images with a variance each ``(R, H, W)``.
+    cross_validation : CrossValidation or None
+        With ``method="cv"``: scores of held-out blocks, and the comparison with maximum likelihood.
+    """
+
+    noise_variance: float | FloatArray
+    cross_validation: CrossValidation | None = None
+    _estimate: TrendEstimate = field(repr=False)
+    _at_end: Curvature | None = field(default=None, repr=False)
+    _lost: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def coefficient_covariance(self) -> FloatArray:
+        """Covariance of the coefficients, ``(p, p)``, the parameters taken as known."""
+        return self._objective.frame.covariance(self._estimate.covariance)
+
+    @property
+    def cv_score(self) -> float:
+        """CRPS of held-out pixels in intensity that cross-validation has minimized; NaN for the other methods."""
+        return float("nan") if self.cross_validation is None else self.cross_validation.score
+
+    @property
+    def restricted_loglik(self) -> float:
+        """Restricted log-likelihood at the estimates in nats, comparable between fields that hold different trends.
+
+        ``l + (logdet X^T X - logdet X^T S X + p log 2 pi) / 2`` with ``p`` covariates ``X``, null vectors projected
+        out; `loglik` itself if that is what was maximized.
+        """
+        covariance, objective = self.coefficient_covariance, self._objective
+        if not len(covariance) or objective.restricted:
+            return self.loglik
+        steps = 2.0 * float(np.log(objective.frame.steps).sum())
+        spread = objective.trend.log_gram + steps + float(np.linalg.slogdet(covariance)[1])
+        return self.loglik + 0.5 * (spread + len(covariance) * float(np.log(2.0 * np.pi)))
+
+    def posterior(self, replicate: int = 0) -> GMRF:
+        """Return the field given the observations, at the estimates: means, variances and draws of every pixel.
+
+        Parameters and trend are taken as known; `predict` adds the uncertainty of the trend. Of a `Sum` these are the
+        stacked fields without the trend, of which `Sum.observe` makes the total.
+
+        Parameters
+        ----------
+        replicate : int
+            Which of several images.
+        """
+        frame, shape = self._objective.frame, self.shape
+        number = self._number(replicate)
+        data, image = frame.deviations[number], self._objective.images[number]
+        # What null space and trend take of the data was taken off: what is left of the trend is of their order.
+        share = np.tensordot(self._estimate.beta, image.columns, 1) * frame.unit
+        variance = self._noise_of(number)
+        if data.combination is not None:
+            weight = np.where(data.observed, 1.0 / np.where(data.observed, variance, 1.0), 0.0)
+            fields = fields_given_total(
+                self.model.gmrf(shape), replace(data, values=data.values - share, weight=weight)
+            )
+            null = frame.put_back(share, number) - self.trend
+            return fields.with_mean(fields.mean + image.null.lifted(null, data.combination))
+        prior = self.model.gmrf(shape, mean=share)
+        found = condition(prior, data.values, mask=~data.observed, noise_variance=variance)
+        mean = frame.put_back(found.mean, number)
+        return found.with_mean(np.where(data.exact, frame.given[number].values, mean))
+
+    def predict(self, mask: ArrayLike | None = None, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
+        """Return what the observations say of the field with its trend at every pixel, and of new measurements there.
+
+        The variance is ``P^-1`` of the field, and ``(X - Z) C (X - Z)^T`` of the trend's coefficients, ``Z`` being what
+        the field makes of the covariates ``X`` and ``C`` the coefficients' covariance. Parameters are taken as known.
+
+        Parameters
+        ----------
+        mask : ndarray of bool, (H, W), optional
+            True where an observation is left out, besides those that are missing: then the trend is estimated anew from
+            the others, with the parameters of this fit. Of several images ``(R, H, W)``.
+        n_samples : int
+            Number of draws.
+        rng : int, Generator or None
+            Seed of the draws.
+
+        Returns
+        -------
+        Prediction
+
+        Raises
+        ------
+        ArgumentError
+            If `mask` has another shape, or leaves too little to determine trend and level.
+
+        Examples
+        --------
+        >>> from sparsegmrf import fit
+        >>> from sparsegmrf.models import Matern
+        >>> image = Matern(range=8.0).gmrf((32, 32)).sample(rng=1)
+        >>> held = np.zeros(image.shape, dtype=bool)
+        >>> held[10:14, 10:14] = True
+        >>> found = fit(Matern(), image, noise_variance=None).predict(held)
+        >>> bool(np.abs((image - found.mean) / np.where(held, found.std, 1.0))[held].max() < 5.0)
+        True
+        """
+        n_samples, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+        if mask is not None:
+            return self._without(mask).predict(n_samples=n_samples, rng=stream)
+        parts = [self._of_image(k, n_samples, stream) for k in range(len(self.problem.images))]
+        means, variances, noises, draws = (np.array(each) for each in zip(*parts, strict=True))
+        shares = stream.standard_normal((n_samples, len(self.coefficients)))
+        for k, draw in enumerate(draws):
+            draw += np.tensordot(shares, self._trend_spread(k), 1)
+        if not self.problem.is_stack:
+            return Prediction(means[0], variances[0], variances[0] + noises[0], draws[0])
+        return Prediction(means, variances, variances + noises, np.moveaxis(draws, 0, 1))
+
+    def _of_image(
+        self, number: int, count: int, stream: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return mean, variance, noise variance and draws for an image, the last without the trend's uncertainty."""
+        data, spread = self._objective.frame.given[number], self._trend_spread(number)
+        if data.exact.all():
+            zero = np.zeros(self.shape)
+            return data.values.copy(), zero, zero, np.repeat(data.values[np.newaxis], count, axis=0)
+        posterior = self.posterior(number)
+        stacked = data.combination is not None
+        mean = self.trend + data.total(posterior.mean) if stacked else np.array(posterior.mean)
+        of_field = data.variance(posterior.factor.selected_inverse()) if stacked else posterior.marginal_variance()
+        variance = of_field + np.einsum("kij,kij->ij", spread, spread)
+        draws = mean + data.total(posterior.sample(count, rng=stream) - posterior.mean)
+        given = self._noise_of(number)
+        noise = np.full(self.shape, given) if np.ndim(given) == 0 else np.where(data.observed, given, np.nan)
+        return mean, variance, noise, draws
+
+    def _without(self, mask: ArrayLike) -> "FitResult":
+        """Return this fit with fewer observations: the same parameters, and the trend of what is left."""
+        shape = (len(self.problem.images), *self.shape)
+        held = boolean_mask("mask", mask, shape if self.problem.is_stack else self.shape).reshape(shape)
+        _check_left(self.problem, held)
+        rest = self.problem.without(list(held)).with_model(self.model, fixed=tuple(self.model.parameters))
+        rest = replace(rest, priors={}, method="ml")
+        if self.problem.estimated:
+            rest = rest.with_noise_variance(float(np.max(self.noise_variance)))
+        return make_result(rest, Memo(rest.objective), np.zeros(0), Conclusion(True, "nothing was searched", None))
+
+    def _trend_spread(self, number: int) -> FloatArray:
+        """Return images ``(p, H, W)`` in intensity whose sum of squares is the trend's share of the variance.
+
+        They are ``(X - Z) root(C)`` with what the field makes ``Z`` of covariates, and the coefficients' covariance.
+        """
+        covariance = self._objective.frame.unit**2 * self._estimate.covariance
+        lengths = np.sqrt(np.diagonal(covariance))
+        root = lengths[:, np.newaxis] * np.linalg.cholesky(covariance / np.outer(lengths, lengths))
+        return np.asarray(np.tensordot(root.T, self._estimate.left[number], 1))
+
+    def _noise_of(self, number: int) -> float | FloatArray:
+        noise = self.noise_variance
+        return noise[number] if isinstance(noise, np.ndarray) and noise.ndim == 3 else noise
+
+    def _number(self, replicate: int) -> int:
+        number, count = integer_at_least("replicate", replicate, 0), len(self.problem.images)
+        if number >= count:
+            raise ArgumentError(f"replicate must be below {count}, the number of images, got {number}.")
+        return number
+
+    @property
+    def _objective(self) -> Objective:
+        objective = self.problem.objective
+        assert isinstance(objective, Objective)
+        return objective
+
+    @cached_property
+    def _curvature(self) -> tuple[Objective, FloatArray, Curvature]:
+        full = self._objective.with_scale()
+        at = full.start(self.model, self.noise_variance)
+        if self.method == "cv":
+            return full, at, Curvature(np.full((len(at), len(at)), np.nan), (), 0)
+        found = self._at_end
+        if found is None:
+            found = Curvature.of(observed_information(Memo(full), at), full.names, self._lost)
+        return full, at, found
+
+    def _maximal_loglik(self, criterion: str) -> float:
+        if self.method == "cv":
+            raise ArgumentError(
+                f"{criterion} compares maxima of the likelihood, but the estimates are those of cross-validation; "
+                "compare cv_score, or fit with method='ml'."
+            )
+        return super()._maximal_loglik(criterion)
+
+    def _more_lines(self) -> list[str]:
+        if self.cross_validation is None:
+            return []
+        by_likelihood = self.cross_validation.ml_parameters.items()
+        return [
+            f"CRPS of held-out blocks {self.cv_score:.6g}",
+            *(f"{name:>16}{value:14.6g} by maximum likelihood" for name, value in by_likelihood),
+        ]
+
+
+def make_result(problem: Problem, memo: Memo, at: FloatArray, conclusion: Conclusion) -> FitResult:
+    """Return the estimates at the end of a search."""
+    objective: Objective = memo.objective
+    solution: Solution = memo.solution(at)
+    found, frame, names = solution.evidence, objective.frame, objective.trend.names
+    estimate = TrendEstimate(found.beta, found.beta_covariance / solution.scale, found.left)
+    parameters = {name: solution.model.parameters[name] for name in objective.free}
+    if objective.estimated:
+        parameters[NOISE] = solution.noise_variance
+    errors = frame.errors(estimate.covariance)
+    return FitResult(
+        model=solution.model,
+        parameters=parameters,
+        noise_variance=solution.noise_variance if objective.estimated else _given_noise(frame.given, problem.is_stack),
+        loglik=objective.loglik(found, solution.scale),
+        log_prior=objective.log_prior(at)[0],
+        coefficients=dict(zip(names, frame.coefficients(found.beta).tolist(), strict=True)),
+        coefficient_errors=dict(zip(names, errors.tolist(), strict=True)),
+        trend=frame.trend(found.beta),
+        n_observed=objective.n_observed,
+        converged=conclusion.converged,
+        reason=conclusion.reason,
+        evaluations=memo.evaluations,
+        problem=problem,
+        _estimate=estimate,
+        _at_end=conclusion.curvature,
+        _lost=conclusion.lost,
+    )
+
+
+def _given_noise(images: tuple[Observations, ...], is_stack: bool) -> float | FloatArray:
+    """Return a noise variance that was given: a number where all observed pixels have the same, else images."""
+    values = np.concatenate([each.noise_variance[each.observed] for each in images])
+    if np.ptp(values) == 0.0:
+        return float(values[0])
+    maps = np.array([each.noise_variance for each in images])
+    return maps if is_stack else np.asarray(maps[0])
+
+
+def _check_left(problem: Problem, held: BoolArray) -> None:
+    for image, out in zip(problem.images, held, strict=True):
+        if not (image.observed & ~out).any():
+            raise ArgumentError("mask must leave an observed pixel, got one that leaves out all of them.")

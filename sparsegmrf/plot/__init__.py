@@ -1,0 +1,24 @@
+"""Figures: fitted and filled images, images of pixels, the limit on a weight; with the extra ``cli``."""
+
+from sparsegmrf.plot._fill import fill_figure, truth_figure
+from sparsegmrf.plot._pictures import (
+    FIGURE_SUFFIXES,
+    averaged_periodogram,
+    experiment_figure,
+    fit_figure,
+    show_picture,
+    write_figure,
+)
+from sparsegmrf.plot._pixels import pixel_figure
+
+__all__ = [
+    "FIGURE_SUFFIXES",
+    "averaged_periodogram",
+    "experiment_figure",
+    "fill_figure",
+    "fit_figure",
+    "pixel_figure",
+    "show_picture",
+    "truth_figure",
+    "write_figure",
+]
