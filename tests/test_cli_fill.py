@@ -93,7 +93,7 @@ def test_model_noise_and_trend_are_those_asked_for(holes, run):
 def test_best_prints_and_keeps_what_it_chose_from(holes, here, run):
     printed = run("fill", "holes.npy", "--out", "out", "--model", "best", "--seed", "3")
     expected = fill(holes, model="best", rng=3).comparison
-    assert expected.summary().splitlines()[-1] in printed
+    assert expected.summary() in printed
     kept = json.loads((here / "out" / "holes-fit.json").read_text())["comparison"]
     assert kept["chosen"] == expected.chosen.name
     assert {name: each["crps"] for name, each in kept["candidates"].items()} == {

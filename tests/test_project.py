@@ -1,5 +1,6 @@
 """What stands around the package agrees with it: layers, versions, checks before a commit, paths and links of pages."""
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -37,6 +38,16 @@ def test_every_module_has_a_layer():
     folder = ROOT / "sparsegmrf"
     modules = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
     assert modules - {"__init__"} == set().union(*layers())
+
+
+def test_nothing_prints_but_the_command_line():
+    files = [path for path in (ROOT / "sparsegmrf").rglob("*.py") if "cli" not in path.parts]
+    assert len(files) > 100
+    for path in [*files, *(ROOT / "kernels").glob("*.py")]:
+        called = [node.func for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+        names = {getattr(function, "id", getattr(function, "attr", "")) for function in called}
+        assert "print" not in names, path
+        assert not re.search(r"sys\.(stdout|stderr)", path.read_text("utf-8")), path
 
 
 def test_version_is_the_same_everywhere():

@@ -78,6 +78,8 @@ def show_fit(name: str, outcome: Outcome) -> None:
 def show_filled(name: str, result: FillResult, unit: str) -> None:
     """Print the parameters of a filled image with standard errors, and the figures of its fit."""
     fit = result.fit
+    if result.comparison is not None:
+        Console(highlight=False, markup=False, soft_wrap=True).print(result.comparison.summary(), "\n")
     table = Table("", "estimate", "std. error", box=box.SIMPLE_HEAD, title=f"{name}: {type(fit.model).__name__}")
     for column in table.columns:
         column.justify = "right"

@@ -89,8 +89,8 @@ def fill(
     model : FieldModel or "best", optional
         Model to fit instead, at the parameters to start from. With ``"best"`` a tension spline, its anisotropic form, a
         Matern field and a sum of a fine anisotropic and a coarse one are fitted, and compared by likelihood and by how
-        they predict observed pixels in gaps like the image's own; the table is kept as `comparison`. This
-        takes some ten times as long.
+        they predict observed pixels in gaps like the image's own; the table is kept as `comparison`, whose `summary`
+        prints it. This takes some ten times as long.
     noise_variance, covariates, fixed
         As for `fit`. With a fitted model, all of its parameters fixed and its noise given, nothing is searched.
     n_samples : int
