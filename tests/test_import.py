@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from sparsegmrf._libraries import EXTRAS
+
 COUNTS = """
 import importlib, json, pkgutil
 from collections import Counter
@@ -47,21 +49,7 @@ def python(code, **environment):
 
 @pytest.mark.parametrize(
     "library",
-    [
-        "matplotlib",
-        "skimage",
-        "imageio",
-        "typer",
-        "rich",
-        "torch",
-        "dask",
-        "sksparse",
-        "rasterio",
-        "xarray",
-        "astropy",
-        "scipy.stats",
-        "scipy.optimize",
-    ],
+    [*EXTRAS, "matplotlib", "typer", "rich", "torch", "dask", "sksparse", "scipy.stats", "scipy.optimize"],
 )
 def test_import_leaves_the_libraries_of_the_extras_alone(library, loaded):
     assert library not in loaded

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sparsegmrf._files import refuse_overwriting, replacing, replacing_in
 from sparsegmrf.errors import ArgumentError, FileError
-from sparsegmrf.io import read_image, read_mask, write_image
+from sparsegmrf.io import read_image, read_mask, write
 
 EXACT = (".npy", ".tif", ".tiff")
 
@@ -18,7 +18,7 @@ def test_arrays_and_tiff_keep_every_digit(tmp_path_factory, height, width, seed)
     image = np.random.default_rng(seed).standard_normal((height, width)) * 10.0**seed
     folder = tmp_path_factory.mktemp("exact")
     for suffix in EXACT:
-        assert write_image(folder / f"image{suffix}", image) is None
+        assert write(folder / f"image{suffix}", image) is None
         np.testing.assert_array_equal(read_image(folder / f"image{suffix}").pixels, image)
 
 
@@ -26,7 +26,7 @@ def test_arrays_and_tiff_keep_every_digit(tmp_path_factory, height, width, seed)
 def test_png_is_right_to_half_a_16_bit_step_of_the_range_it_tells(tmp_path_factory, height, width, seed):
     image = np.random.default_rng(seed).standard_normal((height, width))
     path = tmp_path_factory.mktemp("png") / "image.png"
-    black, white = write_image(path, image)
+    black, white = write(path, image)
     assert (black, white) == (image.min(), image.max())
     read = black + read_image(path).pixels * (white - black)
     np.testing.assert_allclose(read, image, rtol=0, atol=0.5001 * (white - black) / 65535 + 1e-15)
@@ -129,19 +129,19 @@ def test_pickled_objects_are_not_loaded(tmp_path):
 
 def test_unknown_suffix_missing_directory_and_nan_in_png_are_refused(tmp_path):
     with pytest.raises(ArgumentError, match=r"suffix of path.*'\.png'"):
-        write_image(tmp_path / "image.bmp", np.eye(2))
+        write(tmp_path / "image.bmp", np.eye(2))
     with pytest.raises(FileError, match="existing directory"):
-        write_image(tmp_path / "nowhere" / "image.npy", np.eye(2))
+        write(tmp_path / "nowhere" / "image.npy", np.eye(2))
     with pytest.raises(ArgumentError, match=r"finite.*write \.tif or \.npy"):
-        write_image(tmp_path / "image.png", [[1.0, np.nan]])
+        write(tmp_path / "image.png", [[1.0, np.nan]])
     with pytest.raises(ArgumentError, match=r"\(H, W\)"):
-        write_image(tmp_path / "image.tif", np.zeros((2, 2, 2)))
+        write(tmp_path / "image.tif", np.zeros((2, 2, 2)))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nan_survives_in_tiff(tmp_path):
     image = np.array([[1.0, np.nan], [-np.inf, 0.0]])
-    write_image(tmp_path / "image.tif", image)
+    write(tmp_path / "image.tif", image)
     np.testing.assert_array_equal(read_image(tmp_path / "image.tif").pixels, image)
 
 

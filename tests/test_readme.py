@@ -10,7 +10,7 @@ import skimage.data
 from PIL import Image
 
 from sparsegmrf.cli import main
-from sparsegmrf.io import write_image
+from sparsegmrf.io import write
 from tests.conftest import require
 
 README = Path(__file__).parent.parent / "README.md"
@@ -82,7 +82,7 @@ def test_first_program_is_on_the_first_screen_and_at_most_25_lines():
 def test_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(skimage.data.chelsea()[100:164, 100:172]).save("photo.png")
-    write_image("elevation.tif", holes())
+    write("elevation.tif", holes())
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("sparsegmrf ")]
     assert [shlex.split(line)[1] for line in commands] == ["fill", "fit", "whiten", "sample", "experiment"]
     for line in commands:

@@ -34,7 +34,7 @@ from sparsegmrf.cli._rasters import (
 from sparsegmrf.cli._report import Progress, show_fit, show_table, show_written
 from sparsegmrf.cli._tell import tell
 from sparsegmrf.errors import ArgumentError, SparseGMRFError, UnstableWarning
-from sparsegmrf.io import read_model, write_image, write_model
+from sparsegmrf.io import read_model, write, write_model
 from sparsegmrf.plot import experiment_figure, fit_figure, write_figure
 
 # typer carries its own copy of click from some version on and exports no base of the errors it raises.
@@ -176,7 +176,7 @@ def sample(
         step("drawing")
         draws = fitted.gmrf(size).sample(size=count, rng=seed, burn_in=burn_in)
         step("writing")
-        stretch = write_image(out, draws)
+        stretch = write(out, draws)
     show_table({"mean": f"{draws.mean():.6g}", "standard deviation": f"{draws.std():.6g}"})
     show_written([out], stretch)
 

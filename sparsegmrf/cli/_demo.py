@@ -14,7 +14,7 @@ from sparsegmrf._files import directory_of_outputs, replacing_in
 from sparsegmrf.cli._fill import FillOptions, names, write_results
 from sparsegmrf.cli._report import Progress, show_filled, show_table, show_written
 from sparsegmrf.inference import FillResult
-from sparsegmrf.io import Picture, write_image
+from sparsegmrf.io import Picture, write
 from sparsegmrf.plot import truth_figure, write_figure
 from sparsegmrf.scores import coverage, crps
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
@@ -109,7 +109,7 @@ def demo(
             unit="elevation (m)",
         )
         with replacing_in(out) as staging:
-            write_image(staging / "elevation.tif", found.measured)
+            write(staging / "elevation.tif", found.measured)
             write_results(staging, "elevation", raster, options, result)
             write_figure(figure, drawn)
     show_filled("elevation.tif", result, "m")

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from sparsegmrf._validate import one_of
 from sparsegmrf.cli._tell import tell
-from sparsegmrf.errors import ArgumentError
-from sparsegmrf.io import IMAGE_SUFFIXES, Picture, Raster, read, read_mask, write_image
+from sparsegmrf.io import Picture, Raster, read, read_mask, write
+from sparsegmrf.io._write import writer_for
 from sparsegmrf.typing import BoolArray, FloatArray
 
 Image = Annotated[Path, typer.Argument(help="Image: GeoTIFF, NetCDF, FITS, PNG, TIFF, .npy, .npz.")]
@@ -137,21 +136,10 @@ def map_suffix(raster: Raster) -> str:
 
 def check_map(name: str, path: Path | None, raster: Raster) -> None:
     """Raise an `ArgumentError` if a map cannot be written to such a file without losing its place on the ground."""
-    if path is None:
-        return
-    suffix = path.suffix.lower()
-    if not raster.suffixes:
-        one_of("suffix of path", suffix, IMAGE_SUFFIXES)
-    elif suffix not in (*raster.suffixes, ".npy", ".png"):
-        raise ArgumentError(
-            f"{name} must end in {', '.join(raster.suffixes)}, .npy or .png for a map of this image, got {path}; in "
-            "another format it would lose its place."
-        )
+    if path is not None:
+        writer_for(path, raster, name)
 
 
 def write_map(path: Path, values: FloatArray, raster: Raster, name: str, unit: str) -> tuple[float, float] | None:
     """Write a map with every digit, on the ground of the image if it has one; return the stretch of a PNG."""
-    if path.suffix.lower() in raster.suffixes:
-        raster.write(path, values, name, unit=unit, exact=True)
-        return None
-    return write_image(path, values)
+    return write(path, values, like=raster, name=name, unit=unit, exact=True)

@@ -4,8 +4,8 @@ The libraries are optional: ``pip install "sparsegmrf[geo]"`` for the first two,
 astropy.
 """
 
-from sparsegmrf.geo._fits import Fits, read_fits
+from sparsegmrf.geo._fits import Fits, read_fits, write_fits
 from sparsegmrf.geo._geotiff import GeoTiff, read_geotiff
-from sparsegmrf.geo._netcdf import NetCdf, read_netcdf
+from sparsegmrf.geo._netcdf import NetCdf, read_netcdf, write_netcdf
 
-__all__ = ["Fits", "GeoTiff", "NetCdf", "read_fits", "read_geotiff", "read_netcdf"]
+__all__ = ["Fits", "GeoTiff", "NetCdf", "read_fits", "read_geotiff", "read_netcdf", "write_fits", "write_netcdf"]

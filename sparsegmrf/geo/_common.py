@@ -1,4 +1,4 @@
-"""What the formats have in common: which bands are taken, the type that holds what was read, errors of files."""
+"""What the formats have in common: where data are missing, which bands are taken, types of values, errors of files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,14 +7,38 @@ from typing import Any, Literal
 import numpy as np
 
 from sparsegmrf._files import PathLike
-from sparsegmrf._validate import integer_at_least
+from sparsegmrf._validate import integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError, FileError
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
 Bands = int | Sequence[int] | Literal["all"] | None
 """One band, several, all of them, or the only one."""
 
 _SINGLE = np.finfo(np.float32)
+
+
+class Placed:
+    """An image that was read, and others of the same pixels, which are written as they are."""
+
+    image: Any
+
+    @property
+    def missing(self) -> BoolArray:
+        """Where a channel has no data, (H, W)."""
+        missing = np.isnan(np.asarray(self.image, dtype=np.float64))
+        return missing if missing.ndim == 2 else np.asarray(missing.any(axis=2))
+
+    def _of_same_pixels(self, image: ArrayLike, several: bool = True) -> FloatArray:
+        """Return an image, or several of them if they may be, after comparing its pixels with those read."""
+        array, shape = real_array("image", image), tuple(self.image.shape[:2])
+        if array.shape[-2:] != shape or array.ndim > 2 + several:
+            raise ArgumentError(f"image must have the pixels of the file read, {shape}, got {array.shape}.")
+        return array
+
+    def _type_of(self, written: FloatArray, stored: np.dtype[Any], exact: bool) -> np.dtype[Any]:
+        """Return the type in which an image is written beside one that was stored in another type."""
+        double = np.dtype(np.float64)
+        return double if exact else float_type(stored, np.asarray(self.image, dtype=np.float64), written)
 
 
 def chosen(what: str, name: str, count: int, wanted: Bands, note: str = "") -> list[int]:

@@ -11,8 +11,8 @@ from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.geo._common import Bands, check_file, chosen, float_type, is_one, unreadable
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
+from sparsegmrf.typing import ArrayLike, FloatArray
 
 _OF_STORED_VALUES = ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "ZBLANK")
 _OF_FURTHER_AXES = re.compile(
@@ -24,7 +24,7 @@ _TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Fits:
+class Fits(Placed):
     """An image of a FITS file, and what others of the same place need.
 
     Row 0 is the first row of the file, which viewers of FITS draw at the bottom.
@@ -53,10 +53,10 @@ class Fits:
         return str(self.header.get("BUNIT", ""))
 
     @property
-    def missing(self) -> BoolArray:
-        """Where the image has no data, (H, W)."""
-        missing = np.isnan(self.image)
-        return missing if missing.ndim == 2 else np.asarray(missing.any(axis=2))
+    def nodata(self) -> float | None:
+        """Stored value that stands for no data; None if there is none."""
+        blank = self.header.get("BLANK")
+        return None if blank is None else float(blank)
 
     def same_ground(self, other: "Fits") -> bool:
         """Return whether another image has the same linear world coordinates, as far as both have any."""
@@ -100,11 +100,7 @@ class Fits:
             If the directory does not exist.
         """
         fits = library("astropy.io.fits")
-        array = real_array("image", image)
-        shape = self.image.shape[:2]
-        if array.ndim not in (2, 3) or array.shape[-2:] != shape:
-            raise ArgumentError(f"image must have the pixels of the file read, {shape}, got {array.shape}.")
-        dtype = np.dtype(np.float64) if exact else float_type(self.dtype, self.image, array)
+        array = self._of_same_pixels(image)
         header = self.header.copy()
         for keyword in list(header):
             if keyword in _OF_STORED_VALUES or _OF_FURTHER_AXES.fullmatch(keyword):
@@ -115,7 +111,7 @@ class Fits:
             header["BUNIT"] = unit
         if name:
             header.add_history(f"sparsegmrf: {name}")
-        values = array.astype(dtype)
+        values = array.astype(self._type_of(array, self.dtype, exact))
         if self.primary is self.header:
             units = [fits.PrimaryHDU(values, header)]
         else:
@@ -181,6 +177,33 @@ def read_fits(path: PathLike, *, extension: str | None = None, plane: Bands = No
     images = [_values(cube[k], header) for k in planes]
     image = images[0] if is_one(plane) else np.stack(images, axis=-1)
     return Fits(image, header, primary, stored.dtype.newbyteorder("="))
+
+
+def write_fits(path: PathLike, image: ArrayLike, name: str = "", unit: str = "") -> None:
+    """Write an image that lies nowhere as FITS of float64, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    image : array_like, (H, W) or (K, H, W)
+        Row 0 becomes the first row of the file.
+    name, unit : str
+        For the history in the header, and its ``BUNIT``.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no image.
+    FileError
+        If the directory does not exist.
+    """
+    header = library("astropy.io.fits").Header()
+    array = real_array("image", image)
+    if array.ndim not in (2, 3) or not array.size:
+        raise ArgumentError(f"image must have shape (H, W) or (K, H, W) to be written as FITS, got {array.shape}.")
+    plane = array if array.ndim == 2 else array[0]
+    Fits(plane, header, header, plane.dtype).write(path, array, name, unit=unit or None, exact=True)
 
 
 def _values(stored: Any, header: Any) -> FloatArray:

@@ -12,9 +12,8 @@ import numpy as np
 from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
 from sparsegmrf._validate import real_array
-from sparsegmrf.errors import ArgumentError
-from sparsegmrf.geo._common import Bands, check_file, chosen, float_type, is_one, unreadable
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
+from sparsegmrf.typing import ArrayLike, FloatArray
 
 _NOT_COPIED = ("AREA_OR_POINT", "TIFFTAG_IMAGEDESCRIPTION")
 """Tags of a file that are written by other means, or describe how its pixels lay."""
@@ -23,7 +22,7 @@ _ALIKE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class GeoTiff:
+class GeoTiff(Placed):
     """Bands of a GeoTIFF, or of another raster, and what other rasters of the same ground need.
 
     Attributes
@@ -57,12 +56,6 @@ class GeoTiff:
     band_tags: dict[str, str] = field(default_factory=dict)
     suffixes = (".tif", ".tiff")
     stack_suffix = ".tif"
-
-    @property
-    def missing(self) -> BoolArray:
-        """Where a band has no data, (H, W)."""
-        missing = np.isnan(self.image)
-        return missing if missing.ndim == 2 else np.asarray(missing.any(axis=2))
 
     def same_ground(self, other: "GeoTiff") -> bool:
         """Return whether another raster lies on the same ground, as far as both say where they lie."""
@@ -108,12 +101,9 @@ class GeoTiff:
             If the directory does not exist.
         """
         rasterio = library("rasterio")
-        array = real_array("image", image)
-        shape = self.image.shape[:2]
-        if array.ndim not in (2, 3) or array.shape[-2:] != shape:
-            raise ArgumentError(f"image must have the pixels of the file read, {shape}, got {array.shape}.")
+        array = self._of_same_pixels(image)
         bands = array[np.newaxis] if array.ndim == 2 else array
-        dtype = np.dtype(np.float64) if exact else float_type(self.dtype, self.image, bands)
+        dtype = self._type_of(bands, self.dtype, exact)
         stored = bands.astype(dtype)
         nodata = self._nodata_for(stored)
         profile = {"driver": "GTiff", "dtype": dtype, "compress": "deflate", "BIGTIFF": "IF_SAFER"}
@@ -121,7 +111,7 @@ class GeoTiff:
         # Within memory first: what GDAL cannot write to a disk for want of space, it does not always tell.
         with quiet(rasterio), rasterio.io.MemoryFile() as memory:
             with memory.open(
-                count=len(bands), height=shape[0], width=shape[1], nodata=nodata, **profile, **placed
+                count=len(bands), height=bands.shape[1], width=bands.shape[2], nodata=nodata, **profile, **placed
             ) as target:
                 self._describe(target, name, unit)
                 target.write(np.where(np.isnan(stored), dtype.type(nodata), stored))

@@ -14,14 +14,13 @@ from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.geo._common import Bands, check_file, chosen, float_type, is_one, unreadable
-from sparsegmrf.typing import BoolArray
+from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
 
 _STORAGE = ("zlib", "complevel", "shuffle")
 
 
 @dataclass(frozen=True, eq=False)
-class NetCdf:
+class NetCdf(Placed):
     """A variable of a NetCDF file, and what other variables of the same grid need.
 
     Attributes
@@ -47,10 +46,10 @@ class NetCdf:
         return str(self.image.attrs.get("units", ""))
 
     @property
-    def missing(self) -> BoolArray:
-        """Where the variable has no data, (H, W)."""
-        missing = np.isnan(np.asarray(self.image, dtype=np.float64))
-        return missing if missing.ndim == 2 else np.asarray(missing.any(axis=2))
+    def nodata(self) -> float | None:
+        """Stored value that stands for no data; None if the variable names none."""
+        value = self.image.encoding.get("_FillValue")
+        return None if value is None else float(value)
 
     def same_ground(self, other: "NetCdf") -> bool:
         """Return whether another variable has the same coordinates, as far as both have any."""
@@ -94,10 +93,7 @@ class NetCdf:
         stored = self.image.encoding
         written.encoding = {**given.encoding, **{key: stored[key] for key in _STORAGE if key in stored}}
         values = np.asarray(given, dtype=np.float64)
-        dtype = np.dtype(np.float64)
-        if not exact:
-            kind = np.dtype(stored.get("dtype", self.image.dtype))
-            dtype = float_type(kind, np.asarray(self.image, dtype=np.float64), values)
+        dtype = self._type_of(values, np.dtype(stored.get("dtype", self.image.dtype)), exact)
         written.encoding["dtype"] = dtype
         fill_value = stored.get("_FillValue")
         if fill_value is not None and np.issubdtype(stored.get("dtype", np.float64), np.floating):
@@ -109,10 +105,7 @@ class NetCdf:
 
     def _labelled(self, array: Any, name: str, unit: str | None) -> Any:
         plane = self.image if self.image.ndim == 2 else self.image.isel({self.image.dims[2]: 0}, drop=True)
-        values = real_array("image", array)
-        if values.shape != plane.shape:
-            raise ArgumentError(f"image must have the pixels of the file read, {plane.shape}, got {values.shape}.")
-        labelled = plane.copy(data=values)
+        labelled = plane.copy(data=self._of_same_pixels(array, several=False))
         labelled.encoding = {key: value for key, value in plane.encoding.items() if key == "grid_mapping"}
         labelled.attrs = {"long_name": name, "units": self.unit if unit is None else unit}
         labelled.attrs = {key: value for key, value in labelled.attrs.items() if value}
@@ -191,6 +184,36 @@ def read_netcdf(path: PathLike, *, variable: str | None = None, index: Bands = N
         raise
     except (OSError, ValueError, RuntimeError) as error:
         raise unreadable(path, "a NetCDF file", error) from error
+
+
+def write_netcdf(path: PathLike, image: Any, name: str = "", unit: str = "") -> None:
+    """Write a variable of float64 as NetCDF, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    image : xarray.DataArray, or array_like of shape (H, W)
+        A DataArray keeps its dimensions, coordinates and attributes; the dimensions of an array are ``row`` and
+        ``column``.
+    name, unit : str
+        Long name and unit of an array.
+
+    Raises
+    ------
+    ArgumentError
+        If an array is no image.
+    FileError
+        If the directory does not exist.
+    """
+    xarray = library("xarray")
+    given = image
+    if not hasattr(image, "dims"):
+        given = real_array("image", image)
+        if given.ndim != 2 or not given.size:
+            raise ArgumentError(f"image must have shape (H, W) to be written as NetCDF, got {given.shape}.")
+    like = given if hasattr(image, "dims") else xarray.DataArray(given, dims=("row", "column"))
+    NetCdf(like, {}).write(path, given, name, unit=unit, exact=True)
 
 
 def _known(image: Any, stored: Any) -> Any:

@@ -1,14 +1,14 @@
-"""Images of every format by one reader, and models as JSON; every file is written whole or not at all."""
+"""Images of every format by one reader and one writer, models as JSON; a file is written whole or not at all."""
 
 from sparsegmrf.io._images import ImageFile, read_channels, read_image
 from sparsegmrf.io._mask import read_mask
 from sparsegmrf.io._models import read_model, write_model
 from sparsegmrf.io._picture import Picture
-from sparsegmrf.io._raster import Raster, read
-from sparsegmrf.io._write import IMAGE_SUFFIXES, write_image
+from sparsegmrf.io._raster import Raster
+from sparsegmrf.io._read import read
+from sparsegmrf.io._write import write
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "ImageFile",
     "Picture",
     "Raster",
@@ -17,6 +17,6 @@ __all__ = [
     "read_image",
     "read_mask",
     "read_model",
-    "write_image",
+    "write",
     "write_model",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 
 from sparsegmrf._files import PathLike
 from sparsegmrf.io._picture import Picture
-from sparsegmrf.io._raster import read
+from sparsegmrf.io._read import read
 from sparsegmrf.typing import FloatArray
 
 
@@ -68,9 +68,9 @@ def read_image(
     Examples
     --------
     >>> import tempfile
-    >>> from sparsegmrf.io import write_image
+    >>> from sparsegmrf.io import write
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = write_image(folder + "/ramp.tif", np.arange(6.0).reshape(2, 3))
+    ...     write(folder + "/ramp.tif", np.arange(6.0).reshape(2, 3))
     ...     read_image(folder + "/ramp.tif").pixels.tolist()
     [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
     """

@@ -1,14 +1,17 @@
-"""Masks from files, laid on the images that they belong to."""
+"""Masks and other values from files, laid on the images that they belong to."""
 
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from sparsegmrf._files import PathLike
 from sparsegmrf.errors import ArgumentError, FileError
-from sparsegmrf.geo import Fits, GeoTiff, NetCdf
-from sparsegmrf.io._raster import Raster, read
-from sparsegmrf.typing import BoolArray
+from sparsegmrf.io._raster import Raster
+from sparsegmrf.io._read import read
+from sparsegmrf.typing import BoolArray, FloatArray
+
+Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 
 def read_mask(path: PathLike, *, like: Raster | None = None) -> BoolArray:
@@ -36,38 +39,50 @@ def read_mask(path: PathLike, *, like: Raster | None = None) -> BoolArray:
     ArgumentError
         If it holds several channels or variables, or does not belong to the image.
     """
+    mask = _one_image("mask", path)
+    values = np.asarray(mask.image, dtype=np.float64)
+    marked = values != 0.0
+    if mask.nodata == 0.0:  # then zero is a number like any other, and read as NaN
+        marked &= ~np.isnan(values)
+    return marked if like is None else _laid_on("mask", path, mask, marked, like)
+
+
+def read_alongside(name: str, path: PathLike, like: Raster) -> FloatArray:
+    """Return the values ``(H, W)`` of a file that go with the pixels of an image, laid on it as a mask is.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or is no image.
+    ArgumentError
+        If it holds several channels or variables, or does not belong to the image.
+    """
+    raster = _one_image(name, path)
+    return _laid_on(name, path, raster, np.asarray(raster.image, dtype=np.float64), like)
+
+
+def _one_image(name: str, path: PathLike) -> Raster:
     try:
-        mask = read(path, scale="none")
+        return read(path, scale="none")
     except FileError:
         raise
     except ArgumentError as error:
         raise ArgumentError(
-            f"mask must be one image, got {path}, which cannot be read as one: {error} Write it to a file of its own."
+            f"{name} must be one image, got {path}, which cannot be read as one: {error} Write it to a file of its own."
         ) from error
-    marked = _is_marked(mask)
-    if isinstance(like, NetCdf) and isinstance(mask, NetCdf) and mask.image.dims == like.image.dims[1::-1]:
-        marked = marked.T
-    if like is not None and marked.shape != tuple(like.image.shape[:2]):
+
+
+def _laid_on(name: str, path: PathLike, raster: Raster, values: Array, like: Raster) -> Array:
+    """Return values of a raster along the dimensions of another one, after comparing where the two lie."""
+    shape = tuple(like.image.shape[:2])
+    own, wanted = (tuple(getattr(each.image, "dims", ())) for each in (raster, like))
+    if own and own == wanted[1::-1]:
+        values = values.T
+    if values.shape != shape:
+        raise ArgumentError(f"{name} must have the shape of the image {shape}, got {path} of {values.shape}.")
+    if type(raster) is type(like) and not like.same_ground(raster):
         raise ArgumentError(
-            f"mask must have the shape of the image {tuple(like.image.shape[:2])}, got {path} of {marked.shape}."
+            f"{name} must lie on the ground of the image, got {path}, whose coordinates are others; warp it onto the "
+            "image first."
         )
-    for kind in (GeoTiff, NetCdf, Fits):
-        if isinstance(like, kind) and isinstance(mask, kind) and not cast(Any, like).same_ground(mask):
-            raise ArgumentError(
-                f"mask must lie on the ground of the image, got {path}, whose coordinates are others; warp it onto the "
-                "image first."
-            )
-    return marked
-
-
-def _is_marked(mask: Raster) -> BoolArray:
-    nothing: object = None
-    if isinstance(mask, GeoTiff):
-        nothing = mask.nodata
-    elif isinstance(mask, NetCdf):
-        nothing = mask.image.encoding.get("_FillValue")
-    elif isinstance(mask, Fits):
-        nothing = mask.header.get("BLANK")
-    values = np.asarray(mask.image, dtype=np.float64)
-    marked = values != 0.0
-    return np.asarray(marked & ~np.isnan(values)) if nothing is not None and nothing == 0 else marked
+    return values

@@ -1,6 +1,5 @@
-"""Pictures and arrays that are placed nowhere: photographs, TIFF without a ground, NumPy files."""
+"""Images that are placed nowhere: photographs, TIFF without a ground, arrays."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ from sparsegmrf._libraries import library
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo._common import is_one
+from sparsegmrf.io._plain import write_plain
 from sparsegmrf.io._request import Request, channels_last
-from sparsegmrf.io._write import write_image
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
 
@@ -47,43 +46,17 @@ class Picture:
     suffix: str = ".tif"
     suffixes = ()
     stack_suffix = ".npy"
+    nodata = None
+
+    def same_ground(self, other: "Picture") -> bool:
+        """Return True: no picture says where it lies."""
+        return True
 
     def write(
         self, path: PathLike, image: ArrayLike, name: str = "", *, unit: str | None = None, exact: bool = False
     ) -> None:
-        """Write every digit of an image, as `write_image` does, which keeps neither name nor unit."""
-        write_image(path, image)
-
-
-def read_array(path: Path, request: Request) -> Picture:
-    """Read a ``.npy`` file, never unpickled."""
-    request.refuse_variable(path.name)
-    try:
-        with path.open("rb") as file:
-            array = np.asarray(np.lib.format.read_array(file, allow_pickle=False))
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
-        raise FileError(f"path must be an image as .npy, got {path}, which cannot be read: {_reason(error)}") from error
-    return picture_of(array, request, path, ".npy")
-
-
-def read_arrays(path: Path, request: Request) -> Picture:
-    """Read an array of an ``.npz`` file."""
-    request.refuse_grey(path.name)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise FileError(f"path must be an .npz file, got {path}, which cannot be read: {_reason(error)}") from error
-    images = [name for name, array in found.items() if array.ndim == 2]
-    stacks = [name for name, array in found.items() if array.ndim == 3]
-    if request.channel is not None or not images:
-        images += stacks
-    if request.variable is None and len(images) == 1:
-        return picture_of(found[images[0]], request, path, ".npy", raw=True)
-    if request.variable not in (*images, *stacks):
-        given = "none" if request.variable is None else request.variable
-        raise ArgumentError(f"variable must be one of {', '.join(images) or 'none'} of {path.name}, got {given}.")
-    return picture_of(found[request.variable], request, path, ".npy", raw=True)
+        """Write an image as ``.tif``, ``.npy``, ``.npz`` or ``.png``, as `sparsegmrf.io.write` does."""
+        write_plain(Path(path), image)
 
 
 def picture_of(
@@ -163,7 +136,3 @@ def _luminance(moved: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, name: st
     # On float copies, so that the library does not rescale counts.
     grey = library("skimage.color").rgb2gray(moved.astype(np.float64))
     return np.asarray(grey)[..., np.newaxis]
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -20,9 +20,10 @@ PHOTOGRAPHS = ("BIGGIF", "BMP", "GIF", "JP2OpenJPEG", "JPEG", "PNG", "PNM", "SGI
 """Formats of rasterio that are read through imageio unless they are placed on the ground."""
 
 
-def rasterio_first(path: Path, request: Request, start: bytes) -> GeoTiff | Picture:
+def rasterio_first(path: Path, request: Request) -> GeoTiff | Picture:
     """Read what rasterio opens and says lies on the ground; the pictures among the rest as pictures."""
-    is_tiff = start.startswith(TIFF_STARTS)
+    with path.open("rb") as file:
+        is_tiff = file.read(4).startswith(TIFF_STARTS)
     picture = read_tiff if is_tiff else read_photograph
     if not has("rasterio"):
         if is_tiff and needs_rasterio(path):

@@ -1,28 +1,60 @@
-"""Images that are placed nowhere as PNG, TIFF and NumPy files."""
+"""One writer for images of every format."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from sparsegmrf._files import PathLike, replacing
-from sparsegmrf._libraries import library
-from sparsegmrf._validate import one_of, real_array
+from sparsegmrf._files import PathLike
+from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.io._formats import FORMATS
+from sparsegmrf.io._plain import Stretch, Writer
+from sparsegmrf.io._raster import Raster
 
-IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
-_PNG_WHITE = 65535
+_WRITERS = {
+    suffix: each.write
+    for each in FORMATS
+    if each.write is not None
+    for suffix in each.suffixes
+    if suffix.count(".") == 1
+}
+_PLACELESS = (".npy", ".npz", ".png")
+"""What an image on the ground may be written to all the same."""
 
 
-def write_image(path: PathLike, image: npt.ArrayLike) -> tuple[float, float] | None:
-    """Write an image; ``.npy`` and TIFF keep every digit (float64), PNG stretches it over 16 bits of grey.
+def write(
+    path: PathLike,
+    image: Any,
+    *,
+    like: Raster | None = None,
+    name: str = "",
+    unit: str | None = None,
+    exact: bool = False,
+) -> Stretch:
+    """Write an image in the format that the suffix says, whole or not at all.
+
+    What places the pixels of a raster is kept: an image made of a GeoTIFF lies on its ground as ``.tif``, one of a
+    NetCDF variable as ``.nc``, one of a FITS file as ``.fits``. In another one of these formats it would lose its
+    place, and is refused; ``.npy``, ``.npz`` and ``.png`` place nothing.
 
     Parameters
     ----------
     path : path
-        Ends in ``.png``, ``.tif``, ``.tiff`` or ``.npy``; ``.npy`` also takes batches. Written whole or not at all.
-    image : (H, W) array_like
-        Intensities.
+        Ends in a suffix of the format, such as ``.tif``, ``.nc``, ``.fits``, ``.png`` or ``.npy``.
+    image : array_like, (H, W), or Raster
+        Intensities, or a raster that was read, whose image and place are meant. NumPy files take arrays of any
+        shape, GeoTIFF and FITS on the ground ``(K, H, W)`` as well.
+    like : Raster, optional
+        Raster of the same pixels, as `read` returns it.
+    name : str
+        What the image is, for formats that say so.
+    unit : str, optional
+        Unit of the intensities; by default that of the raster.
+    exact : bool
+        Write float64 in any case. Otherwise an image on the ground is float32 where the raster read was stored in no
+        more and float32 holds every value of it. An image without a ground is float64, but for PNG, which stretches it
+        over 16 bits of grey.
 
     Returns
     -------
@@ -32,28 +64,57 @@ def write_image(path: PathLike, image: npt.ArrayLike) -> tuple[float, float] | N
     Raises
     ------
     ArgumentError
-        If the suffix is another one, a PNG would have to show NaN, or the array is no image.
+        If the suffix is another one or would lose the place, a PNG would have to show NaN, or the shape is another one.
+    FileError
+        If the directory does not exist, or the file cannot be written.
+    ModuleNotFoundError
+        If the library for the format is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sparsegmrf.io import read
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(folder + "/ramp.tif", np.arange(6.0).reshape(2, 3))
+    ...     write(folder + "/grey.png", read(folder + "/ramp.tif"))
+    (0.0, 5.0)
     """
-    target = Path(path)
-    suffix = one_of("suffix of path", target.suffix.lower(), IMAGE_SUFFIXES)
-    array = real_array("image", image)
-    if suffix == ".npy":
-        with replacing(target) as temporary:
-            np.save(temporary, array)
+    raster = image if like is None and isinstance(image, Raster) else like
+    target, writer = Path(path), writer_for(path, raster)
+    if isinstance(image, Raster):
+        image = image.image if writer is not None else _channels_first(image.image)
+    if writer is not None:
+        return writer(target, image, name, unit if unit is not None else raster.unit if raster is not None else "")
+    if raster is not None:
+        raster.write(target, image, name, unit=unit, exact=exact)
+    return None
+
+
+def writer_for(path: PathLike, like: Raster | None = None, argument: str = "path") -> Writer | None:
+    """Return what writes an image without a place, or None where the raster that it is like writes it in its own.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such format, or the image would lose its place on the ground; a long computation asks before it
+        begins.
+    """
+    suffix = Path(path).suffix.lower()
+    if like is None or not like.suffixes:
+        return _WRITERS[one_of(f"suffix of {argument}", suffix, tuple(_WRITERS))]
+    if suffix in like.suffixes:
         return None
-    if array.ndim != 2 or not array.size:
-        raise ArgumentError(f"image must have shape (H, W) to be written as {suffix}, got {array.shape}; write .npy.")
-    iio = library("imageio.v3")
-    if suffix != ".png":
-        with replacing(target) as temporary:
-            iio.imwrite(temporary, array, plugin="tifffile")
-        return None
-    low, high = float(array.min()), float(array.max())
-    if not np.isfinite(high - low):
-        raise ArgumentError(
-            "image must be finite to be written as .png, got NaN or infinite pixels; write .tif or .npy."
-        )
-    grey = (array - low) * (_PNG_WHITE / (high - low) if high > low else 0.0)
-    with replacing(target) as temporary:
-        iio.imwrite(temporary, np.rint(grey).astype(np.uint16), plugin="pillow")
-    return low, high
+    if suffix in _PLACELESS:
+        return _WRITERS[suffix]
+    allowed = ", ".join((*like.suffixes, *_PLACELESS))
+    raise ArgumentError(
+        f"{argument} must end in {allowed} for a map of this image, got {path}; in another format it would lose its "
+        "place."
+    )
+
+
+def _channels_first(image: Any) -> Any:
+    """Return the channels of an image as planes, as formats have them."""
+    if image.ndim == 2:
+        return image
+    return image.transpose(image.dims[2], *image.dims[:2]) if hasattr(image, "dims") else np.moveaxis(image, -1, 0)

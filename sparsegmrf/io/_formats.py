@@ -1,0 +1,65 @@
+"""The formats: how a file of each is known, what reads it, and what writes an image that lies nowhere to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsegmrf.geo import read_fits, read_netcdf, write_fits, write_netcdf
+from sparsegmrf.io._numpy import read_array, read_arrays
+from sparsegmrf.io._photograph import TIFF_STARTS
+from sparsegmrf.io._plain import Writer, write_array, write_arrays, write_png, write_tiff
+from sparsegmrf.io._raster import Raster
+from sparsegmrf.io._rasterio import rasterio_first
+from sparsegmrf.io._request import Request
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in messages.
+    suffixes : tuple of str
+        Of its files, in lower case; the first one is that of new files.
+    starts : tuple of bytes
+        What its files begin with, which is asked before the suffix.
+    read : callable
+        Takes the file and what is wanted of it.
+    write : callable, optional
+        Takes the file, an image that lies nowhere, its name and its unit.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    starts: tuple[bytes, ...]
+    read: Callable[[Path, Request], Raster]
+    write: Writer | None = None
+
+
+def _netcdf(path: Path, request: Request) -> Raster:
+    request.refuse_grey(path.name)
+    request.refuse_axis(path.name)
+    return read_netcdf(path, variable=request.variable, index=request.channel)
+
+
+def _fits(path: Path, request: Request) -> Raster:
+    request.refuse_grey(path.name)
+    request.refuse_axis(path.name)
+    return read_fits(path, extension=request.variable, plane=request.channel)
+
+
+FORMATS = (
+    Format("GeoTIFF", (".tif", ".tiff"), TIFF_STARTS, rasterio_first, write_tiff),
+    Format(
+        *("NetCDF", (".nc", ".nc4", ".cdf"), (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")),
+        *(_netcdf, write_netcdf),
+    ),
+    Format("FITS", (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz"), (b"SIMPLE  =",), _fits, write_fits),
+    Format("PNG", (".png",), (b"\x89PNG",), rasterio_first, write_png),
+    Format("JPEG", (".jpg", ".jpeg"), (b"\xff\xd8\xff",), rasterio_first),
+    Format("NumPy", (".npy",), (b"\x93NUMPY",), read_array, write_array),
+    Format("NumPy archive", (".npz",), (b"PK\x03\x04",), read_arrays, write_arrays),
+)
+"""What is none of them is asked of rasterio, and then of imageio."""

@@ -1,0 +1,90 @@
+"""One reader for rasters of every format."""
+
+from pathlib import Path
+
+from sparsegmrf._files import PathLike
+from sparsegmrf._validate import one_of
+from sparsegmrf.errors import FileError
+from sparsegmrf.geo._common import Bands
+from sparsegmrf.io._formats import FORMATS
+from sparsegmrf.io._raster import Raster
+from sparsegmrf.io._rasterio import rasterio_first
+from sparsegmrf.io._request import Request
+
+
+def read(
+    path: PathLike,
+    *,
+    channel: Bands = None,
+    grey: bool = False,
+    scale: str = "unit",
+    variable: str | None = None,
+    channel_axis: int | None = None,
+) -> Raster:
+    """Read an image from a file of any format, missing pixels as NaN.
+
+    The format is known by the content of the file. GeoTIFF, and whatever else rasterio opens, has NaN where the
+    no-data value, a mask, transparency or NaN says so; NetCDF where its conventions do; FITS where values are blank.
+    Such values are in the unit of the file, scale and offset applied.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    channel : int, sequence of int or "all", optional
+        Channel, band, page, or position along a leading dimension such as time, from 0; or several of them, which make
+        an image ``(H, W, C)``. May be left out if there is one only. Transparency is no channel.
+    grey : bool
+        Take the luminance ``0.2125 R + 0.7154 G + 0.0721 B`` of a colour image.
+    scale : {"unit", "none"}
+        With ``"unit"`` 8- and 16-bit counts of pictures that are placed nowhere are divided by 255 and 65535.
+    variable : str, optional
+        Variable of a NetCDF or ``.npz`` file, or extension of a FITS file; needed where several are images.
+    channel_axis : int, optional
+        Axis that holds the channels of a ``.npy`` or ``.npz`` file; other formats say so themselves. Needed where the
+        first axis is the shortest.
+
+    Returns
+    -------
+    Raster
+        `GeoTiff`, `NetCdf`, `Fits` or `Picture`: its ``image`` is ``(H, W)`` or ``(H, W, C)``, ``missing`` is
+        ``(H, W)``, ``unit`` a text, and ``write(path, image)`` writes another image on the same ground.
+
+    Raises
+    ------
+    FileError
+        If the file is missing or cannot be read.
+    ArgumentError
+        If there are several channels or variables and none is chosen, or not that one.
+    ImageLayoutError
+        If it cannot be told which axis of an array holds the channels.
+    ModuleNotFoundError
+        If the library for the format is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(folder + "/ramp.npy", np.arange(6.0).reshape(2, 3))
+    ...     read(folder + "/ramp.npy").image.tolist()
+    [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    """
+    one_of("scale", scale, ("unit", "none"))
+    source, request = Path(path), Request(channel, grey, scale, variable, channel_axis)
+    if source.is_dir():
+        raise FileError(f"path must be an existing image file, got {path}, which is a directory.")
+    if not source.is_file():
+        suffixes = ", ".join(each.suffixes[0] for each in FORMATS)
+        raise FileError(f"path must be an existing image file ({suffixes}), got {path}, which is none.")
+    try:
+        with source.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise FileError(f"path must be an image file, got {path}, which cannot be read: {error.strerror}") from error
+    for each in FORMATS:
+        if start.startswith(each.starts):
+            return each.read(source, request)
+    for each in FORMATS:
+        if source.name.lower().endswith(each.suffixes):
+            return each.read(source, request)
+    return rasterio_first(source, request)
