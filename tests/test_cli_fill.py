@@ -11,15 +11,15 @@ import pytest
 from sparsegmrf import fill
 from sparsegmrf.cli import _demo, main
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fill_plot import fill_figure, truth_figure
+from sparsegmrf.inference import coverage, crps
 from sparsegmrf.io import read_image
 from sparsegmrf.models import Matern
-from sparsegmrf.plot import fill_figure, truth_figure
-from sparsegmrf.scores import coverage, crps
 from tests.conftest import require
 
 SHAPE = (14, 17)
 KINDS = ("filled", "mean", "std", "predictive-std")
-FAST = ("--noise", "0.1")
+FAST = ("--noise-variance", "0.1")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def written(stem, suffix, samples=False, stack=None):
 
 def test_fill_prints_the_fit_and_writes_what_the_library_returns(holes, here, run):
     printed = run("fill", "holes.npy", "--out", "out", "--samples", "2", "--seed", "5")
-    result = fill(holes, n_samples=2, rng=5)
+    result = fill(holes, samples=2, rng=5)
     assert {path.name for path in (here / "out").iterdir()} == written("holes", ".npy", samples=True)
     for kind in (*KINDS, "samples"):
         expected = getattr(result, kind.replace("-", "_"))
@@ -82,11 +82,13 @@ def test_fill_prints_the_fit_and_writes_what_the_library_returns(holes, here, ru
 
 
 def test_model_noise_and_trend_are_those_asked_for(holes, run):
-    run("fill", "holes.npy", "--out", "out", "--model", "matern", "--noise", "0.09", "--covariates", "constant")
-    expected = fill(holes, model=Matern(), noise_variance=0.09, covariates="constant")
+    run(
+        "fill", "holes.npy", "--out", "out", "--model", "matern", "--noise-variance", "0.09", "--covariates", "constant"
+    )
+    expected = fill(holes, model=Matern(), noise=0.09, covariates="constant")
     np.testing.assert_array_equal(np.load("out/holes-mean.npy"), expected.mean)
-    run("fill", "holes.npy", "--out", "out", "--model", "matern2", "--noise", "none", "--covariates", "none")
-    expected = fill(holes, model=Matern(nu=2.0), noise_variance=None, covariates=None)
+    run("fill", "holes.npy", "--out", "out", "--model", "matern2", "--noise-variance", "none", "--covariates", "none")
+    expected = fill(holes, model=Matern(nu=2.0), noise=None, covariates=None)
     np.testing.assert_array_equal(np.load("out/holes-std.npy"), expected.std)
 
 
@@ -106,7 +108,7 @@ def test_mask_counts_besides_nan(holes, here, run):
     mask[10:12, 2:4] = 255
     iio.imwrite("mask.png", mask)
     run("fill", "holes.npy", "--out", "out", "--mask", "mask.png", *FAST)
-    expected = fill(holes, mask=(mask > 0) | np.isnan(holes), noise_variance=0.1)
+    expected = fill(holes, mask=(mask > 0) | np.isnan(holes), noise=0.1)
     np.testing.assert_array_equal(np.load("out/holes-filled.npy"), expected.filled)
 
 
@@ -114,12 +116,14 @@ def test_png_is_filled_in_its_unit_and_written_as_tiff(holes, here, run):
     counts = np.nan_to_num(holes * 8.0).round().astype(np.uint8)
     iio.imwrite("image.png", counts)
     iio.imwrite("mask.png", np.isnan(holes).astype(np.uint8))
-    printed = run("fill", "image.png", "--out", "out", "--mask", "mask.png", "--samples", "1", "--noise", "1e-4")
+    printed = run(
+        "fill", "image.png", "--out", "out", "--mask", "mask.png", "--samples", "1", "--noise-variance", "1e-4"
+    )
     assert "intensity (counts / 255)" in printed
     assert {path.name for path in (here / "out").iterdir()} == written("image", ".tif", samples=True, stack=".npy")
-    expected = fill(counts / 255.0, mask=np.isnan(holes), noise_variance=1e-4)
+    expected = fill(counts / 255.0, mask=np.isnan(holes), noise=1e-4)
     np.testing.assert_array_equal(read_image("out/image-filled.tif").pixels, expected.filled)
-    run("fill", "image.png", "--out", "raw", "--mask", "mask.png", "--raw", "--noise", "6.5")
+    run("fill", "image.png", "--out", "raw", "--mask", "mask.png", "--raw", "--noise-variance", "6.5")
     assert read_image("raw/image-filled.tif").pixels.max() > 100
 
 
@@ -129,7 +133,7 @@ def test_array_of_an_npz_file_is_chosen_by_name(holes, here, run):
     np.savez("arrays.npz", holes=holes, other=np.zeros((2, 2)))
     run("fill", "arrays.npz", "--out", "named", "--variable", "holes", *FAST)
     for folder in ("out", "named"):
-        np.testing.assert_array_equal(np.load(f"{folder}/arrays-mean.npy"), fill(holes, noise_variance=0.1).mean)
+        np.testing.assert_array_equal(np.load(f"{folder}/arrays-mean.npy"), fill(holes, noise=0.1).mean)
 
 
 def test_geotiff_stays_one(holes, here, run):
@@ -142,7 +146,7 @@ def test_geotiff_stays_one(holes, here, run):
     printed = run("fill", "in.tif", "--out", "out", "--channel", "1", "--samples", "2", *FAST)
     assert re.search(r"unit +m *\n", printed)
     assert {path.name for path in (here / "out").iterdir()} == written("in", ".tif", samples=True)
-    result = fill(holes.astype(np.float32), noise_variance=0.1, n_samples=2, rng=0)
+    result = fill(holes.astype(np.float32), noise=0.1, samples=2, rng=0)
     for name in (*KINDS, "samples"):
         with rasterio.open(f"out/in-{name}.tif") as file:
             assert (file.crs.to_epsg(), file.transform, file.nodata) == (32633, transform, -9999.0)
@@ -163,7 +167,7 @@ def test_netcdf_stays_one(holes, here, run):
     printed = run("fill", "in.nc", "--variable", "sst", "--channel", "1", "--out", "out", "--samples", "2", *FAST)
     assert re.search(r"unit +degC *\n", printed)
     assert {path.name for path in (here / "out").iterdir()} == written("in", ".nc", samples=True)
-    result = fill(holes[::-1], noise_variance=0.1, n_samples=2, rng=0)
+    result = fill(holes[::-1], noise=0.1, samples=2, rng=0)
     names = {"filled": "sst", "mean": "sst", "std": "sst_std", "predictive-std": "sst_predictive_std", "samples": "sst"}
     for kind, name in names.items():
         with xarray.open_dataset(f"out/in-{kind}.nc") as file:
@@ -205,9 +209,12 @@ def test_missing_extra_is_one_line_with_the_remedy(holes, here, capsys, monkeypa
             ["holes.npy", "--mask", "small.npy"],
             "mask must have the shape of the image (14, 17), got small.npy",
         ),
-        (["holes.npy", "--noise", "much"], "noise must be estimate, none or a variance, got much"),
-        (["holes.npy", "--noise=-1"], "noise"),
-        (["holes.npy", "--model", "disc"], "model must be one of 'spline'"),
+        (
+            ["holes.npy", "--noise-variance", "much"],
+            "must be a number, estimate, none or an existing image file, got much",
+        ),
+        (["holes.npy", "--noise-variance=-1"], "noise"),
+        (["holes.npy", "--model", "disc"], "model must be one of 'tension-spline', 'matern'"),
         (["holes.npy", "--samples", "-1"], "samples must be at least 0"),
         (["holes.npy", "--seed", "-1"], "rng must be"),
         (["holes.npy", "--out", "nowhere/out"], "existing directory"),

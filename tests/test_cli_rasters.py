@@ -1,18 +1,19 @@
 """Every command reads rasters alike: what has no data is missing, what is written lies on the same ground."""
 
+import json
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from sparsegmrf import fill
-from sparsegmrf.autoregression import CausalAR
+from sparsegmrf import PixelGaussian, fill, fit, rx
 from sparsegmrf.cli import main
-from sparsegmrf.io import read, read_model
-from sparsegmrf.pixels import PixelGaussian, rx
+from sparsegmrf.io import read, read_model, write
+from sparsegmrf.models import CausalAR, Matern
 from tests.conftest import require
 
 SHAPE = (20, 25)
@@ -110,8 +111,8 @@ def run(capsys):
 
 
 def test_fill_keeps_observed_pixels_to_the_last_bit_and_their_place(file, kind, run):
-    run("fill", file.name, "--channel", "1", "--out", "out", "--noise", "1", "--mask", "nan")
-    expected = fill(file.values[..., 1], noise_variance=1.0)
+    run("fill", file.name, "--channel", "1", "--out", "out", "--noise-variance", "1", "--mask", "nan")
+    expected = fill(file.values[..., 1], noise=1.0)
     for name in ("filled", "mean", "std"):
         path = f"out/in-{name}{SUFFIX[kind]}"
         np.testing.assert_array_equal(read(path).image, getattr(expected, name).astype(np.float32))
@@ -136,12 +137,39 @@ def test_rx_and_density_leave_out_what_has_no_data_and_write_maps_on_the_ground(
     np.testing.assert_array_equal(np.load("two.npy"), rx(file.values[..., [2, 0]], mask=HOLE)[..., 0])
 
 
+def test_fit_takes_every_format_and_what_has_no_data_is_missing(file, run):
+    words = ["--channel", "2", "--fixed", "range", "--noise-variance", "1"]
+    printed = run("fit", file.name, *words, "--out", "fit.json")
+    expected = fit(Matern(), file.values[..., 2], mask=HOLE, noise=1.0, fixed="range")
+    assert expected.summary() in printed
+    assert json.loads(Path("fit.json").read_text())["parameters"] == expected.parameters
+
+
+def test_variances_of_a_file_must_lie_on_the_ground_of_the_image(file, kind, here, capsys):
+    source = read(file.name, channel=0)
+    variances = np.full(SHAPE, 0.5)
+    write(f"variances{SUFFIX[kind]}", variances, like=source)
+    words = ["--channel", "0", "--fixed", "range", "--noise-variance", f"variances{SUFFIX[kind]}"]
+    assert main(["fit", file.name, *words]) == 0
+    expected = fit(Matern(), file.values[..., 0], mask=HOLE, noise=variances, fixed="range")
+    assert expected.summary() in capsys.readouterr().out
+    if kind == "netcdf":
+        source.image.coords["lat"] = source.image["lat"] + 1.0
+    elif kind == "fits":
+        source.header["CRVAL1"] = 10.0
+    else:
+        source.georeference["transform"] = require("rasterio").Affine(30.0, 0.0, 5e5 + 90.0, 0.0, -30.0, 5e6)
+    write(f"variances{SUFFIX[kind]}", variances, like=source)
+    assert main(["fit", file.name, *words]) == 2
+    assert "noise-variance must lie on the ground of the image" in capsys.readouterr().err
+
+
 def test_fit_whiten_and_sample_leave_out_what_has_no_data(file, kind, run):
     image = file.values[..., 0]
-    run("fit", file.name, "--channel", "0", "--radius", "1", "--model", "model.json")
-    model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE).model
+    run("ar", "fit", file.name, "--channel", "0", "--radius", "1", "--model", "model.json")
+    model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE)
     np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
-    run("whiten", file.name, "--channel", "0", "--radius", "1")
+    run("ar", "whiten", file.name, "--channel", "0", "--radius", "1")
     written = np.asarray(read(f"in-innovations{SUFFIX[kind]}").image)
     touched = HOLE.copy()
     for i, j in np.argwhere(HOLE):
@@ -151,7 +179,7 @@ def test_fit_whiten_and_sample_leave_out_what_has_no_data(file, kind, run):
     whole = model.gmrf(SHAPE).whiten(np.where(HOLE, model.mean, image))
     np.testing.assert_array_equal(written[~touched], whole[~touched])
     assert_same_ground(f"in-innovations{SUFFIX[kind]}", file)
-    run("sample", file.name, "--channel", "0", "--radius", "1", "--out", "draw.npy")
+    run("ar", "sample", file.name, "--channel", "0", "--radius", "1", "--out", "draw.npy")
     np.testing.assert_array_equal(np.load("draw.npy"), model.gmrf(SHAPE).sample(rng=0, burn_in=64))
 
 
@@ -171,11 +199,11 @@ def test_every_command_takes_masks_of_every_format(file, kind, run):
     run("rx", file.name, "--mask", mask, "--values", "rx.npy")
     np.testing.assert_array_equal(np.load("rx.npy"), rx(file.values, mask=missing)[..., 0])
     assert "pixels  473 of 500" in run("density", file.name, "--mask", mask)
-    run("fit", file.name, "--channel", "2", "--radius", "1", "--mask", mask, "--model", "model.json")
-    expected = CausalAR.fit(file.values[..., 2], "nshp", radius=1, mask=missing).model
+    run("ar", "fit", file.name, "--channel", "2", "--radius", "1", "--mask", mask, "--model", "model.json")
+    expected = CausalAR.fit(file.values[..., 2], "nshp", radius=1, mask=missing)
     np.testing.assert_array_equal(read_model("model.json").weights, expected.weights)
-    run("fill", file.name, "--channel", "2", "--mask", mask, "--out", "out", "--noise", "1")
-    filled = fill(file.values[..., 2], mask=missing, noise_variance=1.0).filled
+    run("fill", file.name, "--channel", "2", "--mask", mask, "--out", "out", "--noise-variance", "1")
+    filled = fill(file.values[..., 2], mask=missing, noise=1.0).filled
     np.testing.assert_array_equal(read(f"out/in-filled{SUFFIX[kind]}").image, filled.astype(np.float32))
 
 
@@ -201,7 +229,7 @@ def test_scaled_counts_come_back_to_the_last_bit(here, run):
     with rasterio.open("in.tif", "w", driver="GTiff", **profile, **place) as target:
         target.write(np.where(HOLE, -32768, counts).astype(np.int16), 1)
         target.scales, target.offsets = (1e-3,), (1e5,)
-    run("fill", "in.tif", "--out", "out", "--noise", "none")
+    run("fill", "in.tif", "--out", "out", "--noise-variance", "none")
     np.testing.assert_array_equal(read("out/in-filled.tif").image[~HOLE], (counts * 1e-3 + 1e5)[~HOLE])
 
 
@@ -216,21 +244,29 @@ def test_transparency_is_no_channel_and_hides_pixels(here, run):
 
 
 @pytest.mark.parametrize(
-    "command", [["fill", "--out", "out", "--channel", "0"], ["fit", "--channel", "0"], ["rx"], ["density"]]
+    "command",
+    [
+        ["fill", "IN", "--out", "out", "--channel", "0"],
+        ["fit", "IN", "--channel", "0", "--noise-variance", "none"],
+        ["ar", "fit", "IN", "--channel", "0"],
+        ["rx", "IN"],
+        ["density", "IN"],
+    ],
 )
 def test_array_whose_layout_is_unclear_needs_the_axis(here, capsys, command):
     np.save("in.npy", np.random.default_rng(0).standard_normal((3, *SHAPE)))
-    assert main([command[0], "in.npy", *command[1:]]) == 2
+    words = ["in.npy" if word == "IN" else word for word in command]
+    assert main(words) == 2
     assert "pass channel_axis 0 (--channel-axis 0)" in capsys.readouterr().err
-    assert main([command[0], "in.npy", *command[1:], "--channel-axis", "0"]) == 0
+    assert main([*words, "--channel-axis", "0"]) == 0
 
 
 def test_nan_of_a_tiff_is_missing_in_every_command_with_rasterio_and_without(here, run, monkeypatch):
     image = np.where(HOLE, np.nan, scene(0))
     iio.imwrite("in.tif", image, plugin="tifffile")
     for _ in range(2):
-        run("fit", "in.tif", "--radius", "1", "--model", "model.json")
-        model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE).model
+        run("ar", "fit", "in.tif", "--radius", "1", "--model", "model.json")
+        model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE)
         np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
         monkeypatch.setitem(sys.modules, "rasterio", None)
 
@@ -247,8 +283,8 @@ def test_number_that_looks_like_a_mark_is_told_with_the_option_that_takes_it(her
     assert capsys.readouterr().err == ""
     expected = rx(np.where(HOLE, np.nan, scene(0))[..., np.newaxis].astype(np.float64), mask=HOLE)[..., 0]
     np.testing.assert_array_equal(np.load("rx.npy"), expected)
-    assert main(["fit", "in.tif", option, "--radius", "1", "--model", "model.json"]) == 0
-    model = CausalAR.fit(scene(0), "nshp", radius=1, mask=HOLE).model
+    assert main(["ar", "fit", "in.tif", option, "--radius", "1", "--model", "model.json"]) == 0
+    model = CausalAR.fit(scene(0), "nshp", radius=1, mask=HOLE)
     np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
 
 

@@ -84,9 +84,9 @@ def test_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
     Image.fromarray(skimage.data.chelsea()[100:164, 100:172]).save("photo.png")
     write("elevation.tif", holes())
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("sparsegmrf ")]
-    assert [shlex.split(line)[1] for line in commands] == ["fill", "fit", "whiten", "sample", "experiment"]
+    assert [shlex.split(line)[1] for line in commands] == ["fill", "fit", "ar", "ar", "ar", "experiment"]
     for line in commands:
         assert main(shlex.split(line)[1:]) == 0, capsys.readouterr().err
-    written = {"fit.png", "model.json", "innovations.tif", "draw.png", "experiment.png", "filled"}
+    written = {"fit.json", "fit.png", "model.json", "innovations.tif", "draw.png", "experiment.png", "filled"}
     assert {path.name for path in tmp_path.iterdir()} == written | {"photo.png", "elevation.tif"}
     assert (tmp_path / "filled" / "elevation-filled.tif").exists()

@@ -12,6 +12,7 @@ import typer
 
 from sparsegmrf._files import directory_of_outputs, replacing_in
 from sparsegmrf.cli._fill import FillOptions, names, write_results
+from sparsegmrf.cli._rasters import Loaded
 from sparsegmrf.cli._report import Progress, show_filled, show_table, show_written
 from sparsegmrf.inference import FillResult
 from sparsegmrf.io import Picture, write
@@ -97,7 +98,7 @@ def demo(
         found = scene(seed)
         raster = Picture(found.measured, found.gaps, unit="m")
         step("fitting and filling")
-        result = options.fill(found.measured, found.gaps)
+        result = options.fill(Loaded(raster, None))
         step("writing")
         drawn = truth_figure(
             found.truth,

@@ -1,96 +1,77 @@
-"""What ``fit``, ``demo``, ``whiten`` and ``sample`` have in common: options, a fit, innovations."""
+"""The command ``fit``: parameters of a field, its noise and its trend by `sparsegmrf.fit`, from a raster with gaps."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+import typer
 
-from sparsegmrf.autoregression import CausalAR, CausalARFit, OrderSelection, select_order
-from sparsegmrf.cli._rasters import Loaded
+from sparsegmrf import inference
+from sparsegmrf._files import refuse_overwriting
+from sparsegmrf.cli._field import FieldOptions, estimates, files, quantity, write_json
+from sparsegmrf.cli._models import BEST
+from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne
+from sparsegmrf.cli._report import Progress, show_fit, show_written
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.stencil import TriangularStencil
-from sparsegmrf.typing import BoolArray, FloatArray
+from sparsegmrf.inference import FitResult, ModelComparison
 
 
 @dataclass(frozen=True)
-class FitOptions:
-    """How an image is fitted, as the command line has it."""
+class FitOptions(FieldOptions):
+    """How a field is fitted, as the command line has it."""
 
-    support: Literal["nshp", "qp"] = "nshp"
-    order: tuple[int, int] = (1, 1)
-    radius: int = 2
-    method: Literal["least_squares", "yule_walker"] = "least_squares"
-    compare: bool = False
+    method: Annotated[
+        Literal["ml", "reml", "cv"],
+        typer.Option(help="Maximum likelihood, restricted maximum likelihood, or cross-validation."),
+    ] = "ml"
+    likelihood: Annotated[
+        Literal["gaussian", "poisson", "binomial"], typer.Option(help="What the image holds: intensities, or counts.")
+    ] = "gaussian"
+    exposure: Annotated[str | None, typer.Option(help="Exposure of Poisson counts: a number or a file.")] = None
+    trials: Annotated[str | None, typer.Option(help="Trials of binomial counts: a number or a file.")] = None
+    seed: Annotated[int, typer.Option(help="Seed of what cv and model best hold out.")] = 0
 
-    def fit(self, image: FloatArray, missing: BoolArray | None) -> CausalARFit:
-        """Fit the support asked for."""
-        return CausalAR.fit(image, self.support, self.order, self.radius, self.method, missing)
-
-
-@dataclass(frozen=True, eq=False)
-class Innovations:
-    """Innovations in standard deviations, NaN where a missing pixel is involved, and the log-density of the others."""
-
-    image: FloatArray
-    log_density: float
-
-    @property
-    def known(self) -> FloatArray:
-        """Innovations that are known, flat."""
-        return self.image[np.isfinite(self.image)]
-
-    def summary(self) -> dict[str, str]:
-        """Return what a table shows."""
-        known = self.known
-        return {
-            "innovations": f"{known.size} of {self.image.size} pixels",
-            "mean": f"{known.mean():.6g}",
-            "variance (1 if white)": f"{known.var():.6g}",
-            "log-density per pixel": f"{self.log_density / known.size:.6f} nats",
+    def fit(self, image: Loaded) -> tuple[FitResult, ModelComparison | None]:
+        """Fit the model asked for, or the best of several."""
+        start, arguments = self.start(), self.arguments(image)
+        sizes = {
+            name: None if text is None else quantity(name, text, image)
+            for name, text in (("exposure", self.exposure), ("trials", self.trials))
         }
+        if start == BEST:
+            if (self.method, self.likelihood) != ("ml", "gaussian") or any(each is not None for each in sizes.values()):
+                raise ArgumentError(
+                    "method must be ml and likelihood gaussian, without exposure and trials, with model best, which "
+                    f"compares likelihoods, got {self.method} and {self.likelihood}."
+                )
+            best = inference.fill(image.pixels, model=BEST, rng=self.seed, **arguments)
+            return best.fit, best.comparison
+        arguments |= {**sizes, "method": self.method, "likelihood": self.likelihood, "rng": self.seed}
+        return inference.fit(start, image.pixels, **arguments), None
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """A fitted image; no draw if the recursion is not stable."""
-
-    fit: CausalARFit
-    image: FloatArray
-    unit: str
-    white: Innovations
-    draw: FloatArray | None
-    comparison: OrderSelection | None
-
-
-def fit_model(loaded: Loaded, options: FitOptions, step: Callable[[str], None], *, seed: int, burn_in: int) -> Outcome:
-    """Fit, whiten and draw."""
-    image, missing = loaded.pixels, loaded.missing
-    step("fitting")
-    comparison = select_order(image, mask=missing) if options.compare else None
-    fit = comparison.best if comparison is not None else options.fit(image, missing)
-    model = fit.model
-    step("whitening")
-    white = innovations(model, image, missing)
-    step("drawing a sample")
-    shape = (image.shape[0], image.shape[1])
-    draw = model.gmrf(shape).sample(rng=seed, burn_in=burn_in) if model.is_stable() else None
-    shown = image if missing is None else np.where(missing, np.nan, image)
-    return Outcome(fit, shown, loaded.unit, white, draw, comparison)
-
-
-def innovations(model: CausalAR, image: FloatArray, missing: BoolArray | None) -> Innovations:
-    """Return ``A (x - mu)``, NaN wherever the equation touches a missing pixel."""
-    shape = (image.shape[0], image.shape[1])
-    field = model.gmrf(shape)
-    white = field.whiten(image if missing is None else np.where(missing, model.mean, image))
-    if missing is not None:
-        ones = TriangularStencil(model.offsets, 1.0, np.ones(len(model.offsets)), shape)
-        white[np.asarray(ones.tocsr() @ missing.ravel().astype(np.float64)).reshape(shape) > 0.0] = np.nan
-    known = white[np.isfinite(white)]
-    if not known.size:
-        raise ArgumentError(
-            "mask must leave a pixel whose whole neighbourhood is observed, got none; take fewer weights."
-        )
-    scale = np.log(2.0 * np.pi) + 2.0 * np.log(model.sigma)
-    return Innovations(white, float(-0.5 * (known.size * scale + known @ known)))
+@with_groups
+def fit(
+    raster: Image,
+    options: FitOptions,
+    reading: ReadingOne,
+    out: Annotated[Path | None, typer.Option(help="Write the estimates to this .json file.")] = None,
+) -> None:
+    """Fit a field, noise and trend to an image with gaps: parameters with standard errors, likelihood, AIC, BIC."""
+    read = files(reading.mask, options.noise_variance, options.exposure, options.trials)
+    refuse_overwriting([out], [raster, *read])
+    if out is not None and out.suffix.lower() != ".json":
+        raise ArgumentError(f"out must end in .json, got {out}.")
+    with Progress(3) as step:
+        step(f"reading {raster.name}")
+        loaded = reading.load(raster) if options.likelihood == "gaussian" else replace(reading, raw=True).load(raster)
+        step("fitting")
+        found, comparison = options.fit(loaded)
+        step("computing standard errors")
+        figures = estimates(options, found, comparison, loaded.unit)
+        if out is not None:
+            write_json(out, figures)
+    show_fit(f"{raster.name} ({' x '.join(map(str, np.shape(loaded.pixels)))})", found, comparison, loaded.unit)
+    show_written([out])

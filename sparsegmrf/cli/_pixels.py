@@ -1,5 +1,6 @@
 """The commands on the channels of an image: ``density`` and ``rx``."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,46 +9,72 @@ import scipy.special
 import typer
 
 from sparsegmrf._files import refuse_overwriting
-from sparsegmrf.cli._rasters import Axis, Image, Mask, NoData, Raw, Variable, check_map, load, write_map
+from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._rasters import Image, Loaded, ReadingSeveral, write_map
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.io._write import writer_for
+from sparsegmrf.pixel_plot import pixel_figure
 from sparsegmrf.pixels import PixelGaussian, rx
-from sparsegmrf.plot import pixel_figure, write_figure
+from sparsegmrf.plot import write_figure
 from sparsegmrf.typing import FloatArray
 
-_Figure = Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg. Default: NAME-COMMAND.png here.")]
-_Map = Annotated[
-    Path | None, typer.Option(help="Also write the map itself: .npy, .png, or as the image is (.tif, .nc, .fits).")
-]
-_Channels = Annotated[str | None, typer.Option(help="Channels to take, e.g. 0,1,2. Default: all.")]
-_Shrinkage = Annotated[str, typer.Option(help="Amount in [0, 1], oas, or ledoit-wolf.")]
+
+@dataclass(frozen=True)
+class PixelOptions(ReadingSeveral):
+    """Options of both commands: what is read, how the covariance is steadied, what is written."""
+
+    shrinkage: Annotated[str, typer.Option(help="Amount in [0, 1], oas, or ledoit-wolf.")] = "0"
+    out: Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg. Default: NAME-COMMAND.png here.")] = None
+    values: Annotated[
+        Path | None, typer.Option(help="Also write the map itself: .npy, .png, or as the image is (.tif, .nc, .fits).")
+    ] = None
+
+    @property
+    def amount(self) -> float | Literal["ledoit-wolf", "oas"]:
+        """Amount of shrinkage, or who chooses it."""
+        if self.shrinkage == "ledoit-wolf":
+            return "ledoit-wolf"
+        if self.shrinkage == "oas":
+            return "oas"
+        try:
+            return float(self.shrinkage)
+        except ValueError:
+            raise ArgumentError(
+                f"shrinkage must be a number in [0, 1], oas or ledoit-wolf, got {self.shrinkage}."
+            ) from None
+
+    def figure(self, image: Path, command: str) -> Path:
+        """Return the path of the figure; neither it nor the map may overwrite what is read."""
+        figure = self.out if self.out is not None else Path(f"{image.stem}-{command}.png")
+        refuse_overwriting([figure, self.values], [image, self.mask])
+        return figure
+
+    def load(self, image: Path) -> Loaded:
+        """Read the image; its map must have a format that keeps its place."""
+        loaded = super().load(image)
+        if self.values is not None:
+            writer_for(self.values, loaded.raster, "values")
+        return loaded
+
+    def write(self, found: FloatArray, loaded: Loaded, name: str, unit: str) -> tuple[float, float] | None:
+        """Write the map if it is wanted."""
+        return None if self.values is None else write_map(self.values, found, loaded.raster, name, unit)
 
 
+@with_groups
 def density(
     image: Image,
-    out: _Figure = None,
-    values: _Map = None,
+    options: PixelOptions,
     robust: Annotated[
         Literal["none", "student", "huber"], typer.Option(help="Weights by which outlying pixels count less.")
     ] = "none",
-    shrinkage: _Shrinkage = "0",
-    channels: _Channels = None,
-    channel_axis: Axis = None,
-    mask: Mask = None,
-    nodata: NoData = None,
-    raw: Raw = False,
-    variable: Variable = None,
 ) -> None:
     """Fit a Gaussian to the channels of all pixels and show the log-density of every pixel."""
-    figure = out if out is not None else Path(f"{image.stem}-density.png")
-    refuse_overwriting([figure, values], [image, mask])
-    amount = _amount(shrinkage)
+    figure, amount = options.figure(image, "density"), options.amount
     with Progress(4) as step:
         step(f"reading {image.name}")
-        loaded = load(
-            image, mask, nodata=nodata, channel=_numbers_of(channels), axis=channel_axis, raw=raw, variable=variable
-        )
-        check_map("values", values, loaded.raster)
+        loaded = options.load(image)
         pixels, missing = loaded.pixels, loaded.missing
         step("fitting")
         if robust == "none":
@@ -55,13 +82,13 @@ def density(
         elif amount == 0.0:
             model = PixelGaussian.fit_robust(pixels, robust, channel_axis=2, mask=missing)
         else:
-            raise ArgumentError(f"shrinkage must be 0 with robust weights, got {shrinkage}; drop one of them.")
+            raise ArgumentError(f"shrinkage must be 0 with robust weights, got {options.shrinkage}; drop one of them.")
         step("computing the density")
         found = model.log_density_image(pixels, mask=missing)[..., 0]
         distance = model.mahalanobis_image(pixels, mask=missing)[..., 0]
         step("drawing the figure")
         write_figure(figure, pixel_figure(pixels, found, title=image.name, name="log-density", unit="nats"))
-        stretch = None if values is None else write_map(values, found, loaded.raster, "log-density", "")
+        stretch = options.write(found, loaded, "log-density", "")
     row, column = np.unravel_index(np.nanargmax(distance), distance.shape)
     show_table(
         {
@@ -75,37 +102,25 @@ def density(
         }
     )
     show_written([figure])
-    show_written([values], stretch)
+    show_written([options.values], stretch)
 
 
+@with_groups
 def anomalies(
     image: Image,
-    out: _Figure = None,
-    values: _Map = None,
+    options: PixelOptions,
     window: Annotated[
         tuple[int, int] | None, typer.Option(help="Odd sides of the inner and outer window. Default: whole image.")
     ] = None,
-    shrinkage: _Shrinkage = "0",
-    channels: _Channels = None,
-    channel_axis: Axis = None,
-    mask: Mask = None,
-    nodata: NoData = None,
-    raw: Raw = False,
-    variable: Variable = None,
     false_alarms: Annotated[float, typer.Option(help="Probability of a Gaussian pixel to count as anomalous.")] = 1e-6,
 ) -> None:
     """Show how far every pixel is from its background: the Reed-Xiaoli anomaly score."""
-    figure = out if out is not None else Path(f"{image.stem}-rx.png")
-    refuse_overwriting([figure, values], [image, mask])
+    figure, amount = options.figure(image, "rx"), options.amount
     if not 0.0 < false_alarms < 1.0:
         raise ArgumentError(f"false-alarms must lie between 0 and 1, got {false_alarms}; try 1e-6.")
-    amount = _amount(shrinkage)
     with Progress(3) as step:
         step(f"reading {image.name}")
-        loaded = load(
-            image, mask, nodata=nodata, channel=_numbers_of(channels), axis=channel_axis, raw=raw, variable=variable
-        )
-        check_map("values", values, loaded.raster)
+        loaded = options.load(image)
         pixels, missing = loaded.pixels, loaded.missing
         step("computing the score")
         score = rx(pixels, window=window, shrinkage=amount, channel_axis=2, mask=missing)[..., 0]
@@ -114,7 +129,7 @@ def anomalies(
             figure,
             pixel_figure(pixels, np.sqrt(score), title=image.name, name="RX distance", unit="standard deviations"),
         )
-        stretch = None if values is None else write_map(values, score, loaded.raster, "RX score", "1")
+        stretch = options.write(score, loaded, "RX score", "1")
     limit = 2.0 * float(scipy.special.gammainccinv(0.5 * pixels.shape[2], false_alarms))
     row, column = np.unravel_index(np.nanargmax(score), score.shape)
     show_table(
@@ -128,27 +143,7 @@ def anomalies(
         }
     )
     show_written([figure])
-    show_written([values], stretch)
-
-
-def _numbers_of(channels: str | None) -> list[int] | Literal["all"]:
-    if channels is None:
-        return "all"
-    parts = [part.strip() for part in channels.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise ArgumentError(f"channels must be numbers from 0 with commas, got {channels}.")
-    return [int(part) for part in parts]
-
-
-def _amount(shrinkage: str) -> float | Literal["ledoit-wolf", "oas"]:
-    if shrinkage == "ledoit-wolf":
-        return "ledoit-wolf"
-    if shrinkage == "oas":
-        return "oas"
-    try:
-        return float(shrinkage)
-    except ValueError:
-        raise ArgumentError(f"shrinkage must be a number in [0, 1], oas or ledoit-wolf, got {shrinkage}.") from None
+    show_written([options.values], stretch)
 
 
 def _numbers(values: FloatArray) -> str:

@@ -1,4 +1,4 @@
-"""Rasters as the commands read and write them: what is made of a file is written in the format of that file."""
+"""Images as the commands read and write them: what is made of a file is written in the format of that file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,29 +8,12 @@ import numpy as np
 import typer
 
 from sparsegmrf.cli._tell import tell
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io import Picture, Raster, read, read_mask, write
-from sparsegmrf.io._write import writer_for
+from sparsegmrf.io._formats import FORMATS
 from sparsegmrf.typing import BoolArray, FloatArray
 
-Image = Annotated[Path, typer.Argument(help="Image: GeoTIFF, NetCDF, FITS, PNG, TIFF, .npy, .npz.")]
-Channel = Annotated[
-    int | None, typer.Option(help="Channel, band, page, or position along a leading dimension such as time, from 0.")
-]
-Axis = Annotated[int | None, typer.Option(help="Axis of the channels of a .npy file: -1, or 0 for channels first.")]
-Grey = Annotated[bool, typer.Option("--grey", help="Take the luminance of a colour image.")]
-Raw = Annotated[
-    bool, typer.Option("--raw", help="Keep 8- and 16-bit counts of pictures instead of dividing by 255 or 65535.")
-]
-Variable = Annotated[str | None, typer.Option(help="Variable of a NetCDF or .npz file, or extension of a FITS file.")]
-Mask = Annotated[
-    str | None,
-    typer.Option(help="Image that is not zero where pixels are missing, besides no data; or nan: NaN is missing."),
-]
-NoData = Annotated[
-    float | None,
-    typer.Option(help="Value that marks missing pixels though the file does not say so; a count, of pictures."),
-]
-
+Image = Annotated[Path, typer.Argument(help=f"Image: {', '.join(each.name for each in FORMATS)}.")]
 NAN = "nan"
 """What ``--mask`` may say instead of a file."""
 
@@ -62,33 +45,84 @@ class Loaded:
         missing = self.raster.missing if self.masked is None else self.raster.missing | self.masked
         return missing if missing.any() else None
 
+    @property
+    def gaps(self) -> BoolArray:
+        """Where pixels are missing or NaN."""
+        missing = np.isnan(self.pixels)
+        return missing if self.missing is None else np.asarray(missing | self.missing)
 
-def load(
-    image: Path,
-    mask: str | None,
-    *,
-    nodata: float | None = None,
-    channel: Any = None,
-    axis: int | None = None,
-    grey: bool = False,
-    raw: bool = False,
-    variable: str | None = None,
-) -> Loaded:
-    """Read an image and its mask, and tell of a number that looks like a mark of missing pixels."""
-    raster = read(
-        image, channel=channel, grey=grey, scale="none" if raw else "unit", variable=variable, channel_axis=axis
-    )
-    masked: BoolArray | None = None
-    if mask == NAN:
-        masked = _any_channel(np.isnan(np.asarray(raster.image, dtype=np.float64)))
-    elif mask is not None:
-        masked = read_mask(mask, like=raster)
-    if nodata is not None:
-        marked = _any_channel(_is(nodata, raster))
-        masked = marked if masked is None else masked | marked
-    loaded = Loaded(raster, masked)
-    _tell_of_marks(loaded)
-    return loaded
+
+@dataclass(frozen=True)
+class Reading:
+    """Options of the commands that read an image."""
+
+    mask: Annotated[
+        str | None,
+        typer.Option(help="Image that is not zero where pixels are missing, besides no data; or nan: NaN is missing."),
+    ] = None
+    nodata: Annotated[
+        float | None,
+        typer.Option(help="Value that marks missing pixels though the file does not say so; a count, of pictures."),
+    ] = None
+    channel_axis: Annotated[
+        int | None, typer.Option(help="Axis of the channels of a .npy file: -1, or 0 for channels first.")
+    ] = None
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Keep 8- and 16-bit counts of pictures instead of dividing by 255 or 65535."),
+    ] = False
+    variable: Annotated[
+        str | None, typer.Option(help="Variable of a NetCDF or .npz file, or extension of a FITS file.")
+    ] = None
+
+    def load(self, image: Path) -> Loaded:
+        """Read an image and its mask, and tell of a number that looks like a mark of missing pixels."""
+        scale = "none" if self.raw else "unit"
+        raster = read(image, scale=scale, variable=self.variable, channel_axis=self.channel_axis, **self._wanted())
+        masked: BoolArray | None = None
+        if self.mask == NAN:
+            masked = _any_channel(np.isnan(np.asarray(raster.image, dtype=np.float64)))
+        elif self.mask is not None:
+            masked = read_mask(self.mask, like=raster)
+        if self.nodata is not None:
+            marked = _any_channel(_is(self.nodata, raster))
+            masked = marked if masked is None else masked | marked
+        loaded = Loaded(raster, masked)
+        _tell_of_marks(loaded)
+        return loaded
+
+    def _wanted(self) -> dict[str, Any]:
+        """Return which channels are wanted, as `read` takes it."""
+        return {"channel": "all"}
+
+
+@dataclass(frozen=True)
+class ReadingOne(Reading):
+    """Options of the commands on one channel of an image."""
+
+    channel: Annotated[
+        int | None,
+        typer.Option(help="Channel, band, page, or position along a leading dimension such as time, from 0."),
+    ] = None
+    grey: Annotated[bool, typer.Option("--grey", help="Take the luminance of a colour image.")] = False
+
+    def _wanted(self) -> dict[str, Any]:
+        return {"channel": self.channel, "grey": self.grey}
+
+
+@dataclass(frozen=True)
+class ReadingSeveral(Reading):
+    """Options of the commands on several channels of an image."""
+
+    channels: Annotated[str | None, typer.Option(help="Channels to take, e.g. 0,1,2. Default: all.")] = None
+
+    def _wanted(self) -> dict[str, Any]:
+        if self.channels is None:
+            return super()._wanted()
+        parts = [part.strip() for part in self.channels.split(",")]
+        if not all(part.isdecimal() for part in parts):
+            raise ArgumentError(f"channels must be numbers from 0 with commas, got {self.channels}.")
+        return {"channel": [int(part) for part in parts]}
 
 
 def _any_channel(where: BoolArray) -> BoolArray:
@@ -132,12 +166,6 @@ def _tell_of_marks(loaded: Loaded) -> None:
 def map_suffix(raster: Raster) -> str:
     """Return the suffix of maps made of a raster."""
     return raster.suffixes[0] if raster.suffixes else ".tif"
-
-
-def check_map(name: str, path: Path | None, raster: Raster) -> None:
-    """Raise an `ArgumentError` if a map cannot be written to such a file without losing its place on the ground."""
-    if path is not None:
-        writer_for(path, raster, name)
 
 
 def write_map(path: Path, values: FloatArray, raster: Raster, name: str, unit: str) -> tuple[float, float] | None:

@@ -10,8 +10,8 @@ from rich import progress as bars
 from rich.console import Console
 from rich.table import Table
 
-from sparsegmrf.cli._fit import Outcome
-from sparsegmrf.inference import FillResult
+from sparsegmrf.cli._causal import Outcome
+from sparsegmrf.inference import FillResult, FitResult, ModelComparison
 
 
 class Progress:
@@ -45,7 +45,7 @@ class Progress:
         self._begun += 1
 
 
-def show_fit(name: str, outcome: Outcome) -> None:
+def show_causal_fit(name: str, outcome: Outcome) -> None:
     """Print the weights with standard errors and the figures of a fit."""
     console = Console(highlight=False, markup=False)
     fit, model = outcome.fit, outcome.fit.model
@@ -78,8 +78,7 @@ def show_fit(name: str, outcome: Outcome) -> None:
 def show_filled(name: str, result: FillResult, unit: str) -> None:
     """Print the parameters of a filled image with standard errors, and the figures of its fit."""
     fit = result.fit
-    if result.comparison is not None:
-        Console(highlight=False, markup=False, soft_wrap=True).print(result.comparison.summary(), "\n")
+    _show_comparison(result.comparison)
     table = Table("", "estimate", "std. error", box=box.SIMPLE_HEAD, title=f"{name}: {type(fit.model).__name__}")
     for column in table.columns:
         column.justify = "right"
@@ -99,6 +98,17 @@ def show_filled(name: str, result: FillResult, unit: str) -> None:
             "converged" if fit.converged else "NOT CONVERGED": fit.reason,
         }
     )
+
+
+def show_fit(name: str, fit: FitResult, comparison: ModelComparison | None, unit: str) -> None:
+    """Print the estimates of a fit with standard errors, and the fields that it was chosen from."""
+    _show_comparison(comparison)
+    Console(highlight=False, markup=False, soft_wrap=True).print(f"{name}, unit {unit}\n{fit.summary()}")
+
+
+def _show_comparison(comparison: ModelComparison | None) -> None:
+    if comparison is not None:
+        Console(highlight=False, markup=False, soft_wrap=True).print(comparison.summary(), "\n")
 
 
 def show_table(rows: Mapping[str, str]) -> None:

@@ -1,0 +1,114 @@
+"""The commands ``ar fit``, ``ar whiten`` and ``ar sample``: causal autoregressions of images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparsegmrf._files import refuse_overwriting
+from sparsegmrf.cli._causal import Autoregression, Draw, Outcome, fit_model, innovations
+from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._rasters import Image, ReadingOne, map_suffix, write_map
+from sparsegmrf.cli._report import Progress, show_causal_fit, show_table, show_written
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.io import read_model, write, write_model
+from sparsegmrf.io._write import writer_for
+from sparsegmrf.plot import fit_figure, write_figure
+
+ar = typer.Typer(rich_markup_mode=None, help="Causal autoregressions: fit, whiten and sample an image.")
+
+
+@ar.command("fit")
+@with_groups
+def fit(
+    image: Image,
+    options: Autoregression,
+    reading: ReadingOne,
+    drawn: Draw,
+    out: Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg. Default: NAME-fit.png here.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Write the model to this .json file.")] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare supports by BIC and fit the best one.")] = False,
+) -> None:
+    """Fit a causal autoregression to an image: weights, likelihood, stability, and a figure."""
+    figure = out if out is not None else Path(f"{image.stem}-fit.png")
+    refuse_overwriting([figure, model], [image, reading.mask])
+    with Progress(5) as step:
+        step(f"reading {image.name}")
+        loaded = reading.load(image)
+        outcome = fit_model(loaded, options, drawn, step, compare=compare)
+        step("drawing the figure")
+        _write_figure(figure, outcome, image.name)
+    if model is not None:
+        write_model(model, outcome.model)
+    show_causal_fit(f"{image.name} ({' x '.join(map(str, loaded.pixels.shape))})", outcome)
+    show_written([figure, model])
+
+
+@ar.command("whiten")
+@with_groups
+def whiten(
+    image: Image,
+    options: Autoregression,
+    reading: ReadingOne,
+    out: Annotated[
+        Path | None, typer.Option(help="Innovations: .tif, .npy, .png. Default: NAME-innovations.tif here.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Model (.json). Default: fit the image itself.")] = None,
+) -> None:
+    """Whiten an image: what a causal model cannot predict, in standard deviations."""
+    with Progress(3) as step:
+        step(f"reading {image.name}")
+        loaded = reading.load(image)
+        target = out if out is not None else Path(f"{image.stem}-innovations{map_suffix(loaded.raster)}")
+        refuse_overwriting([target], [image, model, reading.mask])
+        writer_for(target, loaded.raster, "out")
+        step("fitting" if model is None else f"reading {model.name}")
+        chosen = options.fit(loaded) if model is None else read_model(model)
+        step("whitening")
+        white = innovations(chosen, loaded.pixels, loaded.missing)
+        stretch = write_map(target, white.image, loaded.raster, "innovations", "1")
+    show_table(white.summary())
+    show_written([target], stretch)
+
+
+@ar.command("sample")
+@with_groups
+def sample(
+    source: Annotated[Path, typer.Argument(help="Model (.json, written by ar fit), or an image to be fitted first.")],
+    options: Autoregression,
+    reading: ReadingOne,
+    drawn: Draw,
+    out: Annotated[Path, typer.Option(help="Draw: .png (stretched), .tif or .npy (exact).")] = Path("sample.png"),
+    shape: Annotated[
+        tuple[int, int] | None, typer.Option(help="Height and width. Default: the image's, or 256 256.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(help="Number of draws, stacked in one .npy file.")] = None,
+) -> None:
+    """Draw images from a model, or from what is fitted to an image."""
+    refuse_overwriting([out], [source, reading.mask])
+    writer_for(out)
+    if count is not None and out.suffix.lower() != ".npy":
+        raise ArgumentError(f"out must end in .npy to hold a stack of draws, got {out}; leave count out for one image.")
+    with Progress(3) as step:
+        step(f"reading {source.name}")
+        if source.suffix.lower() == ".json":
+            fitted, size = read_model(source), shape or (256, 256)
+        else:
+            loaded = reading.load(source)
+            fitted = options.fit(loaded)
+            size = shape or (loaded.pixels.shape[0], loaded.pixels.shape[1])
+        step("drawing")
+        draws = fitted.gmrf(size).sample(size=count, rng=drawn.seed, burn_in=drawn.burn_in)
+        step("writing")
+        stretch = write(out, draws)
+    show_table({"mean": f"{draws.mean():.6g}", "standard deviation": f"{draws.std():.6g}"})
+    show_written([out], stretch)
+
+
+def _write_figure(path: Path, outcome: Outcome, name: str) -> None:
+    report = outcome.report
+    title = (
+        f"{name}: causal autoregression, {report.support}, $\\sigma$ = {report.sigma:.4g}, "
+        f"{report.loglik_per_pixel:.4f} nats per pixel"
+    )
+    write_figure(path, fit_figure(outcome.image, outcome.white.image, outcome.draw, title=title, unit=outcome.unit))

@@ -1,0 +1,137 @@
+"""What ``fit`` and ``fill`` have in common: options of the field, the noise and the trend, and estimates as JSON."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from sparsegmrf._files import replacing
+from sparsegmrf.cli._models import chosen_model, names
+from sparsegmrf.cli._rasters import Loaded
+from sparsegmrf.errors import FileError
+from sparsegmrf.inference import FitResult, ModelComparison
+from sparsegmrf.io._mask import read_alongside
+from sparsegmrf.models import Model
+from sparsegmrf.typing import FloatArray
+
+
+@dataclass(frozen=True)
+class FieldOptions:
+    """Options that say what is fitted to an image."""
+
+    model: Annotated[str, typer.Option(help=f"{names()}: the field that is fitted.")] = "matern"
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE: a parameter to start from, or a field of the model; repeatable."),
+    ] = None
+    fixed: Annotated[list[str] | None, typer.Option(help="Parameter that is held where it is; repeatable.")] = None
+    noise_variance: Annotated[
+        str, typer.Option(help="Variance of the noise (unit squared), a file of variances, estimate, or none.")
+    ] = "estimate"
+    covariates: Annotated[Literal["constant", "linear", "none"], typer.Option(help="Trend.")] = "constant"
+
+    def start(self) -> Model | Literal["best"]:
+        """Return the model at the parameters to start from, or ``"best"``."""
+        return chosen_model(self.model, self.settings or ())
+
+    def arguments(self, image: Loaded) -> dict[str, Any]:
+        """Return what `sparsegmrf.fit` and `sparsegmrf.fill` take alike."""
+        known: object = self.noise_variance
+        if known == "none":
+            known = None
+        elif known != "estimate":
+            known = quantity("noise-variance", self.noise_variance, image, ", estimate, none")
+        return {
+            "mask": image.gaps,
+            "noise": known,
+            "covariates": None if self.covariates == "none" else self.covariates,
+            "fixed": self.fixed or (),
+        }
+
+
+def quantity(name: str, text: str, image: Loaded, others: str = "") -> float | FloatArray:
+    """Return a number, or the values of a file on the pixels of an image; messages name `others` that it may be."""
+    try:
+        return float(text)
+    except ValueError:
+        if not Path(text).is_file():
+            raise FileError(
+                f"{name} must be a number{others} or an existing image file, got {text}, which is none."
+            ) from None
+    return read_alongside(name, text, image.raster)
+
+
+def files(*texts: str | None) -> list[str]:
+    """Return those texts that name files, which no output may overwrite."""
+    return [text for text in texts if text is not None and Path(text).is_file()]
+
+
+def estimates(
+    options: FieldOptions, fit: FitResult, comparison: ModelComparison | None, unit: str
+) -> dict[str, object]:
+    """Return what is known of a fit."""
+    is_maximum = fit.method != "cv"
+    return {
+        "sparsegmrf": version("sparsegmrf"),
+        "shape": fit.shape,
+        "unit": unit,
+        "n_observed": fit.n_observed,
+        "model": type(fit.model).__name__,
+        "model_fields": fit.model,
+        "options": {each.name: getattr(options, each.name) for each in fields(options)},
+        "method": fit.method,
+        "parameters": fit.parameters,
+        "standard_errors": fit.standard_errors,
+        "confidence_intervals": fit.confidence_intervals(),
+        "undetermined": fit.undetermined,
+        "noise_variance": fit.noise_variance if np.ndim(fit.noise_variance) == 0 else None,
+        "coefficients": fit.coefficients,
+        "coefficient_errors": fit.coefficient_errors,
+        "loglik": fit.loglik,
+        "aic": fit.aic if is_maximum else None,
+        "bic": fit.bic if is_maximum else None,
+        "cv_score": fit.cv_score,
+        "converged": bool(fit.converged),
+        "reason": fit.reason,
+        "comparison": None if comparison is None else _compared(comparison),
+    }
+
+
+def write_json(path: Path, values: Mapping[str, object]) -> None:
+    """Write values as JSON, whole or not at all; what is not finite becomes null, a model its fields."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(_plain(values), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _compared(comparison: ModelComparison) -> dict[str, object]:
+    """Return the fields that were compared."""
+    figures = ("loglik", "aic", "rmse", "crps", "coverage", "excess", "excess_error", "noise_held")
+    return {
+        "chosen": comparison.chosen.name,
+        "held_out": {"blocks": comparison.blocks, "pixels": comparison.pixels},
+        "candidates": {
+            each.name: {**{name: getattr(each, name) for name in figures}, "parameters": each.fit.parameters}
+            for each in comparison.candidates
+        },
+        "left_out": comparison.left_out,
+    }
+
+
+def _plain(value: Any) -> object:
+    """Return a value, and what it holds, as JSON has it."""
+    if isinstance(value, Model):
+        own = {each.name: getattr(value, each.name) for each in fields(value) if each.init}  # type: ignore[arg-type]
+        return _plain({"class": type(value).__name__, **own})
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, tuple | list | np.ndarray):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value

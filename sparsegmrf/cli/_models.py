@@ -1,0 +1,76 @@
+"""The fields that ``fit`` and ``fill`` know by name, and their parameters as text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Literal
+
+from sparsegmrf._validate import one_of
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.models import CAR, SAR, Intrinsic, Matern, Model, TensionSpline
+
+MODELS: Mapping[str, Model] = {
+    "tension-spline": TensionSpline(kappa=0.5),
+    "matern": Matern(),
+    "matern2": Matern(nu=2.0),
+    "car": CAR(),
+    "sar": SAR(),
+    "intrinsic": Intrinsic(),
+    "thin-plate": Intrinsic(order=2),
+}
+"""What ``--model`` may say, each at the parameters where a search starts; a row is all that a further one needs."""
+
+BEST: Literal["best"] = "best"
+"""What ``--model`` may say besides: the best of several fields."""
+
+_MAPS = ("barrier", "mask")
+"""Fields of models that no line of text holds."""
+
+
+def names() -> str:
+    """Return what ``--model`` may say, for help."""
+    return ", ".join((*MODELS, BEST))
+
+
+def chosen_model(name: str, settings: Sequence[str]) -> Model | Literal["best"]:
+    """Return a model of the table with some fields or parameters set by texts ``NAME=VALUE``, or ``"best"``."""
+    if one_of("model", name, (*MODELS, BEST)) == BEST:
+        if settings:
+            raise ArgumentError(f"set must be left out with model {BEST}, got {', '.join(settings)}.")
+        return BEST
+    model = MODELS[name]
+    changes: dict[str, object] = {}
+    for text in settings:
+        key, sign, value = (part.strip() for part in text.partition("="))
+        known = settable(model)
+        if not sign or key not in known or key in changes:
+            raise ArgumentError(
+                f"set must be NAME=VALUE, each name once and one of {', '.join(known)} with model {name}, got {text}."
+            )
+        changes[key] = _value(key, value, known[key])
+    return model.replace(**changes)
+
+
+def settable(model: Model) -> dict[str, object]:
+    """Return fields and parameters of a model that a text can set, with the values that they have."""
+    names = [each.name for each in fields(model) if each.init and each.name not in _MAPS]  # type: ignore[arg-type]
+    return {**{name: getattr(model, name) for name in names}, **model.parameters}
+
+
+def _value(name: str, text: str, present: object) -> object:
+    """Return a text as a truth value, a word, a number or several numbers, whichever a field holds."""
+    if isinstance(present, bool):
+        return one_of(name, text, ("true", "false")) == "true"
+    if isinstance(present, str):
+        return text
+    try:
+        numbers = [_number(part) for part in text.split(",")]
+    except ValueError:
+        raise ArgumentError(f"{name} must be a number, or several with commas between them, got {text!r}.") from None
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
