@@ -19,9 +19,7 @@ _NO_SPACE = 1 << 16
 @contextmanager
 def replacing(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path that takes the place of `path` once the block has ended well, and is removed otherwise."""
-    target = Path(path).resolve()
-    if not target.parent.is_dir():
-        raise FileError(f"path must lie in an existing directory, got {os.fspath(path)}; create {target.parent} first.")
+    target = _target(path)
     temporary = target.with_name(f".{target.stem}-{secrets.token_hex(6)}{target.suffix}")
     try:
         yield temporary
@@ -74,6 +72,24 @@ def refuse_overwriting(outputs: Iterable[PathLike | None], inputs: Iterable[Path
         if resolved in taken or any(_same_file(resolved, other) for other in taken):
             raise ArgumentError(f"output {os.fspath(path)} is an input or another output already; choose another name.")
         taken.add(resolved)
+
+
+def check_outputs(outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None]) -> None:
+    """Raise as `refuse_overwriting`, or if an output has no place; a long computation asks before it begins."""
+    paths = [path for path in outputs if path is not None]
+    refuse_overwriting(paths, inputs)
+    for path in paths:
+        _target(path)
+
+
+def _target(path: PathLike) -> Path:
+    """Return the resolved path of a file that may be written."""
+    target = Path(path).resolve()
+    if not target.parent.is_dir():
+        raise FileError(f"path must lie in an existing directory, got {os.fspath(path)}; create {target.parent} first.")
+    if target.is_dir():
+        raise FileError(f"path must be a file, got {os.fspath(path)}, which is a directory; choose another name.")
+    return target
 
 
 def _reason(error: Exception, directory: Path) -> str:

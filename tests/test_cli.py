@@ -217,6 +217,37 @@ def test_inputs_are_never_modified_or_overwritten(grass, here, run, refused):
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        ["fit", "grass.png", "--out", "nowhere/fit.json"],
+        ["fit", "grass.png", "--out", "folder.json"],
+        ["fit", "grass.png", "--out", "fit.txt"],
+        ["ar", "fit", "grass.png", "--out", "nowhere/fit.png"],
+        ["ar", "fit", "grass.png", "--out", "fit.gif"],
+        ["ar", "fit", "grass.png", "--model", "nowhere/model.json"],
+        ["ar", "whiten", "grass.png", "--out", "nowhere/white.npy"],
+        ["ar", "whiten", "grass.png", "--out", "white.gif"],
+        ["ar", "sample", "grass.png", "--out", "nowhere/draw.npy"],
+        ["ar", "sample", "grass.png", "--out", "draw.gif"],
+        ["rx", "grass.png", "--out", "rx.gif"],
+        ["rx", "grass.png", "--values", "nowhere/rx.npy"],
+        ["density", "grass.png", "--out", "nowhere/density.png"],
+        ["density", "grass.png", "--values", "density.gif"],
+    ],
+)
+def test_place_and_format_of_outputs_are_checked_before_the_work(grass, here, refused, monkeypatch, command):
+    def refuse(*_, **__):
+        raise AssertionError("the work began")
+
+    for work in ("inference.fit", "cli._causal.CausalAR.fit", "cli._pixels.rx", "cli._pixels.PixelGaussian.fit"):
+        monkeypatch.setattr(f"sparsegmrf.{work}", refuse)
+    (here / "folder.json").mkdir()
+    line = refused(*command)
+    assert any(word in line for word in ("existing directory", "suffix of", "which is a directory", "end in .json"))
+    assert {path.name for path in here.iterdir()} == {"grass.png", "folder.json"}
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["ar", "fit", "nowhere.png"], "nowhere.png, which is none"),

@@ -258,6 +258,9 @@ def test_place_of_the_outputs_is_checked_before_the_fit(holes, capsys, monkeypat
     np.save("holes-mean.npy", holes)
     assert main(["fill", "holes.npy", "--mask", "holes-mean.npy", "--out", "."]) == 2
     assert capsys.readouterr().err.count("sparsegmrf: out") == 3  # out must ..., out must ..., output ... is an input
+    for figure in ("nowhere/demo.png", "demo.gif"):
+        assert main(["demo", "--figure", figure]) == 2
+    assert capsys.readouterr().err.count("sparsegmrf: ") == 2
 
 
 @pytest.mark.parametrize("exists", [False, True])

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from sparsegmrf._files import refuse_overwriting
+from sparsegmrf._files import check_outputs
 from sparsegmrf.cli._causal import Autoregression, Draw, Outcome, fit_model, innovations
 from sparsegmrf.cli._options import with_groups
-from sparsegmrf.cli._rasters import Image, ReadingOne, map_suffix, write_map
+from sparsegmrf.cli._rasters import Image, ReadingOne, figure_path, map_suffix, write_map
 from sparsegmrf.cli._report import Progress, show_causal_fit, show_table, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io import read_model, write, write_model
@@ -30,8 +30,8 @@ def fit(
     compare: Annotated[bool, typer.Option("--compare", help="Compare supports by BIC and fit the best one.")] = False,
 ) -> None:
     """Fit a causal autoregression to an image: weights, likelihood, stability, and a figure."""
-    figure = out if out is not None else Path(f"{image.stem}-fit.png")
-    refuse_overwriting([figure, model], [image, reading.mask])
+    figure = figure_path(out, image, "fit")
+    check_outputs([figure, model], [image, reading.mask])
     with Progress(5) as step:
         step(f"reading {image.name}")
         loaded = reading.load(image)
@@ -60,7 +60,7 @@ def whiten(
         step(f"reading {image.name}")
         loaded = reading.load(image)
         target = out if out is not None else Path(f"{image.stem}-innovations{map_suffix(loaded.raster)}")
-        refuse_overwriting([target], [image, model, reading.mask])
+        check_outputs([target], [image, model, reading.mask])
         writer_for(target, loaded.raster, "out")
         step("fitting" if model is None else f"reading {model.name}")
         chosen = options.fit(loaded) if model is None else read_model(model)
@@ -85,7 +85,7 @@ def sample(
     count: Annotated[int | None, typer.Option(help="Number of draws, stacked in one .npy file.")] = None,
 ) -> None:
     """Draw images from a model, or from what is fitted to an image."""
-    refuse_overwriting([out], [source, reading.mask])
+    check_outputs([out], [source, reading.mask])
     writer_for(out)
     if count is not None and out.suffix.lower() != ".npy":
         raise ArgumentError(f"out must end in .npy to hold a stack of draws, got {out}; leave count out for one image.")

@@ -10,9 +10,9 @@ import scipy.interpolate
 import scipy.ndimage
 import typer
 
-from sparsegmrf._files import directory_of_outputs, replacing_in
+from sparsegmrf._files import check_outputs, directory_of_outputs, replacing_in
 from sparsegmrf.cli._fill import FillOptions, names, write_results
-from sparsegmrf.cli._rasters import Loaded
+from sparsegmrf.cli._rasters import Loaded, figure_path
 from sparsegmrf.cli._report import Progress, show_filled, show_table, show_written
 from sparsegmrf.inference import FillResult
 from sparsegmrf.io import Picture, write
@@ -92,6 +92,7 @@ def demo(
 ) -> None:
     """Fill gaps cut into a real elevation model, and compare with the truth."""
     directory_of_outputs(out)
+    check_outputs([figure_path(figure, out, "demo")], [])
     options = FillOptions(model="matern2", samples=1, seed=seed)
     with Progress(3) as step:
         step("cutting gaps into the elevation model of matplotlib")

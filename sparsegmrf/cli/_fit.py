@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from sparsegmrf import inference
-from sparsegmrf._files import refuse_overwriting
+from sparsegmrf._files import check_outputs
 from sparsegmrf.cli._field import FieldOptions, estimates, files, quantity, write_json
 from sparsegmrf.cli._models import BEST
 from sparsegmrf.cli._options import with_groups
@@ -61,7 +61,7 @@ def fit(
 ) -> None:
     """Fit a field, noise and trend to an image with gaps: parameters with standard errors, likelihood, AIC, BIC."""
     read = files(reading.mask, options.noise_variance, options.exposure, options.trials)
-    refuse_overwriting([out], [raster, *read])
+    check_outputs([out], [raster, *read])
     if out is not None and out.suffix.lower() != ".json":
         raise ArgumentError(f"out must end in .json, got {out}.")
     with Progress(3) as step:

@@ -8,9 +8,9 @@ import numpy as np
 import scipy.special
 import typer
 
-from sparsegmrf._files import refuse_overwriting
+from sparsegmrf._files import check_outputs
 from sparsegmrf.cli._options import with_groups
-from sparsegmrf.cli._rasters import Image, Loaded, ReadingSeveral, write_map
+from sparsegmrf.cli._rasters import Image, Loaded, ReadingSeveral, figure_path, write_map
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io._write import writer_for
@@ -46,8 +46,8 @@ class PixelOptions(ReadingSeveral):
 
     def figure(self, image: Path, command: str) -> Path:
         """Return the path of the figure; neither it nor the map may overwrite what is read."""
-        figure = self.out if self.out is not None else Path(f"{image.stem}-{command}.png")
-        refuse_overwriting([figure, self.values], [image, self.mask])
+        figure = figure_path(self.out, image, command)
+        check_outputs([figure, self.values], [image, self.mask])
         return figure
 
     def load(self, image: Path) -> Loaded:

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from sparsegmrf._validate import one_of
 from sparsegmrf.cli._tell import tell
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io import Picture, Raster, read, read_mask, write
 from sparsegmrf.io._formats import FORMATS
+from sparsegmrf.plot import FIGURE_SUFFIXES
 from sparsegmrf.typing import BoolArray, FloatArray
 
 Image = Annotated[Path, typer.Argument(help=f"Image: {', '.join(each.name for each in FORMATS)}.")]
@@ -161,6 +163,13 @@ def _tell_of_marks(loaded: Loaded) -> None:
         if high > low and abs(extreme - middle) > _FAR * (high - low):
             number = repr(extreme * _divisor(loaded.raster)).removesuffix(".0")
             tell(f"warning: {number} occurs {count} times; if it marks missing pixels, pass --nodata={number}")
+
+
+def figure_path(out: Path | None, image: Path, command: str) -> Path:
+    """Return the path of a figure, which is checked before the work begins."""
+    figure = out if out is not None else Path(f"{image.stem}-{command}.png")
+    one_of("suffix of path", figure.suffix.lower(), FIGURE_SUFFIXES)
+    return figure
 
 
 def map_suffix(raster: Raster) -> str:
