@@ -76,7 +76,7 @@ def test_fit_prints_weights_errors_likelihood_and_margin_and_writes_figure_and_m
 
 def test_fit_compares_supports_and_takes_the_best(grass, here, run):
     printed = run("ar", "fit", "grass.png", "--compare", "--model", "model.json", "--out", "figure.svg")
-    selection = sparsegmrf.select_order(grass)
+    selection = sparsegmrf.autoregression.select_order(grass)
     assert selection.summary() in printed
     np.testing.assert_array_equal(read_model("model.json").weights, selection.best.weights)
     assert (here / "figure.svg").stat().st_size > 1000

@@ -11,10 +11,10 @@ import pytest
 from sparsegmrf import fill
 from sparsegmrf.cli import _demo, main
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.fill_plot import fill_figure, truth_figure
-from sparsegmrf.inference import coverage, crps
 from sparsegmrf.io import read_image
 from sparsegmrf.models import Matern
+from sparsegmrf.plot import fill_figure, truth_figure
+from sparsegmrf.scores import coverage, crps
 from tests.conftest import require
 
 SHAPE = (14, 17)

@@ -10,10 +10,11 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from sparsegmrf import PixelGaussian, fill, fit, rx
+from sparsegmrf import fill, fit
 from sparsegmrf.cli import main
 from sparsegmrf.io import read, read_model, write
 from sparsegmrf.models import CausalAR, Matern
+from sparsegmrf.pixels import PixelGaussian, rx
 from tests.conftest import require
 
 SHAPE = (20, 25)

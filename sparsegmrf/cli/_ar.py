@@ -39,7 +39,7 @@ def fit(
         step("drawing the figure")
         _write_figure(figure, outcome, image.name)
     if model is not None:
-        write_model(model, outcome.model)
+        write_model(model, outcome.fit)
     show_causal_fit(f"{image.name} ({' x '.join(map(str, loaded.pixels.shape))})", outcome)
     show_written([figure, model])
 
@@ -63,7 +63,7 @@ def whiten(
         check_outputs([target], [image, model, reading.mask])
         writer_for(target, loaded.raster, "out")
         step("fitting" if model is None else f"reading {model.name}")
-        chosen = options.fit(loaded) if model is None else read_model(model)
+        chosen = options.fit(loaded).model if model is None else read_model(model)
         step("whitening")
         white = innovations(chosen, loaded.pixels, loaded.missing)
         stretch = write_map(target, white.image, loaded.raster, "innovations", "1")
@@ -95,7 +95,7 @@ def sample(
             fitted, size = read_model(source), shape or (256, 256)
         else:
             loaded = reading.load(source)
-            fitted = options.fit(loaded)
+            fitted = options.fit(loaded).model
             size = shape or (loaded.pixels.shape[0], loaded.pixels.shape[1])
         step("drawing")
         draws = fitted.gmrf(size).sample(size=count, rng=drawn.seed, burn_in=drawn.burn_in)
@@ -106,9 +106,9 @@ def sample(
 
 
 def _write_figure(path: Path, outcome: Outcome, name: str) -> None:
-    report = outcome.report
+    fit = outcome.fit
     title = (
-        f"{name}: causal autoregression, {report.support}, $\\sigma$ = {report.sigma:.4g}, "
-        f"{report.loglik_per_pixel:.4f} nats per pixel"
+        f"{name}: causal autoregression, {fit.support}, $\\sigma$ = {fit.model.sigma:.4g}, "
+        f"{fit.loglik_per_pixel:.4f} nats per pixel"
     )
     write_figure(path, fit_figure(outcome.image, outcome.white.image, outcome.draw, title=title, unit=outcome.unit))

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
+from sparsegmrf.autoregression import CausalAR, CausalARFit, OrderSelection, select_order
 from sparsegmrf.cli._rasters import Loaded
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models import CausalAR, FitReport, OrderSelection, select_order
 from sparsegmrf.stencil import TriangularStencil
 from sparsegmrf.typing import BoolArray, FloatArray
 
@@ -23,7 +23,7 @@ class Autoregression:
     order: Annotated[tuple[int, int], typer.Option(help="Rows and columns the quarter plane reaches.")] = (1, 1)
     method: Annotated[Literal["least_squares", "yule_walker"], typer.Option(help="Estimator.")] = "least_squares"
 
-    def fit(self, loaded: Loaded) -> CausalAR:
+    def fit(self, loaded: Loaded) -> CausalARFit:
         """Fit the support asked for."""
         return CausalAR.fit(loaded.pixels, self.support, self.order, self.radius, self.method, loaded.missing)
 
@@ -65,8 +65,7 @@ class Innovations:
 class Outcome:
     """A fitted image; no draw if the recursion is not stable."""
 
-    model: CausalAR
-    report: FitReport
+    fit: CausalARFit
     image: FloatArray
     unit: str
     white: Innovations
@@ -81,15 +80,15 @@ def fit_model(
     image, missing = loaded.pixels, loaded.missing
     step("fitting")
     comparison = select_order(image, mask=missing) if compare else None
-    model = comparison.best if comparison is not None else options.fit(loaded)
-    assert model.report is not None  # a fitted model has one
+    found = comparison.best if comparison is not None else options.fit(loaded)
+    model = found.model
     step("whitening")
     white = innovations(model, image, missing)
     step("drawing a sample")
     shape = (image.shape[0], image.shape[1])
     draw = model.gmrf(shape).sample(rng=drawn.seed, burn_in=drawn.burn_in) if model.is_stable() else None
     shown = image if missing is None else np.where(missing, np.nan, image)
-    return Outcome(model, model.report, shown, loaded.unit, white, draw, comparison)
+    return Outcome(found, shown, loaded.unit, white, draw, comparison)
 
 
 def innovations(model: CausalAR, image: FloatArray, missing: BoolArray | None) -> Innovations:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sparsegmrf._libraries import EXTRAS
+from sparsegmrf.autoregression import experiment as run_experiment
 from sparsegmrf.cli._ar import ar
 from sparsegmrf.cli._demo import demo
 from sparsegmrf.cli._fill import fill
@@ -19,7 +20,6 @@ from sparsegmrf.cli._pixels import anomalies, density
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.cli._tell import tell
 from sparsegmrf.errors import SparseGMRFError, UnstableWarning
-from sparsegmrf.experiment import experiment as run_experiment
 from sparsegmrf.plot import experiment_figure, write_figure
 
 # typer carries its own copy of click from some version on and exports no base of the errors it raises.

@@ -15,7 +15,7 @@ from sparsegmrf._files import replacing
 from sparsegmrf.cli._models import chosen_model, names
 from sparsegmrf.cli._rasters import Loaded
 from sparsegmrf.errors import FileError
-from sparsegmrf.inference import FitResult, ModelComparison
+from sparsegmrf.inference import CountFitResult, FitResult, ModelComparison
 from sparsegmrf.io._mask import read_alongside
 from sparsegmrf.models import Model
 from sparsegmrf.typing import FloatArray
@@ -49,7 +49,7 @@ class FieldOptions:
             known = quantity("noise-variance", self.noise_variance, image, ", estimate, none")
         return {
             "mask": image.gaps,
-            "noise": known,
+            "noise_variance": known,
             "covariates": None if self.covariates == "none" else self.covariates,
             "fixed": self.fixed or (),
         }
@@ -73,10 +73,11 @@ def files(*texts: str | None) -> list[str]:
 
 
 def estimates(
-    options: FieldOptions, fit: FitResult, comparison: ModelComparison | None, unit: str
+    options: FieldOptions, fit: FitResult | CountFitResult, comparison: ModelComparison | None, unit: str
 ) -> dict[str, object]:
     """Return what is known of a fit."""
     is_maximum = fit.method != "cv"
+    noise, score = (fit.noise_variance, fit.cv_score) if isinstance(fit, FitResult) else (None, None)
     return {
         "sparsegmrf": version("sparsegmrf"),
         "shape": fit.shape,
@@ -90,13 +91,13 @@ def estimates(
         "standard_errors": fit.standard_errors,
         "confidence_intervals": fit.confidence_intervals(),
         "undetermined": fit.undetermined,
-        "noise_variance": fit.noise_variance if np.ndim(fit.noise_variance) == 0 else None,
+        "noise_variance": noise if np.ndim(noise) == 0 else None,
         "coefficients": fit.coefficients,
         "coefficient_errors": fit.coefficient_errors,
         "loglik": fit.loglik,
         "aic": fit.aic if is_maximum else None,
         "bic": fit.bic if is_maximum else None,
-        "cv_score": fit.cv_score,
+        "cv_score": score,
         "converged": bool(fit.converged),
         "reason": fit.reason,
         "comparison": None if comparison is None else _compared(comparison),

@@ -14,11 +14,10 @@ from sparsegmrf.cli._models import names as model_names
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne, map_suffix
 from sparsegmrf.cli._report import Progress, show_filled, show_written
-from sparsegmrf.fill_plot import fill_figure
 from sparsegmrf.inference import FillResult
 from sparsegmrf.inference import fill as fill_gaps
 from sparsegmrf.io import Picture, Raster, write
-from sparsegmrf.plot import write_figure
+from sparsegmrf.plot import fill_figure, write_figure
 
 IMAGES: Mapping[str, str] = {
     "filled": "filled",
@@ -41,7 +40,7 @@ class FillOptions(FieldOptions):
     def fill(self, image: Loaded) -> FillResult:
         """Fill the gaps of an image."""
         start, arguments = self.start(), self.arguments(image)
-        return fill_gaps(image.raster.image, model=start, samples=self.samples, rng=self.seed, **arguments)
+        return fill_gaps(image.raster.image, model=start, n_samples=self.samples, rng=self.seed, **arguments)
 
 
 @with_groups

@@ -15,7 +15,8 @@ from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne
 from sparsegmrf.cli._report import Progress, show_fit, show_written
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference import FitResult, ModelComparison
+from sparsegmrf.inference import CountFitResult, FitResult, ModelComparison
+from sparsegmrf.likelihoods import Binomial, Likelihood, Poisson
 
 
 @dataclass(frozen=True)
@@ -33,23 +34,34 @@ class FitOptions(FieldOptions):
     trials: Annotated[str | None, typer.Option(help="Trials of binomial counts: a number or a file.")] = None
     seed: Annotated[int, typer.Option(help="Seed of what cv and model best hold out.")] = 0
 
-    def fit(self, image: Loaded) -> tuple[FitResult, ModelComparison | None]:
+    def fit(self, image: Loaded) -> tuple[FitResult | CountFitResult, ModelComparison | None]:
         """Fit the model asked for, or the best of several."""
         start, arguments = self.start(), self.arguments(image)
-        sizes = {
-            name: None if text is None else quantity(name, text, image)
-            for name, text in (("exposure", self.exposure), ("trials", self.trials))
-        }
+        counts = self.counts(image)
         if start == BEST:
-            if (self.method, self.likelihood) != ("ml", "gaussian") or any(each is not None for each in sizes.values()):
+            if self.method != "ml" or counts is not None:
                 raise ArgumentError(
-                    "method must be ml and likelihood gaussian, without exposure and trials, with model best, which "
-                    f"compares likelihoods, got {self.method} and {self.likelihood}."
+                    "method must be ml and likelihood gaussian with model best, which compares likelihoods, got "
+                    f"{self.method} and {self.likelihood}."
                 )
             best = inference.fill(image.pixels, model=BEST, rng=self.seed, **arguments)
             return best.fit, best.comparison
-        arguments |= {**sizes, "method": self.method, "likelihood": self.likelihood, "rng": self.seed}
-        return inference.fit(start, image.pixels, **arguments), None
+        return inference.fit(
+            start, image.pixels, **arguments, method=self.method, likelihood=counts, rng=self.seed
+        ), None
+
+    def counts(self, image: Loaded) -> Likelihood | None:
+        """Return the likelihood of counts; None: the image holds intensities."""
+        given = {"exposure": self.exposure, "trials": self.trials}
+        own = {"gaussian": None, "poisson": "exposure", "binomial": "trials"}[self.likelihood]
+        for name, text in given.items():
+            if text is not None and name != own:
+                raise ArgumentError(f"{name} must be left out with likelihood {self.likelihood}, got {text}.")
+        if own is None:
+            return None
+        text = given[own]
+        size = None if text is None else quantity(own, text, image)
+        return Poisson(size) if self.likelihood == "poisson" else Binomial(size)
 
 
 @with_groups

@@ -14,9 +14,8 @@ from sparsegmrf.cli._rasters import Image, Loaded, ReadingSeveral, figure_path, 
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io._write import writer_for
-from sparsegmrf.pixel_plot import pixel_figure
 from sparsegmrf.pixels import PixelGaussian, rx
-from sparsegmrf.plot import write_figure
+from sparsegmrf.plot import pixel_figure, write_figure
 from sparsegmrf.typing import FloatArray
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsegmrf.cli._causal import Outcome
-from sparsegmrf.inference import FillResult, FitResult, ModelComparison
+from sparsegmrf.inference import CountFitResult, FillResult, FitResult, ModelComparison
 
 
 class Progress:
@@ -100,7 +100,7 @@ def show_filled(name: str, result: FillResult, unit: str) -> None:
     )
 
 
-def show_fit(name: str, fit: FitResult, comparison: ModelComparison | None, unit: str) -> None:
+def show_fit(name: str, fit: FitResult | CountFitResult, comparison: ModelComparison | None, unit: str) -> None:
     """Print the estimates of a fit with standard errors, and the fields that it was chosen from."""
     _show_comparison(comparison)
     Console(highlight=False, markup=False, soft_wrap=True).print(f"{name}, unit {unit}\n{fit.summary()}")
