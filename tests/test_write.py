@@ -121,6 +121,15 @@ def test_data_array_keeps_its_coordinates(tmp_path):
     xarray.testing.assert_identical(xarray.open_dataarray(tmp_path / "out.nc").load(), image)
 
 
+def test_data_array_that_is_no_image_is_refused(tmp_path):
+    require("netCDF4")
+    xarray = require("xarray")
+    for values, message in ((np.array([["a"]]), "real numbers"), (np.zeros(3), "shape"), (np.zeros((2, 0)), "shape")):
+        with pytest.raises(ArgumentError, match=message):
+            write(tmp_path / "out.nc", xarray.DataArray(values))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_picture_may_become_anything(tmp_path):
     picture = Picture(scene(), np.zeros(SHAPE, dtype=bool), unit="m")
     for suffix in (".npy", ".npz", ".tif"):

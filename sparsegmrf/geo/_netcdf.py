@@ -92,7 +92,7 @@ class NetCdf(Placed):
             written.attrs.pop(attribute, None)
         stored = self.image.encoding
         written.encoding = {**given.encoding, **{key: stored[key] for key in _STORAGE if key in stored}}
-        values = np.asarray(given, dtype=np.float64)
+        values = real_array("image", np.asarray(given))
         dtype = self._type_of(values, np.dtype(stored.get("dtype", self.image.dtype)), exact)
         written.encoding["dtype"] = dtype
         fill_value = stored.get("_FillValue")
@@ -193,7 +193,7 @@ def write_netcdf(path: PathLike, image: Any, name: str = "", unit: str = "") -> 
     ----------
     path : path
         The file.
-    image : xarray.DataArray, or array_like of shape (H, W)
+    image : xarray.DataArray, (H, W) or (K, H, W), or array_like, (H, W)
         A DataArray keeps its dimensions, coordinates and attributes; the dimensions of an array are ``row`` and
         ``column``.
     name, unit : str
@@ -202,18 +202,16 @@ def write_netcdf(path: PathLike, image: Any, name: str = "", unit: str = "") -> 
     Raises
     ------
     ArgumentError
-        If an array is no image.
+        If it is no image.
     FileError
         If the directory does not exist.
     """
-    xarray = library("xarray")
-    given = image
-    if not hasattr(image, "dims"):
-        given = real_array("image", image)
-        if given.ndim != 2 or not given.size:
-            raise ArgumentError(f"image must have shape (H, W) to be written as NetCDF, got {given.shape}.")
-    like = given if hasattr(image, "dims") else xarray.DataArray(given, dims=("row", "column"))
-    NetCdf(like, {}).write(path, given, name, unit=unit, exact=True)
+    xarray, labelled = library("xarray"), hasattr(image, "dims")
+    array = real_array("image", np.asarray(image) if labelled else image)
+    if array.ndim not in ((2, 3) if labelled else (2,)) or not array.size:
+        raise ArgumentError(f"image must have shape (H, W) to be written as NetCDF, got {array.shape}.")
+    like = image if labelled else xarray.DataArray(array, dims=("row", "column"))
+    NetCdf(like, {}).write(path, image if labelled else array, name, unit=unit, exact=True)
 
 
 def _known(image: Any, stored: Any) -> Any:
