@@ -9,10 +9,10 @@ import pytest
 import skimage.data
 
 import sparsegmrf
+from sparsegmrf.autoregression import CausalAR
 from sparsegmrf.cli import main
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.io import read_image, read_model, write_model
-from sparsegmrf.models import CausalAR
 
 
 @pytest.fixture
@@ -60,11 +60,12 @@ def refused(capsys):
 
 def test_fit_prints_weights_errors_likelihood_and_margin_and_writes_figure_and_model(grass, here, run):
     printed = run("ar", "fit", "grass.png", "--support", "qp", "--order", "2", "1", "--model", "model.json")
-    model = CausalAR.fit(grass, "qp", order=(2, 1))
-    for weight, error in zip(model.weights, model.report.standard_errors, strict=True):
+    fitted = CausalAR.fit(grass, "qp", order=(2, 1))
+    model = fitted.model
+    for weight, error in zip(model.weights, fitted.weight_errors, strict=True):
         assert re.search(rf" {weight:.6f} +{error:.6f} ", printed)
-    assert f"{model.report.loglik_per_pixel:.6f} nats" in printed
-    assert f"{model.sigma:.6g} +- {model.report.sigma_error:.2g}" in printed
+    assert f"{fitted.loglik_per_pixel:.6f} nats" in printed
+    assert f"{model.sigma:.6g} +- {fitted.standard_errors['sigma']:.2g}" in printed
     assert f"{model.stability().margin:.6g}, stable" in printed
     assert "intensity (counts / 255)" in printed
     assert iio.imread("grass-fit.png").std() > 10
@@ -78,20 +79,20 @@ def test_fit_compares_supports_and_takes_the_best(grass, here, run):
     printed = run("ar", "fit", "grass.png", "--compare", "--model", "model.json", "--out", "figure.svg")
     selection = sparsegmrf.autoregression.select_order(grass)
     assert selection.summary() in printed
-    np.testing.assert_array_equal(read_model("model.json").weights, selection.best.weights)
+    np.testing.assert_array_equal(read_model("model.json").weights, selection.best.model.weights)
     assert (here / "figure.svg").stat().st_size > 1000
 
 
 def test_raw_keeps_counts(grass, here, run):
     printed = run("ar", "fit", "grass.png", "--raw", "--model", "model.json")
-    assert read_model("model.json").sigma == pytest.approx(255 * CausalAR.fit(grass, "nshp", radius=2).sigma)
+    assert read_model("model.json").sigma == pytest.approx(255 * CausalAR.fit(grass, "nshp", radius=2).model.sigma)
     assert "counts / 255" not in printed
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".npy"])
 def test_whiten_writes_the_innovations_to_the_last_digit(grass, here, run, suffix):
     printed = run("ar", "whiten", "grass.png", "--radius", "1", "--out", f"white{suffix}")
-    model = CausalAR.fit(grass, "nshp", radius=1)
+    model = CausalAR.fit(grass, "nshp", radius=1).model
     field = model.gmrf(grass.shape)
     np.testing.assert_array_equal(read_image(f"white{suffix}").pixels, field.whiten(grass))
     assert f"{field.logpdf(grass) / grass.size:.6f} nats" in printed
@@ -121,13 +122,13 @@ def test_sample_is_the_draw_of_the_library_and_png_tells_its_stretch(here, run):
 
 def test_sample_of_an_image_has_its_shape_and_its_fit(grass, here, run):
     run("ar", "sample", "grass.png", "--out", "draw.npy")
-    model = CausalAR.fit(grass, "nshp", radius=2)
+    model = CausalAR.fit(grass, "nshp", radius=2).model
     np.testing.assert_array_equal(np.load("draw.npy"), model.gmrf(grass.shape).sample(rng=0, burn_in=64))
 
 
 def test_experiment_prints_the_limit_and_writes_the_figure(here, run):
     printed = run("experiment", "--k", "0.3", "--size", "8", "--out", "figure.png")
-    result = sparsegmrf.experiment(0.3, 8)
+    result = sparsegmrf.autoregression.experiment(0.3, 8)
     assert f"{result.condition:.6g}" in printed
     assert f"{result.largest_variance:.6g}" in printed
     assert iio.imread("figure.png").std() > 10
@@ -164,7 +165,7 @@ def test_missing_pixels_drop_what_touches_them(grass, here, run, how):
         mask = "mask.png"
     np.save("image.npy", image)
     printed = run("ar", "fit", "image.npy", "--mask", mask, "--radius", "1", "--model", "model.json")
-    model = CausalAR.fit(grass, "nshp", radius=1, mask=missing)
+    model = CausalAR.fit(grass, "nshp", radius=1, mask=missing).model
     np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
     run("ar", "whiten", "image.npy", "--mask", mask, "--model", "model.json", "--out", "white.npy")
     white = np.load("white.npy")
@@ -185,7 +186,7 @@ def test_colour_needs_channel_or_grey(here, run, refused):
     )
     run("ar", "whiten", "cat.png", "--channel", "2", "--radius", "1", "--out", "white.npy")
     blue = skimage.data.chelsea()[:40, :50, 2] / 255.0
-    model = CausalAR.fit(blue, "nshp", radius=1)
+    model = CausalAR.fit(blue, "nshp", radius=1).model
     expected = sparsegmrf.GMRF.from_whitening(model.whitening(blue.shape), model.mean).whiten(blue)
     np.testing.assert_array_equal(np.load("white.npy"), expected)
     run("ar", "whiten", "cat.png", "--grey", "--out", "grey.npy")

@@ -59,7 +59,7 @@ def written(stem, suffix, samples=False, stack=None):
 
 def test_fill_prints_the_fit_and_writes_what_the_library_returns(holes, here, run):
     printed = run("fill", "holes.npy", "--out", "out", "--samples", "2", "--seed", "5")
-    result = fill(holes, samples=2, rng=5)
+    result = fill(holes, n_samples=2, rng=5)
     assert {path.name for path in (here / "out").iterdir()} == written("holes", ".npy", samples=True)
     for kind in (*KINDS, "samples"):
         expected = getattr(result, kind.replace("-", "_"))
@@ -85,10 +85,10 @@ def test_model_noise_and_trend_are_those_asked_for(holes, run):
     run(
         "fill", "holes.npy", "--out", "out", "--model", "matern", "--noise-variance", "0.09", "--covariates", "constant"
     )
-    expected = fill(holes, model=Matern(), noise=0.09, covariates="constant")
+    expected = fill(holes, model=Matern(), noise_variance=0.09, covariates="constant")
     np.testing.assert_array_equal(np.load("out/holes-mean.npy"), expected.mean)
     run("fill", "holes.npy", "--out", "out", "--model", "matern2", "--noise-variance", "none", "--covariates", "none")
-    expected = fill(holes, model=Matern(nu=2.0), noise=None, covariates=None)
+    expected = fill(holes, model=Matern(nu=2.0), noise_variance=None, covariates=None)
     np.testing.assert_array_equal(np.load("out/holes-std.npy"), expected.std)
 
 
@@ -108,7 +108,7 @@ def test_mask_counts_besides_nan(holes, here, run):
     mask[10:12, 2:4] = 255
     iio.imwrite("mask.png", mask)
     run("fill", "holes.npy", "--out", "out", "--mask", "mask.png", *FAST)
-    expected = fill(holes, mask=(mask > 0) | np.isnan(holes), noise=0.1)
+    expected = fill(holes, mask=(mask > 0) | np.isnan(holes), noise_variance=0.1)
     np.testing.assert_array_equal(np.load("out/holes-filled.npy"), expected.filled)
 
 
@@ -121,7 +121,7 @@ def test_png_is_filled_in_its_unit_and_written_as_tiff(holes, here, run):
     )
     assert "intensity (counts / 255)" in printed
     assert {path.name for path in (here / "out").iterdir()} == written("image", ".tif", samples=True, stack=".npy")
-    expected = fill(counts / 255.0, mask=np.isnan(holes), noise=1e-4)
+    expected = fill(counts / 255.0, mask=np.isnan(holes), noise_variance=1e-4)
     np.testing.assert_array_equal(read_image("out/image-filled.tif").pixels, expected.filled)
     run("fill", "image.png", "--out", "raw", "--mask", "mask.png", "--raw", "--noise-variance", "6.5")
     assert read_image("raw/image-filled.tif").pixels.max() > 100
@@ -133,7 +133,7 @@ def test_array_of_an_npz_file_is_chosen_by_name(holes, here, run):
     np.savez("arrays.npz", holes=holes, other=np.zeros((2, 2)))
     run("fill", "arrays.npz", "--out", "named", "--variable", "holes", *FAST)
     for folder in ("out", "named"):
-        np.testing.assert_array_equal(np.load(f"{folder}/arrays-mean.npy"), fill(holes, noise=0.1).mean)
+        np.testing.assert_array_equal(np.load(f"{folder}/arrays-mean.npy"), fill(holes, noise_variance=0.1).mean)
 
 
 def test_geotiff_stays_one(holes, here, run):
@@ -146,7 +146,7 @@ def test_geotiff_stays_one(holes, here, run):
     printed = run("fill", "in.tif", "--out", "out", "--channel", "1", "--samples", "2", *FAST)
     assert re.search(r"unit +m *\n", printed)
     assert {path.name for path in (here / "out").iterdir()} == written("in", ".tif", samples=True)
-    result = fill(holes.astype(np.float32), noise=0.1, samples=2, rng=0)
+    result = fill(holes.astype(np.float32), noise_variance=0.1, n_samples=2, rng=0)
     for name in (*KINDS, "samples"):
         with rasterio.open(f"out/in-{name}.tif") as file:
             assert (file.crs.to_epsg(), file.transform, file.nodata) == (32633, transform, -9999.0)
@@ -167,7 +167,7 @@ def test_netcdf_stays_one(holes, here, run):
     printed = run("fill", "in.nc", "--variable", "sst", "--channel", "1", "--out", "out", "--samples", "2", *FAST)
     assert re.search(r"unit +degC *\n", printed)
     assert {path.name for path in (here / "out").iterdir()} == written("in", ".nc", samples=True)
-    result = fill(holes[::-1], noise=0.1, samples=2, rng=0)
+    result = fill(holes[::-1], noise_variance=0.1, n_samples=2, rng=0)
     names = {"filled": "sst", "mean": "sst", "std": "sst_std", "predictive-std": "sst_predictive_std", "samples": "sst"}
     for kind, name in names.items():
         with xarray.open_dataset(f"out/in-{kind}.nc") as file:

@@ -12,6 +12,7 @@ import sparsegmrf
 from sparsegmrf.cli import main
 from sparsegmrf.cli._models import MODELS, chosen_model, settable
 from sparsegmrf.errors import SparseGMRFError
+from sparsegmrf.likelihoods import Binomial, Poisson
 from sparsegmrf.models import CAR, Matern
 
 SHAPE = (14, 17)
@@ -21,7 +22,7 @@ GAP[4:8, 6:11] = True
 
 def library(image, model, noise="estimate", mask=GAP, **options):
     """Fit by the library."""
-    return sparsegmrf.fit(model, image, mask=mask, noise=noise, **options)
+    return sparsegmrf.fit(model, image, mask=mask, noise_variance=noise, **options)
 
 
 @pytest.fixture
@@ -158,11 +159,11 @@ def test_cross_validation_has_a_score_and_neither_errors_nor_criteria(holes, run
 
 def test_counts_of_pictures_are_taken_as_they_are_with_numbers_and_files_beside_them(counts, run):
     printed, fields = run("poisson.png", "--likelihood", "poisson", "--exposure", "exposure.npy")
-    options = {"likelihood": "poisson", "exposure": counts["exposure"]}
-    assert_same(printed, fields, library(counts["poisson"], Matern(), mask=None, **options))
+    expected = sparsegmrf.fit(Matern(), counts["poisson"], likelihood=Poisson(counts["exposure"]))
+    assert_same(printed, fields, expected)
     printed, fields = run("binomial.png", "--likelihood", "binomial", "--trials", "9", "--fixed", "range")
-    options = {"likelihood": "binomial", "trials": 9, "fixed": ["range"]}
-    assert_same(printed, fields, library(counts["binomial"], Matern(), mask=None, **options))
+    expected = sparsegmrf.fit(Matern(), counts["binomial"], likelihood=Binomial(9), fixed=["range"])
+    assert_same(printed, fields, expected)
 
 
 def test_noise_variance_may_be_a_file_and_masks_count_besides_nan(holes, run):
@@ -203,7 +204,10 @@ def test_best_prints_the_comparison_and_keeps_it(holes, run):
         (["holes.npy", "--method", "best"], "'best' is not one of 'ml', 'reml', 'cv'"),
         (["holes.npy", "--likelihood", "poisson"], "image must be counts, whole numbers"),
         (["holes.npy", "--exposure", "3"], "exposure must be left out"),
-        (["holes.npy", "--trials", "many"], "trials must be a number or an existing image file, got many"),
+        (
+            ["holes.npy", "--likelihood", "binomial", "--trials", "many"],
+            "trials must be a number or an existing image file",
+        ),
         (["holes.npy", "--model", "best", "--set", "range=3"], "set must be left out with model best, got range=3"),
         (["holes.npy", "--model", "best", "--method", "reml"], "method must be ml and likelihood gaussian"),
         (["holes.npy", "--model", "best", "--fixed", "range"], "fixed must be empty"),
@@ -243,7 +247,7 @@ def test_interrupt_leaves_nothing(holes, here, capsys, monkeypatch):
 def test_fill_starts_from_the_same_table(holes, here):
     words = ["--model", "car", "--set", "rho=0.2", "--fixed", "rho", "--noise-variance", "0.09"]
     assert main(["fill", "holes.npy", "--out", "out", *words]) == 0
-    expected = sparsegmrf.fill(holes, model=CAR(0.2), fixed="rho", noise=0.09)
+    expected = sparsegmrf.fill(holes, model=CAR(0.2), fixed="rho", noise_variance=0.09)
     np.testing.assert_array_equal(np.load("out/holes-mean.npy"), expected.mean)
 
 

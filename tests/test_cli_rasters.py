@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from sparsegmrf import fill, fit
+from sparsegmrf.autoregression import CausalAR
 from sparsegmrf.cli import main
 from sparsegmrf.io import read, read_model, write
-from sparsegmrf.models import CausalAR, Matern
+from sparsegmrf.models import Matern
 from sparsegmrf.pixels import PixelGaussian, rx
 from tests.conftest import require
 
@@ -113,7 +114,7 @@ def run(capsys):
 
 def test_fill_keeps_observed_pixels_to_the_last_bit_and_their_place(file, kind, run):
     run("fill", file.name, "--channel", "1", "--out", "out", "--noise-variance", "1", "--mask", "nan")
-    expected = fill(file.values[..., 1], noise=1.0)
+    expected = fill(file.values[..., 1], noise_variance=1.0)
     for name in ("filled", "mean", "std"):
         path = f"out/in-{name}{SUFFIX[kind]}"
         np.testing.assert_array_equal(read(path).image, getattr(expected, name).astype(np.float32))
@@ -141,7 +142,7 @@ def test_rx_and_density_leave_out_what_has_no_data_and_write_maps_on_the_ground(
 def test_fit_takes_every_format_and_what_has_no_data_is_missing(file, run):
     words = ["--channel", "2", "--fixed", "range", "--noise-variance", "1"]
     printed = run("fit", file.name, *words, "--out", "fit.json")
-    expected = fit(Matern(), file.values[..., 2], mask=HOLE, noise=1.0, fixed="range")
+    expected = fit(Matern(), file.values[..., 2], mask=HOLE, noise_variance=1.0, fixed="range")
     assert expected.summary() in printed
     assert json.loads(Path("fit.json").read_text())["parameters"] == expected.parameters
 
@@ -152,7 +153,7 @@ def test_variances_of_a_file_must_lie_on_the_ground_of_the_image(file, kind, her
     write(f"variances{SUFFIX[kind]}", variances, like=source)
     words = ["--channel", "0", "--fixed", "range", "--noise-variance", f"variances{SUFFIX[kind]}"]
     assert main(["fit", file.name, *words]) == 0
-    expected = fit(Matern(), file.values[..., 0], mask=HOLE, noise=variances, fixed="range")
+    expected = fit(Matern(), file.values[..., 0], mask=HOLE, noise_variance=variances, fixed="range")
     assert expected.summary() in capsys.readouterr().out
     if kind == "netcdf":
         source.image.coords["lat"] = source.image["lat"] + 1.0
@@ -168,7 +169,7 @@ def test_variances_of_a_file_must_lie_on_the_ground_of_the_image(file, kind, her
 def test_fit_whiten_and_sample_leave_out_what_has_no_data(file, kind, run):
     image = file.values[..., 0]
     run("ar", "fit", file.name, "--channel", "0", "--radius", "1", "--model", "model.json")
-    model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE)
+    model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE).model
     np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
     run("ar", "whiten", file.name, "--channel", "0", "--radius", "1")
     written = np.asarray(read(f"in-innovations{SUFFIX[kind]}").image)
@@ -201,10 +202,10 @@ def test_every_command_takes_masks_of_every_format(file, kind, run):
     np.testing.assert_array_equal(np.load("rx.npy"), rx(file.values, mask=missing)[..., 0])
     assert "pixels  473 of 500" in run("density", file.name, "--mask", mask)
     run("ar", "fit", file.name, "--channel", "2", "--radius", "1", "--mask", mask, "--model", "model.json")
-    expected = CausalAR.fit(file.values[..., 2], "nshp", radius=1, mask=missing)
+    expected = CausalAR.fit(file.values[..., 2], "nshp", radius=1, mask=missing).model
     np.testing.assert_array_equal(read_model("model.json").weights, expected.weights)
     run("fill", file.name, "--channel", "2", "--mask", mask, "--out", "out", "--noise-variance", "1")
-    filled = fill(file.values[..., 2], mask=missing, noise=1.0).filled
+    filled = fill(file.values[..., 2], mask=missing, noise_variance=1.0).filled
     np.testing.assert_array_equal(read(f"out/in-filled{SUFFIX[kind]}").image, filled.astype(np.float32))
 
 
@@ -267,7 +268,7 @@ def test_nan_of_a_tiff_is_missing_in_every_command_with_rasterio_and_without(her
     iio.imwrite("in.tif", image, plugin="tifffile")
     for _ in range(2):
         run("ar", "fit", "in.tif", "--radius", "1", "--model", "model.json")
-        model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE)
+        model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE).model
         np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
         monkeypatch.setitem(sys.modules, "rasterio", None)
 
@@ -285,7 +286,7 @@ def test_number_that_looks_like_a_mark_is_told_with_the_option_that_takes_it(her
     expected = rx(np.where(HOLE, np.nan, scene(0))[..., np.newaxis].astype(np.float64), mask=HOLE)[..., 0]
     np.testing.assert_array_equal(np.load("rx.npy"), expected)
     assert main(["ar", "fit", "in.tif", option, "--radius", "1", "--model", "model.json"]) == 0
-    model = CausalAR.fit(scene(0), "nshp", radius=1, mask=HOLE)
+    model = CausalAR.fit(scene(0), "nshp", radius=1, mask=HOLE).model
     np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
 
 

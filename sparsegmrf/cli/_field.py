@@ -91,7 +91,7 @@ def estimates(
         "standard_errors": fit.standard_errors,
         "confidence_intervals": fit.confidence_intervals(),
         "undetermined": fit.undetermined,
-        "noise_variance": noise if np.ndim(noise) == 0 else None,
+        "noise_variance": noise if isinstance(noise, float) else None,
         "coefficients": fit.coefficients,
         "coefficient_errors": fit.coefficient_errors,
         "loglik": fit.loglik,
