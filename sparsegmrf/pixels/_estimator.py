@@ -5,8 +5,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from sparsegmrf.errors import ArgumentError, NotFittedError
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError, ImageLayoutError, NotFittedError
 from sparsegmrf.fitted import akaike, schwarz
+from sparsegmrf.pixels._layout import numbers
+from sparsegmrf.typing import ArrayLike, FloatArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,6 +65,45 @@ class Estimator(ABC):
         else:
             lines.append(f"no criteria: {self._fitted('_not_maximal')}")
         return "\n".join(lines)
+
+    @abstractmethod
+    def log_density_image(
+        self, image: object, *, channel_axis: int | str | None = "same", mask: object = None
+    ) -> FloatArray:
+        """Return ``log p(x_p)`` of every pixel in nats."""
+
+    def density_image(
+        self, image: object, *, channel_axis: int | str | None = "same", mask: object = None
+    ) -> FloatArray:
+        """Return ``p(x_p)`` of every pixel in 1/intensity^C; parameters and shapes as for `log_density_image`."""
+        density = self.log_density_image(image, channel_axis=channel_axis, mask=mask)
+        return np.asarray(np.exp(density, out=density))
+
+    def score_samples(self, X: ArrayLike) -> FloatArray:
+        """Return the log-density of every row, in nats.
+
+        Parameters
+        ----------
+        X : array_like, (n, C)
+            Pixels in intensity.
+
+        Returns
+        -------
+        ndarray, (n,)
+        """
+        rows = numbers("X", X)
+        channels = int(self._fitted("n_features_in_"))
+        if rows.ndim != 2:
+            raise ImageLayoutError(f"X must have shape (n, {channels}), got {rows.shape}. Reshape your data.")
+        if rows.shape[1] != channels:
+            raise ImageLayoutError(
+                f"X has {rows.shape[1]} features, but {type(self).__name__} is expecting {channels} features as input."
+            )
+        return self.log_density_image(rows, channel_axis=-1)[:, 0]
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Return the mean log-density of the rows of `X`, in nats; `y` is ignored."""
+        return float(self.score_samples(X).mean())
 
     @abstractmethod
     def _table(self) -> list[str]:

@@ -2,18 +2,18 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import scipy.linalg
 
+from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._validate import finite, generator, read_only, real_array, sample_size
 from sparsegmrf.errors import ArgumentError, FileError, TooLargeError
 from sparsegmrf.pixels._covariance import cholesky_of
+from sparsegmrf.pixels._maps import LOG_2PI
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Seed
 
 LARGEST = 4096
-_LOG_2PI = float(np.log(2.0 * np.pi))
 _FORMAT = 1
 
 
@@ -138,11 +138,11 @@ class DenseGaussian:
 
     def logpdf(self, x: ArrayLike) -> FloatArray | float:
         """Return the log-density of every row in nats, ``(...)``; a float for one vector."""
-        return 0.5 * (self.logdet - self.size * _LOG_2PI - self.mahalanobis(x))
+        return 0.5 * (self.logdet - self.size * LOG_2PI - self.mahalanobis(x))
 
     def entropy(self) -> float:
         """Return the differential entropy ``k/2 (1 + log 2 pi) - logdet/2``, in nats."""
-        return 0.5 * (self.size * (1.0 + _LOG_2PI) - self.logdet)
+        return 0.5 * (self.size * (1.0 + LOG_2PI) - self.logdet)
 
     def sample(self, size: int | tuple[int, ...] | None = None, rng: Seed = None) -> FloatArray:
         """Draw ``(*size, k)``; the same seed gives the same draw."""
@@ -201,27 +201,19 @@ class DenseGaussian:
         shift = L[o:, :o] @ scipy.linalg.solve_triangular(L[:o, :o], gap, lower=True) if o else 0.0
         return DenseGaussian._of(np.ascontiguousarray(L[o:, o:]), self.mean[rest] + shift, False)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: PathLike) -> None:
         """Write mean and factor to a NumPy ``.npz`` file, every digit kept, whole or not at all."""
-        target = Path(path)
-        if not target.resolve().parent.is_dir():
-            raise FileError(f"path must lie in an existing directory, got {os.fspath(path)}; create it first.")
-        temporary = target.with_name(f".{target.name}.part")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(
-                    file,
-                    sparsegmrf_dense_gaussian=_FORMAT,
-                    mean=self.mean,
-                    factor=self.factor,
-                    of_precision=self.of_precision,
-                )
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                sparsegmrf_dense_gaussian=_FORMAT,
+                mean=self.mean,
+                factor=self.factor,
+                of_precision=self.of_precision,
+            )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "DenseGaussian":
+    def load(cls, path: PathLike) -> "DenseGaussian":
         """Read what `save` wrote.
 
         Raises

@@ -7,10 +7,10 @@ import numpy as np
 import scipy.linalg
 
 from sparsegmrf._validate import finite, real_array
-from sparsegmrf.errors import ArgumentError, ImageLayoutError
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.pixels._covariance import Shrinkage, checked_shrinkage, cholesky_of, covariance_of
 from sparsegmrf.pixels._estimator import Estimator, fit_method
-from sparsegmrf.pixels._layout import Pixels, fitted_pixels, numbers, pixels
+from sparsegmrf.pixels._layout import Pixels, fitted_pixels, pixels
 from sparsegmrf.pixels._maps import LOG_2PI, distance_map
 from sparsegmrf.pixels._moments import moments_of_image, moments_of_tiles
 from sparsegmrf.pixels._robust import Weight, robust_fit
@@ -289,45 +289,6 @@ class PixelGaussian(Estimator):
     ) -> FloatArray:
         """Return ``log p(x_p)`` of every pixel in nats; parameters and shapes as for `mahalanobis_image`."""
         return self._map(image, channel_axis, mask, _to_log_density(self._constant))
-
-    def density_image(
-        self, image: object, *, channel_axis: int | str | None = "same", mask: object = None
-    ) -> FloatArray:
-        """Return ``p(x_p)`` of every pixel in 1/intensity^C; parameters and shapes as for `mahalanobis_image`."""
-        to_log = _to_log_density(self._constant)
-
-        def finish(block: FloatArray) -> None:
-            to_log(block)
-            np.exp(block, out=block)
-
-        return self._map(image, channel_axis, mask, finish)
-
-    def score_samples(self, X: ArrayLike) -> FloatArray:
-        """Return the log-density of every row, in nats.
-
-        Parameters
-        ----------
-        X : array_like, (n, C)
-            Pixels in intensity.
-
-        Returns
-        -------
-        ndarray, (n,)
-        """
-        rows = numbers("X", X)
-        channels = int(self._fitted("n_features_in_"))
-        if rows.ndim != 2:
-            raise ImageLayoutError(f"X must have shape (n, {channels}), got {rows.shape}. Reshape your data.")
-        if rows.shape[1] != channels:
-            raise ImageLayoutError(
-                f"X has {rows.shape[1]} features, but {type(self).__name__} is expecting {channels} features as input."
-            )
-        observed = pixels(rows, -1, name="X")
-        return distance_map(observed, self.mean, self.cholesky, _to_log_density(self._constant))
-
-    def score(self, X: ArrayLike, y: object = None) -> float:
-        """Return the mean log-density of the rows of `X`, in nats; `y` is ignored."""
-        return float(self.score_samples(X).mean())
 
     def _table(self) -> list[str]:
         lines = [f"{'channel':>10}{'mean':>14}{'deviation':>14}"]

@@ -197,17 +197,6 @@ class PixelMixture(Estimator):
         observed, joint = self._joint_map(image, channel_axis, mask)
         return observed.restored(_log_sum(joint).reshape(observed.sites))
 
-    def density_image(
-        self, image: object, *, channel_axis: int | str | None = "same", mask: object = None
-    ) -> FloatArray:
-        """Return ``p(x_p)`` of every pixel in 1/intensity^C."""
-        density = self.log_density_image(image, channel_axis=channel_axis, mask=mask)
-        return np.asarray(np.exp(density, out=density))
-
-    def score_samples(self, X: object) -> FloatArray:
-        """Return the log-density of every row (n, C), in nats."""
-        return self.log_density_image(X, channel_axis=-1)[:, 0]
-
     def _joint_map(self, image: object, channel_axis: int | str | None, mask: object) -> tuple[Pixels, FloatArray]:
         observed = fitted_pixels(image, channel_axis, mask, self._fitted("n_features_in_"), self._fitted("_layout"))
         components: _Components = self._fitted("_components")

@@ -108,6 +108,20 @@ def test_files_keep_every_bit(tmp_path, kind):
     assert [path.name for path in tmp_path.iterdir()] == ["field.npz"]
 
 
+def test_saving_through_a_link_writes_what_it_leads_to(tmp_path):
+    (tmp_path / "link.npz").symlink_to(tmp_path / "field.npz")
+    case(3, 0)[0].save(tmp_path / "link.npz")
+    assert (tmp_path / "link.npz").is_symlink()
+    assert DenseGaussian.load(tmp_path / "field.npz").size == 3
+
+
+def test_a_file_that_cannot_be_written_is_a_file_error(tmp_path):
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(FileError, match=r"folder\.npz cannot be written"):
+        case(2, 0)[0].save(tmp_path / "folder.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.npz"]
+
+
 def test_files_that_are_none_are_refused(tmp_path):
     (tmp_path / "text.npz").write_text("no archive")
     np.savez(tmp_path / "other.npz", x=np.ones(3))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sparsegmrf.errors import ArgumentError, ConvergenceError, SingularCovarianceError
+from sparsegmrf.errors import ArgumentError, ConvergenceError, ImageLayoutError, SingularCovarianceError
 from sparsegmrf.pixels import PixelGaussian, PixelMixture
 from tests.conftest import require
 
@@ -39,6 +39,15 @@ def test_scikit_learn_starting_from_the_answer_stays_there(two_groups):
     np.testing.assert_allclose(model.means_, theirs.means_, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(model.covariances_, theirs.covariances_, rtol=1e-3, atol=1e-4)
     assert model.objective_[-1] == pytest.approx(theirs.score(rows), rel=1e-7)
+
+
+def test_rows_with_other_channels_or_axes_than_the_fit_are_refused(two_groups):
+    model = PixelMixture(2).fit(two_groups)
+    with pytest.raises(ImageLayoutError, match=r"X must have shape \(n, 3\), got \(50, 60, 3\)"):
+        model.score_samples(two_groups)
+    with pytest.raises(ImageLayoutError, match="X has 2 features, but PixelMixture is expecting 3"):
+        model.score_samples(two_groups[0, :, :2])
+    assert model.score(two_groups[0]) == model.score_samples(two_groups[0]).mean()
 
 
 @pytest.mark.parametrize("prior", [0.0, 5.0])
