@@ -199,7 +199,9 @@ class Model(ABC):
 
     def derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivative of the precision by each parameter, as stencils whose offsets the precision has."""
-        return self.build_derivatives(self._checked(shape))
+        found = self.build_derivatives(self._checked(shape))
+        self._check_names("build_derivatives", set(found))
+        return found
 
     def spectral(self, shape: Shape) -> SpectralForm | None:
         """Return the precision by its eigenvalues where a fast transform diagonalizes it exactly, else None."""
@@ -298,7 +300,14 @@ class Model(ABC):
                 f"{', '.join(sorted(fields | set(self.parameters)))}."
             )
         if derived:
-            changed |= self.fields_of({**self.parameters, **{name: float(value) for name, value in derived.items()}})  # type: ignore[arg-type]
+            wanted = {**self.parameters, **{name: float(value) for name, value in derived.items()}}  # type: ignore[arg-type]
+            held = self.fields_of(wanted)
+            if not held:
+                raise ArgumentError(
+                    f"{', '.join(derived)} cannot be replaced: fields_of must return the fields of "
+                    f"{type(self).__name__} that hold parameters of other names, got none; implement it."
+                )
+            changed |= held
         return dataclasses.replace(self, **changed)  # type: ignore[type-var]
 
     def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
@@ -311,10 +320,20 @@ class Model(ABC):
         """
         return {}
 
+    def _check_names(self, method: str, given: set[str]) -> None:
+        """Refuse what a method has said by other names than those of the parameters."""
+        expected = set(self.parameters)
+        if given != expected:
+            raise ArgumentError(
+                f"{method} of {type(self).__name__} must have the parameters {', '.join(sorted(expected))}, got "
+                f"{', '.join(sorted(given)) or 'none'}; name each of them, and nothing else."
+            )
+
     def _outside(self, shape: Shape) -> tuple[str, Bounds] | None:
         """Return the first parameter that is not within its limits, and these."""
-        values = self.parameters
-        for name, (low, high) in self.limits(shape).items():
+        values, limits = self.parameters, self.limits(shape)
+        self._check_names("limits", set(limits))
+        for name, (low, high) in limits.items():
             if not low < values[name] < high:
                 return name, (low, high)
         return None

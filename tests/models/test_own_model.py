@@ -169,3 +169,29 @@ def test_parameters_that_are_not_possible_together_are_refused_by_their_own_rule
     assert Bounded(0.4, 2.0).stencil((3, 4)).shape == (3, 4)
     with pytest.raises(ArgumentError, match=r"possible together on 3 x 4 pixels, got kappa=2, tau=2.*not is_inside"):
         Bounded(2.0, 2.0).stencil((3, 4))
+
+
+def test_parameters_of_other_names_than_fields_need_the_fields_that_hold_them():
+    class Ranged(Membrane):
+        @property
+        def parameters(self):
+            return {"range": 1.0 / self.kappa, "tau": self.tau}
+
+    with pytest.raises(ArgumentError, match="range cannot be replaced: fields_of must return the fields of Ranged"):
+        Ranged().replace(range=4.0)
+
+    class Held(Ranged):
+        def fields_of(self, parameters):
+            return {"kappa": 1.0 / parameters["range"]}
+
+    assert Held().replace(range=4.0, tau=2.0).parameters == {"range": 4.0, "tau": 2.0}
+    with pytest.raises(ArgumentError, match="limits of Held must have the parameters range, tau, got kappa, tau; name"):
+        Held().stencil((3, 4))
+
+    class Limited(Held):
+        def limits(self, shape):
+            return dict.fromkeys(self.parameters, (0.0, float("inf")))
+
+    assert Limited().stencil((3, 4)).shape == (3, 4)
+    with pytest.raises(ArgumentError, match="build_derivatives of Limited must have the parameters range, tau, got k"):
+        Limited().derivatives((3, 4))
