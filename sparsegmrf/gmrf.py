@@ -86,7 +86,7 @@ class GMRF(OnLattice):
     ) -> None:
         given, lattice = read_precision(precision, shape, channels)
         if domain is not None:
-            lattice = lattice.restricted(domain)
+            lattice = lattice.restricted(Lattice(lattice.shape, lattice.channels, domain).domain)
             given = RestrictedForm.of(stencil_of(given, lattice), lattice)
         _frozen.assign(
             self,
@@ -454,7 +454,13 @@ class GMRF(OnLattice):
         return 0.5 * (self.rank * (1.0 + _LOG_2PI) - self.logdet)
 
     def covariance_object(self) -> "Covariance":
-        """Return ``Q^-1`` as a `scipy.stats.Covariance` for `scipy.stats.multivariate_normal`; images are flattened."""
+        """Return ``Q^-1`` as a `scipy.stats.Covariance` for `scipy.stats.multivariate_normal`; images are flattened.
+
+        Raises
+        ------
+        ArgumentError
+            If it is singular: of an intrinsic field, with known pixels, or under constraints.
+        """
         from sparsegmrf.factors.scipy_covariance import covariance_object  # importing scipy.stats takes long
 
         return covariance_object(self.factor)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import images
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors._factor import Method
 from sparsegmrf.factors._null_space import NullSpace
@@ -14,7 +13,7 @@ from sparsegmrf.factors.intrinsic_spectral import SpectralIntrinsicForm
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import ArrayLike, FloatArray
+from sparsegmrf.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -86,17 +85,6 @@ class IntrinsicGMRF(GMRF):
                 "sparse array with SymmetricStencil.from_csr, and give a whitening matrix to GMRF.from_whitening."
             )
         super().__init__(_form(precision, null_space, method, domain), mean, method)
-
-    def project(self, x: ArrayLike) -> FloatArray:
-        """Return ``P x``, the image without its part in the null space; zero outside the domain.
-
-        Raises
-        ------
-        ArgumentError
-            If `x` has another shape.
-        """
-        flat = images("x", x, self.lattice.image_shape)
-        return self._given.null.project(flat.reshape(-1, self.lattice.size)).reshape(flat.shape)
 
     def geometric_mean_variance(self) -> float:
         """Return the geometric mean of the marginal variances, in intensity^2: the typical variance of the field.

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sparsegmrf import GMRF, SymmetricStencil, _memory, condition, constrain
-from sparsegmrf.errors import TooLargeError
+from sparsegmrf.errors import ArgumentError, TooLargeError
 from sparsegmrf.fields import IntrinsicGMRF, StationaryEdgeField
 from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import Channels, Intrinsic, Matern, Sum
@@ -53,6 +53,22 @@ def test_null_space_rank_and_domain_are_those_of_the_precision(name):
 
 
 @pytest.mark.parametrize("name", FIELDS)
+def test_projection_takes_off_the_null_space_and_what_is_outside_the_domain(name):
+    field, _, _ = FIELDS[name]
+    x = np.random.default_rng(0).standard_normal((2, *field.lattice.image_shape))
+    before = x.copy()
+    projected = field.project(x)
+    V = field.null_vectors.toarray()
+    P = np.diag(field.domain.ravel().astype(float)) - V @ V.T
+    assert_allclose(projected.reshape(2, -1), x.reshape(2, -1) @ P, rtol=1e-12, atol=1e-12)
+    assert_allclose(field.factor.project(projected), projected, rtol=1e-12, atol=1e-12)
+    assert np.array_equal(x, before)
+    assert not np.shares_memory(x, projected)
+    with pytest.raises(ArgumentError, match=r"^x must have shape"):
+        field.project(np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("name", FIELDS)
 def test_the_factor_says_what_the_field_says(name):
     field, _, _ = FIELDS[name]
     factor = field.factor
@@ -76,6 +92,13 @@ def test_a_stationary_field_is_proper_and_complete():
     field = StationaryEdgeField(FIVE)
     assert (field.rank, field.rank_deficiency, field.null_space.shape) == (30, 0, (0, *SHAPE))
     assert field.domain.all()
+
+
+@pytest.mark.parametrize("name", ["level", "planes", "wall", "known pixels", "domain"])
+def test_scipy_is_not_given_a_singular_covariance(name):
+    field, _, _ = FIELDS[name]
+    with pytest.raises(ArgumentError, match=rf"^covariance_object is for proper fields.* of rank {field.rank} for 30"):
+        field.covariance_object()
 
 
 def test_images_of_a_null_space_that_would_not_fit_are_refused(monkeypatch):

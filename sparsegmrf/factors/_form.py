@@ -36,8 +36,8 @@ class Form(OnLattice):
 
     def method_for(self, choose: Callable[[Any], Method], method: Method) -> Method:
         """Return the method by which the parts are factorized, of which `choose` tells; as asked for if they differ."""
-        chosen = {choose(part) for part in self.parts}
-        return chosen.pop() if len(chosen) == 1 else method
+        chosen = [choose(part) for part in self.parts]
+        return chosen[0] if chosen and all(each == chosen[0] for each in chosen) else method
 
     @property
     def of_ones(self) -> tuple[float | None, ...]:

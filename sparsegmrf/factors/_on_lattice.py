@@ -6,8 +6,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsegmrf import _memory
+from sparsegmrf._validate import images
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.typing import BoolArray, FloatArray, Shape
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
 
 class OnLattice(ABC):
@@ -47,6 +48,19 @@ class OnLattice(ABC):
     def rank(self) -> int:
         """Number of positive eigenvalues of the precision: unknowns in the domain less null vectors."""
         return self.lattice.n_free - self.rank_deficiency
+
+    def project(self, x: ArrayLike) -> FloatArray:
+        """Return ``(I - V V^T) x``: images without their part in the null space, zero outside the domain.
+
+        Raises
+        ------
+        ArgumentError
+            If `x` has another shape.
+        """
+        array, V = images("x", x, self.lattice.image_shape), self.null_vectors
+        flat = array.reshape(-1, self.lattice.size)
+        result = np.where(self.lattice.outside, 0.0, flat - (V @ (V.T @ flat.T)).T)
+        return np.asarray(result.reshape(array.shape))
 
     @property
     def domain(self) -> BoolArray:

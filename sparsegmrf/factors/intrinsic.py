@@ -191,10 +191,6 @@ class IntrinsicFactor(Factor):
         V = self._null.vectors
         return self._rest.nbytes + int(V.data.nbytes + V.indices.nbytes + V.indptr.nbytes)
 
-    def project(self, x: ArrayLike) -> FloatArray:
-        """Return ``P x``: the image without its part in the null space, and zero outside the domain."""
-        return self._on_images("x", x, self._null.project)
-
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances under the constraint, ``P G P``, on the precision's offsets as a stencil."""
         selected = self._rest.selected_inverse()

@@ -30,6 +30,11 @@ def covariance_object(factor: Factor) -> Covariance:
         Of shape ``(n, n)``, ``n`` the number of unknowns. Asking it for the matrix beyond 4096 unknowns raises
         `TooLargeError`, and whitening a vector of another length `ArgumentError`.
 
+    Raises
+    ------
+    ArgumentError
+        If the covariance is singular: scipy's density would not know where the field is.
+
     Examples
     --------
     >>> from scipy.stats import multivariate_normal
@@ -40,6 +45,11 @@ def covariance_object(factor: Factor) -> Covariance:
     >>> round(float(field.logpdf(np.ones(6))), 4)
     -7.2993
     """
+    if factor.rank < factor.lattice.size:
+        raise ArgumentError(
+            f"covariance_object is for proper fields, and this one has a singular covariance of rank {factor.rank} for "
+            f"{factor.lattice.size} unknowns; use logpdf, sample and covariance_with of the field itself."
+        )
     return _FactorCovariance(factor)
 
 

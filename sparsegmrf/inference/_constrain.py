@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,9 +16,6 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import TriangularStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Offset
-
-if TYPE_CHECKING:
-    from scipy.stats import Covariance
 
 _COPIES = 10
 """Images held per constraint while they are worked in, at most."""
@@ -160,19 +156,6 @@ class ConstrainedGMRF(GMRF):
         raise ArgumentError(
             f"partial_correlation at {offset} is not defined under constraints: given all other pixels, a pixel of a "
             "constraint is known; use that of .unconstrained."
-        )
-
-    def covariance_object(self) -> "Covariance":
-        """Refuse: scipy's density would not know the images with ``C x = c``. Use `logpdf` and `sample`.
-
-        Raises
-        ------
-        ArgumentError
-            Always.
-        """
-        raise ArgumentError(
-            "covariance_object is for proper fields, and a constrained one has a singular covariance; use logpdf, "
-            "sample and covariance_with of the field itself."
         )
 
     @property

@@ -265,9 +265,7 @@ def _residual_of_mean(result: FitResult, prior: GMRF, posterior: GMRF) -> float:
 
 def _residual_of_white(field: GMRF, stream: np.random.Generator) -> float:
     """Return ``|Q x - b| / |b|`` for a white ``b``, without its part in the null space."""
-    b = stream.standard_normal(field.lattice.image_shape)
-    if isinstance(field, IntrinsicGMRF):
-        b = field.project(b)
+    b = field.project(stream.standard_normal(field.lattice.image_shape))
     rest = field.precision @ field.factor.solve(b) - b
     return float(np.linalg.norm(rest) / np.linalg.norm(b))
 

@@ -1,5 +1,7 @@
 """Posteriors against the dense conditional distribution."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from numpy.testing import assert_allclose
 from sparsegmrf import GMRF, SymmetricStencil, TriangularStencil, condition
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.fields import IntrinsicGMRF
+from sparsegmrf.inference import diagnose
 from sparsegmrf.models import CAR, Intrinsic, Matern
 from tests import reference, strategies
 from tests.inference import dense
@@ -211,3 +214,52 @@ def test_exact_observations_in_other_units_give_the_same_field_in_these(model, u
     found = condition(model.scaled(unit).gmrf((8, 9)), unit * y, mask="nan", noise_variance=0.0)
     assert_allclose(found.mean / unit, expected.mean, rtol=1e-12, atol=1e-12)
     assert_allclose(found.marginal_variance() / unit**2, expected.marginal_variance(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("prior", [GMRF.from_precision(FIVE, mean=0.3), IntrinsicGMRF(MEMBRANE, mean=0.3)])
+def test_a_field_with_exact_pixels_is_a_plain_field_on_the_other_pixels(prior):
+    y, missing, noise = problem((5, 6), 4, "mixed")
+    posterior = condition(prior, y, mask=missing, noise_variance=noise)
+    held = ~missing & (noise == 0.0)
+    assert type(posterior) is GMRF
+    assert np.array_equal(posterior.domain, ~held)
+    assert (posterior.rank, posterior.rank_deficiency) == (np.count_nonzero(~held), 0)
+    free = ~held.ravel()
+    P = posterior.precision.tocsr().toarray()[np.ix_(free, free)]
+    assert posterior.logdet == pytest.approx(np.linalg.slogdet(P)[1], rel=1e-12)
+    x = posterior.sample(rng=0)
+    expected = dense.log_density((x - posterior.mean).ravel()[free], np.linalg.inv(P))
+    assert posterior.logpdf(x) == pytest.approx(expected, rel=1e-10)
+    assert posterior.entropy() == pytest.approx(0.5 * (len(P) * (1.0 + np.log(2.0 * np.pi)) - posterior.logdet))
+    moved = posterior.with_mean(posterior.mean + 1.0)
+    assert np.array_equal(moved.domain, posterior.domain)
+    assert np.array_equal(pickle.loads(pickle.dumps(posterior)).sample(rng=0), x)
+    found = diagnose(posterior, samples=200)
+    assert found.residual < 1e-11
+    assert found.worst_p_value > 1e-6
+
+
+def test_a_field_on_a_domain_is_conditioned_on_pixels_in_it_and_outside():
+    domain = np.ones((5, 6), bool)
+    domain[:, 3] = False
+    left, right = np.arange(6) < 3, np.arange(6) > 3
+    stencil = SymmetricStencil(
+        [(0, 0), (0, 1), (1, 0)],
+        [4.3, -1.0 * ((left & ~np.isin(np.arange(6), [2])) | right) * np.ones((5, 1)), -1.1],
+        (5, 6),
+    )
+    field = GMRF(stencil, mean=0.4, domain=domain)
+    y, missing, noise = problem((5, 6), 9, "mixed")
+    noise[~domain] = 1.0  # measurements of what is at its mean say nothing
+    inside = np.ix_(domain.ravel(), domain.ravel())
+    C = np.zeros((30, 30))
+    C[inside] = np.linalg.inv(stencil.tocsr().toarray()[inside])
+    seen = ~missing & domain
+    mean, covariance = dense.conditional(np.full(30, 0.4), C, y.ravel(), seen.ravel(), noise.ravel())
+    posterior = condition(field, y, mask=missing, noise_variance=noise)
+    assert_allclose(posterior.mean.ravel(), mean, rtol=1e-9, atol=1e-10)
+    assert_allclose(posterior.marginal_variance().ravel(), np.diagonal(covariance), rtol=1e-9, atol=1e-10)
+    with pytest.raises(ArgumentError, match=r"^y must agree with what is known exactly, but pixel \(0, 3\)"):
+        condition(field, np.ones((5, 6)), noise_variance=0.0)
+    with pytest.raises(ArgumentError, match=r"^gmrf must be free at every pixel to be given counts.* 5 pixels"):
+        condition(field, np.ones((5, 6)), likelihood="poisson")
