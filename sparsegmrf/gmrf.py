@@ -230,7 +230,7 @@ class GMRF(OnLattice):
         """The pixel grid, with the domain of the field."""
         return self._lattice
 
-    @property
+    @cached_property
     def null_vectors(self) -> sp.csr_array:
         """Orthonormal null vectors of the precision as columns, ``(n, r)``; none of a proper field."""
         return null_vectors_of(self._given, self._lattice)

@@ -3,7 +3,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from sparsegmrf import GMRF, CausalAR, CholeskyField, SymmetricField, SymmetricStencil, select_order
+from sparsegmrf import GMRF, SymmetricStencil
+from sparsegmrf.autoregression import CausalAR, select_order
+from sparsegmrf.ensembles import CholeskyField, SymmetricField
 from sparsegmrf.fitted import Fitted
 
 

@@ -1,12 +1,15 @@
 """What stands around the package agrees with it: layers, versions, checks before a commit, paths and links of pages."""
 
 import ast
+import importlib.metadata
 import re
 import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+
+import sparsegmrf
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -51,7 +54,9 @@ def test_nothing_prints_but_the_command_line():
 
 
 def test_version_is_the_same_everywhere():
-    version = PROJECT["project"]["version"]
+    version = sparsegmrf.__version__
+    assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "sparsegmrf.__version__"}
+    assert importlib.metadata.version("sparsegmrf") == version
     assert re.findall(r"^version: (.+)$", text("CITATION.cff"), flags=re.MULTILINE) == [version]
     headings = re.findall(r"^## \[(.+?)\]( - \d{4}-\d\d-\d\d)?$", text("CHANGELOG.md"), flags=re.MULTILINE)
     assert headings[0] == ("Unreleased", "")

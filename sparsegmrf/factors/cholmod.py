@@ -11,10 +11,10 @@ from sparsegmrf import _frozen, _threads
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.factors._factor import Factor
+from sparsegmrf.factors._matrix import Matrix, matrix_of, structure_of
 from sparsegmrf.kernels import takahashi
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
-from sparsegmrf.stencil._assembly import symmetric_matrix
 from sparsegmrf.typing import FloatArray, IntArray, Shape
 
 ORDERINGS = ("default", "best", "amd", "colamd", "metis", "nesdis", "natural")
@@ -73,22 +73,21 @@ class CholmodFactor(Factor):
 
     def __init__(
         self,
-        precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix,
+        precision: Matrix,
         shape: Shape | None = None,
         *,
         channels: int | None = None,
         ordering: str = "default",
     ) -> None:
         cholmod = _scikit_sparse()
-        offsets, torus, lattice, matrix = _read(precision, shape, channels)
+        lattice, offsets, torus = structure_of(precision, shape, channels)
+        matrix = _by_columns(matrix_of(precision, lattice))
         analysis = cholmod.analyze(matrix, ordering_method=one_of("ordering", ordering, ORDERINGS))
         pattern = (matrix.indptr, matrix.indices)
         _frozen.assign(self, _offsets=offsets, _torus=torus, _lattice=lattice, _analysis=analysis, _pattern=pattern)
         _frozen.assign(self, **_numbers(analysis, matrix, lattice))
 
-    def refactorize(
-        self, precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix
-    ) -> "CholmodFactor":
+    def refactorize(self, precision: Matrix) -> "CholmodFactor":
         """Factorize other values on the same pattern, with the ordering and analysis kept.
 
         Parameters
@@ -110,7 +109,8 @@ class CholmodFactor(Factor):
         """
         stencil = isinstance(precision, SymmetricStencil | TriangularStencil)
         own = (None, None) if stencil else (self.shape, self._lattice.channels)
-        offsets, torus, lattice, matrix = _read(precision, *own)
+        lattice, offsets, torus = structure_of(precision, *own)
+        matrix = _by_columns(matrix_of(precision, lattice))
         same = (lattice, torus) == (self._lattice, self._torus) and np.array_equal(offsets, self._offsets)
         arrays = zip((matrix.indptr, matrix.indices), self._pattern, strict=True)
         if not (same and all(np.array_equal(new, old) for new, old in arrays)):
@@ -247,38 +247,12 @@ def _scikit_sparse() -> ModuleType:
     return module
 
 
-def _read(
-    precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix,
-    shape: Shape | None,
-    channels: int | None,
-) -> tuple[IntArray, bool, Lattice, sp.csc_matrix]:
-    """Return the offsets of the selected inverse, whether they wrap, the lattice, and ``Q`` as CHOLMOD takes it."""
-    if isinstance(precision, TriangularStencil):
-        precision = precision.gram()
-    if isinstance(precision, SymmetricStencil):
-        if (shape is not None and tuple(shape) != precision.shape) or channels not in (None, precision.channels):
-            raise ArgumentError(
-                f"shape and channels must be left out, or be the stencil's own {precision.shape} and "
-                f"{precision.channels}, got {shape} and {channels}."
-            )
-        offsets, torus, lattice = precision.offsets, precision.boundary == "torus", precision.lattice
-        matrix = precision.tocsr()
-    else:
-        if not sp.issparse(precision) or shape is None:
-            raise ArgumentError(
-                "precision must be a stencil, or a scipy sparse array together with shape, got "
-                f"{type(precision).__name__}."
-            )
-        offsets, torus, lattice = (
-            np.zeros((1, 2), dtype=np.int64),
-            False,
-            Lattice(shape, 1 if channels is None else channels),
-        )
-        matrix = symmetric_matrix("precision", precision, lattice)
-    # The rows of a symmetric matrix are its columns; scikit-sparse takes only the old matrix class without a warning.
+def _by_columns(matrix: sp.csr_array) -> sp.csc_matrix:
+    """Return a symmetric matrix as CHOLMOD takes it, without a copy."""
+    # Its rows are its columns; scikit-sparse takes only the old matrix class without a warning.
     columns = sp.csc_matrix((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape, copy=False)
     columns.has_sorted_indices = True
-    return offsets, torus, lattice, columns
+    return columns
 
 
 def _failed_pivot(cholmod: ModuleType, factor: Any, column: int, matrix: sp.csc_matrix) -> float:

@@ -2,14 +2,13 @@
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse as sp
 
-from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, TooLargeError
+from sparsegmrf.errors import NotPositiveDefiniteError, TooLargeError
 from sparsegmrf.factors._factor import Factor
+from sparsegmrf.factors._matrix import Matrix, matrix_of, structure_of
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
-from sparsegmrf.stencil._assembly import symmetric_matrix
-from sparsegmrf.typing import FloatArray, IntArray, Shape
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import FloatArray, Shape
 
 LARGEST = 4096
 
@@ -23,11 +22,13 @@ class DenseFactor(Factor):
         The precision, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``.
     shape : (int, int), optional
         Height and width; needed with a sparse array only, whose selected inverse then has the centre only.
-    channels : int
-        Unknowns per pixel of a sparse array; a stencil knows its own.
+    channels : int, optional
+        Unknowns per pixel of a sparse array (1 if not given); a stencil knows its own.
 
     Raises
     ------
+    ArgumentError
+        If `shape` or `channels` are not the stencil's own, or `shape` is missing.
     TooLargeError
         Beyond 4096 unknowns: the dense matrix would hold more than 4096^2 numbers.
     NotPositiveDefiniteError
@@ -38,21 +39,19 @@ class DenseFactor(Factor):
 
     def __init__(
         self,
-        precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix,
+        precision: Matrix,
         shape: Shape | None = None,
         *,
-        channels: int = 1,
+        channels: int | None = None,
     ) -> None:
-        self._lattice, self._offsets = _structure(precision, shape, channels)
-        torus = isinstance(precision, SymmetricStencil) and precision.boundary == "torus"
-        self._boundary = "torus" if torus else "dirichlet"
+        self._lattice, self._offsets, self._torus = structure_of(precision, shape, channels)
         size = self._lattice.size
         if size > LARGEST:
             raise TooLargeError(
                 f"DenseFactor takes at most {LARGEST} unknowns, got {size}; it is for tests and tiny images, "
                 "use another method."
             )
-        self._L = _cholesky(_matrix(precision, self._lattice), self._lattice)
+        self._L = _cholesky(matrix_of(precision, self._lattice).toarray(), self._lattice)
 
     @property
     def lattice(self) -> Lattice:
@@ -78,13 +77,12 @@ class DenseFactor(Factor):
         """Return the covariances on the precision's offsets as a stencil."""
         lattice = self._lattice
         (height, width), channels = lattice.shape, lattice.channels
-        torus = self._boundary == "torus"
         dense = self.covariance().reshape(height, width, channels, height, width, channels)
         planes = np.zeros((len(self._offsets), height, width, channels, channels))
         for plane, (di, dj) in zip(planes, self._offsets.tolist(), strict=True):
-            rows, columns = np.mgrid[:height, :width] if torus else np.mgrid[lattice.with_neighbour((di, dj))]
+            rows, columns = np.mgrid[:height, :width] if self._torus else np.mgrid[lattice.with_neighbour((di, dj))]
             plane[rows, columns] = dense[rows, columns, :, (rows + di) % height, (columns + dj) % width, :]
-        return SymmetricStencil._from_planes(self._offsets, planes, lattice, self._boundary)
+        return SymmetricStencil._from_planes(self._offsets, planes, lattice, "torus" if self._torus else "dirichlet")
 
     def whiten_vectors(self, x: FloatArray) -> FloatArray:
         """Return ``A x`` for ``(batch, n)``."""
@@ -97,34 +95,6 @@ class DenseFactor(Factor):
     def solve_vectors(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""
         return np.ascontiguousarray(scipy.linalg.cho_solve((self._L, True), b.T).T)
-
-
-def _structure(
-    precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, shape: Shape | None, channels: int
-) -> tuple[Lattice, IntArray]:
-    """Return the lattice and the offsets (centre and later) of the selected inverse."""
-    if isinstance(precision, SymmetricStencil):
-        return precision.lattice, precision.offsets
-    if isinstance(precision, TriangularStencil):
-        return precision.lattice, precision.gram_offsets
-    if not sp.issparse(precision) or shape is None:
-        raise ArgumentError(
-            f"precision must be a stencil, or a scipy sparse array together with shape, got {type(precision).__name__}."
-        )
-    return Lattice(shape, channels), np.zeros((1, 2), dtype=np.int64)
-
-
-def _matrix(precision: SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix, lattice: Lattice) -> FloatArray:
-    """Return the dense precision."""
-    dense: FloatArray
-    if isinstance(precision, TriangularStencil):
-        A = precision.tocsr().toarray()
-        dense = A.T @ A
-    elif isinstance(precision, SymmetricStencil):
-        dense = precision.tocsr().toarray()
-    else:
-        dense = symmetric_matrix("precision", precision, lattice).toarray()
-    return dense
 
 
 def _cholesky(matrix: FloatArray, lattice: Lattice) -> FloatArray:

@@ -79,3 +79,11 @@ def test_what_is_no_precision_is_refused(precision, shape, match):
 def test_whitening_of_a_triangular_stencil_has_its_determinant():
     A = TriangularStencil([(0, -1)], 2.0, [-0.5], (2, 3))
     assert DenseFactor(A).logdet == pytest.approx(12.0 * np.log(2.0))
+
+
+def test_a_shape_that_is_not_that_of_the_stencil_is_refused():
+    stencil = SymmetricStencil([(0, 0)], [1.0], (2, 3))
+    assert DenseFactor(stencil, (2, 3), channels=1).logdet == 0.0
+    for shape, channels in (((3, 2), None), (None, 2)):
+        with pytest.raises(ArgumentError, match=r"^shape and channels must be left out, or be the stencil's own"):
+            DenseFactor(stencil, shape, channels=channels)

@@ -63,7 +63,7 @@ def test_field_is_that_of_the_dense_precision():
 
 
 def test_fit_is_that_of_the_model_of_the_package_that_is_the_same_field(image):
-    own, known = fit(Membrane(), image, noise=None), fit(CAR(), image, noise=None)
+    own, known = fit(Membrane(), image, noise_variance=None), fit(CAR(), image, noise_variance=None)
     assert own.converged
     assert own.loglik == pytest.approx(known.loglik, abs=1e-5)
     assert as_car(own.model).parameters == pytest.approx(known.model.parameters, rel=1e-2)
@@ -84,8 +84,8 @@ def test_fit_with_noise_finds_what_was_drawn():
 def test_gaps_are_filled_and_the_fit_diagnosed(image):
     gap = np.zeros(SHAPE, dtype=bool)
     gap[5:10, 5:12] = True
-    result = fill(np.where(gap, np.nan, image), model=Membrane(), mask=gap, noise=None)
-    other = fill(np.where(gap, np.nan, image), model=CAR(), mask=gap, noise=None)
+    result = fill(np.where(gap, np.nan, image), model=Membrane(), mask=gap, noise_variance=None)
+    other = fill(np.where(gap, np.nan, image), model=CAR(), mask=gap, noise_variance=None)
     np.testing.assert_array_equal(result.mean[~gap], image[~gap])
     np.testing.assert_allclose(result.mean[gap], other.mean[gap], atol=1e-3)
     assert diagnose(result.fit).residual < 1e-10

@@ -1,0 +1,41 @@
+"""Precisions of any kind as sparse matrices, for the factors that take these."""
+
+from typing import TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
+from sparsegmrf.stencil._assembly import symmetric_matrix
+from sparsegmrf.typing import IntArray, Shape
+
+Matrix: TypeAlias = SymmetricStencil | TriangularStencil | sp.sparray | sp.spmatrix
+
+
+def structure_of(precision: Matrix, shape: Shape | None, channels: int | None) -> tuple[Lattice, IntArray, bool]:
+    """Return the lattice, the offsets (centre and later) of the selected inverse, and whether they wrap."""
+    if isinstance(precision, SymmetricStencil | TriangularStencil):
+        if (shape is not None and tuple(shape) != precision.shape) or channels not in (None, precision.channels):
+            raise ArgumentError(
+                f"shape and channels must be left out, or be the stencil's own {precision.shape} and "
+                f"{precision.channels}, got {shape} and {channels}."
+            )
+        if isinstance(precision, TriangularStencil):
+            return precision.lattice, precision.gram_offsets, False
+        return precision.lattice, precision.offsets, precision.boundary == "torus"
+    if not sp.issparse(precision) or shape is None:
+        raise ArgumentError(
+            f"precision must be a stencil, or a scipy sparse array together with shape, got {type(precision).__name__}."
+        )
+    return Lattice(shape, 1 if channels is None else channels), np.zeros((1, 2), dtype=np.int64), False
+
+
+def matrix_of(precision: Matrix, lattice: Lattice) -> sp.csr_array:
+    """Return the precision, or that of a whitening matrix, by rows with sorted columns."""
+    if isinstance(precision, TriangularStencil):
+        return precision.gram().tocsr()
+    if isinstance(precision, SymmetricStencil):
+        return precision.tocsr()
+    return symmetric_matrix("precision", precision, lattice)
