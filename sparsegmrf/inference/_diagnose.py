@@ -65,7 +65,7 @@ class Diagnosis:
     noise : Whiteness or None
         Of the measurements minus that draw, over the standard deviation of the noise; of counts, of their randomized
         quantile residuals given that draw. None without noise.
-    samples : int
+    n_samples : int
         Draws behind the following.
     variance_ratio, variance_ratio_z : float
         Mean over pixels of sampled over exact variances, and its distance from 1 in standard errors between draws.
@@ -80,7 +80,7 @@ class Diagnosis:
     residual: float
     innovations: Whiteness | None
     noise: Whiteness | None
-    samples: int
+    n_samples: int
     variance_ratio: float
     variance_ratio_z: float
     worst_ratio: float
@@ -99,7 +99,7 @@ class Diagnosis:
             for lag, (value, error) in white.correlations.items():
                 lines.append(f"  correlation at {lag!s:<10} {value:+12.4f}{value / error:+10.2f}")
             lines.append(f"  all lags: chi-squared {white.portmanteau:.2f}, p = {white.p_value:.3g}")
-        lines.append(f"sampled over exact variances, {self.samples} draws:")
+        lines.append(f"sampled over exact variances, {self.n_samples} draws:")
         lines.append(f"  mean ratio {self.variance_ratio:.4f}, {self.variance_ratio_z:+.2f} standard errors from 1")
         lines.append(
             f"  worst {self.worst_ratio:.3f} at {self.worst_pixel}, p = {self.worst_p_value:.3g} for all pixels"
@@ -296,7 +296,7 @@ def _diagnosis(
         residual=residual,
         innovations=innovations,
         noise=noise,
-        samples=samples,
+        n_samples=samples,
         variance_ratio=float(np.mean(by_draw)),
         variance_ratio_z=float((np.mean(by_draw) - 1.0) / error),
         worst_ratio=float(total[worst] / samples),

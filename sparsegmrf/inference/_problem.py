@@ -17,6 +17,7 @@ from sparsegmrf.inference._laplace import check_level_is_finite
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, observations
 from sparsegmrf.inference._parameters import FieldModel, check_model, free_names
+from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.models import Sum
 from sparsegmrf.priors import Prior, check_priors
@@ -103,6 +104,11 @@ class Problem:
     def shape(self) -> Shape:
         """Height and width in pixels."""
         return (self.images[0].values.shape[0], self.images[0].values.shape[1])
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixels, and with stacked fields how many of them."""
+        return Lattice(self.shape, 1 if self.combination is None else len(self.combination))
 
     @property
     def n_observed(self) -> int:
