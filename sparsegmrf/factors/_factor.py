@@ -27,8 +27,8 @@ class Factor(OnLattice):
     """
 
     method: ClassVar[str]
-    """Name of the kind of factor. For one that is made by itself `factorize` takes it as `method`, for one that is made
-    of the factors of other precisions it takes what these are made by."""
+    """Name of the kind of factor. Where the package makes it of a stencil, `factorize` takes it as `method`; that of a
+    factor made of those of other precisions, such as ``"intrinsic"``, follows from what was given."""
 
     @property
     @abstractmethod

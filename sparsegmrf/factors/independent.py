@@ -13,7 +13,7 @@ from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._factor import Factor, Method
 from sparsegmrf.factors._form import Form, coefficient_at, on_offsets
-from sparsegmrf.factors.choose import null_vectors_of
+from sparsegmrf.factors.choose import null_vectors_of, stencil_of
 from sparsegmrf.factors.intrinsic import IntrinsicForm
 from sparsegmrf.factors.intrinsic_spectral import SpectralIntrinsicForm
 from sparsegmrf.factors.spectral import SpectralForm
@@ -75,7 +75,7 @@ class IndependentForm(Form):
     @property
     def stencil(self) -> SymmetricStencil:
         """The precision as a stencil with diagonal blocks."""
-        return stacked([m if isinstance(m, SymmetricStencil) else m.stencil for m in self.members])
+        return stacked([stencil_of(member, member.lattice) for member in self.members])
 
     def factor(self, factorize: Callable[[Any], Factor], method: Method) -> "IndependentFactor":
         """Return the factor made of those of the fields."""

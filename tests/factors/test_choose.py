@@ -30,6 +30,12 @@ def test_a_named_method_is_taken(precision):
     assert_allclose(factor.logdet, factorize(precision).logdet, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", ["triangular", "spectral", "dissection", "dense"])
+def test_the_name_of_a_factor_is_the_method_that_makes_it(method):
+    precision = A if method == "triangular" else Q
+    assert factorize(precision, method).method == method_for(precision, method) == method
+
+
 def test_choice_is_logged_at_debug_level(caplog):
     with caplog.at_level(logging.DEBUG, logger="sparsegmrf"):
         factor = factorize(Q)
