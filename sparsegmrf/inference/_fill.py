@@ -175,6 +175,10 @@ def _fit(
     stream: np.random.Generator,
 ) -> tuple[FitResult, ModelComparison | None]:
     """Fit the model given, the default one, or the best of several."""
+    if np.ndim(image) == 3:
+        raise ArgumentError(
+            f"image must have shape (H, W), got {np.shape(image)}; fill one slice, or one channel, at a time."
+        )
     first = TensionSpline(kappa=0.5) if model is None or isinstance(model, str) else model
     if isinstance(model, str):
         one_of("model", model, ("best",))
@@ -182,18 +186,9 @@ def _fit(
             raise ArgumentError(
                 f'fixed must be empty with model="best", whose fields have other parameters each, got {fixed!r}.'
             )
-    problem = Problem.read(first, _image(image), mask, Gaussian(noise_variance), covariates, fixed=fixed)
+    problem = Problem.read(first, image, mask, Gaussian(noise_variance), covariates, fixed=fixed)
     if isinstance(model, str):
         comparison = compare(problem, stream)
         return comparison.chosen.fit, comparison
     memo, start = find_start(problem, _TOLERANCE)
     return gaussian_result(problem, search(memo, start, _TOLERANCE)), None
-
-
-def _image(image: ArrayLike) -> ArrayLike:
-    """Refuse stacks, which are no draws of one field as they are for `fit`."""
-    if np.ndim(image) != 2:
-        raise ArgumentError(
-            f"image must have shape (H, W), got {np.shape(image)}; fill one slice, or one channel, at a time."
-        )
-    return image

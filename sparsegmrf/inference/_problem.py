@@ -79,15 +79,10 @@ class Problem:
         """Return the checked problem; see `fit` for the arguments."""
         check_model(model)
         one_of("method", method, METHODS)
-        is_stack = np.ndim(image) == 3
-        layers = [_layer(each, mask, likelihood, k if is_stack else None) for k, each in enumerate(_layers(image))]
-        if isinstance(likelihood, Gaussian):
-            images: Any = tuple(_observations(each, mask, of.noise_variance) for each, mask, of in layers)
-        else:
-            if method != "ml":
-                raise ArgumentError(f'method must be "ml" with a {likelihood.name} likelihood, got {method!r}.')
-            images = tuple(Counts.of(of, each, mask, np.shape(each)[:2], "image") for each, mask, of in layers)
-        shape = images[0].values.shape
+        if method != "ml" and not isinstance(likelihood, Gaussian):
+            raise ArgumentError(f'method must be "ml" with a {likelihood.name} likelihood, got {method!r}.')
+        images, is_stack = _read_images(image, mask, likelihood), np.ndim(image) == 3
+        shape = (images[0].values.shape[0], images[0].values.shape[1])
         held = (fixed,) if isinstance(fixed, str) else tuple(fixed)
         problem = cls(model, images, Covariates.of(covariates, shape), likelihood, method, held, {}, is_stack)
         limits = model.limits(shape)
@@ -218,26 +213,23 @@ class Problem:
             )
 
 
-def _layers(image: Any) -> Sequence[Any]:
-    """Return the images of a stack ``(R, H, W)``, or the image."""
+def _read_images(image: Any, mask: Any, likelihood: Gaussian | Likelihood) -> tuple[Observations | Counts, ...]:
+    """Return the checked image, or those of a stack ``(R, H, W)``, each with what is its own of masks and numbers."""
     if np.ndim(image) != 3:
-        return [image]
-    array = image if isinstance(image, np.ma.MaskedArray) else np.asarray(image)
-    if not len(array):
-        raise ArgumentError(f"image must have at least one image in its first axis, got shape {array.shape}.")
-    return list(array)
-
-
-def _layer(image: Any, mask: Any, likelihood: Gaussian | Likelihood, number: int | None) -> tuple[Any, Any, Any]:
-    """Return one image with what belongs to it of masks ``(R, H, W)`` and of the numbers of a likelihood."""
-    if number is None:
-        return image, mask, likelihood
-    own = {}
-    if dataclasses.is_dataclass(likelihood):
-        numbers = {field.name: getattr(likelihood, field.name) for field in dataclasses.fields(likelihood)}
-        own = {name: _of_stack(name, value, number) for name, value in numbers.items() if np.ndim(value) == 3}
-    kept = dataclasses.replace(likelihood, **own) if own else likelihood  # type: ignore[type-var]
-    return image, _of_stack("mask", mask, number) if np.ndim(mask) == 3 else mask, kept
+        return (_read_image(image, mask, likelihood),)
+    stack = image if isinstance(image, np.ma.MaskedArray) else np.asarray(image)
+    if not len(stack):
+        raise ArgumentError(f"image must have at least one image in its first axis, got shape {stack.shape}.")
+    found = []
+    for number, each in enumerate(stack):
+        own = {}
+        if dataclasses.is_dataclass(likelihood):
+            numbers = {field.name: getattr(likelihood, field.name) for field in dataclasses.fields(likelihood)}
+            own = {name: _of_stack(name, value, number) for name, value in numbers.items() if np.ndim(value) == 3}
+        kept = dataclasses.replace(likelihood, **own) if own else likelihood  # type: ignore[type-var]
+        missing = _of_stack("mask", mask, number) if np.ndim(mask) == 3 else mask
+        found.append(_read_image(each, missing, kept))
+    return tuple(found)
 
 
 def _of_stack(name: str, value: Any, number: int) -> Any:
@@ -246,10 +238,13 @@ def _of_stack(name: str, value: Any, number: int) -> Any:
     return np.asarray(value)[number]
 
 
-def _observations(image: Any, mask: Any, noise_variance: Any) -> Observations:
-    if isinstance(noise_variance, str) and noise_variance != "estimate":
-        raise ArgumentError(f'noise_variance must be "estimate", a variance or None, got {noise_variance!r}.')
-    given = 1.0 if isinstance(noise_variance, str) else 0.0 if noise_variance is None else noise_variance
+def _read_image(image: Any, mask: Any, likelihood: Gaussian | Likelihood) -> Observations | Counts:
+    if not isinstance(likelihood, Gaussian):
+        return Counts.of(likelihood, image, mask, np.shape(image)[:2], "image")
+    variance: Any = likelihood.noise_variance
+    if isinstance(variance, str) and variance != "estimate":
+        raise ArgumentError(f'noise_variance must be "estimate", a variance or None, got {variance!r}.')
+    given = 1.0 if isinstance(variance, str) else 0.0 if variance is None else variance
     return observations(image, mask, given, None, "image")
 
 
