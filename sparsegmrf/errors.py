@@ -3,6 +3,22 @@
 import numpy as np
 import numpy.typing as npt
 
+__all__ = [
+    "ArgumentError",
+    "ConvergenceError",
+    "FileError",
+    "ImageLayoutError",
+    "LostDigitsError",
+    "NotFittedError",
+    "NotPositiveDefiniteError",
+    "SingularCovarianceError",
+    "SparseGMRFError",
+    "StencilError",
+    "TooLargeError",
+    "UnstableError",
+    "UnstableWarning",
+]
+
 
 class SparseGMRFError(Exception):
     """Base of all exceptions raised on purpose by this package."""

@@ -1,8 +1,7 @@
 """Fields, and what is said of them: with a null space, under constraints, without borders, given counts."""
 
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference._condition import condition
-from sparsegmrf.inference._constrain import ConstrainedGMRF, constrain
+from sparsegmrf.inference._constrain import ConstrainedGMRF
 from sparsegmrf.inference._covariances import covariance_between, variance_of
 from sparsegmrf.inference._laplace import LaplacePosterior
 from sparsegmrf.inference._operators import BlockAverage, ObservationOperator, PointSpread
@@ -20,8 +19,6 @@ __all__ = [
     "ObservationOperator",
     "PointSpread",
     "StationaryEdgeField",
-    "condition",
-    "constrain",
     "covariance_between",
     "variance_of",
 ]

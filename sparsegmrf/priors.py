@@ -10,6 +10,8 @@ from sparsegmrf._interval import Interval
 from sparsegmrf._validate import finite_number, positive_number
 from sparsegmrf.errors import ArgumentError
 
+__all__ = ["LogNormal", "Normal", "PCPrecision", "PCRange", "PCSigma", "PCVariance", "Prior"]
+
 NOISE = "noise_variance"
 
 

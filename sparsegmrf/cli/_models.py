@@ -1,23 +1,37 @@
 """The fields that ``fit`` and ``fill`` know by name, and their parameters as text."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Literal
+from dataclasses import MISSING, Field, fields
+from inspect import isabstract
+from typing import Any, Literal
 
+from sparsegmrf import models
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models import CAR, SAR, Intrinsic, Matern, Model, TensionSpline
+from sparsegmrf.models import Intrinsic, Matern, Model, TensionSpline
+
+
+def _by_class() -> dict[str, Model]:
+    """Return the models of `sparsegmrf.models` that need no argument, by the names of their classes: TensionSpline is
+    ``tension-spline``."""
+    classes = [getattr(models, name) for name in models.__all__]
+    spatial = [each for each in classes if isinstance(each, type) and issubclass(each, Model) and not isabstract(each)]
+    free = [each for each in spatial if all(_has_default(field) for field in fields(each) if field.init)]
+    return {re.sub(r"(?<=[a-z])(?=[A-Z])", "-", each.__name__).lower(): each() for each in free}
+
+
+def _has_default(field: Field[Any]) -> bool:
+    return field.default is not MISSING or field.default_factory is not MISSING
+
 
 MODELS: Mapping[str, Model] = {
+    **_by_class(),
     "tension-spline": TensionSpline(kappa=0.5),
-    "matern": Matern(),
     "matern2": Matern(nu=2.0),
-    "car": CAR(),
-    "sar": SAR(),
-    "intrinsic": Intrinsic(),
     "thin-plate": Intrinsic(order=2),
 }
-"""What ``--model`` may say, each at the parameters where a search starts; a row is all that a further one needs."""
+"""What ``--model`` may say, each at the parameters where a search starts."""
 
 BEST: Literal["best"] = "best"
 """What ``--model`` may say besides: the best of several fields."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo import read_fits, read_netcdf, write_fits, write_netcdf
 from sparsegmrf.io._numpy import read_array, read_arrays
 from sparsegmrf.io._photograph import TIFF_STARTS
@@ -15,7 +16,9 @@ from sparsegmrf.io._request import Request
 
 @dataclass(frozen=True)
 class Format:
-    """A format.
+    """A format: how a file of it is known, what reads it, and what writes it.
+
+    `read` and `write` of this package take one of one's own as ``format=``.
 
     Attributes
     ----------
@@ -26,9 +29,10 @@ class Format:
     starts : tuple of bytes
         What its files begin with, which is asked before the suffix.
     read : callable
-        Takes the file and what is wanted of it.
+        Takes the file and what is wanted of it, a `Request`, and returns a `Raster`, as `picture_of` makes of an array.
     write : callable, optional
-        Takes the file, an image that lies nowhere, its name and its unit.
+        Takes the file, an image that lies nowhere, its name and its unit; by `replacing` it is written whole or not at
+        all.
     """
 
     name: str
@@ -48,6 +52,14 @@ def _fits(path: Path, request: Request) -> Raster:
     request.refuse_grey(path.name)
     request.refuse_axis(path.name)
     return read_fits(path, extension=request.variable, plane=request.channel)
+
+
+def check_format(format: object) -> None:
+    """Refuse what is no format of one's own, nor None."""
+    if format is not None and not isinstance(format, Format):
+        raise ArgumentError(
+            f"format must be a sparsegmrf.io.Format, got {format!r}; leave it out for those of the table."
+        )
 
 
 FORMATS = (

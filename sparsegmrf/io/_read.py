@@ -4,9 +4,9 @@ from pathlib import Path
 
 from sparsegmrf._files import PathLike
 from sparsegmrf._validate import one_of
-from sparsegmrf.errors import FileError
+from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo._common import Bands
-from sparsegmrf.io._formats import FORMATS
+from sparsegmrf.io._formats import FORMATS, Format, check_format
 from sparsegmrf.io._raster import Raster
 from sparsegmrf.io._rasterio import rasterio_first
 from sparsegmrf.io._request import Request
@@ -20,6 +20,7 @@ def read(
     scale: str = "unit",
     variable: str | None = None,
     channel_axis: int | None = None,
+    format: Format | None = None,
 ) -> Raster:
     """Read an image from a file of any format, missing pixels as NaN.
 
@@ -43,6 +44,8 @@ def read(
     channel_axis : int, optional
         Axis that holds the channels of a ``.npy`` or ``.npz`` file; other formats say so themselves. Needed where the
         first axis is the shortest.
+    format : Format, optional
+        How to read the file, whatever it begins with: a format of one's own.
 
     Returns
     -------
@@ -70,17 +73,20 @@ def read(
     [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
     """
     one_of("scale", scale, ("unit", "none"))
+    check_format(format)
     source, request = Path(path), Request(channel, grey, scale, variable, channel_axis)
     if source.is_dir():
         raise FileError(f"path must be an existing image file, got {path}, which is a directory.")
     if not source.is_file():
-        suffixes = ", ".join(each.suffixes[0] for each in FORMATS)
+        suffixes = ", ".join(each.suffixes[0] for each in (FORMATS if format is None else (format,)))
         raise FileError(f"path must be an existing image file ({suffixes}), got {path}, which is none.")
     try:
         with source.open("rb") as file:
             start = file.read(16)
     except OSError as error:
         raise FileError(f"path must be an image file, got {path}, which cannot be read: {error.strerror}") from error
+    if format is not None:
+        return _read_as(format, source, request)
     for each in FORMATS:
         if start.startswith(each.starts):
             return each.read(source, request)
@@ -88,3 +94,11 @@ def read(
         if source.name.lower().endswith(each.suffixes):
             return each.read(source, request)
     return rasterio_first(source, request)
+
+
+def _read_as(format: Format, source: Path, request: Request) -> Raster:
+    """Return what a format of one's own reads."""
+    found = format.read(source, request)
+    if not isinstance(found, Raster):
+        raise ArgumentError(f"format must read a Raster, got {found!r} from {format.name}; return picture_of(...).")
+    return found

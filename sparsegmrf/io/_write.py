@@ -8,7 +8,7 @@ import numpy as np
 from sparsegmrf._files import PathLike
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.io._formats import FORMATS
+from sparsegmrf.io._formats import FORMATS, Format, check_format
 from sparsegmrf.io._plain import Stretch, Writer
 from sparsegmrf.io._raster import Raster
 
@@ -31,6 +31,7 @@ def write(
     name: str = "",
     unit: str | None = None,
     exact: bool = False,
+    format: Format | None = None,
 ) -> Stretch:
     """Write an image in the format that the suffix says, whole or not at all.
 
@@ -55,6 +56,8 @@ def write(
         Write float64 in any case. Otherwise an image on the ground is float32 where the raster read was stored in no
         more and float32 holds every value of it. An image without a ground is float64, but for PNG, which stretches it
         over 16 bits of grey.
+    format : Format, optional
+        A format of one's own that writes; the suffix must be one of its. It keeps no place.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def write(
     (0.0, 5.0)
     """
     raster = image if like is None and isinstance(image, Raster) else like
-    target, writer = Path(path), writer_for(path, raster)
+    target, writer = Path(path), writer_for(path, raster, format=format)
     if isinstance(image, Raster):
         image = image.image if writer is not None else _channels_first(image.image)
     if writer is not None:
@@ -90,7 +93,9 @@ def write(
     return None
 
 
-def writer_for(path: PathLike, like: Raster | None = None, argument: str = "path") -> Writer | None:
+def writer_for(
+    path: PathLike, like: Raster | None = None, argument: str = "path", format: Format | None = None
+) -> Writer | None:
     """Return what writes an image without a place, or None where the raster that it is like writes it in its own.
 
     Raises
@@ -99,6 +104,8 @@ def writer_for(path: PathLike, like: Raster | None = None, argument: str = "path
         If there is no such format, or the image would lose its place on the ground; a long computation asks before it
         begins.
     """
+    if format is not None:
+        return _writer_of(format, path, like, argument)
     suffix = Path(path).suffix.lower()
     if like is None or not like.suffixes:
         return _WRITERS[one_of(f"suffix of {argument}", suffix, tuple(_WRITERS))]
@@ -111,6 +118,21 @@ def writer_for(path: PathLike, like: Raster | None = None, argument: str = "path
         f"{argument} must end in {allowed} for a map of this image, got {path}; in another format it would lose its "
         "place."
     )
+
+
+def _writer_of(format: Format, path: PathLike, like: Raster | None, argument: str) -> Writer:
+    """Return what a format of one's own writes by, which keeps no place."""
+    check_format(format)
+    if format.write is None:
+        raise ArgumentError(f"format must have a writer, got {format.name}, which only reads; give it write=.")
+    if like is not None and like.suffixes:
+        raise ArgumentError(
+            f"format must be left out for a map of this image, got {format.name}, in which it would lose its place; "
+            f"write {', '.join((*like.suffixes, *_PLACELESS))}, or give the array without its raster."
+        )
+    if not Path(path).name.lower().endswith(format.suffixes):
+        raise ArgumentError(f"{argument} must end in {', '.join(format.suffixes)} of {format.name}, got {path}.")
+    return format.write
 
 
 def _channels_first(image: Any) -> Any:
