@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sparsegmrf._files import PathLike
 from sparsegmrf._validate import one_of
-from sparsegmrf.errors import ArgumentError, FileError
+from sparsegmrf.errors import ArgumentError, FileError, SparseGMRFError
 from sparsegmrf.geo._common import Bands
 from sparsegmrf.io._formats import FORMATS, Format, check_format
 from sparsegmrf.io._raster import Raster
@@ -98,7 +98,15 @@ def read(
 
 def _read_as(format: Format, source: Path, request: Request) -> Raster:
     """Return what a format of one's own reads."""
-    found = format.read(source, request)
+    try:
+        found = format.read(source, request)
+    except SparseGMRFError:
+        raise
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FileError(f"path must be a {format.name} file, got {source}, which cannot be read: {reason}") from error
     if not isinstance(found, Raster):
-        raise ArgumentError(f"format must read a Raster, got {found!r} from {format.name}; return picture_of(...).")
+        raise ArgumentError(
+            f"format must read a Raster, got {type(found).__name__} from {format.name}; return picture_of(...)."
+        )
     return found
