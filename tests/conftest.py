@@ -26,7 +26,8 @@ def threads():
 def require(module):
     """Import an optional library; the tests that need it are skipped where it is missing.
 
-    They fail instead if the environment variable ``SPARSEGMRF_REQUIRE`` names its package (names part by commas), or is "all".
+    They fail instead if the environment variable ``SPARSEGMRF_REQUIRE`` names its package (names part by commas), or
+    says "all".
     """
     required = os.environ.get("SPARSEGMRF_REQUIRE", "").split(",")
     if "all" in required or module.partition(".")[0] in required:

@@ -2,6 +2,8 @@
 
 import ast
 import importlib.metadata
+import inspect
+import pkgutil
 import re
 import subprocess
 import tomllib
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import sparsegmrf
+from tests.conftest import require
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -17,6 +20,14 @@ TOP = {
     *(".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE"),
     *("Makefile", "README.md", "bench", "docs", "examples", "kernels", "pyproject.toml", "sparsegmrf", "tests"),
 }
+NAMESPACES = {
+    *("models", "factors", "likelihoods", "priors", "fields", "scores", "inference", "autoregression", "ensembles"),
+    *("pixels", "io", "geo", "errors", "plot", "torch"),
+}
+OF_EXTRAS = {"plot": "matplotlib", "torch": "torch", "geo": None}
+"""Namespaces that are imported by themselves, and the library that one needs for it."""
+VALUES = {"plot.FIGURE_SUFFIXES", "factors.Method"}
+"""Public names that are a constant or a type alias, which have no docstring of their own."""
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
@@ -41,6 +52,67 @@ def test_every_module_has_a_layer():
     folder = ROOT / "sparsegmrf"
     modules = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
     assert modules - {"__init__"} == set().union(*layers())
+
+
+def test_top_level_holds_the_namespaces_and_at_most_22_names():
+    public = set(sparsegmrf.__all__)
+    modules = {name for name in public if inspect.ismodule(getattr(sparsegmrf, name))}
+    assert modules == NAMESPACES - set(OF_EXTRAS)
+    assert len(public - modules) <= 22
+
+
+@pytest.mark.parametrize("name", sorted(NAMESPACES))
+def test_public_names_of_a_namespace_are_documented_and_no_module_of_it(name):
+    module = namespace(name)
+    modules = {each.name for each in pkgutil.iter_modules(getattr(module, "__path__", []))}
+    assert list(module.__all__) == sorted(set(module.__all__), key=module.__all__.index)
+    assert module.__doc__
+    for public in module.__all__:
+        value = getattr(module, public)
+        assert public not in modules, f"{name}.{public} hides a module"
+        if f"{name}.{public}" not in VALUES:
+            assert inspect.isclass(value) or inspect.isfunction(value), public
+            assert (value.__doc__ or "").strip(), public
+            # A dataclass or named tuple without a docstring is given its signature for one.
+            assert not value.__doc__.startswith(f"{public}("), public
+
+
+def test_every_public_name_is_exported_by_one_namespace_besides_the_top():
+    doors = {}
+    for name in sorted(NAMESPACES):
+        for public in namespace(name).__all__:
+            doors.setdefault(public, []).append(name)
+    assert {public: names for public, names in doors.items() if len(names) > 1} == {}
+    only_at_the_top = {"__version__", "get_num_threads", "set_num_threads", "SymmetricStencil", "TriangularStencil"}
+    assert set(sparsegmrf.__all__) - NAMESPACES - set(doors) == only_at_the_top
+
+
+def namespace(name):
+    if OF_EXTRAS.get(name):
+        require(OF_EXTRAS[name])
+    return importlib.import_module(f"sparsegmrf.{name}")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "CHANGELOG"], ids=lambda page: page.stem)
+def test_dotted_names_that_a_page_has_exist(page):
+    for name in re.findall(r"(?<![.\w])sparsegmrf(?:\.[A-Za-z_]\w*)+\b(?!\.json|/)", page.read_text(encoding="utf-8")):
+        if name.startswith("sparsegmrf.torch"):
+            require("torch")
+        pkgutil.resolve_name(name)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "CHANGELOG"], ids=lambda page: page.stem)
+def test_commands_and_options_that_a_page_has_exist(page):
+    typer = require("typer")
+    from sparsegmrf.cli._commands import app
+
+    for line in re.findall(r"(?:`|^)sparsegmrf ([^`\n#]+)", page.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        command, words = typer.main.get_command(app), line.split()
+        while hasattr(command, "commands") and words and not words[0].startswith("-"):
+            assert words[0] in command.commands, line
+            command = command.commands[words.pop(0)]
+        known = {option for each in command.params for option in each.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
 
 
 def test_nothing_prints_but_the_command_line():

@@ -12,12 +12,14 @@ from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.cholesky_covariances import whitening_stencil
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.stencil._offsets import later_offsets
 from sparsegmrf.torch._batches import apply, broadcast, expanded, factors, on_cpu, one_batch_axis
 from sparsegmrf.torch._covariances import solve_missing, variances
 from sparsegmrf.torch._operations import mul_l, mul_lt, solve_lt
 from sparsegmrf.torch._parameters import broadcast_batch, checked_parameters, same_kind
 from sparsegmrf.torch._stability import contraction_margin, relative_spread, warn_of_growth, warn_of_overflow
 from sparsegmrf.torch._whitening import whiten
+from sparsegmrf.typing import IntArray
 
 _LOG_2PI = math.log(2.0 * math.pi)
 _IMAGE = (-3, -2, -1)
@@ -125,6 +127,11 @@ class CholeskyGMRF(Distribution):
         super(CholeskyGMRF, new).__init__(batch, self.event_shape, validate_args=False)
         new._validate_args = self._validate_args
         return new
+
+    @property
+    def offsets(self) -> IntArray:
+        """Offsets ``(di, dj)`` of the later neighbours, ``(K, 2)``, one for every plane of ``off_diag``."""
+        return later_offsets(self.radius)
 
     @property
     def mean(self) -> Tensor:

@@ -188,3 +188,12 @@ def test_gradients_by_kernels_are_those_of_torch_operations():
         results.append([part.grad for part in parameters])
     for kernels, plain in zip(*results, strict=True):
         assert_close(kernels, plain)
+
+
+def test_offsets_are_those_of_the_planes():
+    weights = torch.zeros(1, 4, 3, 4)
+    weights[0, 1, 0, 1] = -0.3  # of pixel (0, 1) on (1, 0)
+    p = CholeskyGMRF(torch.zeros(1, 3, 4), torch.zeros(1, 3, 4), weights)
+    assert p.offsets.tolist() == [[0, 1], [1, -1], [1, 0], [1, 1]]
+    L = p.to_gmrf().tocsr().toarray()  # Q = L L^T: beside the diagonal only what the weight couples
+    assert L[1, 0 + 1 + 3] == pytest.approx(-0.3)
