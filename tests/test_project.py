@@ -160,6 +160,12 @@ def test_relative_links_lead_to_files(page):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
+def test_readme_lists_every_page():
+    index = re.findall(r"^\| \[([\w.]+)\]\(docs/([\w.]+)\) \|", text("README.md"), flags=re.MULTILINE)
+    assert all(name == target for name, target in index)
+    assert sorted(name for name, _ in index) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+
+
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/design.md"])
 def test_paths_that_a_page_names_exist(page):
     roots = (ROOT, ROOT / "sparsegmrf", ROOT / "sparsegmrf" / "inference", ROOT / "tests" / "models")
