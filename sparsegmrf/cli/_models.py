@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, fields
 from inspect import isabstract
 from typing import Any, Literal
 
@@ -13,24 +13,27 @@ from sparsegmrf.models import Intrinsic, Matern, Model, TensionSpline
 
 
 def _by_class() -> dict[str, Model]:
-    """Return the models of `sparsegmrf.models` that need no argument, by the names of their classes: TensionSpline is
-    ``tension-spline``."""
-    classes = [getattr(models, name) for name in models.__all__]
-    spatial = [each for each in classes if isinstance(each, type) and issubclass(each, Model) and not isabstract(each)]
-    free = [each for each in spatial if all(_has_default(field) for field in fields(each) if field.init)]
-    return {re.sub(r"(?<=[a-z])(?=[A-Z])", "-", each.__name__).lower(): each() for each in free}
+    """Return every model that needs no argument by the name of its class: ``tension-spline`` is a `TensionSpline`."""
+    found: dict[str, Model] = {}
+    for each in (getattr(models, name) for name in models.__all__):
+        if isinstance(each, type) and issubclass(each, Model) and not isabstract(each) and _needs_nothing(each):
+            found[re.sub(r"(?<=[a-z])(?=[A-Z])", "-", each.__name__).lower()] = each()
+    return found
 
 
-def _has_default(field: Field[Any]) -> bool:
-    return field.default is not MISSING or field.default_factory is not MISSING
+def _needs_nothing(model: type[Any]) -> bool:
+    given = [each for each in fields(model) if each.init]
+    return all(each.default is not MISSING or each.default_factory is not MISSING for each in given)
 
 
-MODELS: Mapping[str, Model] = {
-    **_by_class(),
+_FROM_ELSEWHERE = {
     "tension-spline": TensionSpline(kappa=0.5),
     "matern2": Matern(nu=2.0),
     "thin-plate": Intrinsic(order=2),
 }
+"""Models at other values than their defaults."""
+
+MODELS: Mapping[str, Model] = dict(sorted({**_by_class(), **_FROM_ELSEWHERE}.items()))
 """What ``--model`` may say, each at the parameters where a search starts."""
 
 BEST: Literal["best"] = "best"
