@@ -93,11 +93,16 @@ def namespace(name):
     return importlib.import_module(f"sparsegmrf.{name}")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.stem != "CHANGELOG"], ids=lambda page: page.stem)
-def test_dotted_names_that_a_page_has_exist(page):
-    for name in re.findall(r"(?<![.\w])sparsegmrf(?:\.[A-Za-z_]\w*)+\b(?!\.json|/)", page.read_text(encoding="utf-8")):
-        if name.startswith("sparsegmrf.torch"):
-            require("torch")
+def test_dotted_names_in_pages_and_sources_exist():
+    require("torch")
+    files = [page for page in PAGES if page.stem != "CHANGELOG"]
+    files += [
+        path for folder in ("sparsegmrf", "kernels", "examples", "bench") for path in (ROOT / folder).rglob("*.py")
+    ]
+    dotted = r"(?<![.\w/\"])sparsegmrf(?:\.[A-Za-z]\w*)+\b(?!\.json)"
+    named = {name for path in files for name in re.findall(dotted, path.read_text(encoding="utf-8"))}
+    assert len(named) > 50
+    for name in named:
         pkgutil.resolve_name(name)
 
 

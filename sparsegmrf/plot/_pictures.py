@@ -79,7 +79,7 @@ def experiment_figure(result: Experiment) -> Figure:
     Parameters
     ----------
     result : Experiment
-        What `sparsegmrf.experiment` returned.
+        What `sparsegmrf.autoregression.experiment` returned.
 
     Returns
     -------
