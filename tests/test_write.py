@@ -14,6 +14,7 @@ from tests.conftest import require
 SHAPE = (20, 25)
 NEEDED = {"NetCDF": ("netCDF4", "xarray"), "FITS": ("astropy",)}
 WRITTEN = [(each, suffix) for each in FORMATS if each.write for suffix in each.suffixes if suffix.count(".") == 1]
+KNOWN = [(each, suffix) for each, suffix in WRITTEN if each.starts]
 EXACT = [(each, suffix) for each, suffix in WRITTEN if each.name != "PNG"]
 GAP = -9999.0
 
@@ -56,7 +57,7 @@ def test_every_format_keeps_every_digit_and_nan(row, suffix, tmp_path):
     np.testing.assert_array_equal(np.asarray(read(tmp_path / f"out{suffix}").image), image)
 
 
-@pytest.mark.parametrize(("row", "suffix"), WRITTEN, ids=[suffix for _, suffix in WRITTEN])
+@pytest.mark.parametrize(("row", "suffix"), KNOWN, ids=[suffix for _, suffix in KNOWN])
 def test_what_is_written_is_known_by_its_first_bytes(row, suffix, tmp_path):
     for library in NEEDED.get(row.name, ()):
         require(library)
@@ -145,7 +146,7 @@ def test_picture_may_become_anything(tmp_path):
 @pytest.mark.parametrize(
     ("name", "image", "message"),
     [
-        ("out.bmp", scene(), r"suffix of path must be one of '\.tif', .*'\.npz', got '\.bmp'"),
+        ("out.bmp", scene(), r"suffix of path must be one of .*'\.tif', .*'\.npz'.*, got '\.bmp'"),
         ("out.jpg", scene(), "suffix of path must be one of"),
         ("out.fits.gz", scene(), "suffix of path must be one of"),
         ("out", scene(), "suffix of path must be one of"),

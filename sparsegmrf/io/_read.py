@@ -89,15 +89,15 @@ def read(
         return _read_as(format, source, request)
     for each in FORMATS:
         if start.startswith(each.starts):
-            return each.read(source, request)
+            return _read_as(each, source, request)
     for each in FORMATS:
         if source.name.lower().endswith(each.suffixes):
-            return each.read(source, request)
+            return _read_as(each, source, request)
     return rasterio_first(source, request)
 
 
 def _read_as(format: Format, source: Path, request: Request) -> Raster:
-    """Return what a format of one's own reads."""
+    """Return what a format reads."""
     try:
         found = format.read(source, request)
     except SparseGMRFError:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from numbers import Real
 from typing import Literal, Self, overload
 
 import numpy as np
@@ -334,6 +335,8 @@ class Model(ABC):
         values, limits = self.parameters, self.limits(shape)
         self._check_names("limits", set(limits))
         for name, (low, high) in limits.items():
+            if not isinstance(values[name], Real):
+                raise ArgumentError(f"{name} of {type(self).__name__} must be a number, got {values[name]!r}.")
             if not low < values[name] < high:
                 return name, (low, high)
         return None

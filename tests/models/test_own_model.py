@@ -101,6 +101,11 @@ def test_what_the_class_gives_works_for_it():
     assert not model.replace(kappa=-1.0).is_inside(SHAPE)
     with pytest.raises(ArgumentError, match=r"kappa must lie in \(0, inf\).*got -1; limits"):
         model.replace(kappa=-1.0).stencil(SHAPE)
+    for value in ((0.1, 0.2), "0.4", np.array([0.4]), None):
+        for call in (Membrane(value).stencil, Membrane(value).gmrf, Membrane(value).is_inside):
+            with pytest.raises(ArgumentError, match="kappa of Membrane must be a number, got "):
+                call(SHAPE)
+    assert Membrane(np.float32(0.5), np.int64(2)).stencil(SHAPE).diagonal()[0, 0] == 8.5
     variance = model.stationary(SHAPE).marginal_variance()
     np.testing.assert_allclose(variance, as_car(model).stationary(SHAPE).marginal_variance(), rtol=1e-10)
     assert Sum([model, CAR()]).gmrf((4, 5)).sample(rng=0).shape == (4, 5, 2)
