@@ -36,14 +36,14 @@ class Observed:
         far off it can be: at worst ``log10 H`` digits are lost.
         """
         if self.missing is None:
-            row = self.image[self.image.shape[0] // 2].astype(np.float64)
+            row = self.image[self.image.shape[0] // 2]
         else:
             rows = np.flatnonzero(~self.missing.all(axis=1))
             if not len(rows):
                 return 0.0
             middle = rows[len(rows) // 2]
-            row = self.image[middle][~self.missing[middle]].astype(np.float64)
-        row = row[np.isfinite(row)]
+            row = self.image[middle][~self.missing[middle]]
+        row = row[np.isfinite(row)].astype(np.float64)
         return float(row.mean()) if len(row) else 0.0
 
     def block(self, first: int, last: int, pivot: float) -> tuple[FloatArray, BoolArray]:
@@ -53,21 +53,21 @@ class Observed:
         """
         values = self.image[first:last]
         missing = np.zeros((0, 0), dtype=np.bool_) if self.missing is None else self.missing[first:last]
-        if values.dtype.kind == "f":
-            good = np.isfinite(values)
-            if missing.size:
-                good |= missing
-            if not good.all():
-                self._refuse(first, values, good)
         block = np.empty(values.shape)
-        np.subtract(values, pivot, out=block, dtype=np.float64, casting="same_kind")
+        with np.errstate(invalid="ignore", over="ignore"):  # a NaN that signals; numbers wider than float64
+            np.subtract(values, pivot, out=block, dtype=np.float64, casting="same_kind")
         if missing.size:
             block[missing] = 0.0
+        if values.dtype.kind == "f":
+            good = np.isfinite(block)
+            if not good.all():
+                self._refuse(first, values, good)
         return read_only(block), read_only(missing)
 
     def _refuse(self, first: int, values: npt.NDArray[Any], good: BoolArray) -> None:
         i, j = (int(index) for index in np.argwhere(~good)[0])
-        value = float(values[i, j])
+        with np.errstate(invalid="ignore", over="ignore"):
+            value = float(values[i, j])
         remedy = "mask it, too"
         if self.missing is None:
             remedy = 'if it is missing, pass mask="nan" or a boolean mask that is True where pixels are missing'

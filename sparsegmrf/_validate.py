@@ -50,7 +50,8 @@ def real_array(name: str, value: object) -> FloatArray:
         raise ArgumentError(
             f"{name} must hold real numbers, got dtype {array.dtype}; convert it first, e.g. np.asarray({name}, float)."
         )
-    return np.asarray(array, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # a NaN that signals stays one, and nobody is warned of it
+        return np.asarray(array, dtype=np.float64)
 
 
 def finite(name: str, array: FloatArray, remedy: str = "remove or replace them") -> FloatArray:

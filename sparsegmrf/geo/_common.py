@@ -25,7 +25,7 @@ class Placed:
     @property
     def missing(self) -> BoolArray:
         """Where a channel has no data, (H, W)."""
-        missing = np.isnan(np.asarray(self.image, dtype=np.float64))
+        missing = np.isnan(np.asarray(self.image))
         return missing if missing.ndim == 2 else np.asarray(missing.any(axis=2))
 
     def _of_same_pixels(self, image: ArrayLike, several: bool = True) -> FloatArray:

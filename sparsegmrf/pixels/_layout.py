@@ -61,7 +61,8 @@ class Pixels:
             piece = self.moved[index]
             count = prod(piece.shape[:-1])
             target = out[:, filled : filled + count].reshape(self.channels, *piece.shape[:-1])
-            np.copyto(target, np.moveaxis(piece, -1, 0))
+            with np.errstate(invalid="ignore"):  # a NaN that signals
+                np.copyto(target, np.moveaxis(piece, -1, 0))
             filled += count
         return out
 

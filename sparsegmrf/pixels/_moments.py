@@ -110,7 +110,9 @@ def moments_of_image(image: Pixels, weights: FloatArray | None = None) -> Moment
         first, last = blocks[k]
         block, usable = image.block(first, last), image.usable(first, last)
         part = None if weights is None else weights[first:last] if usable is None else weights[first:last][usable]
-        result = moments_of_block(_kept(block, usable) - pivot[:, np.newaxis], part)
+        with np.errstate(invalid="ignore"):  # a NaN that signals; any is refused below
+            relative = _kept(block, usable) - pivot[:, np.newaxis]
+        result = moments_of_block(relative, part)
         if not np.isfinite(result.fourth) and not (
             np.isfinite(result.mean).all() and np.isfinite(result.scatter).all()
         ):
