@@ -34,7 +34,7 @@ class Covariates:
             # An image one pixel high has no slope by rows.
             kept = [0] + [k for k in (1, 2) if covariates == "linear" and shape[k - 1] > 1]
             return cls(tuple(("constant", "row", "column")[k] for k in kept), np.array([images[k] for k in kept]))
-        array = finite("covariates", real_array("covariates", covariates))
+        array = finite("covariates", np.array(real_array("covariates", covariates), order="C"))
         if array.ndim != 3 or array.shape[1:] != shape:
             raise ArgumentError(
                 f"covariates must have shape (K, {height}, {width}), got {array.shape}; put one covariate into a list."

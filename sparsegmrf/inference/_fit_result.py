@@ -190,11 +190,13 @@ class FitResult(FieldFit):
     def _trend_spread(self, number: int) -> FloatArray:
         """Return images ``(p, H, W)`` in intensity whose sum of squares is the trend's share of the variance.
 
-        They are ``(X - Z) root(C)`` with what the field makes ``Z`` of covariates, and the coefficients' covariance.
+        They are ``(X - Z) root(C)`` with what the field makes ``Z`` of covariates, and the coefficients' covariance,
+        whose correlations have one symmetric root: rounding does not turn it about as it does eigenvectors.
         """
         covariance = self._objective.frame.unit**2 * self._estimate.covariance
         lengths = np.sqrt(np.diagonal(covariance))
-        root = lengths[:, np.newaxis] * np.linalg.cholesky(covariance / np.outer(lengths, lengths))
+        values, directions = np.linalg.eigh(covariance / np.outer(lengths, lengths))
+        root = lengths[:, np.newaxis] * ((directions * np.sqrt(np.maximum(values, 0.0))) @ directions.T)
         return np.asarray(np.tensordot(root.T, self._estimate.left[number], 1))
 
     def _noise_of(self, number: int) -> float | FloatArray:
