@@ -66,10 +66,10 @@ class Coordinates:
     @classmethod
     def of(cls, model: FieldModel, shape: Shape, names: Sequence[str]) -> "Coordinates":
         """Return the working parameters for some of a model's parameters, the others held."""
-        limits = model.limits(shape)
+        limits = model.limits(shape) if names else {}  # takes a while for many interactions
         intervals = {name: Interval(*limits[name]) for name in names}
         forms, joint = np.eye(len(names)), frozenset[str]()
-        coupled = model.joint_limits(shape) if hasattr(model, "joint_limits") else None
+        coupled = model.joint_limits(shape) if len(names) > 1 and hasattr(model, "joint_limits") else None
         free = [name for name in coupled.names if name in names] if coupled is not None else []
         if coupled is not None and len(free) > 1:
             joint = frozenset(free)

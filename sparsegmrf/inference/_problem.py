@@ -19,7 +19,7 @@ from sparsegmrf.inference._observations import Observations, observations
 from sparsegmrf.inference._parameters import FieldModel, check_model, free_names
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood
-from sparsegmrf.models import Sum
+from sparsegmrf.models import Channels, Sum
 from sparsegmrf.priors import Prior, check_priors
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
@@ -78,6 +78,7 @@ class Problem:
     ) -> "Problem":
         """Return the checked problem; see `fit` for the arguments."""
         check_model(model)
+        _check_fields(model, gaussian=isinstance(likelihood, Gaussian))
         one_of("method", method, METHODS)
         if method != "ml" and not isinstance(likelihood, Gaussian):
             raise ArgumentError(f'method must be "ml" with a {likelihood.name} likelihood, got {method!r}.')
@@ -85,8 +86,8 @@ class Problem:
         shape = (images[0].values.shape[0], images[0].values.shape[1])
         held = (fixed,) if isinstance(fixed, str) else tuple(fixed)
         problem = cls(model, images, Covariates.of(covariates, shape), likelihood, method, held, {}, is_stack)
-        limits = model.limits(shape)
-        own = check_priors(priors, {name: limits[name] for name in problem.free}, noise=problem.estimated)
+        limits = model.limits(shape) if priors else {}  # takes a while for many interactions
+        own = check_priors(priors, {name: limits[name] for name in problem.free if priors}, noise=problem.estimated)
         if own and method == "cv":
             raise ArgumentError(
                 f"priors must be None with method='cv', which has no density to add them to, got {', '.join(own)}."
@@ -211,6 +212,19 @@ class Problem:
                 'noise_variance must be a variance or "estimate" with a sum of fields, got exact observations; they '
                 "would tie the fields of a pixel to each other. Give a small variance."
             )
+
+
+def _check_fields(model: FieldModel, *, gaussian: bool) -> None:
+    """Refuse fields of which it is not said what is observed, and a weight of a single one, which is its scale."""
+    if gaussian and isinstance(model, Channels):
+        raise ArgumentError(
+            "model must have one field, or be a Sum, whose weights say what is observed of several, got Channels of "
+            f"{len(model.covariance)}; fit the spatial model to one channel at a time."
+        )
+    if isinstance(model, Sum) and len(model.models) == 1 and model.observation[0] != 1.0:
+        weight = float(model.observation[0])
+        remedy = f"fit models[0].scaled({abs(weight):g}), the field that is observed" if weight else "fit models[0]"
+        raise ArgumentError(f"observation must be 1 in a sum of a single field, got {weight:g}; {remedy}.")
 
 
 def _read_images(image: Any, mask: Any, likelihood: Gaussian | Likelihood) -> tuple[Observations | Counts, ...]:

@@ -5,7 +5,7 @@ import pytest
 
 from sparsegmrf import GMRF, condition, fill, fit
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models import Matern
+from sparsegmrf.models import CAR, Channels, Matern, Sum
 
 SHAPE = (12, 13)
 ROWS, COLUMNS = np.mgrid[:12, :13].astype(float)
@@ -117,3 +117,24 @@ def test_one_observed_pixel_and_a_constant_image_condition_a_given_field():
     prior = Matern().gmrf(SHAPE).marginal_variance()[3, 4]
     assert posterior.mean[3, 4] == pytest.approx(2.5 * prior / (prior + 0.5))
     assert isinstance(run_condition(np.full(SHAPE, 3.0)), GMRF)
+
+
+def test_models_of_several_fields_need_to_say_what_is_observed_of_them():
+    model = Channels(CAR(0.2), [[1.0, 0.3], [0.3, 2.0]])
+    for image in (IMAGE, np.stack([IMAGE, IMAGE], axis=-1)):
+        with pytest.raises(ArgumentError, match=r"^model must have one field, or be a Sum, .* got Channels of 2; fit"):
+            fit(model, image)
+    with pytest.raises(ArgumentError, match=r"^model must have one field, or be a Sum"):
+        fill(IMAGE, model=model)
+
+
+def test_weight_of_a_single_field_is_refused_with_the_model_that_has_it():
+    model = Sum([Matern(range=4.0)], observation=[-2.0])
+    with pytest.raises(
+        ArgumentError, match=r"^observation must be 1 in a sum of a single field, got -2; fit models\[0\]\.scaled\(2\)"
+    ):
+        fit(model, IMAGE)
+    assert np.array_equal(
+        model.models[0].scaled(2.0).gmrf(SHAPE).marginal_variance(), 4.0 * model.gmrf(SHAPE).marginal_variance()
+    )
+    assert fit(Sum([Matern(range=4.0)]), IMAGE).loglik == fit(Matern(range=4.0), IMAGE).loglik
