@@ -117,7 +117,7 @@ def make_count_result(problem: Problem, memo: Memo, at: FloatArray, conclusion: 
         log_prior=objective.gaussian.log_prior(of_model)[0],
         coefficients=dict(zip(trend.names, solution.beta.tolist(), strict=True)),
         coefficient_errors=dict(zip(trend.names, errors.tolist(), strict=True)),
-        trend=np.tensordot(solution.beta, trend.columns, 1),
+        trend=trend.image(objective.coefficients(at)),
         n_observed=objective.n_observed,
         converged=conclusion.converged,
         reason=conclusion.reason,

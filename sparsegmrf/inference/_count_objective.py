@@ -105,17 +105,22 @@ class CountObjective:
 
     @property
     def slopes(self) -> FloatArray:
-        """Derivatives of the model's working parameters and the coefficients by all working parameters."""
-        return np.asarray(scipy.linalg.block_diag(np.eye(len(self.gaussian.names)), self.root))
+        """Derivatives of the model's working parameters and the covariates' coefficients by all working parameters."""
+        of_coefficients = self.gaussian.trend.coefficients(self.root)
+        return np.asarray(scipy.linalg.block_diag(np.eye(len(self.gaussian.names)), of_coefficients))
 
     def of_model(self, at: FloatArray) -> FloatArray:
         """Return the working parameters of the model."""
         return at[: len(self.gaussian.names)]
 
+    def coefficients(self, at: FloatArray) -> FloatArray:
+        """Return the coefficients of the trend's columns."""
+        return np.asarray(self.first + self.root @ at[len(self.gaussian.names) :])
+
     def evaluate(self, at: FloatArray, workspace: Workspace, *, gradient: bool = True) -> CountSolution:
         """Return what the counts say at working parameters; with `gradient` also the Gaussian problem there."""
         model, _ = self.gaussian.parameters_at(self.of_model(at))
-        beta = self.first + self.root @ at[len(self.gaussian.names) :]
+        beta = self.coefficients(at)
         prior = _with_trend(model, self.gaussian, beta)
         factor = workspace.prior.of_field(prior)
         directions = None
@@ -131,7 +136,8 @@ class CountObjective:
         working = tuple(_working(each, mode) for each, mode in zip(self.counts, workspace.modes, strict=True))
         gaussian = self.gaussian.with_data(working)
         evaluated = gaussian.evaluate(self.of_model(at), workspace) if gradient else None
-        return CountSolution(model, beta, tuple(found), gaussian, evaluated)
+        of_covariates = self.gaussian.trend.coefficients(beta)
+        return CountSolution(model, of_covariates, tuple(found), gaussian, evaluated)
 
     def point(self, at: FloatArray, found: CountSolution) -> Point:
         """Return the approximate log-likelihood in nats, plus the log-prior, its gradient and information.

@@ -74,12 +74,11 @@ class FitResult(FieldFit):
         ``l + (logdet X^T X - logdet X^T S X + p log 2 pi) / 2`` with ``p`` covariates ``X``, null vectors projected
         out; `loglik` itself if that is what was maximized.
         """
-        covariance, objective = self.coefficient_covariance, self._objective
+        covariance, objective = self._estimate.covariance, self._objective
         if not len(covariance) or objective.restricted:
             return self.loglik
-        steps = 2.0 * float(np.log(objective.frame.steps).sum())
-        spread = objective.trend.log_gram + steps + float(np.linalg.slogdet(covariance)[1])
-        return self.loglik + 0.5 * (spread + len(covariance) * float(np.log(2.0 * np.pi)))
+        spread = objective.trend.log_gram + float(np.linalg.slogdet(covariance)[1])  # whatever their combinations
+        return self.loglik + 0.5 * (spread + len(covariance) * float(np.log(2.0 * np.pi * objective.frame.unit**2)))
 
     def posterior(self, replicate: int = 0) -> GMRF:
         """Return the field given the observations, at the estimates: means, variances and draws of every pixel.
@@ -195,6 +194,7 @@ class FitResult(FieldFit):
         """
         covariance = self._objective.frame.unit**2 * self._estimate.covariance
         lengths = np.sqrt(np.diagonal(covariance))
+        # A symmetric root goes continuously with the data, as eigenvectors do not, and with units and signs.
         values, directions = np.linalg.eigh(covariance / np.outer(lengths, lengths))
         root = lengths[:, np.newaxis] * ((directions * np.sqrt(np.maximum(values, 0.0))) @ directions.T)
         return np.asarray(np.tensordot(root.T, self._estimate.left[number], 1))

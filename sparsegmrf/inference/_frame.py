@@ -15,7 +15,7 @@ import numpy as np
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.inference._trend import Trend
+from sparsegmrf.inference._trend import Trend, power_of_two
 from sparsegmrf.typing import FloatArray
 
 _PASSES = 2
@@ -32,8 +32,8 @@ class Frame:
     ----------
     given : tuple of Observations
         As observed, image by image.
-    covariates : ndarray, (p, H, W)
-        Covariates that the field does not hold, as given.
+    basis : Trend
+        Covariates that the field does not hold, and the combinations of them that are computed with.
     unit : float
         Intensity that counts as 1, a power of two.
     levels : ndarray, (R,)
@@ -41,18 +41,15 @@ class Frame:
     rest : ndarray, (R, H, W)
         What was taken off then: ``N_0 + X beta_0`` at every pixel, less the level.
     removed : ndarray, (p,)
-        ``beta_0``.
-    steps : ndarray, (p,)
-        Powers of two by which the covariates were divided.
+        ``beta_0``, of the combinations.
     """
 
     given: tuple[Observations, ...]
-    covariates: FloatArray
+    basis: Trend
     unit: float
     levels: FloatArray
     rest: FloatArray
     removed: FloatArray
-    steps: FloatArray
 
     @classmethod
     def of(
@@ -68,10 +65,9 @@ class Frame:
 
         Weights are put into the unit as well, unless the noise variance is estimated.
         """
-        steps = np.array([_power_of_two(float(np.abs(column).max())) for column in trend.columns])
-        X = trend.columns / steps[:, np.newaxis, np.newaxis]
+        X = trend.columns
         levels, rest, beta = _least_squares(given, X, nulls)
-        frame = cls(given, trend.columns, 1.0, levels, rest, beta / steps, steps)
+        frame = cls(given, trend, 1.0, levels, rest, beta)
         deviations = frame.deviations
         if unit is None:
             unit = _unit_of(max(float(np.abs(each.values).max()) for each in deviations))
@@ -95,7 +91,7 @@ class Frame:
         """Return the frame that changes nothing."""
         zero = np.zeros(len(trend.columns))
         count, shape = len(given), given[0].values.shape
-        frame = cls(given, trend.columns, 1.0, np.zeros(count), np.zeros((count, *shape)), zero, zero + 1.0)
+        frame = cls(given, trend, 1.0, np.zeros(count), np.zeros((count, *shape)), zero)
         return frame, tuple(Replicate(*each, trend.columns) for each in zip(given, nulls, strict=True)), trend
 
     @property
@@ -120,20 +116,22 @@ class Frame:
 
     def coefficients(self, beta: FloatArray) -> FloatArray:
         """Return the coefficients of the covariates as given."""
-        return np.asarray(self.removed + self.unit * beta / self.steps)
+        return self.basis.coefficients(self.removed + self.unit * beta)
 
     def covariance(self, of_beta: FloatArray) -> FloatArray:
         """Return the covariance of these coefficients."""
-        by = self.unit / self.steps
-        return np.asarray(of_beta * by[:, np.newaxis] * by)
+        by = self.unit * self.basis.mix
+        return np.asarray(by @ of_beta @ by.T)
 
     def errors(self, of_beta: FloatArray) -> FloatArray:
-        """Return the standard errors of these coefficients."""
-        return np.asarray(np.sqrt(np.diagonal(of_beta)) * (self.unit / self.steps))
+        """Return the standard errors of these coefficients; squares in large units are no numbers."""
+        sizes = np.abs(self.basis.mix).max(axis=1, initial=0.0)
+        by = self.basis.mix / sizes[:, np.newaxis]
+        return np.asarray(np.sqrt(np.diagonal(by @ of_beta @ by.T)) * (self.unit * sizes))
 
     def trend(self, beta: FloatArray) -> FloatArray:
         """Return the covariates as given times their coefficients, ``(H, W)``."""
-        return np.asarray(np.tensordot(self.coefficients(beta), self.covariates, 1))
+        return self.basis.image(self.removed + self.unit * beta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +169,7 @@ def _least_squares(
         values = np.concatenate(
             [(d.values - level - taken)[d.observed] for d, level, taken in zip(given, levels, rest, strict=True)]
         )
-        size = _power_of_two(float(np.abs(values).max()))
+        size = power_of_two(float(np.abs(values).max()))
         own = [null.contrasts(part) for null, part in zip(nulls, np.split(values / size, ends), strict=True)]
         found = np.linalg.solve(r, q.T @ np.concatenate(own)) / lengths
         beta += found * size
@@ -194,9 +192,4 @@ def _unit_of(size: float) -> float:
             f"image must vary by between {1.0 / _LARGEST:.0e} and {_LARGEST:.0e}, so that its variance is a number, "
             f"got values up to {size:.3g} from their level and trend; divide it, as by {size:.0e}."
         )
-    return _power_of_two(size)
-
-
-def _power_of_two(size: float) -> float:
-    """Return the power of two next to a size, 1 for zero."""
-    return float(2.0 ** np.round(np.log2(size))) if size > 0.0 else 1.0
+    return power_of_two(size)
