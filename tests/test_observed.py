@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sparsegmrf import PixelGaussian, condition, fill, fit, rx
+from sparsegmrf import condition, fill, fit
 from sparsegmrf.autoregression import CausalAR
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import Matern
+from sparsegmrf.pixels import PixelGaussian, rx
 
 SHAPE = (12, 13)
 IMAGE = Matern(range=5.0).gmrf(SHAPE).sample(rng=0).astype(np.float32)

@@ -84,9 +84,14 @@ class InteractionModel(Model):
         return self._neighbours.joint_limits((height, width), self.boundary, self._count)
 
     def is_inside(self, shape: Shape) -> bool:
-        """Return whether all parameters are within their limits; at once where the diagonal dominates."""
+        """Return whether all parameters are within their limits: of several, whether the symbol at them is positive."""
         image_shape(shape)
-        return self._neighbours.is_dominated(self._averages) or super().is_inside(shape)
+        if self._neighbours.is_dominated(self._averages):
+            return True
+        if self._goes_by_degree:
+            return super().is_inside(shape)
+        unit = replace(self._neighbours, values=self._neighbours.values / self._count)
+        return unit.is_positive(shape, self.boundary)
 
     @property
     def _goes_by_degree(self) -> bool:

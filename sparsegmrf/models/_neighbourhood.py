@@ -113,6 +113,15 @@ class Neighbourhood:
             )
         return result
 
+    def is_positive(self, shape: Shape, boundary: str) -> bool:
+        """Return whether ``I - sum_k rho_k W_k`` is positive definite, by the frequencies of `unit_limits`.
+
+        Where it is makes a convex region around zero, so that no interval need be found to know it of a point.
+        """
+        terms, frequencies = self._terms(1.0, -self.weights), self._frequencies(shape, boundary)
+        least = lowest(*terms) if frequencies is None else symbol_at(*terms, *frequencies).min()
+        return bool(least > 0.0)
+
     def joint_limits(self, shape: Shape, boundary: str, scale: float = 1.0) -> JointLimits | None:
         """Return a box around the values of several parameters at which ``I - sum_k rho_k W_k / scale`` is positive.
 

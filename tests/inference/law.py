@@ -195,7 +195,6 @@ def turned_offset(di, dj, turn):
     return offset if offset > (0, 0) else (-offset[0], -offset[1])
 
 
-
 def around(model, shape, noise, seed=0):
     """Models and noise variances on two grids of three values by parameter about those given, parts of large ones.
 

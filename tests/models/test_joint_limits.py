@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 from sparsegmrf import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.models import JointLimits
+from sparsegmrf.models._neighbourhood import Neighbourhood
 
 SHAPE = (6, 7)
 WIDE = [(0, 1), (0, 2), (1, 0), (2, 1)]
@@ -172,3 +173,28 @@ def test_sum_and_channels_hand_on_the_boxes_of_their_models():
     channels = Channels(pair, np.eye(2)).joint_limits(SHAPE)
     assert channels.names == own.names
     assert channels.intervals == own.intervals
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "torus"])
+@pytest.mark.parametrize("kind", [CAR, SAR])
+@pytest.mark.parametrize(
+    ("neighbourhood", "rho"),
+    [
+        (8, (0.05, 0.1, 0.12, -0.02)),
+        (((0, 1), (1, 0), (0, 2), (2, 0)), (0.1, 0.2, 0.05, -0.1)),
+        (4, (0.1, 0.3)),
+        (8, 0.1),
+    ],
+)
+def test_point_is_tried_itself_and_is_inside_where_the_intervals_say_so(
+    kind, neighbourhood, rho, boundary, monkeypatch
+):
+    model = kind(rho, neighbourhood=neighbourhood, boundary=boundary)
+    ends = model.limits((9, 11))
+    monkeypatch.setattr(Neighbourhood, "unit_limits", lambda *_: pytest.fail("an interval is found to try a point"))
+    for name, (low, high) in ends.items():
+        if name != "tau":
+            for end, inwards in ((low, 1e-6), (high, -1e-6)):
+                if np.isfinite(end):
+                    assert model.replace(**{name: end + inwards}).is_inside((9, 11))
+                    assert not model.replace(**{name: end - inwards}).is_inside((9, 11))
