@@ -13,6 +13,9 @@ from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
 __all__ = ["Binomial", "Derivatives", "Gaussian", "Likelihood", "Poisson"]
 
+_LARGE = 100.0
+"""Counts from which on Stirling's series has all digits."""
+
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
@@ -128,8 +131,18 @@ class Poisson(Likelihood):
         return np.asarray(np.log((y + 0.5) / self._exposure))
 
     def log_density(self, y: FloatArray, eta: FloatArray) -> FloatArray:
-        """Return the log-probability of every count."""
-        return np.asarray(y * (eta + np.log(self._exposure)) - self._exposure * np.exp(eta) - gammaln(y + 1.0))
+        """Return the log-probability of every count.
+
+        Of large counts ``-log(2 pi y) / 2 - 1/(12 y) + 1/(360 y^3) - 1/(1260 y^5) - y (e^t - 1 - t)`` with
+        ``t = eta + log E - log y``: what is left of numbers as large as the count is not rounding.
+        """
+        small = y < _LARGE
+        few, many = np.where(small, y, 0.0), np.where(small, _LARGE, y)
+        direct = few * (eta + np.log(self._exposure)) - self._exposure * np.exp(eta) - gammaln(few + 1.0)
+        t = eta + np.log(self._exposure) - np.log(many)
+        stirling = (1.0 / 12.0 - (1.0 / 360.0 - 1.0 / (1260.0 * many**2)) / many**2) / many
+        by_ratio = -0.5 * np.log(2.0 * np.pi * many) - stirling - many * (np.expm1(t) - t)
+        return np.asarray(np.where(small, direct, by_ratio))
 
     def derivatives(self, y: FloatArray, eta: FloatArray) -> Derivatives:
         """Return ``y - E e^eta`` and twice ``E e^eta``."""

@@ -1,5 +1,6 @@
 """Likelihoods as values: derivatives against differences, densities against scipy's, and one of a user's own."""
 
+import math
 import pickle
 from dataclasses import dataclass
 
@@ -129,3 +130,13 @@ def test_results_hold_no_factor_and_predict_after_pickling():
         assert np.array_equal(again.predict().mean, result.predict().mean)
         for key, error in result.standard_errors.items():
             assert np.array_equal(again.standard_errors[key], error, equal_nan=True)
+
+
+def test_log_probability_of_large_counts_has_all_digits():
+    y = np.array([100.0, 101.0, 150.0, 1000.0])
+    direct = [-math.lgamma(each + 1.0) + each * math.log(each) - each for each in y]
+    assert_allclose(Poisson().log_density(y, np.log(y)), direct, rtol=1e-12)
+    y = np.array([1e6, 1e9, 1e12, 1e15])
+    assert_allclose(Poisson(y).log_density(y, 0.0 * y), -0.5 * np.log(2.0 * np.pi * y) - 1.0 / (12.0 * y), rtol=1e-14)
+    moved = Poisson(y).log_density(y, 1.0 / np.sqrt(y)) - Poisson(y).log_density(y, 0.0 * y)
+    assert_allclose(moved, -0.5, atol=1e-3)

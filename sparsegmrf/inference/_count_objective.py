@@ -1,5 +1,6 @@
 """The approximate log-likelihood of counts as a function of working parameters."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from sparsegmrf.inference._problem import Problem
 
 _MOST = 25
+_LEAST = 0.1
+"""Share of the working responses' variance that is the field's at the start, at least."""
 _NEAR = 0.1
 """Move of the coefficients, in standard errors, below which they are near enough to start from."""
 
@@ -68,6 +71,7 @@ class CountObjective:
         """Return the objective after looking for coefficients to start from."""
         counts = problem.counts
         gaussian = Objective.as_given(problem, tuple(_working(each, each.first_guess()) for each in counts))
+        gaussian = dataclasses.replace(gaussian, model=_scaled_to_data(gaussian))
         first, covariance = _first_coefficients(counts, gaussian)
         return cls(counts, gaussian, first, np.asarray(np.linalg.cholesky(covariance), dtype=np.float64))
 
@@ -100,7 +104,7 @@ class CountObjective:
 
     @property
     def origin(self) -> FloatArray:
-        """The working parameters of the model given, at the first coefficients."""
+        """The working parameters of the model given, in the scale of the data, at the first coefficients."""
         return np.concatenate([self.gaussian.start(self.model, None), np.zeros(len(self.first))])
 
     @property
@@ -174,6 +178,18 @@ def _with_trend(model: FieldModel, gaussian: Objective, beta: FloatArray) -> GMR
     return model.gmrf(gaussian.shape, mean=np.tensordot(beta, gaussian.trend.columns, 1))
 
 
+def _scaled_to_data(gaussian: Objective) -> FieldModel:
+    """Return the model with the variance that working responses have about trend and null space, beside their noise."""
+    square, total, count = 0.0, 0.0, 0
+    for image in gaussian.images:
+        observed, w = image.data.observed, image.data.weight[image.data.observed]
+        X = np.column_stack([image.null.basis, image.columns[:, observed].T, image.data.values[observed]])
+        R = np.asarray(np.linalg.qr(np.sqrt(w)[:, np.newaxis] * X, mode="r"))
+        square += float(R[-1, -1] ** 2) if len(R) == X.shape[1] else 0.0
+        total, count = total + float(w.sum()), count + len(w)
+    return gaussian.of_variance(max(square - count, _LEAST * square) / total)
+
+
 def _first_coefficients(counts: tuple[Counts, ...], gaussian: Objective) -> tuple[FloatArray, FloatArray]:
     """Return coefficients near those of the joint mode of field and trend, and their covariance, at the first model.
 
@@ -181,8 +197,8 @@ def _first_coefficients(counts: tuple[Counts, ...], gaussian: Objective) -> tupl
     the joint density. It is only where the search starts, and may end early.
     """
     model, shape, workspace = gaussian.model, gaussian.shape, Workspace()
-    Q, field = model.stencil(shape), model.gmrf(shape)
-    precision, prior = PriorPrecision.of(Q, field), workspace.prior.of_field(field)
+    field = model.gmrf(shape)
+    precision, prior = PriorPrecision.of(model.stencil(shape), field), workspace.prior.of_field(field)
     etas = [each.first_guess() for each in counts]
     beta = np.full(len(gaussian.trend.names), np.inf)
     for _ in range(_MOST):
@@ -193,7 +209,8 @@ def _first_coefficients(counts: tuple[Counts, ...], gaussian: Objective) -> tupl
             break
         mean = _with_trend(model, gaussian, beta).mean
         etas = [
-            find_mode(Q, mean, each, workspace.posterior, [eta]).eta for each, eta in zip(counts, etas, strict=True)
+            find_mode(precision, mean, each, workspace.posterior, [eta]).eta
+            for each, eta in zip(counts, etas, strict=True)
         ]
     return beta, found.beta_covariance
 

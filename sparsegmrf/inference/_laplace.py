@@ -10,6 +10,7 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._mode import Mode, find_mode, log_joint
 from sparsegmrf.inference._null_space import check_null_space_observed
+from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.likelihoods import Likelihood
 from sparsegmrf.typing import ArrayLike, FloatArray
@@ -78,13 +79,13 @@ def condition_on_counts(gmrf: GMRF, y: object, mask: object, likelihood: Likelih
 
 def laplace_posterior(gmrf: GMRF, counts: Counts) -> LaplacePosterior:
     """Return the Laplace approximation of a field given counts that were checked."""
-    mode = find_mode(gmrf.precision, gmrf.mean, counts, Refactorizer(), [counts.first_guess()])
+    mode = find_mode(PriorPrecision.of(gmrf.precision, gmrf), gmrf.mean, counts, Refactorizer(), [counts.first_guess()])
     return LaplacePosterior(gmrf, counts, mode)
 
 
 def log_marginal_likelihood(prior: GMRF, logdet: float, counts: Counts, mode: Mode) -> float:
     """Return ``log p(y | x*) + log p(x*) - log q(x*)``, with the `logdet` of the prior's precision, in nats."""
-    joint = log_joint(prior.precision, prior.mean, counts, mode.eta)
+    joint = log_joint(PriorPrecision.of(prior.precision, prior), prior.mean, counts, mode.eta)
     return joint + 0.5 * (logdet - mode.factor.logdet + prior.rank_deficiency * _LOG_2PI)
 
 

@@ -10,6 +10,7 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._laplace import log_marginal_likelihood
 from sparsegmrf.inference._mode import Mode, find_mode
+from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
@@ -41,14 +42,15 @@ def laplace_evidence(
     ``d log p~ = [tr(Q^-1 dQ) - tr(P^-1 dQ) - r^T dQ r + z^T dQ r] / 2`` along a direction and
     ``(r - z/2)^T Q X`` by the coefficients: selected inverses and one solve.
     """
-    Q = prior.precision
-    mode = find_mode(Q, prior.mean, counts, factorizer, starts)
+    precision = PriorPrecision.of(prior.precision, prior)
+    Q = precision.stencil
+    mode = find_mode(precision, prior.mean, counts, factorizer, starts)
     loglik = log_marginal_likelihood(prior, factor.logdet, counts, mode)
     if directions is None:
         return LaplaceEvidence(loglik, np.zeros(0), np.zeros(0), mode)
     S = mode.factor.selected_inverse()
     prior_S = factor.selected_inverse() if directions else S
-    r = mode.eta - prior.mean
+    r = precision.without_level(mode.eta - prior.mean)
     z = mode.factor.solve(S.diagonal() * mode.derivatives.rate)
     along = [0.5 * (dQ.inner(prior_S) - dQ.inner(S) - float(np.sum((r - z) * (dQ @ r)))) for dQ in directions]
     by_coefficients = np.tensordot(Q @ columns, r - 0.5 * z, 2) if len(columns) else np.zeros(0)

@@ -8,6 +8,7 @@ import numpy as np
 from sparsegmrf.errors import ConvergenceError, NotPositiveDefiniteError
 from sparsegmrf.factors import Factor
 from sparsegmrf.inference._counts import Counts
+from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.likelihoods import Derivatives
 from sparsegmrf.stencil import SymmetricStencil
@@ -19,6 +20,8 @@ _SUFFICIENT = 1e-4
 """Share of the gain that the slope promises which a step must bring."""
 _SETTLED = 1e-16
 """Squared Newton decrement per pixel at which the step after it is the last: convergence is quadratic."""
+_ROUNDING = 4.0 * float(np.finfo(float).eps)
+"""Relative rounding of a linear predictor and of its gradient, below which no decrement falls."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ class Mode:
 
 
 def find_mode(
-    Q: SymmetricStencil,
+    prior: PriorPrecision,
     mean: FloatArray,
     counts: Counts,
     factorizer: Refactorizer,
@@ -59,18 +62,20 @@ def find_mode(
     """Return the mode, by Newton steps ``P^-1 g`` from the best of some starts.
 
     ``g = l'(eta) - Q (eta - mu)``. The problem is concave; a step that brings less than a small share of what its slope
-    promises is halved. It ends one step after the decrement ``g^T P^-1 g`` has fallen to rounding.
+    promises is halved. It ends one step after the decrement ``g^T P^-1 g`` has fallen to rounding: that of the sum, or
+    where counts are so large that ``eta`` has no more digits that of ``eta`` in its standard deviations.
 
     Raises
     ------
     ConvergenceError
         If that does not happen, as where counts leave the mode at infinity.
     """
-    eta = max(starts, key=lambda start: log_joint(Q, mean, counts, start))
+    Q = prior.stencil
+    eta = max(starts, key=lambda start: log_joint(prior, mean, counts, start))
     settled, square, length = False, np.inf, 1.0
     for steps in range(_MOST):
         at = counts.derivatives(eta)
-        gradient = at.slope - Q @ (eta - mean)
+        gradient = at.slope - Q @ prior.without_level(eta - mean)
         P = Q.plus_diagonal(at.curvature)
         try:
             factor = factorizer(P)
@@ -80,7 +85,8 @@ def find_mode(
             raise _not_converged(steps, square, length, "the curvature has vanished") from error
         step = factor.solve(gradient)
         square = float(np.sum(gradient * step))
-        small = square <= _SETTLED * eta.size
+        rounding = float(np.sum(P.diagonal() * (_ROUNDING * (1.0 + np.abs(eta))) ** 2))
+        small = square <= max(_SETTLED * eta.size, rounding)
         if settled and small:
             return Mode(eta, at, P, factor, steps, float(np.sqrt(max(square, 0.0))))
         length = _length(Q, counts, eta, step, square)
@@ -91,10 +97,10 @@ def find_mode(
     raise _not_converged(_MOST, square, length, "the decrement must fall to rounding")
 
 
-def log_joint(Q: SymmetricStencil, mean: FloatArray, counts: Counts, eta: FloatArray) -> float:
-    """Return ``l(eta) - (eta - mu)^T Q (eta - mu) / 2`` in nats."""
-    deviation = eta - mean
-    return counts.log_density(eta) - 0.5 * float(np.sum(deviation * (Q @ deviation)))
+def log_joint(prior: PriorPrecision, mean: FloatArray, counts: Counts, eta: FloatArray) -> float:
+    """Return ``l(eta) - (eta - mu)^T Q (eta - mu) / 2`` in nats, without a level that is free."""
+    deviation = prior.without_level(eta - mean)
+    return counts.log_density(eta) - 0.5 * float(np.sum(deviation * (prior.stencil @ deviation)))
 
 
 def _length(Q: SymmetricStencil, counts: Counts, eta: FloatArray, step: FloatArray, square: float) -> float:

@@ -170,14 +170,19 @@ class Objective:
             weights = np.concatenate([each.data.weight[each.data.weight > 0.0] for each in self.images])
             if not self.estimated and len(weights):
                 variance = max(variance - float(np.mean(1.0 / weights)), _NOISE * variance)
-            own = self._variance_of(model)
-            moved = model.scaled(float(np.sqrt(variance / own))) if own > 0.0 else model
-            if all(
-                moved.parameters[name] == value for name, value in model.parameters.items() if name not in self.free
-            ):
-                model = moved
+            model = self.of_variance(variance)
         at = self._coordinates.outward([model.parameters[name] for name in self.searched])
         return np.append(at, np.log(_NOISE * self._variance_of(model))) if self.estimated else at
+
+    def of_variance(self, variance: float) -> FieldModel:
+        """Return the model scaled to a variance; as it is where it has no scale, or one that is held."""
+        model = self.model
+        own = self._variance_of(model) if hasattr(model, "scaled") else 0.0
+        if not (own > 0.0 and variance > 0.0):
+            return model
+        moved: FieldModel = model.scaled(float(np.sqrt(variance / own)))  # type: ignore[attr-defined]
+        held = [name for name in model.parameters if name not in self.free]
+        return moved if all(moved.parameters[name] == model.parameters[name] for name in held) else model
 
     def unprofiled(self, solution: Solution) -> tuple["Objective", FloatArray]:
         """Return the objective with the scale among its parameters, and a solution as its numbers."""

@@ -42,6 +42,10 @@ class PriorPrecision:
         """Return the precision of a field, which may know its eigenvalues."""
         return cls(stencil, field.given.of_ones if isinstance(field.given, Form) else (None,) * field.channels)
 
+    def without_level(self, x: FloatArray) -> FloatArray:
+        """Return an image less its average where the field's level is free, so that ``Q`` makes the same of both."""
+        return np.asarray(x - x.mean()) if self.of_ones == (0.0,) else x
+
     def check_digits(self, data: Observations) -> None:
         """Refuse a field whose level is rounding, beside the noise or in the precision itself.
 

@@ -13,7 +13,7 @@ from sparsegmrf.inference import CountFitResult, FitResult
 from sparsegmrf.inference import _count_fit_result as module
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.likelihoods import Binomial, Gaussian, Poisson
-from sparsegmrf.models import CAR, SAR, Channels, Matern, Sum, TensionSpline
+from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
 from sparsegmrf.priors import PCRange, PCSigma
 from tests.inference import dense_counts
 from tests.inference.problems import Searched
@@ -326,3 +326,40 @@ def test_bad_input_is_named_with_the_remedy(changes, message):
     arguments = {"model": Matern(), "image": problem("poisson", 0)[0], "likelihood": Poisson(), **changes}
     with pytest.raises(ArgumentError, match=message):
         fit(arguments.pop("model"), arguments.pop("image"), **arguments)
+
+
+@pytest.mark.parametrize("level", [1e5, 1e9, 1e12])
+def test_large_counts_without_a_field_end_at_independent_counts(level):
+    y = np.random.default_rng(3).poisson(level, (20, 25)).astype(float)
+    of_mean = y * np.log(y.mean() / y) - (y.mean() - y)  # the deviance, less half the logarithm of 2 pi y
+    # The level of the flat field is integrated: + log(2 pi / sum(y)) / 2 + logdet(1^T 1) / 2.
+    alone = float(np.sum(of_mean - 0.5 * np.log(2.0 * np.pi * y) - 1.0 / (12.0 * y)))
+    matern = fit(Matern(), y, likelihood=Poisson())
+    assert not matern.converged
+    assert "sigma ran to zero: the field vanishes" in matern.reason
+    assert alone - 1e-3 < matern.loglik < alone + 1.0
+    walk = fit(Intrinsic(), y, likelihood=Poisson())
+    assert not walk.converged
+    assert "tau ran to infinity: the field is constant" in walk.reason
+    assert walk.loglik == pytest.approx(alone + 0.5 * np.log(2.0 * np.pi * y.size / y.sum()), abs=0.02)
+
+
+@pytest.mark.parametrize("model", [Matern(), TensionSpline(), CAR()])
+def test_results_of_large_counts_are_those_of_the_field(model):
+    field = Matern(range=6.0).gmrf((20, 25)).sample(rng=2)
+    found = [fit(model, np.rint(level * np.exp(3.0 * field)), likelihood=Poisson()) for level in (1e9, 1e12)]
+    for result in found:
+        assert result.converged, result.reason
+    assert_allclose(list(found[1].parameters.values()), list(found[0].parameters.values()), rtol=1e-3)
+    assert found[1].coefficients.get("constant", 0.0) - found[0].coefficients.get("constant", 0.0) == pytest.approx(
+        np.log(1e3) if "constant" in found[0].coefficients else 0.0, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_counts_start_at_their_scale_wherever_the_model_starts(scale):
+    y = np.random.default_rng(3).poisson(1e6 * np.exp(Matern(range=6.0).gmrf((20, 25)).sample(rng=2)))
+    plain = fit(Matern(), y, likelihood=Poisson(), tolerance=1e-6)
+    found = fit(Matern(sigma=scale), y, likelihood=Poisson(), tolerance=1e-6)
+    assert found.converged
+    assert_allclose(list(found.parameters.values()), list(plain.parameters.values()), rtol=1e-5)
