@@ -61,3 +61,7 @@ __all__ = [
     "scores",
     "set_num_threads",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -22,8 +22,8 @@ from sparsegmrf.errors import NotPositiveDefiniteError, SparseGMRFError
     ],
 )
 def test_each_exception_is_also_the_built_in_and_ours(name, builtin):
-    assert issubclass(getattr(sparsegmrf, name), builtin)
-    assert issubclass(getattr(sparsegmrf, name), SparseGMRFError)
+    assert issubclass(getattr(sparsegmrf.errors, name), builtin)
+    assert issubclass(getattr(sparsegmrf.errors, name), SparseGMRFError)
 
 
 def test_warnings_are_user_warnings():

@@ -170,7 +170,7 @@ def _like_noise(memo: Memo, ended: Ended) -> str | None:
     if alone is None:
         return None
     value, variance, error = alone
-    gain = memo(ended.at).value - value
+    gain = memo(ended.at).value - memo.objective.log_prior(ended.at)[0] - value
     if gain > _NO_GAIN:
         return None
     return (

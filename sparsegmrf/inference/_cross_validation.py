@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf.errors import ArgumentError, SparseGMRFError
 from sparsegmrf.inference._conclusion import Conclusion
 from sparsegmrf.inference._evidence import Regression, regression
 from sparsegmrf.inference._holdout import Blocks, gap_copies
@@ -18,7 +18,9 @@ from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference._scores import crps
+from sparsegmrf.inference._total_digits import check_total_digits
 from sparsegmrf.inference._trend import Trend
+from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
 SETS = 3
@@ -28,6 +30,8 @@ _ROOM = 4.0
 _STEP = 0.5
 _TOLERANCE = 0.02
 """Distance between the corners of the last simplex, on the scale of the working parameters."""
+_TOLD_APART = 2.0
+"""Standard errors by which a field must predict better than its trend alone."""
 _EVALUATIONS = 60
 """Criteria evaluated per parameter at most."""
 
@@ -187,7 +191,9 @@ def _errors(data: Observations, held: BoolArray, found: Regression, number: int)
     assert factor is not None  # what is held out is not known exactly
     left = part.left[:, held]
     mean = data.total(part.fields[0])[held] + found.beta @ left
-    variance = data.variance(factor.selected_inverse())[held]
+    covariances = factor.selected_inverse()
+    check_total_digits(data.without(held), covariances)
+    variance = data.variance(covariances)[held]
     variance = variance + np.einsum("kp,kp->p", left, found.covariance @ left)
     return data.values[held] - mean, np.sqrt(variance + data.noise_variance[held])
 
@@ -236,7 +242,7 @@ def cross_validate(memo: Memo, start: FloatArray, stream: np.random.Generator) -
     observed = [each.data.observed for each in objective.images]
     sets = [tuple(gap_copies(each, stream, share=SHARE) for each in observed) for _ in range(2 * SETS)]
     criterion = HeldOut.of(objective, sets[:SETS])
-    at, converged, reason = _minimize(criterion, start)
+    at, converged, reason, ends = _minimize(criterion, start)
     full, likeliest = objective.unprofiled(memo.solution(start))
     best = full.start(*_scaled(objective, at, criterion.best_scale(at)))
     chosen, fresh = HeldOut(full, sets[:SETS]), HeldOut.of(full, sets[SETS:])
@@ -256,20 +262,34 @@ def cross_validate(memo: Memo, start: FloatArray, stream: np.random.Generator) -
         ml_parameters=_named(full, likeliest),
         evaluations=criterion.evaluations,
     )
-    return CrossValidated(Memo(full), best, Conclusion(converged, f"{reason}; {found.verdict}", None), found)
+    alone = _trend_alone(fresh, sums, sizes)
+    reasons = [reason, *_remedies(ends, found.ml_parameters), found.verdict, *([alone] if alone else [])]
+    return CrossValidated(Memo(full), best, Conclusion(converged, "; ".join(reasons), None), found)
 
 
-def _minimize(criterion: HeldOut, start: FloatArray) -> tuple[FloatArray, bool, str]:
-    """Search by a simplex, on the scale of the working parameters and within a box around the start."""
+def _minimize(criterion: HeldOut, start: FloatArray) -> tuple[FloatArray, bool, str, list[str]]:
+    """Search by a simplex, on the scale of the working parameters and within a box around the start.
+
+    Returned are where it ended, whether at a minimum, that in words, and the parameters at an edge of the box.
+    """
     from scipy.optimize import minimize
 
     if not len(start):
-        return start, True, "nothing to search: the scale has a closed form"
+        return start, True, "nothing to search: the scale has a closed form", []
     simplex = start + np.concatenate([np.zeros((1, len(start))), _STEP * np.eye(len(start))])
     low, high = start - _ROOM, start + _ROOM
     first = criterion(start)
+
+    def tried(at: FloatArray) -> float:
+        """Return the criterion, infinity where rounding makes a precision singular."""
+        try:
+            value = criterion(at)
+        except (SparseGMRFError, ArithmeticError, np.linalg.LinAlgError):
+            return np.inf
+        return value if np.isfinite(value) else np.inf
+
     found = minimize(
-        criterion,
+        tried,
         start,
         method="Nelder-Mead",
         bounds=list(zip(low, high, strict=True)),
@@ -282,13 +302,44 @@ def _minimize(criterion: HeldOut, start: FloatArray) -> tuple[FloatArray, bool, 
     )
     at: FloatArray = found.x
     held = (at <= low + _TOLERANCE) | (at >= high - _TOLERANCE)
-    if held.any():
-        edge = [name for name, is_held in zip(criterion.objective.names, held, strict=True) if is_held]
-        remedy = "hold it by fixed=, or drop it (noise_variance=None)"
-        return at, False, f"{', '.join(edge)} ran to the edge of the search; {remedy}"
+    ends = [name for name, is_held in zip(criterion.objective.names, held, strict=True) if is_held]
+    if ends:
+        return at, False, f"{', '.join(ends)} ran to the edge of the search", ends
     if not found.success:
-        return at, False, f"simplex still open after {criterion.evaluations} criteria"
-    return at, True, f"simplex closed to {_TOLERANCE:g} after {criterion.evaluations} criteria"
+        return at, False, f"simplex still open after {criterion.evaluations} criteria", ends
+    return at, True, f"simplex closed to {_TOLERANCE:g} after {criterion.evaluations} criteria", ends
+
+
+def _remedies(ends: list[str], likeliest: dict[str, float]) -> list[str]:
+    """Return what to do about parameters at an edge; gaps say little of noise, which likelihood knows."""
+    found = [f"hold {name} by fixed=" for name in ends if name != NOISE]
+    if NOISE in ends:
+        found.append(f"give a noise_variance, by maximum likelihood {likeliest[NOISE]:.4g}")
+    return found
+
+
+def _trend_alone(fresh: HeldOut, sums: FloatArray, sizes: IntArray) -> str | None:
+    """Say that a field predicts fresh blocks, of scores `sums`, no better than their trend and one variance do."""
+    objective = fresh.objective
+    if not objective.estimated:
+        return None
+    error = np.concatenate(
+        [
+            data.values[out.held_out]
+            for several in fresh.sets
+            for data, out in zip(objective.frame.deviations, several, strict=True)
+        ]
+    )
+    spread = np.ones(len(error))
+    scale = best_scale(error, spread)
+    alone = np.bincount(fresh.numbers, crps(error, 0.0, scale * spread)).astype(np.float64)
+    gain = float((alone - sums).sum() / sizes.sum())
+    if gain > _TOLD_APART * error_of_mean(alone - sums, sizes):
+        return None
+    return (
+        f"the field cannot be told from noise by them: independent pixels of the variance {scale**2:.6g} have a CRPS "
+        f"of {float(alone.sum() / sizes.sum()):.4g}"
+    )
 
 
 def _scaled(objective: Objective, at: FloatArray, scale: float) -> tuple[FieldModel, float]:

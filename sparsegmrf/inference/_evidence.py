@@ -23,11 +23,14 @@ from sparsegmrf.inference._frame import Replicate
 from sparsegmrf.inference._observations import Observations, posterior_precision
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
+from sparsegmrf.inference._total_digits import check_total_digits, may_lose_digits
 from sparsegmrf.inference._trend import Trend
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import BoolArray, FloatArray
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
+_STIFF = 1e8
+"""Precision of a field's level over that of observations from which on what the field makes of covariates is small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,8 @@ class Evidence:
     def profiled_information(self) -> FloatArray:
         """Return the average information at the best scale, what the scale takes of it left out."""
         c = self.best_scale
-        return self.information(c) - np.outer(self.squares, self.squares) * (2.0 * c * c / self.degrees)
+        squares = c * self.squares
+        return self.information(c) - np.outer(squares, squares) * (2.0 / self.degrees)
 
 
 def evidence(
@@ -90,7 +94,8 @@ def evidence(
     Raises
     ------
     LostDigitsError
-        If the field is so much stiffer than the noise that rounding hides what the observations say of its level.
+        If the field is so much stiffer than the noise that rounding hides what the observations say of its level, or
+        the noise so small beside a sum of fields that it hides what tells these apart.
     """
     p = len(trend.columns)
     for image in images:
@@ -112,10 +117,15 @@ def evidence(
         z, r = np.tensordot(mix, Z, 1), np.tensordot(mix, R, 1)
         quadratic += float(np.sum(r * r) + np.sum(z * Q.times(z)))
         base += float(np.log(w[noisy]).sum()) - (0.0 if posterior is None else posterior.logdet)
+        suspect = posterior is not None and may_lose_digits(Q.stencil, data)
+        selected = None
+        if posterior is not None and (directions is not None or suspect):
+            selected = posterior.selected_inverse()
+            check_total_digits(data, selected)
         if directions is None:
             continue
         g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
-        S = None if posterior is None else _without(posterior.selected_inverse(), data.exact)
+        S = None if selected is None else _without(selected, data.exact)
         for k, dQ in enumerate(directions):
             assert prior_S is not None
             traces[k] += 0.5 * (dQ.inner(prior_S) - (0.0 if S is None else dQ.inner(S)))
@@ -212,29 +222,38 @@ def _part(Q: PriorPrecision, posterior: Factor | None, image: Replicate) -> Part
 
     ``D^T S D = R^T R + Z^T Q Z`` is a sum of two positive semi-definite matrices: no digits cancel. Of a covariate the
     field leaves ``X - Z = P^-1 Q X``, which is small where the field is nearly free to follow it, as a long range is to
-    follow a level, and known to its own digits.
+    follow a level, and known to its own digits. Where it is far stiffer than all noise, ``Z = P^-1 W X`` is the small
+    one.
     """
     data = image.data
     y = np.where(data.observed, data.values, 0.0)
     known = np.where(data.exact, y, 0.0)
     spread = data.lifted(image.columns)
     Q_spread = Q.times(spread)
-    z, deviations = known, np.zeros_like(spread)
+    z, fields, deviations, stiff = known, spread, np.zeros_like(spread), _is_stiff(Q, data)
     if posterior is not None:
         right = data.spread(data.weight * y)
         if data.exact.any():
             right = right - Q.stencil @ known
-        right = np.concatenate([right[np.newaxis], Q_spread])
+        of_columns = data.spread(data.weight * image.columns) if stiff else Q_spread
+        right = np.concatenate([right[np.newaxis], of_columns])
         found = posterior.solve(np.where(data.exact, 0.0, right) if data.exact.any() else right)
-        z, deviations = known + found[0] if data.exact.any() else found[0], found[1:]
+        z = known + found[0] if data.exact.any() else found[0]
+        fields, deviations = (found[1:], spread - found[1:]) if stiff else (spread - found[1:], found[1:])
     left = data.total(deviations)
-    Z = np.concatenate([z[np.newaxis], spread - deviations])
+    Z = np.concatenate([z[np.newaxis], fields])
     rest = np.concatenate([(y - data.total(z))[np.newaxis], left])
     R = np.where(data.exact, 0.0, rest) * np.sqrt(data.weight)
-    QZ = np.concatenate([Q.times(z)[np.newaxis], Q_spread - Q.times(deviations)])
+    QZ = np.concatenate([Q.times(z)[np.newaxis], Q.times(fields) if stiff else Q_spread - Q.times(deviations)])
     gram = _products(R, R) + _products(QZ, Z)
     gram[0, 1:] = gram[1:, 0]  # by what the precision makes of covariates, which is small and known
     return Part(Z, left, R, (gram + gram.T) / 2.0)
+
+
+def _is_stiff(Q: PriorPrecision, data: Observations) -> bool:
+    """Return whether even the level of the field is far more precise than any observation."""
+    largest = float(data.weight.max())
+    return largest > 0.0 and not data.exact.any() and all((own or 0.0) > _STIFF * largest for own in Q.of_ones)
 
 
 def _average_information(

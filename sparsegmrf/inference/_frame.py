@@ -61,7 +61,7 @@ class Frame:
         estimated: bool,
         unit: float | None,
     ) -> tuple["Frame", tuple["Replicate", ...], Trend]:
-        """Return the frame, and the images and the trend in it; without a unit given the data have one.
+        """Return the frame, and the images and the trend in it; the unit is of the data, or of noise far above them.
 
         Weights are put into the unit as well, unless the noise variance is estimated.
         """
@@ -71,6 +71,8 @@ class Frame:
         deviations = frame.deviations
         if unit is None:
             unit = _unit_of(max(float(np.abs(each.values).max()) for each in deviations))
+            if not estimated:
+                unit = max(unit, min(_LARGEST, power_of_two(_noise_of(deviations))))
         parts = [
             Replicate(
                 dataclasses.replace(
@@ -184,6 +186,15 @@ def _middle(given: Sequence[Observations]) -> float:
     """Return what lies half-way between the least and the largest observed value."""
     values = [each.values[each.observed] for each in given]
     return float(0.5 * min(each.min() for each in values) + 0.5 * max(each.max() for each in values))
+
+
+def _noise_of(images: Sequence[Observations]) -> float:
+    """Return the standard deviation of the noise, as its precisions have it on average; zero where exact.
+
+    Far above the data it is the scale on which fields are told from nothing.
+    """
+    weight = float(np.mean(np.concatenate([each.weight[each.observed] for each in images])))
+    return float(1.0 / np.sqrt(weight)) if weight > 0.0 else 0.0
 
 
 def _unit_of(size: float) -> float:

@@ -94,13 +94,14 @@ class Objective:
         field = model.gmrf(shape)
         nulls = [NullVectors.of(field, each.observed, each.combination) for each in given]
         trend = Trend.of(problem.covariates.names, problem.covariates.images, nulls)
-        scale = scale_of(model, shape, problem.free) if problem.estimated or given[0].exact.any() else None
-        if scale is not None and (scale[0] in problem.priors or NOISE in problem.priors):
-            scale = None
         own = None if hasattr(model, "scaled") else 1.0
         frame, images, trend = Frame.of(given, trend, nulls, estimated=problem.estimated, unit=unit or own)
-        # Where the scale is profiled the model has none that counts.
-        start = model if scale is not None else frame.inside(model)
+        start = frame.inside(model)
+        scale = scale_of(start, shape, problem.free) if problem.estimated or given[0].exact.any() else None
+        if scale is not None and (scale[0] in problem.priors or NOISE in problem.priors):
+            scale = None
+        if scale is not None:  # the model has none that counts, but its squares must be numbers
+            start = start.replace(**{scale[0]: 1.0})
         restricted = problem.method == "reml"
         return cls(start, problem.free, scale, problem.estimated, images, trend, frame, restricted, problem.priors)
 
@@ -162,14 +163,19 @@ class Objective:
 
     @property
     def origin(self) -> FloatArray:
-        """The working parameters of the model given, at the variance of the data, a share of it being noise."""
+        """The working parameters of the model given, at the variance of the data, a share of it being noise.
+
+        Beside known noise a field far smaller says nothing: it starts at no less than a share of this.
+        """
         model = self.model
         values = np.concatenate([each.data.values[each.data.observed] for each in self.images])
         variance = float(np.mean(values * values))  # the frame has taken the level off, if there is one
         if self.scale is None and hasattr(model, "scaled") and variance > 0.0:
             weights = np.concatenate([each.data.weight[each.data.weight > 0.0] for each in self.images])
             if not self.estimated and len(weights):
-                variance = max(variance - float(np.mean(1.0 / weights)), _NOISE * variance)
+                largest, share = 1.0 / float(weights.min()), weights.min() / weights
+                least = _NOISE * max(variance, 1.0 / float(np.mean(weights)))
+                variance = max(variance - largest * float(np.mean(share)), least)
             model = self.of_variance(variance)
         at = self._coordinates.outward([model.parameters[name] for name in self.searched])
         return np.append(at, np.log(_NOISE * self._variance_of(model))) if self.estimated else at
@@ -271,9 +277,9 @@ class Objective:
     def without_field(self) -> tuple[float, float, float] | None:
         """Return the log-likelihood of independent pixels about the trend, their variance, and its standard error.
 
-        None where their variance is not among what is estimated.
+        None where their variance is not among what is estimated. Priors are left aside.
         """
-        if not self.estimated or self.priors:
+        if not self.estimated:
             return None
         y = np.concatenate([each.data.values[each.data.observed] for each in self.images])  # less the trend
         square = float(y @ y) / self.degrees

@@ -100,20 +100,32 @@ class Coordinates:
 def scale_of(model: FieldModel, shape: Shape, names: Sequence[str]) -> tuple[str, float] | None:
     """Return the parameter ``a`` with ``Q`` proportional to ``a^e``, and ``e``; None if there is none among `names`.
 
-    Tested at two values: ``a dQ/da = e Q`` on every coefficient.
+    Tested at two values, in a unit in which powers are numbers: ``a dQ/da = e Q`` on every coefficient.
     """
     limits = model.limits(shape)
     if hasattr(model, "cropped"):  # any lattice tells; without maps a small one
         small = min(shape[0], _SMALL), min(shape[1], _SMALL)
         shape = small if model.cropped(slice(0, small[0]), slice(0, small[1])) is model else shape
+    model = _of_order_one(model)
     for name in names:
         if limits[name] != (0.0, float("inf")):
             continue
-        found = {_exponent(at, shape, name) for at in (model, model.replace(**{name: 2.0 * model.parameters[name]}))}
+        found = {_exponent(model.replace(**{name: value}), shape, name) for value in (1.0, 2.0)}
         exponent = found.pop()
         if not found and exponent is not None:
             return name, exponent
     return None
+
+
+def _of_order_one(model: Any) -> Any:
+    """Return the model in a unit in which a parameter that goes with the unit is 1."""
+    if not hasattr(model, "scaled"):
+        return model
+    values, doubled = model.parameters, model.scaled(2.0).parameters
+    for name, value in values.items():
+        if value > 0.0 and doubled[name] != value:
+            return model.scaled(value ** (-1.0 / float(np.log2(doubled[name] / value))))
+    return model
 
 
 def _exponent(model: FieldModel, shape: Shape, name: str) -> float | None:

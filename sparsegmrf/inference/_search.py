@@ -27,6 +27,8 @@ FLAT = 1e-2
 """Information about an working parameter at which nothing is known of it: a standard error of ten."""
 _NOTHING_TO_GAIN = 1e-4
 """Slope in nats along a direction without information at which moving on gains nothing."""
+_NO_SLOPE = 1e-12
+"""Slope in nats at which there is nothing to search."""
 _NO_NOISE = math.exp(-9.0)
 """Noise variance over that of a pixel given all others that counts as zero."""
 _LESS_NOISE = math.exp(-4.0)
@@ -115,6 +117,8 @@ def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> Ended:
 def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float) -> _Step:
     from scipy.optimize import minimize
 
+    if np.abs(objective(start).gradient).max() <= _NO_SLOPE:
+        return _point(objective, start)
     last, standing, taken = start, 0, 0
     correction = np.zeros((len(start), len(start)))
     seen: dict[bytes, Point] = {}

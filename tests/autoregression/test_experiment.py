@@ -129,5 +129,5 @@ def test_curve_whose_numbers_would_overflow_is_refused():
 
 
 def test_the_function_is_public():
-    assert sparsegmrf.experiment is run
-    assert isinstance(sparsegmrf.experiment(0.1, 2), Experiment)
+    assert sparsegmrf.autoregression.experiment is run
+    assert isinstance(run(0.1, 2), Experiment)

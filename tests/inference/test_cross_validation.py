@@ -7,8 +7,8 @@ import pytest
 import scipy.optimize
 from numpy.testing import assert_allclose
 
-from sparsegmrf import CAR, Matern, TensionSpline, condition, fit
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf import CAR, Intrinsic, Matern, Sum, TensionSpline, condition, fit
+from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.fields import IntrinsicGMRF
 from sparsegmrf.inference import CrossValidation
 from sparsegmrf.inference._cross_validation import HeldOut, best_scale
@@ -263,3 +263,49 @@ def test_a_covariate_that_only_varies_in_the_blocks_is_named():
     objective = searched(MODELS["matern"], image, missing, None, covariates, "cv", ())
     with pytest.raises(ArgumentError, match=r"^covariates must vary where nothing is held out"):
         HeldOut.of(objective.objective, [(blocks,)])
+
+
+@pytest.mark.parametrize("model", [Matern(), CAR(), Intrinsic(), TensionSpline()])
+def test_white_noise_is_called_noise_and_never_told_to_have_none(model):
+    image = np.random.default_rng(0).normal(size=(20, 25))
+    found = fit(model, image, method="cv", rng=0)
+    assert "noise_variance=None" not in found.reason
+    assert "the field cannot be told from noise" in found.reason
+    if "noise_variance" in found.reason:
+        likeliest = found.cross_validation.ml_parameters["noise_variance"]
+        assert f"give a noise_variance, by maximum likelihood {likeliest:.4g}" in found.reason
+
+
+def test_field_that_predicts_is_not_called_noise():
+    image = Matern(range=6.0).gmrf((20, 25)).sample(rng=3) + 0.3 * np.random.default_rng(0).normal(size=(20, 25))
+    for model in (Matern(), CAR(), Intrinsic()):
+        found = fit(model, image, method="cv", rng=0)
+        assert "cannot be told from noise" not in found.reason
+        assert "noise_variance=None" not in found.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sum_with_a_walk_on_a_strip_ends_in_a_reason(seed):
+    rng = np.random.default_rng(seed)
+    image = rng.normal(size=(1, 40)).cumsum(1) + 0.1 * rng.normal(size=(1, 40))
+    found = fit(Sum([Matern(2.0), Intrinsic()]), image, method="cv", rng=0)
+    assert found.reason
+    assert np.isfinite(found.cv_score)
+
+
+def test_point_whose_precision_is_singular_counts_as_worse(monkeypatch):
+    image = Matern(range=6.0).gmrf((20, 25)).sample(rng=3)
+    start = fit(Matern(), image, method="cv", rng=0, noise_variance=0.1)
+    predict, calls = HeldOut.predictions, []
+
+    def fails_far_away(self, at):
+        calls.append(at)
+        if abs(at[0] - calls[0][0]) > 0.45:  # the first other corner of the simplex
+            raise NotPositiveDefiniteError("the precision is not positive definite", (0, 0), -1.0)
+        return predict(self, at)
+
+    monkeypatch.setattr(HeldOut, "predictions", fails_far_away)
+    found = fit(Matern(), image, method="cv", rng=0, noise_variance=0.1)
+    assert any(abs(at[0] - calls[0][0]) > 0.45 for at in calls)
+    assert np.isfinite(found.cv_score)
+    assert found.cv_score >= start.cv_score - 1e-9

@@ -5,7 +5,7 @@ import pytest
 
 from sparsegmrf import fit
 from sparsegmrf.likelihoods import Poisson
-from sparsegmrf.models import Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf.models import CAR, Intrinsic, Matern, Sum, TensionSpline
 from sparsegmrf.priors import PCVariance
 from tests.inference.test_flat_ends import walk, white
 
@@ -55,3 +55,39 @@ def test_a_sum_is_not_told_to_leave_the_noise_out():
         image = model.observe(model.gmrf((20, 25)).sample(rng=seed)) + 0.1 * rng.standard_normal((20, 25))
         found = fit(model, image)
         assert "fit with noise_variance=None" not in found.reason
+
+
+@pytest.mark.parametrize("noise", [1e2, 1e6, 1e12, 1e100, 1e300, 1e307])
+def test_noise_far_above_the_data_leaves_no_field(noise):
+    image = white(0, (20, 25))
+    for model in (Matern(), Intrinsic(), CAR(), TensionSpline()):
+        found = fit(model, image, noise_variance=noise)
+        assert not found.converged
+        assert found.undetermined
+        assert set(found.undetermined) == set(found.parameters)
+        # The field vanishes: independent pixels about the mean, of the level's contrasts where that is free.
+        rest = image - image.mean()
+        count = image.size - isinstance(model, Intrinsic | TensionSpline)
+        alone = -0.5 * (count * np.log(2.0 * np.pi * noise) + np.sum(rest * rest) / noise)
+        assert found.loglik == pytest.approx(alone, abs=1e-2)
+        assert found.loglik <= alone + 1e-9 * abs(alone)
+
+
+@pytest.mark.parametrize("noise", [1e12, 1e100, 1e200, 1e307])
+@pytest.mark.parametrize(("model", "fixed"), [(Matern(), "sigma"), (Matern(), "range"), (CAR(), "tau")])
+def test_noise_far_above_a_field_that_is_held_ends_in_a_reason(model, fixed, noise):
+    for options in ({}, {"method": "reml"}, {"covariates": "linear"}, {"covariates": None}):
+        found = fit(model, white(0, (20, 25)), noise_variance=noise, fixed=fixed, **options)
+        assert not found.converged
+        assert "not determined" in found.reason or "ran to" in found.reason
+        assert np.isfinite(list(found.coefficient_errors.values())).all()
+
+
+def test_pixels_of_enormous_noise_say_nothing():
+    image = white(0, (20, 25)) + Matern(range=6.0).gmrf((20, 25)).sample(rng=1)
+    missing = np.zeros((20, 25), dtype=bool)
+    missing[3:5] = True
+    plain = fit(Matern(), image, mask=missing, noise_variance=1.0)
+    for noise in (1e20, 1e100, 1e300):
+        found = fit(Matern(), image, noise_variance=np.where(missing, noise, 1.0))
+        assert found.parameters == pytest.approx(plain.parameters, rel=1e-4)

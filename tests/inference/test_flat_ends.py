@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import fill, fit
 from sparsegmrf.models import CAR, SAR, Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf.priors import Normal, PCRange, PCVariance
 
 SHAPE = (24, 26)
 N = SHAPE[0] * SHAPE[1]
@@ -194,3 +195,23 @@ def test_strips_and_small_images_end_in_a_report(shape, noise):
         if (name == "order 2" and min(shape) == 1) or (name == "sum" and noise is None):
             continue
         check_report(fit(model, image, noise_variance=noise))
+
+
+@pytest.mark.parametrize("seed", SEEDS[:4])
+@pytest.mark.parametrize(
+    ("model", "priors"),
+    [
+        (CAR(), {"rho": Normal(0.0, 0.2)}),
+        (CAR(), {"rho": Normal(0.0, 0.02)}),
+        (Matern(), {"range": PCRange(5.0, 0.05)}),
+        (Intrinsic(), {"noise_variance": PCVariance(1.0, 0.05)}),
+    ],
+)
+def test_white_noise_with_priors_is_called_noise(model, priors, seed):
+    result = fit(model, white(seed, (20, 25)), priors=priors)
+    check_report(result)
+    assert "fit with noise_variance=None" not in result.reason
+    if not result.converged:
+        assert "cannot be told from noise" in result.reason
+        value = result.problem.objective.without_field()[0]
+        assert abs(max(result.loglik - value, 0.0) - float(result.reason.split(", ")[1].split(" nats")[0])) < 0.05
