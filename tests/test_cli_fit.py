@@ -198,10 +198,7 @@ def test_best_prints_the_comparison_and_keeps_it(holes, run):
     ("arguments", "message"),
     [
         (["nowhere.npy"], "nowhere.npy, which is none"),
-        (
-            ["holes.npy", "--model", "disc"],
-            "'thin-plate', 'best', got 'disc'",
-        ),
+        (["holes.npy", "--model", "disc"], "'thin-plate', 'best', got 'disc'"),
         (["holes.npy", "--set", "rnage=3"], "one of range, sigma, nu, anisotropy, boundary, diffusion with model mat"),
         (["holes.npy", "--set", "range"], "set must be NAME=VALUE"),
         (["holes.npy", "--set", "range=3", "--set", "range=4"], "each name once"),
