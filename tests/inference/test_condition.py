@@ -12,6 +12,7 @@ from sparsegmrf import GMRF, SymmetricStencil, TriangularStencil, condition
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.fields import IntrinsicGMRF
 from sparsegmrf.inference import diagnose
+from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import CAR, Intrinsic, Matern
 from tests import reference, strategies
 from tests.inference import dense
@@ -234,7 +235,7 @@ def test_a_field_with_exact_pixels_is_a_plain_field_on_the_other_pixels(prior):
     moved = posterior.with_mean(posterior.mean + 1.0)
     assert np.array_equal(moved.domain, posterior.domain)
     assert np.array_equal(pickle.loads(pickle.dumps(posterior)).sample(rng=0), x)
-    found = diagnose(posterior, samples=200)
+    found = diagnose(posterior, n_samples=200)
     assert found.residual < 1e-11
     assert found.worst_p_value > 1e-6
 
@@ -262,4 +263,4 @@ def test_a_field_on_a_domain_is_conditioned_on_pixels_in_it_and_outside():
     with pytest.raises(ArgumentError, match=r"^y must agree with what is known exactly, but pixel \(0, 3\)"):
         condition(field, np.ones((5, 6)), noise_variance=0.0)
     with pytest.raises(ArgumentError, match=r"^gmrf must be free at every pixel to be given counts.* 5 pixels"):
-        condition(field, np.ones((5, 6)), likelihood="poisson")
+        condition(field, np.ones((5, 6)), likelihood=Poisson())
