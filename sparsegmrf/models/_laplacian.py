@@ -20,6 +20,9 @@ def laplacian(
     offsets = [(0, 0), *conductances]
     if barrier is None and all(rho.ndim == 0 for rho in conductances.values()):
         weights = [-float(rho) for rho in conductances.values()]
+        if boundary == "neumann":  # where no two pixels are that far apart nothing flows: no digits are left of it
+            reached = [abs(di) < shape[0] and abs(dj) < shape[1] for di, dj in conductances]
+            weights = [weight if here else 0.0 for weight, here in zip(weights, reached, strict=True)]
         return SymmetricStencil(offsets, [-2.0 * sum(weights), *weights], shape, boundary=boundary)
     centre = np.zeros(shape)
     planes = []

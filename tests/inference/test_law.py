@@ -359,5 +359,5 @@ def test_no_point_about_a_fit_is_likelier(name, noise, method):
     assert found.loglik == pytest.approx(own, rel=1e-8, abs=1e-8)
     points = around(found.model, SHAPE, at)
     best = max(Law(other, SHAPE).loglik(y, ~GAPS, s, "linear", method) for other, s in points)
-    # What runs to an end of its interval stops where moving on gains next to nothing.
-    assert best <= found.loglik + (1e-7 if found.converged else 1e-3)
+    # What runs to an end of its interval is called no maximum, and stops where a hundredth of a nat is left to gain.
+    assert best <= found.loglik + (1e-7 if found.converged else 1e-2)

@@ -50,3 +50,14 @@ def test_without_proper_the_field_is_intrinsic_with_a_level_per_part():
 def test_bad_arguments_are_named(arguments, match):
     with pytest.raises(ArgumentError, match=match):
         TensionSpline(**arguments)
+
+
+@pytest.mark.parametrize("diffusion", ["monotone", "smooth"])
+@pytest.mark.parametrize("anisotropy", [(2.0, 0.4), (1.7, 1.1)])
+def test_field_on_a_single_pixel_or_line_has_a_free_level(anisotropy, diffusion):
+    model = TensionSpline(0.3, 2.0, anisotropy=anisotropy, diffusion=diffusion)
+    assert model.stencil((1, 1)).tocsr().toarray().item() == 0.0
+    for shape in ((1, 1), (1, 2), (2, 1), (1, 7), (6, 1)):
+        field = model.gmrf(shape)
+        assert field.rank_deficiency == 1
+        assert abs(field.sample(rng=0).sum()) < 1e-12 * max(1.0, field.marginal_variance().max())
