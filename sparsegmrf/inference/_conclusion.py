@@ -173,6 +173,11 @@ def _like_noise(memo: Memo, ended: Ended) -> str | None:
     gain = memo(ended.at).value - memo.objective.log_prior(ended.at)[0] - value
     if gain > _NO_GAIN:
         return None
+    if gain < -_NO_GAIN and not memo.objective.priors:
+        return (
+            f"the field is {-gain:.3g} nats less likely than independent pixels of the variance {variance:.6g}; start "
+            "from other parameters, or hold others by fixed="
+        )
     return (
         f"the field cannot be told from noise, {max(gain, 0.0):.2g} nats above independent pixels of the variance "
         f"{variance:.6g} +- {error:.2g}"

@@ -22,6 +22,8 @@ _PASSES = 2
 """Regressions one after the other: the second finds what rounding has left of a steep slope."""
 _LARGEST = 2.0**480
 """Largest spread of the data, and one over the least: variances are squares, and must be numbers too."""
+_NOISIEST = 2.0**300
+"""Largest unit that noise above the data makes: cubes of fields of order 1 in it are numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,7 @@ class Frame:
         if unit is None:
             unit = _unit_of(max(float(np.abs(each.values).max()) for each in deviations))
             if not estimated:
-                unit = max(unit, min(_LARGEST, power_of_two(_noise_of(deviations))))
+                unit = max(unit, min(_NOISIEST, power_of_two(_noise_of(deviations))))
         parts = [
             Replicate(
                 dataclasses.replace(

@@ -178,7 +178,11 @@ class Objective:
                 variance = max(variance - largest * float(np.mean(share)), least)
             model = self.of_variance(variance)
         at = self._coordinates.outward([model.parameters[name] for name in self.searched])
-        return np.append(at, np.log(_NOISE * self._variance_of(model))) if self.estimated else at
+        if not self.estimated:
+            return at
+        own = self._variance_of(model)
+        rest = variance - own if self.scale is None else 0.0  # what a field whose scale is held leaves to the noise
+        return np.append(at, np.log(max(_NOISE * own, rest)))
 
     def of_variance(self, variance: float) -> FieldModel:
         """Return the model scaled to a variance; as it is where it has no scale, or one that is held."""

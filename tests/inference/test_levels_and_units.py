@@ -352,3 +352,13 @@ def test_best_model_of_an_image_in_any_unit_is_the_same_one(unit):
     assert_allclose(found.mean / unit, plain.mean, rtol=1e-6)
     assert_allclose(found.std / unit, plain.std, rtol=1e-6)
     assert type(found.fit.model) is type(plain.fit.model)
+
+
+@pytest.mark.parametrize("noise", ["estimate", None, 1e-18])
+def test_plane_with_hardly_any_noise_is_its_noise_under_a_field_that_holds_planes(noise):
+    white = np.random.default_rng(0).normal(size=SHAPE)
+    plain = fit(Intrinsic(2), white, noise_variance=1.0 if noise == 1e-18 else noise)
+    found = fit(Intrinsic(2), 0.3 * ROWS - 0.7 * COLUMNS + 1e-9 * white, noise_variance=noise)
+    assert found.converged == plain.converged
+    for key, value in plain.parameters.items():
+        assert found.parameters[key] == pytest.approx(value * (1e18 if key == "tau" else 1e-18), rel=1e-4)

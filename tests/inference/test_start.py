@@ -8,7 +8,7 @@ from sparsegmrf import fill, fit
 from sparsegmrf.inference import _start
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._start import best_tile, search_tile, start_of
-from sparsegmrf.models import Matern, TensionSpline
+from sparsegmrf.models import CAR, Intrinsic, Matern, TensionSpline
 from sparsegmrf.priors import PCSigma
 from tests.inference.problems import read, searched
 from tests.inference.test_fit import problem
@@ -90,3 +90,18 @@ def test_tile_has_the_fixed_parameters_and_the_priors_of_the_whole(monkeypatch):
         Matern(range=9.0), image, mask=missing, covariates="linear", method="reml", fixed="range", priors=priors
     )
     assert result.converged
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e-3, 1e3])
+@pytest.mark.parametrize("model", [TensionSpline(), Matern(), CAR(), Intrinsic()])
+def test_noise_of_a_field_whose_scale_is_held_starts_with_what_that_leaves(model, size):
+    image = np.random.default_rng(0).normal(size=(20, 25))
+    scale = "sigma" if "sigma" in model.parameters else "tau"
+    held = model.replace(**{scale: size if scale == "sigma" else size**-2})
+    found = fit(held, image, fixed=scale)
+    alone = found.problem.objective.without_field()[0]
+    if size < 1.0:  # the field is nothing, and all of the data noise
+        assert found.loglik == pytest.approx(alone, abs=0.2)
+        assert found.parameters["noise_variance"] == pytest.approx(image.var(), rel=0.02)
+    elif found.loglik < alone - 2.0:
+        assert "cannot be told from noise" not in found.reason

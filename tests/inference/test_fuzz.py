@@ -1,0 +1,30 @@
+"""Drawn fits end with a maximum or with a reason that is true, and with no exception but about their own images.
+
+``SPARSEGMRF_FUZZ=2000`` in the environment tries so many fits instead; ``pytest -s`` prints the counts by outcome.
+"""
+
+import collections
+import os
+
+import pytest
+
+from tests.inference.fuzz import Drawn
+
+COUNT = int(os.environ.get("SPARSEGMRF_FUZZ", "60"))
+BATCHES = 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_drawn_fits_end_with_what_is_true(batch, capsys):
+    wrong, outcomes = [], collections.Counter()
+    for seed in range(batch, COUNT, BATCHES):
+        try:
+            outcomes[Drawn(seed).outcome()] += 1
+        except AssertionError as error:
+            outcomes["wrong"] += 1
+            wrong.append(str(error))
+    with capsys.disabled():
+        print(dict(outcomes))
+    assert not wrong, "\n".join(wrong)
+    assert outcomes["not at a maximum"] <= 0.02 * outcomes.total()
