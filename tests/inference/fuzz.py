@@ -1,5 +1,6 @@
 """Drawn fits, and whether what they say of their end is true, by public results alone."""
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sparsegmrf import FitResult, fit
+from sparsegmrf import fit
 from sparsegmrf.errors import SparseGMRFError
+from sparsegmrf.inference import FitResult
 from tests.inference.test_searches_end import KINDS, MODELS, drawn
 
 OWN_ARGUMENTS = ("image must have", "image must vary", "covariates must be linearly independent")
@@ -20,6 +22,7 @@ FLAT = 0.25
 STEP = 0.5
 """Step of a working parameter."""
 RAN = re.compile(r"(\w+) ran to (zero|infinity|minus infinity|the end \S+ of its interval|an end of what)")
+AWAY = re.compile(r"(\w+) ran away from the start")
 NOT_DETERMINED = re.compile(r"(?:^|; )(\w+) is not determined by the image")
 
 
@@ -86,6 +89,9 @@ class Checked:
             return self.check_maximum()
         ran = [(name, end) for name, end in RAN.findall(reason) if name in self.found.parameters]
         unknown = [name for name in NOT_DETERMINED.findall(reason) if name in self.found.parameters]
+        away = [name for name in AWAY.findall(reason) if name in self.found.parameters]
+        if away and not (ran or unknown):
+            return "ran away"
         if not (ran or unknown):
             return "told from noise by nothing" if "cannot be told from noise" in reason else "not at a maximum"
         for name, end in ran:
@@ -136,10 +142,18 @@ class Checked:
             assert found is None or abs(found - self.found.loglik) <= FLAT, (self.what, name, step, found)
 
     def profile(self, name: str, value: float) -> float | None:
-        """Return the best likelihood that is found with a parameter held; None where rounding hides it."""
-        held = self.value({**self.found.parameters, name: value})
+        """Return the best likelihood that is found with a parameter held; None where rounding hides it.
+
+        Besides the fit, which may end elsewhere, points on a grid of the other parameters are tried.
+        """
+        there = {**self.found.parameters, name: value}
+        held = self.value(there)
         if held == -np.inf:
             return None
+        others = [each for each in there if each != name and self.interval(each) == (0.0, np.inf)][:2]
+        for steps in itertools.product((-2.0 * STEP, -STEP, 0.0, STEP, 2.0 * STEP), repeat=len(others)):
+            moved = {each: there[each] * np.exp(step) for each, step in zip(others, steps, strict=True)}
+            held = max(held, self.value({**there, **moved}))
         options, fixed = dict(self.options), {}
         if name == "noise_variance":
             model, options["noise_variance"] = self.found.model, value

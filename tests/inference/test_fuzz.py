@@ -27,4 +27,4 @@ def test_drawn_fits_end_with_what_is_true(batch, capsys):
     with capsys.disabled():
         print(dict(outcomes))
     assert not wrong, "\n".join(wrong)
-    assert outcomes["not at a maximum"] <= 0.02 * outcomes.total()
+    assert outcomes["not at a maximum"] + outcomes["ran away"] <= 0.1 * outcomes.total()
