@@ -341,22 +341,27 @@ def test_dtype_and_memory_layout_of_what_is_given_do_not_matter(name):
         assert list(found.coefficients.values()) == list(own.coefficients.values())
 
 
-@pytest.mark.parametrize("method", ["ml", "reml"])
-@pytest.mark.parametrize("noise", ["exact", "estimated"])
-@pytest.mark.parametrize(
-    "name",
-    [case(name, quick=name in QUICK) for name in FITTED if LAWS[name].model.parameters],
-)
+def searches():
+    """Free fits of models with parameters; of those with many, which take long, one each."""
+    for name in FITTED:
+        count = len(LAWS[name].model.parameters)
+        for noise, method in itertools.product(("exact", "estimated"), ("ml", "reml")):
+            if noise == "exact" and name in STACKED:
+                continue
+            if 0 < count < 5 or (count and (noise, method) == ("estimated", "ml")):
+                yield case(name, noise, method, quick=name in QUICK)
+
+
+@pytest.mark.parametrize(("name", "noise", "method"), list(searches()))
 def test_no_point_about_a_fit_is_likelier(name, noise, method):
     model, variance = LAWS[name].model, 0.3 if noise == "estimated" else 0.0
     given = "estimate" if noise == "estimated" else None
-    if noise == "exact" and name in STACKED:
-        return
     y = drawn(model, SHAPE, "linear", variance, seed=8)
     found = fit(model, y, mask=GAPS, noise_variance=given, covariates="linear", method=method)
     at = found.noise_variance if noise == "estimated" else None
     own = Law(found.model, SHAPE).loglik(y, ~GAPS, found.noise_variance, "linear", method)
-    assert found.loglik == pytest.approx(own, rel=1e-8, abs=1e-8)
+    # At an end of its interval a precision may be next to singular, and the dense law has fewer digits.
+    assert found.loglik == pytest.approx(own, rel=1e-8 if found.converged else 1e-6, abs=1e-8)
     points = around(found.model, SHAPE, at)
     best = max(Law(other, SHAPE).loglik(y, ~GAPS, s, "linear", method) for other, s in points)
     # What runs to an end of its interval is called no maximum, and stops where a hundredth of a nat is left to gain.
