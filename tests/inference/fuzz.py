@@ -1,6 +1,5 @@
 """Drawn fits, and whether what they say of their end is true, by public results alone."""
 
-import itertools
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,10 +16,14 @@ OWN_ARGUMENTS = ("image must have", "image must vary", "covariates must be linea
 """Refusals of images that are too small or constant, and of covariates that their pixels do not tell apart."""
 GAIN = 0.01
 """Nats by which another point may be better than a maximum: flat likelihoods are left at a short Newton step."""
+FALL = 0.1
+"""Nats by which a profile may seem to fall towards an end: climbing stops on narrow ridges."""
 FLAT = 0.25
 """Nats by which a profile may change over a step of `STEP` along a parameter that is not determined."""
 STEP = 0.5
 """Step of a working parameter."""
+CLIMB = (1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
+"""Steps of working parameters along which a profile is climbed."""
 RAN = re.compile(r"(\w+) ran to (zero|infinity|minus infinity|the end \S+ of its interval|an end of what)")
 AWAY = re.compile(r"(\w+) ran away from the start")
 NOT_DETERMINED = re.compile(r"(?:^|; )(\w+) is not determined by the image")
@@ -130,7 +133,7 @@ class Checked:
         else:
             return
         found = self.profile(name, on)
-        assert found is None or found >= self.found.loglik - GAIN, (self.what, name, end, found, self.found.loglik)
+        assert found is None or found >= self.found.loglik - FALL, (self.what, name, end, found, self.found.loglik)
 
     def check_flat(self, name: str) -> None:
         """Check that the profile is flat."""
@@ -144,16 +147,13 @@ class Checked:
     def profile(self, name: str, value: float) -> float | None:
         """Return the best likelihood that is found with a parameter held; None where rounding hides it.
 
-        Besides the fit, which may end elsewhere, points on a grid of the other parameters are tried.
+        Besides the fit, which may end elsewhere, the other parameters are moved from where they are.
         """
         there = {**self.found.parameters, name: value}
         held = self.value(there)
         if held == -np.inf:
             return None
-        others = [each for each in there if each != name and self.interval(each) == (0.0, np.inf)][:2]
-        for steps in itertools.product((-2.0 * STEP, -STEP, 0.0, STEP, 2.0 * STEP), repeat=len(others)):
-            moved = {each: there[each] * np.exp(step) for each, step in zip(others, steps, strict=True)}
-            held = max(held, self.value({**there, **moved}))
+        held = self.climbed(there, held, name)
         options, fixed = dict(self.options), {}
         if name == "noise_variance":
             model, options["noise_variance"] = self.found.model, value
@@ -163,6 +163,18 @@ class Checked:
             return max(held, fit(model, self.image, **options, **fixed).loglik)
         except SparseGMRFError:  # others of its points cannot be evaluated
             return held
+
+    def climbed(self, at: dict[str, float], value: float, name: str) -> float:
+        """Return what a pattern search finds in the positive parameters but one."""
+        others = [each for each in at if each != name and self.interval(each) == (0.0, np.inf)]
+        for step in CLIMB:
+            for _ in range(8):
+                moves = [{**at, each: at[each] * np.exp(way * step)} for each in others for way in (-1.0, 1.0)]
+                values = [self.value(each) for each in moves]
+                if max(values, default=-np.inf) <= value:
+                    break
+                value, at = max(values), moves[int(np.argmax(values))]
+        return value
 
     def value(self, parameters: dict[str, float]) -> float:
         """Return the log-likelihood at a point, minus infinity where there is none."""
