@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsegmrf.inference._memo import Memo
-from sparsegmrf.inference._search import FAR, FLAT, Ended, Ending, observed_information
+from sparsegmrf.inference._search import FAR, FLAT, Ended, Ending, observed_information, tried
 from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import FloatArray
 
@@ -102,7 +102,7 @@ def conclude(memo: Memo, ended: Ended, start: FloatArray, tolerance: float) -> C
         lost = (NOISE,) if gone else ()
         information = observed_information(full, at)
         if not np.isfinite(information).all():  # next to where the likelihood cannot be evaluated
-            information = full(at).information
+            information = tried(full, at).information
         found = Curvature.of(information, full.names, lost)
         if found.undetermined or ended.ending is Ending.FAR:
             return Conclusion(False, f"{_sentence(memo, ended, start, found)}, {after}", found)
@@ -132,7 +132,11 @@ def _sentence(memo: Memo, ended: Ended, start: FloatArray, found: Curvature) -> 
     # As many as there are directions run by themselves, those that were searched first; the others go with them.
     rest.sort(key=lambda name: (name in scales, -abs(moved.get(name, 0.0))))
     running = max(1, found.dimension - (NOISE in found.undetermined))
+    hidden = bool(np.isnan(found.covariance).all()) and found.dimension == len(found.covariance) > 1
     for name in rest[:running]:
+        if hidden and abs(moved.get(name, 0.0)) < _MOVED:
+            parts.append(f"{name} has no error next to where rounding hides the likelihood")
+            continue
         parts.append(_end(objective, name, moved.get(name, _scale_has_moved(memo, ended)), alone is not None))
     for name in rest[running:]:
         parts.append(f"{name} goes with it and is not determined")

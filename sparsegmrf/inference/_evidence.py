@@ -18,6 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf.errors import LostDigitsError
 from sparsegmrf.factors import Factor
 from sparsegmrf.inference._frame import Replicate
 from sparsegmrf.inference._observations import Observations, posterior_precision
@@ -187,10 +188,17 @@ class Regression:
 
     @cached_property
     def covariance(self) -> FloatArray:
-        """Covariance of the coefficients, ``(p, p)``."""
+        """Covariance of the coefficients, ``(p, p)``; refused where rounding leaves none."""
         gram = self.gram[1:, 1:]
-        lengths = np.sqrt(np.diagonal(gram))
+        lengths = np.sqrt(np.maximum(np.diagonal(gram), np.finfo(float).tiny))
         scale = np.outer(lengths, lengths)
+        least = float(np.linalg.eigvalsh(gram / scale)[0]) if len(gram) else 1.0
+        if not least > 0.0:
+            raise LostDigitsError(
+                "covariates must have coefficients that the observations tell beside the field, got a precision of "
+                f"them with an eigenvalue of {least:.1e} of its diagonal, which is rounding. Give the field less variance, "
+                "or leave covariates out."
+            )
         return np.asarray(np.linalg.inv(gram / scale) / scale, dtype=np.float64)
 
     @property

@@ -18,7 +18,7 @@ from sparsegmrf.inference._objective import Objective, Solution
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
-from sparsegmrf.inference._search import observed_information
+from sparsegmrf.inference._search import observed_information, tried
 from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
 
@@ -223,7 +223,12 @@ class FitResult(FieldFit):
             return full, at, Curvature(np.full((len(at), len(at)), np.nan), (), 0)
         found = self._at_end
         if found is None:
-            found = Curvature.of(observed_information(Memo(full), at), full.names, self._lost)
+            memo = Memo(full)
+            found = Curvature.of(observed_information(memo, at), full.names, self._lost)
+            if set(found.undetermined) - set(
+                self._lost
+            ):  # next to rounding: differences, but not the average, are lost
+                found = Curvature.of(tried(memo, at).information, full.names, self._lost)
         return full, at, found
 
     def _maximal_loglik(self, criterion: str) -> float:

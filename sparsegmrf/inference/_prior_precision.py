@@ -71,8 +71,10 @@ class PriorPrecision:
                 )
         if None not in self.of_ones:
             return
-        sums = np.abs(self.stencil @ np.ones(diagonal.shape).reshape(self.stencil.lattice.image_shape))
-        level = sums.reshape(diagonal.shape).mean(axis=(0, 1))
+        sums = self.stencil @ np.ones(diagonal.shape).reshape(self.stencil.lattice.image_shape)
+        level = np.abs(
+            sums.reshape(diagonal.shape).mean(axis=(0, 1))
+        )  # 1^T Q 1 / n, to which rows of both signs add up
         for size, own, sum_of_row in zip(largest.tolist(), self.of_ones, level.tolist(), strict=True):
             if own is None and _EPSILON * size > _LOST_BY_SUMS * sum_of_row:
                 raise LostDigitsError(

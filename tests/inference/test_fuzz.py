@@ -10,7 +10,7 @@ import pytest
 
 from tests.inference.fuzz import Drawn
 
-COUNT = int(os.environ.get("SPARSEGMRF_FUZZ", "60"))
+COUNT = int(os.environ.get("SPARSEGMRF_FUZZ", "42"))
 BATCHES = 6
 
 
