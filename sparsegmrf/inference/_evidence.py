@@ -196,8 +196,8 @@ class Regression:
         if not least > 0.0:
             raise LostDigitsError(
                 "covariates must have coefficients that the observations tell beside the field, got a precision of "
-                f"them with an eigenvalue of {least:.1e} of its diagonal, which is rounding. Give the field less variance, "
-                "or leave covariates out."
+                f"them with an eigenvalue of {least:.1e} of its diagonal, which is rounding. Give the field less "
+                "variance, or leave covariates out."
             )
         return np.asarray(np.linalg.inv(gram / scale) / scale, dtype=np.float64)
 
