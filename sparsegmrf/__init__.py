@@ -1,29 +1,34 @@
 """Exact Gaussian Markov random fields on images: sparse precisions, fast factors, samples and variances.
 
 What every task begins with stands here; the rest in `models`, `factors`, `likelihoods`, `priors`, `fields`, `scores`,
-`inference`, `autoregression`, `ensembles`, `pixels`, `io`, `errors`, and with their extras `plot` and `torch`.
+`inference`, `autoregression`, `ensembles`, `pixels`, `io`, `errors`, and with their extras `plot` and `torch`. Each is
+imported when it is first used.
 """
 
-from sparsegmrf import (
-    autoregression,
-    ensembles,
-    errors,
-    factors,
-    fields,
-    inference,
-    io,
-    likelihoods,
-    models,
-    pixels,
-    priors,
-    scores,
-)
-from sparsegmrf._threads import get_num_threads, set_num_threads
-from sparsegmrf.factors import factorize, plan
-from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference import condition, constrain, diagnose, fill, fit
-from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
-from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sparsegmrf import (
+        autoregression,
+        ensembles,
+        errors,
+        factors,
+        fields,
+        inference,
+        io,
+        likelihoods,
+        models,
+        pixels,
+        priors,
+        scores,
+    )
+    from sparsegmrf._threads import get_num_threads, set_num_threads
+    from sparsegmrf.factors import factorize, plan
+    from sparsegmrf.gmrf import GMRF
+    from sparsegmrf.inference import condition, constrain, diagnose, fill, fit
+    from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
+    from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
 __version__ = "0.1.0"
 
@@ -61,6 +66,27 @@ __all__ = [
     "scores",
     "set_num_threads",
 ]
+
+_OF_MODULE = {
+    "_threads": ("get_num_threads", "set_num_threads"),
+    "factors": ("factorize", "plan"),
+    "gmrf": ("GMRF",),
+    "inference": ("condition", "constrain", "diagnose", "fill", "fit"),
+    "models": ("CAR", "SAR", "Channels", "Intrinsic", "Matern", "Sum", "TensionSpline"),
+    "stencil": ("SymmetricStencil", "TriangularStencil"),
+}
+_MODULE_OF = {name: module for module, names in _OF_MODULE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        found = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    elif name in __all__:
+        found = importlib.import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

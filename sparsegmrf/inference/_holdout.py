@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.ndimage
+import scipy
 
 from sparsegmrf._validate import boolean_mask, finite_number, generator, integer_at_least
 from sparsegmrf.errors import ArgumentError

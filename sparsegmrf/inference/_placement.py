@@ -1,8 +1,7 @@
 """Laying pieces of gaps over observed ground so that they do not overlap."""
 
 import numpy as np
-import scipy.fft
-import scipy.ndimage
+import scipy
 
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray, Shape
 

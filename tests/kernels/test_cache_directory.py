@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import sparsegmrf
+from sparsegmrf import kernels
 
 WARNING = "compiled kernels cannot be kept"
 JOB = """
@@ -35,7 +36,7 @@ def read_only(tmp_path):
     package = tmp_path / "site" / "sparsegmrf"
     source = Path(sparsegmrf.__file__).parent
     shutil.copytree(source, package, ignore=shutil.ignore_patterns("__pycache__", "kernels"))
-    shutil.copytree(sparsegmrf.kernels.__path__[0], package / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(kernels.__path__[0], package / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
     # Permissions do not hold an administrator back: a file in the place of a folder does.
     (package / "kernels" / "__pycache__").touch()
     home = tmp_path / "home"
@@ -69,19 +70,19 @@ def test_kernels_go_to_a_temporary_directory_with_one_warning_and_are_removed_at
 
 def test_a_directory_of_ones_own_is_taken_without_a_warning(read_only, tmp_path):
     own = str(tmp_path / "own")
-    code = f"import numba, os, sparsegmrf\nassert numba.config.CACHE_DIR == os.environ['NUMBA_CACHE_DIR'] == {own!r}"
+    code = f"import numba, os, sparsegmrf.kernels\nassert numba.config.CACHE_DIR == os.environ['NUMBA_CACHE_DIR'] == {own!r}"
     result = run(code, read_only | {"NUMBA_CACHE_DIR": own}, "-W", "error")
     assert result.returncode == 0, result.stderr
 
 
 def test_a_directory_of_ones_own_that_cannot_be_written_is_replaced_with_the_warning(read_only):
-    result = run("import sparsegmrf", read_only | {"NUMBA_CACHE_DIR": read_only["XDG_CACHE_HOME"]})
+    result = run("import sparsegmrf.kernels", read_only | {"NUMBA_CACHE_DIR": read_only["XDG_CACHE_HOME"]})
     assert result.returncode == 0, result.stderr
     assert result.stderr.count(WARNING) == 1
 
 
 def test_without_any_directory_the_variable_that_names_one_is_told(read_only):
-    code = "import os, tempfile\ntempfile.tempdir = os.environ['XDG_CACHE_HOME']\nimport sparsegmrf"
+    code = "import os, tempfile\ntempfile.tempdir = os.environ['XDG_CACHE_HOME']\nimport sparsegmrf.kernels"
     result = run(code, read_only)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("OSError: compiled kernels need a directory, but neither")
@@ -89,7 +90,7 @@ def test_without_any_directory_the_variable_that_names_one_is_told(read_only):
 
 
 def test_where_the_folder_can_be_written_numba_is_left_alone():
-    code = "import os, numba, sparsegmrf; assert not numba.config.CACHE_DIR; assert 'NUMBA_CACHE_DIR' not in os.environ"
+    code = "import os, numba, sparsegmrf.kernels; assert not numba.config.CACHE_DIR; assert 'NUMBA_CACHE_DIR' not in os.environ"
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], env=environment, capture_output=True, text=True, check=False
