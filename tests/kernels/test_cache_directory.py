@@ -11,6 +11,7 @@ import pytest
 import sparsegmrf
 from sparsegmrf import kernels
 
+NAME = "NUMBA_CACHE_DIR"
 WARNING = "compiled kernels cannot be kept"
 JOB = """
 import os, sys, subprocess
@@ -70,7 +71,7 @@ def test_kernels_go_to_a_temporary_directory_with_one_warning_and_are_removed_at
 
 def test_a_directory_of_ones_own_is_taken_without_a_warning(read_only, tmp_path):
     own = str(tmp_path / "own")
-    code = f"import numba, os, sparsegmrf.kernels\nassert numba.config.CACHE_DIR == os.environ['NUMBA_CACHE_DIR'] == {own!r}"
+    code = f"import numba, os, sparsegmrf.kernels\nassert numba.config.CACHE_DIR == os.environ[{NAME!r}] == {own!r}"
     result = run(code, read_only | {"NUMBA_CACHE_DIR": own}, "-W", "error")
     assert result.returncode == 0, result.stderr
 
@@ -90,7 +91,7 @@ def test_without_any_directory_the_variable_that_names_one_is_told(read_only):
 
 
 def test_where_the_folder_can_be_written_numba_is_left_alone():
-    code = "import os, numba, sparsegmrf.kernels; assert not numba.config.CACHE_DIR; assert 'NUMBA_CACHE_DIR' not in os.environ"
+    code = f"import os, numba, sparsegmrf.kernels; assert not numba.config.CACHE_DIR; assert {NAME!r} not in os.environ"
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], env=environment, capture_output=True, text=True, check=False
