@@ -18,7 +18,7 @@ from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference._scores import crps
-from sparsegmrf.inference._total_digits import check_total_digits
+from sparsegmrf.inference._total_digits import LOST, check_total_digits
 from sparsegmrf.inference._trend import Trend
 from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
@@ -26,6 +26,8 @@ from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 SETS = 3
 """Sets of blocks for the search, and as many for the comparison."""
 SHARE = 0.1
+_ELSEWHERE = 100.0 * LOST
+"""Nats that rounding may make at estimates that a search has found where it may make `LOST`: on other blocks."""
 _ROOM = 4.0
 _STEP = 0.5
 _TOLERANCE = 0.02
@@ -112,12 +114,12 @@ class HeldOut:
         Times it was evaluated.
     """
 
-    def __init__(self, objective: Objective, sets: list[tuple[Blocks, ...]]) -> None:
-        self.objective, self.sets, self.evaluations = objective, sets, 0
+    def __init__(self, objective: Objective, sets: list[tuple[Blocks, ...]], *, lost: float = LOST) -> None:
+        self.objective, self.sets, self.evaluations, self._lost = objective, sets, 0, lost
         self._refactorize = Refactorizer()
 
     @classmethod
-    def of(cls, objective: Objective, sets: list[tuple[Blocks, ...]]) -> "HeldOut":
+    def of(cls, objective: Objective, sets: list[tuple[Blocks, ...]], *, lost: float = LOST) -> "HeldOut":
         """Return the criterion after checking that what remains determines trend and level."""
         prior, trend = objective.model.gmrf(objective.shape), objective.trend
         for blocks in sets:
@@ -130,7 +132,7 @@ class HeldOut:
                     f"covariates must vary where nothing is held out, got {', '.join(trend.names)}: {error} Or use "
                     "method='ml'."
                 ) from error
-        return cls(objective, sets)
+        return cls(objective, sets, lost=lost)
 
     def __call__(self, at: FloatArray) -> float:
         """Return the mean CRPS at the best scale, in intensity."""
@@ -180,19 +182,21 @@ class HeldOut:
         ]
         found = regression(Q, rest, self._refactorize)
         return [
-            _errors(data, out.held_out, found, number)
+            _errors(data, out.held_out, found, number, self._lost)
             for number, (data, out) in enumerate(zip(images, blocks, strict=True))
         ]
 
 
-def _errors(data: Observations, held: BoolArray, found: Regression, number: int) -> tuple[FloatArray, FloatArray]:
+def _errors(
+    data: Observations, held: BoolArray, found: Regression, number: int, lost: float
+) -> tuple[FloatArray, FloatArray]:
     """Return errors and standard deviations of the held-out pixels of an image."""
     part, factor = found.parts[number], found.posteriors[number]
     assert factor is not None  # what is held out is not known exactly
     left = part.left[:, held]
     mean = data.total(part.fields[0])[held] + found.beta @ left
     covariances = factor.selected_inverse()
-    check_total_digits(data.without(held), covariances)
+    check_total_digits(data.without(held), covariances, lost)
     variance = data.variance(covariances)[held]
     variance = variance + np.einsum("kp,kp->p", left, found.covariance @ left)
     return data.values[held] - mean, np.sqrt(variance + data.noise_variance[held])
@@ -245,7 +249,7 @@ def cross_validate(memo: Memo, start: FloatArray, stream: np.random.Generator) -
     at, converged, reason, ends = _minimize(criterion, start)
     full, likeliest = objective.unprofiled(memo.solution(start))
     best = full.start(*_scaled(objective, at, criterion.best_scale(at)))
-    chosen, fresh = HeldOut(full, sets[:SETS]), HeldOut.of(full, sets[SETS:])
+    chosen, fresh = HeldOut(full, sets[:SETS], lost=_ELSEWHERE), HeldOut.of(full, sets[SETS:], lost=_ELSEWHERE)
     sums, sizes = fresh.by_block(best)
     ml_sums, _ = fresh.by_block(likeliest)
     gain = ml_sums - sums

@@ -7,7 +7,7 @@ from sparsegmrf.inference._observations import Observations
 from sparsegmrf.stencil import SymmetricStencil
 
 _EPSILON = float(np.finfo(float).eps)
-_LOST = 1e-4
+LOST = 1e-4
 """Nats that rounding may make of a likelihood, whose second differences are taken with steps of a thousandth."""
 _SUSPECT = 1e-8
 """Rounding of the weights over the precision of the fields from which on the covariances are asked."""
@@ -21,7 +21,7 @@ def may_lose_digits(Q: SymmetricStencil, data: Observations) -> bool:
     return _EPSILON * float(data.weight.max()) * float(np.sqrt(data.count)) > _SUSPECT * least
 
 
-def check_total_digits(data: Observations, covariances: SymmetricStencil) -> None:
+def check_total_digits(data: Observations, covariances: SymmetricStencil, most: float = LOST) -> None:
     """Refuse a sum of fields whose noise is so small that its weight hides what tells the fields apart.
 
     The block ``w a a^T`` of a pixel is rounded by ``e = eps w |a| |a|^T``, and the determinant of the precision with it
@@ -30,16 +30,16 @@ def check_total_digits(data: Observations, covariances: SymmetricStencil) -> Non
     Raises
     ------
     LostDigitsError
-        If that is more than a ten-thousandth of a nat.
+        If that is more than so many nats.
     """
     if data.combination is None:
         return
     a = np.abs(data.combination)
     blocks = np.einsum("ijcd,c,d->ij", np.abs(covariances.plane(0)), a, a)
     lost = _EPSILON * float(np.linalg.norm(data.weight * blocks))
-    if not lost <= _LOST:
+    if not lost <= most:
         raise LostDigitsError(
             "noise_variance must not be so small beside the fields of a sum that rounding hides what tells these "
-            f"apart, got one that leaves an error of {lost:.1e} nats in the likelihood, of which {_LOST:.0e} is "
+            f"apart, got one that leaves an error of {lost:.1e} nats in the likelihood, of which {most:.0e} is "
             "allowed; give at least some 1e-10 of the variance of the fields, or fit one field without noise."
         )

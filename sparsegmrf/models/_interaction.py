@@ -91,7 +91,8 @@ class InteractionModel(Model):
         if self._goes_by_degree:
             return super().is_inside(shape)
         unit = replace(self._neighbours, values=self._neighbours.values / self._count)
-        return unit.is_positive(shape, self.boundary)
+        found = unit.is_positive(shape, self.boundary)
+        return super().is_inside(shape) if found is None else found
 
     @property
     def _goes_by_degree(self) -> bool:

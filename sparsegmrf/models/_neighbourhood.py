@@ -113,14 +113,16 @@ class Neighbourhood:
             )
         return result
 
-    def is_positive(self, shape: Shape, boundary: str) -> bool:
+    def is_positive(self, shape: Shape, boundary: str) -> bool | None:
         """Return whether ``I - sum_k rho_k W_k`` is positive definite, by the frequencies of `unit_limits`.
 
-        Where it is makes a convex region around zero, so that no interval need be found to know it of a point.
+        Where it is makes a convex region around zero, so that no interval need be found to know it of a point. None at
+        an end, where the sign is rounding.
         """
         terms, frequencies = self._terms(1.0, -self.weights), self._frequencies(shape, boundary)
         least = lowest(*terms) if frequencies is None else symbol_at(*terms, *frequencies).min()
-        return bool(least > 0.0)
+        rounding = _ZERO * (1.0 + 2.0 * float(np.abs(self.weights).sum()))
+        return None if abs(least) <= rounding else bool(least > 0.0)
 
     def joint_limits(self, shape: Shape, boundary: str, scale: float = 1.0) -> JointLimits | None:
         """Return a box around the values of several parameters at which ``I - sum_k rho_k W_k / scale`` is positive.

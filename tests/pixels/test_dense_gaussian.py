@@ -117,7 +117,7 @@ def test_saving_through_a_link_writes_what_it_leads_to(tmp_path):
 
 def test_a_file_that_cannot_be_written_is_a_file_error(tmp_path):
     (tmp_path / "folder.npz").mkdir()
-    with pytest.raises(FileError, match=r"folder\.npz cannot be written"):
+    with pytest.raises(FileError, match=r"^path must be a file, got .*folder\.npz, which is a directory"):
         case(2, 0)[0].save(tmp_path / "folder.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["folder.npz"]
 
