@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from sparsegmrf.models import Channels, Sum
 from sparsegmrf.priors import Prior, check_priors
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
-T = TypeVar("T")
 METHODS = ("ml", "reml", "cv")
 
 
