@@ -19,10 +19,9 @@ def result_of(problem: Problem, found: Found, stream: np.random.Generator) -> Fi
     if problem.method == "cv":
         full, at, conclusion, compared = cross_validate(memo, ended.at, stream)
         return dataclasses.replace(make_result(problem, full, at, conclusion), cross_validation=compared)
-    conclusion = conclude(memo, ended, start, tolerance)
     if isinstance(memo.objective, Objective):
-        return make_result(problem, memo, ended.at, conclusion)
-    return make_count_result(problem, memo, ended.at, conclusion)
+        return gaussian_result(problem, found)
+    return make_count_result(problem, memo, ended.at, conclude(memo, ended, start, tolerance))
 
 
 def gaussian_result(problem: Problem, found: Found) -> FitResult:
