@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 
 from sparsegmrf._validate import generator, integer_at_least
-from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._count_objective import CountObjective, CountSolution
 from sparsegmrf.inference._field_fit import FieldFit
@@ -58,10 +57,7 @@ class CountFitResult(FieldFit):
         replicate : int
             Which of several images.
         """
-        number, count = integer_at_least("replicate", replicate, 0), len(self.problem.images)
-        if number >= count:
-            raise ArgumentError(f"replicate must be below {count}, the number of images, got {number}.")
-        return laplace_posterior(self.gmrf(), self.problem.counts[number])
+        return laplace_posterior(self.gmrf(), self.problem.counts[self._number(replicate)])
 
     def predict(self, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
         """Return the linear predictor at every pixel, parameters and trend taken as known.

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.fitted import Fitted
 from sparsegmrf.gmrf import GMRF
@@ -190,6 +191,13 @@ class FieldFit(Fitted):
                 f"images on others are not known, got {tuple(shape)}; give fit.model.gmrf(shape, mean=...) the trend."
             )
         return self.model.gmrf(shape, mean=self._lifted(np.full(shape, self.coefficients.get("constant", 0.0))))
+
+    def _number(self, replicate: int) -> int:
+        """Return the number of an image, after comparing it with how many there are."""
+        number, count = integer_at_least("replicate", replicate, 0), len(self.problem.images)
+        if number >= count:
+            raise ArgumentError(f"replicate must be below {count}, the number of images, got {number}.")
+        return number
 
     def _lifted(self, image: FloatArray) -> FloatArray:
         """Return fields of the model that add up to an image."""

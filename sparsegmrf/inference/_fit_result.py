@@ -98,10 +98,8 @@ class FitResult(FieldFit):
         share = np.tensordot(self._estimate.beta, image.columns, 1) * frame.unit
         variance = self._noise_of(number)
         if data.combination is not None:
-            weight = np.where(data.observed, 1.0 / np.where(data.observed, variance, 1.0), 0.0)
-            fields = fields_given_total(
-                self.model.gmrf(shape), replace(data, values=data.values - share, weight=weight)
-            )
+            left = replace(data, values=data.values - share).with_noise_variance(variance)
+            fields = fields_given_total(self.model.gmrf(shape), left)
             null = frame.put_back(share, number) - self.trend
             return fields.with_mean(fields.mean + image.null.lifted(null, data.combination))
         prior = self.model.gmrf(shape, mean=share)
@@ -148,20 +146,21 @@ class FitResult(FieldFit):
         n_samples, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
         if mask is not None:
             return self._without(mask).predict(n_samples=n_samples, rng=stream)
-        parts = [self._of_image(k, n_samples, stream) for k in range(len(self.problem.images))]
+        spreads = [self._trend_spread(k) for k in range(len(self.problem.images))]
+        parts = [self._of_image(k, spread, n_samples, stream) for k, spread in enumerate(spreads)]
         means, variances, noises, draws = (np.array(each) for each in zip(*parts, strict=True))
         shares = stream.standard_normal((n_samples, len(self.coefficients)))
-        for k, draw in enumerate(draws):
-            draw += np.tensordot(shares, self._trend_spread(k), 1)
+        for draw, spread in zip(draws, spreads, strict=True):
+            draw += np.tensordot(shares, spread, 1)
         if not self.problem.is_stack:
             return Prediction(means[0], variances[0], variances[0] + noises[0], draws[0])
         return Prediction(means, variances, variances + noises, np.moveaxis(draws, 0, 1))
 
     def _of_image(
-        self, number: int, count: int, stream: np.random.Generator
+        self, number: int, spread: FloatArray, count: int, stream: np.random.Generator
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Return mean, variance, noise variance and draws for an image, the last without the trend's uncertainty."""
-        data, spread = self._objective.frame.given[number], self._trend_spread(number)
+        data = self._objective.frame.given[number]
         if data.exact.all():
             zero = np.zeros(self.shape)
             return data.values.copy(), zero, zero, np.repeat(data.values[np.newaxis], count, axis=0)
@@ -194,7 +193,6 @@ class FitResult(FieldFit):
         """
         covariance = self._objective.frame.unit**2 * self._estimate.covariance
         lengths = np.sqrt(np.diagonal(covariance))
-        # A symmetric root goes continuously with the data, as eigenvectors do not, and with units and signs.
         values, directions = np.linalg.eigh(covariance / np.outer(lengths, lengths))
         root = lengths[:, np.newaxis] * ((directions * np.sqrt(np.maximum(values, 0.0))) @ directions.T)
         return np.asarray(np.tensordot(root.T, self._estimate.left[number], 1))
@@ -202,12 +200,6 @@ class FitResult(FieldFit):
     def _noise_of(self, number: int) -> float | FloatArray:
         noise = self.noise_variance
         return noise[number] if isinstance(noise, np.ndarray) and noise.ndim == 3 else noise
-
-    def _number(self, replicate: int) -> int:
-        number, count = integer_at_least("replicate", replicate, 0), len(self.problem.images)
-        if number >= count:
-            raise ArgumentError(f"replicate must be below {count}, the number of images, got {number}.")
-        return number
 
     @property
     def _objective(self) -> Objective:
@@ -225,9 +217,8 @@ class FitResult(FieldFit):
         if found is None:
             memo = Memo(full)
             found = Curvature.of(observed_information(memo, at), full.names, self._lost)
-            if set(found.undetermined) - set(
-                self._lost
-            ):  # next to rounding: differences, but not the average, are lost
+            if set(found.undetermined) - set(self._lost):
+                # Next to rounding differences are lost, but not the average information.
                 found = Curvature.of(tried(memo, at).information, full.names, self._lost)
         return full, at, found
 

@@ -47,10 +47,10 @@ class Observations:
         noisy = self.weight > 0.0
         return np.divide(1.0, self.weight, out=np.zeros(noisy.shape), where=noisy)
 
-    def with_noise_variance(self, variance: float) -> "Observations":
-        """Return the same observations with noise of one variance, zero for none."""
+    def with_noise_variance(self, variance: float | FloatArray) -> "Observations":
+        """Return the same observations with noise of a variance, a number or an image, zero for none."""
         exact = self.observed & (variance == 0.0)
-        weight = np.where(self.observed & ~exact, 1.0 / variance if variance else 0.0, 0.0)
+        weight = np.divide(1.0, variance, out=np.zeros(self.values.shape), where=self.observed & ~exact)
         return replace(self, weight=weight, exact=exact)
 
     def window(self, rows: slice, columns: slice) -> "Observations":
