@@ -5,7 +5,7 @@ from typing import TypeAlias
 import numpy as np
 import scipy.sparse as sp
 
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._assembly import symmetric_matrix
@@ -39,3 +39,15 @@ def matrix_of(precision: Matrix, lattice: Lattice) -> sp.csr_array:
     if isinstance(precision, SymmetricStencil):
         return precision.tocsr()
     return symmetric_matrix("precision", precision, lattice)
+
+
+def not_positive(lattice: Lattice, unknown: int, pivot: float) -> NotPositiveDefiniteError:
+    """Return the error that tells the pivot of an unknown, and its pixel."""
+    pixel = lattice.pixel(unknown // lattice.channels)
+    where = pixel if lattice.channels == 1 else (*pixel, unknown % lattice.channels)
+    return NotPositiveDefiniteError(
+        f"the precision is not positive definite: pivot {pivot:g} at pixel {where}; the diagonal is too small for "
+        "its neighbours.",
+        where,
+        pivot,
+    )

@@ -9,9 +9,9 @@ import scipy.sparse as sp
 
 from sparsegmrf import _frozen, _threads
 from sparsegmrf._validate import one_of
-from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._factor import Factor
-from sparsegmrf.factors._matrix import Matrix, matrix_of, structure_of
+from sparsegmrf.factors._matrix import Matrix, matrix_of, not_positive, structure_of
 from sparsegmrf.kernels import takahashi
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
@@ -212,26 +212,15 @@ def _numbers(analysis: Any, matrix: sp.csc_matrix, lattice: Lattice) -> dict[str
     except cholmod.CholmodNotPositiveDefiniteError as error:
         column = int(error.column)
         pivot = _failed_pivot(cholmod, error.factor, column, matrix)
-        raise _not_positive(lattice, int(error.factor.P()[column]), pivot) from None
+        raise not_positive(lattice, int(error.factor.P()[column]), pivot) from None
     order: IntArray = numeric.P().astype(np.int64)
     pivots = numeric.D()
     # A simplicial L D L^T runs on over negative pivots.
     if not (pivots > 0.0).all():
         column = int(np.argmin(pivots > 0.0))
-        raise _not_positive(lattice, int(order[column]), float(pivots[column]))
+        raise not_positive(lattice, int(order[column]), float(pivots[column]))
     order.flags.writeable = False
     return {"_numeric": numeric, "_order": order, "_logdet": float(np.log(pivots).sum())}
-
-
-def _not_positive(lattice: Lattice, unknown: int, pivot: float) -> NotPositiveDefiniteError:
-    pixel = lattice.pixel(unknown // lattice.channels)
-    where = pixel if lattice.channels == 1 else (*pixel, unknown % lattice.channels)
-    return NotPositiveDefiniteError(
-        f"the precision is not positive definite: pivot {pivot:g} at pixel {where}; the diagonal is too small for "
-        "its neighbours.",
-        where,
-        pivot,
-    )
 
 
 def _scikit_sparse() -> ModuleType:

@@ -3,9 +3,9 @@
 import numpy as np
 import scipy.linalg
 
-from sparsegmrf.errors import NotPositiveDefiniteError, TooLargeError
+from sparsegmrf.errors import TooLargeError
 from sparsegmrf.factors._factor import Factor
-from sparsegmrf.factors._matrix import Matrix, matrix_of, structure_of
+from sparsegmrf.factors._matrix import Matrix, matrix_of, not_positive, structure_of
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, Shape
@@ -102,12 +102,5 @@ def _cholesky(matrix: FloatArray, lattice: Lattice) -> FloatArray:
     if info > 0:
         column = info - 1
         pivot = float(matrix[column, column] - factor[column, :column] @ factor[column, :column])
-        pixel = lattice.pixel(column // lattice.channels)
-        where = pixel if lattice.channels == 1 else (*pixel, column % lattice.channels)
-        raise NotPositiveDefiniteError(
-            f"the precision is not positive definite: pivot {pivot:g} at pixel {where}; the diagonal is too small for "
-            "its neighbours.",
-            where,
-            pivot,
-        )
+        raise not_positive(lattice, column, pivot)
     return np.ascontiguousarray(factor)
