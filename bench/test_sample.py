@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparsegmrf import GMRF, TriangularStencil
-from sparsegmrf.factors._normals import fill_standard_normal
+from sparsegmrf.factors.normals import fill_standard_normal
 
 HALF_PLANE = [(-1, -1), (-1, 0), (-1, 1), (0, -1)]
 

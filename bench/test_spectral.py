@@ -10,7 +10,7 @@ import scipy.fft
 
 import sparsegmrf
 from sparsegmrf import Matern, factorize
-from sparsegmrf.factors._normals import fill_standard_normal
+from sparsegmrf.factors.normals import fill_standard_normal
 
 
 def field(side, boundary):

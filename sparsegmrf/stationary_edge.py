@@ -10,9 +10,9 @@ from sparsegmrf._validate import finite, generator, images, integer_at_least, po
 from sparsegmrf.errors import ArgumentError, StencilError, TooLargeError
 from sparsegmrf.factors import Factor, factorize
 from sparsegmrf.factors._factor import Method
-from sparsegmrf.factors._normals import fill_standard_normal
 from sparsegmrf.factors._on_lattice import OnLattice
 from sparsegmrf.factors.choose import method_for
+from sparsegmrf.factors.normals import fill_standard_normal
 from sparsegmrf.gmrf import checked_mean
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil

@@ -7,8 +7,8 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 
 from sparsegmrf._validate import images, read_only
-from sparsegmrf.factors._normals import fill_standard_normal
 from sparsegmrf.factors._on_lattice import OnLattice
+from sparsegmrf.factors.normals import fill_standard_normal
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray
 

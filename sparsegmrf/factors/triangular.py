@@ -8,9 +8,9 @@ import numpy as np
 from sparsegmrf._validate import images
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors._factor import Factor
-from sparsegmrf.factors._normals import BLOCK, filling_tasks
 from sparsegmrf.factors._recursion import Recursion
 from sparsegmrf.factors._rolling import covariances
+from sparsegmrf.factors.normals import BLOCK, filling_tasks
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from sparsegmrf.factors import _normals
-from sparsegmrf.factors._normals import fill_standard_normal
+from sparsegmrf.factors import normals
+from sparsegmrf.factors.normals import fill_standard_normal
 
-COUNT = 5 * _normals.BLOCK + 17
+COUNT = 5 * normals.BLOCK + 17
 
 
 def draw(rng, count=COUNT):
@@ -49,23 +49,23 @@ def test_any_bit_generator_will_do(bit_generator):
 
 def test_a_shorter_draw_is_the_beginning_of_a_longer_one():
     long = draw(np.random.default_rng(6))
-    for count in (0, 1, 1000, _normals.BLOCK, _normals.BLOCK + 1):
+    for count in (0, 1, 1000, normals.BLOCK, normals.BLOCK + 1):
         assert np.array_equal(draw(np.random.default_rng(6), count), long[:count])
 
 
 def test_every_block_and_the_whole_are_standard_normal():
     # Kolmogorov-Smirnov at 1e-8 for six samples, fixed seed: false alarm below 1e-7.
     values = draw(np.random.default_rng(7))
-    blocks = [values[first : first + _normals.BLOCK] for first in range(0, COUNT, _normals.BLOCK)]
+    blocks = [values[first : first + normals.BLOCK] for first in range(0, COUNT, normals.BLOCK)]
     for sample in [values, *blocks[:-1]]:
         assert scipy.stats.kstest(sample, "norm").pvalue > 1e-8
 
 
 def test_blocks_are_uncorrelated():
     # Ten correlations of standard error 1/256, each beyond 6 of them with probability 2e-9.
-    values = draw(np.random.default_rng(8))[: 5 * _normals.BLOCK].reshape(5, -1)
+    values = draw(np.random.default_rng(8))[: 5 * normals.BLOCK].reshape(5, -1)
     correlations = np.corrcoef(values)[np.triu_indices(5, 1)]
-    assert np.abs(correlations).max() < 6.0 / np.sqrt(_normals.BLOCK)
+    assert np.abs(correlations).max() < 6.0 / np.sqrt(normals.BLOCK)
 
 
 def test_shape_of_the_array_does_not_matter():

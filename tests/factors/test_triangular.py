@@ -9,7 +9,8 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import SymmetricStencil, TriangularStencil
 from sparsegmrf.errors import ArgumentError, StencilError, TooLargeError
-from sparsegmrf.factors import DenseFactor, TriangularFactor, _normals, _recursion, _rolling, triangular
+from sparsegmrf.factors import DenseFactor, TriangularFactor, _recursion, _rolling, triangular
+from sparsegmrf.factors import normals as drawing
 from tests import strategies
 from tests.contracts import columns, factor_contract
 
@@ -222,12 +223,12 @@ def test_draw_made_band_by_band_is_the_unwhitened_array_of_normals(shape, sign, 
     monkeypatch.setattr(_recursion, "_TILE", 64)
     monkeypatch.setattr(_recursion, "_SPAN", 16)
     monkeypatch.setattr(_recursion, "_BAND", 8)
-    monkeypatch.setattr(_normals, "BLOCK", 50)
+    monkeypatch.setattr(drawing, "BLOCK", 50)
     monkeypatch.setattr(triangular, "BLOCK", 50)
     A = TriangularStencil([(sign, -3 * sign), (0, sign), (2 * sign, sign)], 1.5, [-0.4, 0.5, -0.3], shape)
     factor = TriangularFactor(A)
     normals = np.empty((2, shape[0] * shape[1]))
-    _normals.fill_standard_normal(np.random.default_rng(3), normals)
+    drawing.fill_standard_normal(np.random.default_rng(3), normals)
     expected = factor.unwhiten(normals.reshape(2, *shape)).reshape(normals.shape)
     for count in (1, 3):
         threads(count)
