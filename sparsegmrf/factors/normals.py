@@ -7,6 +7,8 @@ import numpy as np
 from sparsegmrf import _threads
 from sparsegmrf.typing import FloatArray
 
+__all__ = ["BLOCK", "fill_standard_normal", "filling_tasks"]
+
 BLOCK = 2**16
 """Numbers from one stream."""
 
