@@ -9,19 +9,23 @@ from sparsegmrf.inference._diagnose import Diagnosis, Whiteness, diagnose
 from sparsegmrf.inference._fill import FillResult, fill
 from sparsegmrf.inference._fit import fit
 from sparsegmrf.inference._fit_result import FitResult
+from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, WaldTest
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
 
 __all__ = [
     "Candidate",
+    "Contrast",
     "CountFitResult",
     "CrossValidation",
     "Diagnosis",
     "FillResult",
     "FitResult",
+    "LinearEstimate",
     "ModelComparison",
     "Prediction",
     "Problem",
+    "WaldTest",
     "Whiteness",
     "condition",
     "constrain",

@@ -8,11 +8,13 @@ import numpy as np
 from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._count_objective import CountObjective, CountSolution
-from sparsegmrf.inference._field_fit import FieldFit
+from sparsegmrf.inference._field_fit import FieldFit, symmetric_root
+from sparsegmrf.inference._functional import Given
 from sparsegmrf.inference._laplace import LaplacePosterior, laplace_posterior
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._prediction import Prediction
+from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._search import observed_information
 from sparsegmrf.typing import FloatArray, Seed
@@ -52,6 +54,9 @@ class CountFitResult(FieldFit):
     def posterior(self, replicate: int = 0) -> LaplacePosterior:
         """Return the Laplace approximation of the field with its trend given the counts, at the estimates.
 
+        Parameters **and trend** are taken as known, as in `FitResult.posterior`; `predict` and `functional` have the
+        uncertainty of the trend's coefficients in.
+
         Parameters
         ----------
         replicate : int
@@ -60,7 +65,11 @@ class CountFitResult(FieldFit):
         return laplace_posterior(self.gmrf(), self.problem.counts[self._number(replicate)])
 
     def predict(self, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
-        """Return the linear predictor at every pixel, parameters and trend taken as known.
+        """Return the linear predictor at every pixel; parameters are taken as known.
+
+        The variance is ``P^-1`` of the Laplace approximation, ``P = Q + W``, and ``(X - Z) C (X - Z)^T`` of the trend's
+        coefficients: to first order the mode moves with them by ``X - Z = P^-1 Q X``, and ``C`` is
+        `coefficient_covariance`. Where that is NaN, so is the variance.
 
         Parameters
         ----------
@@ -76,21 +85,57 @@ class CountFitResult(FieldFit):
         """
         count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
         fields = [self.posterior(k) for k in range(len(self.problem.images))]
+        spreads = np.array([self._trend_spread(each) for each in fields])
         means = np.array([each.mean for each in fields])
-        variances = np.array([each.marginal_variance() for each in fields])
+        variances = np.array([each.marginal_variance() for each in fields]) + np.einsum("rkij->rij", spreads**2)
         draws = np.array([each.sample(count, rng=stream) for each in fields])
+        shares = stream.standard_normal((count, len(self.coefficients)))
+        draws += np.einsum("sk,rkij->rsij", shares, spreads)
         nothing = np.full(means.shape, np.nan)
         if not self.problem.is_stack:
             return Prediction(means[0], variances[0], nothing[0], draws[0])
         return Prediction(means, variances, nothing, np.moveaxis(draws, 0, 1))
 
+    def _given(self, number: int) -> Given:
+        field = self.posterior(number)
+        return Given(field, None, np.array(field.mean), 0.0, self._trend_spread(field))
+
+    def _combined(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        mix = self._gaussian.trend.mix
+        of_columns = np.linalg.solve(mix, np.array(list(self.coefficients.values())))
+        return (weights @ mix) @ of_columns, (weights @ mix) @ self._trend_root
+
+    def _trend_spread(self, field: LaplacePosterior) -> FloatArray:
+        """Return images ``(p, H, W)`` whose sum of squares is the trend's share of the variance, ``P^-1 Q X root(C)``.
+
+        They are those of the columns that the trend is computed with, of order 1 and without a level that is the
+        field's.
+        """
+        columns = self._gaussian.trend.columns
+        if not len(columns):
+            return columns
+        precision = PriorPrecision.of(self.model.stencil(self.shape), self.model.gmrf(self.shape))
+        left = field.factor.solve(precision.times(columns))
+        return np.asarray(np.tensordot(self._trend_root.T, left, 1))
+
+    @property
+    def _trend_root(self) -> FloatArray:
+        """A root ``(p, p)`` of the covariance of the coefficients of the trend's columns."""
+        back = np.linalg.inv(self._gaussian.trend.mix)
+        return symmetric_root(back @ self.coefficient_covariance @ back.T)
+
+    @property
+    def _gaussian(self) -> Objective:
+        objective = self.problem.objective
+        assert isinstance(objective, CountObjective)
+        return objective.gaussian
+
     @cached_property
     def _curvature(self) -> tuple[Objective, FloatArray, Curvature]:
         """The parameters' part of what is known of parameters and coefficients together."""
-        k, objective = len(self.parameters), self.problem.objective
-        assert isinstance(objective, CountObjective)
+        k = len(self.parameters)
         lost = tuple(name for name in self._joint.undetermined if name in self.parameters)
-        return objective.gaussian, self._at, Curvature(self._joint.covariance[:k, :k], lost, self._joint.dimension)
+        return self._gaussian, self._at, Curvature(self._joint.covariance[:k, :k], lost, self._joint.dimension)
 
     def summary(self) -> str:
         """Return a table of the estimates with standard errors, and the fit's figures, as text."""

@@ -1,6 +1,6 @@
 """Covariances between any pixels, and variances of linear functionals, by solves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -63,6 +63,9 @@ def covariance_between(
 def variance_of(gmrf: GMRF, weights: ArrayLike) -> FloatArray | float:
     """Return the variance of linear functionals ``sum_p w_p x_p``: ``w^T Q^-1 w = |A Q^-1 w|^2``, by one solve each.
 
+    It is that of the field given. A posterior of `condition`, or `posterior()` of a fit, takes the trend as known; with
+    the uncertainty of an estimated trend in it the variance is that of `FitResult.functional`.
+
     Parameters
     ----------
     gmrf : GMRF
@@ -89,11 +92,21 @@ def variance_of(gmrf: GMRF, weights: ArrayLike) -> FloatArray | float:
     """
     given = finite("weights", images("weights", weights, gmrf.lattice.image_shape))
     flat = given.reshape(-1, *gmrf.lattice.image_shape)
-    variances = np.empty(len(flat))
-    for first in range(0, len(flat), _BLOCK):
-        block = flat[first : first + _BLOCK]
-        # |A Q^-1 w|^2 is never negative, and a sum that is known has no variance but the square of rounding.
-        white = gmrf.factor.whiten(gmrf.factor.solve(block)).reshape(len(block), -1)
-        variances[first : first + _BLOCK] = np.einsum("bn,bn->b", white, white)
+    variances = np.concatenate([np.zeros(0), *(np.einsum("bn,bn->b", white, white) for white in _white(gmrf, flat))])
     batch = given.shape[: given.ndim - len(gmrf.lattice.image_shape)]
     return variances.reshape(batch) if batch else float(variances[0])
+
+
+def whitened(gmrf: GMRF, weights: FloatArray) -> FloatArray:
+    """Return ``A Q^-1 w`` of images of weights ``(K, ...)`` as rows ``(K, n)``, whose products are covariances."""
+    return np.concatenate([np.zeros((0, gmrf.lattice.size)), *_white(gmrf, weights)])
+
+
+def _white(gmrf: GMRF, weights: FloatArray) -> Iterator[FloatArray]:
+    """Yield ``A Q^-1 w`` by blocks.
+
+    ``|A Q^-1 w|^2`` is never negative, and a sum that is known has no variance but the square of rounding.
+    """
+    for first in range(0, len(weights), _BLOCK):
+        block = weights[first : first + _BLOCK]
+        yield gmrf.factor.whiten(gmrf.factor.solve(block)).reshape(len(block), -1)

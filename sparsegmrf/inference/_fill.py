@@ -11,6 +11,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._comparison import ModelComparison, compare
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._labels import Labels
+from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import gaussian_result
@@ -32,7 +33,8 @@ class FillResult:
     mean : ndarray, (H, W)
         Expectation of the field with its trend at every pixel, in intensity: gaps filled, noise removed.
     std : ndarray, (H, W)
-        Its standard deviation, that of the estimated trend included, in intensity.
+        Its standard deviation, that of the estimated trend included as in `FitResult.predict` and `functional`, in
+        intensity. The field of ``fit.posterior()`` takes the trend as known, and its deviations are smaller.
     predictive_std : ndarray, (H, W)
         Standard deviation of a new measurement, ``sqrt(std^2 + noise variance)``. Of a noise variance given pixel by
         pixel it needs that of missing pixels, and is NaN there.
@@ -53,6 +55,28 @@ class FillResult:
     filled: FloatArray
     fit: FitResult
     comparison: ModelComparison | None = None
+
+    def functional(self, weights: Any) -> LinearEstimate:
+        """Return area means, totals or differences with their joint covariance, the trend's uncertainty included.
+
+        See `FitResult.functional`. A single pixel of weight one has the deviation `std`; variances of means need the
+        covariances between pixels, which `std` has not.
+
+        Parameters
+        ----------
+        weights : array_like, (H, W) or (K, H, W), or dict of (H, W)
+            One image of weights per functional; DataArrays are brought to the axes of the image if it was one.
+
+        Returns
+        -------
+        LinearEstimate
+
+        Raises
+        ------
+        ArgumentError
+            If `weights` have another shape, other coordinates, or are not finite.
+        """
+        return self.fit.functional(weights)
 
     def __repr__(self) -> str:
         gaps = self.mean.size - self.fit.n_observed
@@ -126,21 +150,12 @@ def fill(
     """
     labels = Labels.of(image)
     if labels is not None:
-        plain = fill(
-            np.asarray(image),
-            mask=labels.aligned("mask", mask),
-            model=model,
-            noise_variance=labels.aligned("noise_variance", noise_variance),
-            covariates=labels.aligned("covariates", covariates),
-            fixed=fixed,
-            n_samples=n_samples,
-            rng=rng,
-        )
-        return _labelled(plain, labels)
+        mask, noise_variance = labels.aligned("mask", mask), labels.aligned("noise_variance", noise_variance)
+        covariates, image = labels.aligned("covariates", covariates), np.asarray(image)
     count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-    result, comparison = _fit(image, mask, model, noise_variance, covariates, fixed, stream)
+    result, comparison = _fit(image, mask, model, noise_variance, covariates, fixed, stream, labels)
     found, data = result.predict(n_samples=count, rng=stream), result.problem.images[0]
-    return FillResult(
+    plain = FillResult(
         mean=found.mean,
         std=found.std,
         predictive_std=found.predictive_std,
@@ -149,6 +164,7 @@ def fill(
         fit=result,
         comparison=comparison,
     )
+    return plain if labels is None else _labelled(plain, labels)
 
 
 def _labelled(result: FillResult, labels: Labels) -> FillResult:
@@ -173,6 +189,7 @@ def _fit(
     covariates: object,
     fixed: Sequence[str] | str,
     stream: np.random.Generator,
+    labels: Labels | None,
 ) -> tuple[FitResult, ModelComparison | None]:
     """Fit the model given, the default one, or the best of several."""
     if np.ndim(image) == 3:
@@ -186,7 +203,7 @@ def _fit(
             raise ArgumentError(
                 f'fixed must be empty with model="best", whose fields have other parameters each, got {fixed!r}.'
             )
-    problem = Problem.read(first, image, mask, Gaussian(noise_variance), covariates, fixed=fixed)
+    problem = Problem.read(first, image, mask, Gaussian(noise_variance), covariates, fixed=fixed, labels=labels)
     if isinstance(model, str):
         comparison = compare(problem, stream)
         return comparison.chosen.fit, comparison

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
+import numpy as np
+
 from sparsegmrf._validate import generator, positive_number
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._fit_result import FitResult
+from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import result_of
@@ -61,7 +64,9 @@ def fit(  # type: ignore[misc]  # the options are these
         ``stencil``, ``derivatives``, ``gmrf`` and ``replace``.
     image : array_like, (H, W) or (R, H, W)
         Intensities. Of a numpy masked array the mask counts as well. Several images are independent draws of one field
-        with the same parameters, noise variance and trend; `mask`, noise and counts' numbers may be theirs each.
+        with the same parameters, noise variance and trend; `mask`, noise and counts' numbers may be theirs each. Of one
+        xarray ``DataArray`` a mask, noise or covariates with labels must have its coordinates, and are brought to its
+        axes.
     mask : ndarray of bool, (H, W) or (R, H, W), "nan" or None
         **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``; with None a NaN is an error.
     noise_variance : "estimate", float, array_like (H, W) or None
@@ -123,8 +128,12 @@ def fit(  # type: ignore[misc]  # the options are these
     (True, True)
     """
     end, stream = positive_number("tolerance", tolerance), generator(rng)
+    labels = Labels.of(image) if getattr(image, "ndim", 2) == 2 else None
+    if labels is not None:
+        mask, noise_variance = labels.aligned("mask", mask), labels.aligned("noise_variance", noise_variance)
+        covariates, image = labels.aligned("covariates", covariates), np.asarray(image)
     distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
-    problem = Problem.read(model, image, mask, distribution, covariates, method, fixed, priors)
+    problem = Problem.read(model, image, mask, distribution, covariates, method, fixed, priors, labels)
     memo, start = find_start(problem, max(end, _ROUGH))
     found = search(memo, start, end)
     return result_of(problem, found, stream)

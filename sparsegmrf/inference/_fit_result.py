@@ -12,7 +12,8 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._condition import condition, fields_given_total
 from sparsegmrf.inference._cross_validation import CrossValidation
-from sparsegmrf.inference._field_fit import FieldFit
+from sparsegmrf.inference._field_fit import FieldFit, symmetric_root
+from sparsegmrf.inference._functional import Given
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective, Solution
 from sparsegmrf.inference._observations import Observations
@@ -83,29 +84,56 @@ class FitResult(FieldFit):
     def posterior(self, replicate: int = 0) -> GMRF:
         """Return the field given the observations, at the estimates: means, variances and draws of every pixel.
 
-        Parameters and trend are taken as known; `predict` adds the uncertainty of the trend. Of a `Sum` these are the
-        stacked fields without the trend, of which `Sum.observe` makes the total.
+        Parameters **and trend** are taken as known: `GMRF.marginal_variance`, draws and `variance_of` of it leave the
+        uncertainty of the trend's coefficients out. `predict`, `functional` and `fill` have it in. Of a `Sum` these are
+        the stacked fields without the trend, of which `Sum.observe` makes the total.
 
         Parameters
         ----------
         replicate : int
             Which of several images.
         """
-        frame, shape = self._objective.frame, self.shape
         number = self._number(replicate)
-        data, image = frame.deviations[number], self._objective.images[number]
-        # What null space and trend take of the data was taken off: what is left of the trend is of their order.
-        share = np.tensordot(self._estimate.beta, image.columns, 1) * frame.unit
-        variance = self._noise_of(number)
+        frame, data = self._objective.frame, self._objective.frame.given[number]
+        found, share = self._deviations(number), self._share(number)
+        if data.combination is not None:
+            null = frame.put_back(share, number) - self.trend
+            return found.with_mean(found.mean + self._objective.images[number].null.lifted(null, data.combination))
+        mean = frame.put_back(np.array(found.mean), number)
+        return found.with_mean(np.where(data.exact, data.values, mean))
+
+    def _deviations(self, number: int) -> GMRF:
+        """Return the field given what the frame leaves of an image, with its share of the trend unless it is stacked.
+
+        What null space and trend take of the data was taken off: what is left of the trend is of their order.
+        """
+        data, share, variance = self._objective.frame.deviations[number], self._share(number), self._noise_of(number)
         if data.combination is not None:
             left = replace(data, values=data.values - share).with_noise_variance(variance)
-            fields = fields_given_total(self.model.gmrf(shape), left)
-            null = frame.put_back(share, number) - self.trend
-            return fields.with_mean(fields.mean + image.null.lifted(null, data.combination))
-        prior = self.model.gmrf(shape, mean=share)
-        found = condition(prior, data.values, mask=~data.observed, noise_variance=variance)
-        mean = frame.put_back(found.mean, number)
-        return found.with_mean(np.where(data.exact, frame.given[number].values, mean))
+            return fields_given_total(self.model.gmrf(self.shape), left)
+        prior = self.model.gmrf(self.shape, mean=share)
+        return condition(prior, data.values, mask=~data.observed, noise_variance=variance)
+
+    def _share(self, number: int) -> FloatArray:
+        """Return what is left of the trend of an image, in intensity."""
+        columns, unit = self._objective.images[number].columns, self._objective.frame.unit
+        return np.asarray(np.tensordot(self._estimate.beta, columns, 1) * unit)
+
+    def _given(self, number: int) -> Given:
+        frame = self._objective.frame
+        data, level, spread = frame.deviations[number], float(frame.levels[number]), self._trend_spread(number)
+        if data.exact.all():
+            return Given(None, None, data.values + frame.rest[number], level, spread)
+        found = self._deviations(number)
+        mean = np.array(found.mean)
+        if data.combination is not None:
+            mean = data.total(mean) + self._share(number)
+        return Given(found, data.combination, mean + frame.rest[number], level, spread)
+
+    def _combined(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        frame = self._objective.frame
+        by = weights @ frame.basis.mix  # what is of one size: levels of covariates cancel here
+        return by @ (frame.removed + frame.unit * self._estimate.beta), by @ self._trend_root
 
     def predict(self, mask: ArrayLike | None = None, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
         """Return what the observations say of the field with its trend at every pixel, and of new measurements there.
@@ -188,14 +216,14 @@ class FitResult(FieldFit):
     def _trend_spread(self, number: int) -> FloatArray:
         """Return images ``(p, H, W)`` in intensity whose sum of squares is the trend's share of the variance.
 
-        They are ``(X - Z) root(C)`` with what the field makes ``Z`` of covariates, and the coefficients' covariance,
-        whose correlations have one symmetric root: rounding does not turn it about as it does eigenvectors.
+        They are ``(X - Z) root(C)`` with what the field makes ``Z`` of covariates, and the coefficients' covariance.
         """
-        covariance = self._objective.frame.unit**2 * self._estimate.covariance
-        lengths = np.sqrt(np.diagonal(covariance))
-        values, directions = np.linalg.eigh(covariance / np.outer(lengths, lengths))
-        root = lengths[:, np.newaxis] * ((directions * np.sqrt(np.maximum(values, 0.0))) @ directions.T)
-        return np.asarray(np.tensordot(root.T, self._estimate.left[number], 1))
+        return np.asarray(np.tensordot(self._trend_root.T, self._estimate.left[number], 1))
+
+    @property
+    def _trend_root(self) -> FloatArray:
+        """A root ``(p, p)`` of the covariance of the coefficients of the trend's columns, in intensity."""
+        return symmetric_root(self._objective.frame.unit**2 * self._estimate.covariance)
 
     def _noise_of(self, number: int) -> float | FloatArray:
         noise = self.noise_variance

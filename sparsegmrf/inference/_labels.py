@@ -37,7 +37,7 @@ class Labels:
                 if names
                 else "image must be one variable, got a data set without any."
             )
-        if not _is_labelled(image):
+        if not is_labelled(image):
             return None
         labelled: Any = image
         if labelled.ndim != 2:
@@ -57,10 +57,17 @@ class Labels:
         ArgumentError
             If it lacks one of the image's dimensions or has other coordinates, or the image is not decoded yet.
         """
-        found = self._in_order(name, value) if _is_labelled(value) else value
+        found = np.asarray(self.in_order(name, value)) if is_labelled(value) else value
         return self._with_missing(found) if name == "mask" else found
 
-    def _in_order(self, name: str, given: Any) -> Any:
+    def in_order(self, name: str, given: Any) -> Any:
+        """Return a labelled argument with its last axes in the image's order, after comparing coordinates.
+
+        Raises
+        ------
+        ArgumentError
+            If it lacks one of the image's dimensions or has other coordinates.
+        """
         dims = self.image.dims
         if not set(dims) <= set(given.dims):
             raise ArgumentError(f"{name} must have the dimensions of the image {dims}, got {given.dims}.")
@@ -74,7 +81,7 @@ class Labels:
                 raise ArgumentError(
                     f"{name} must have the image's coordinates along {dim}, got others; see {name}.reindex_like(image)."
                 )
-        return np.asarray(given.transpose(..., *dims))
+        return given.transpose(..., *dims)
 
     def _with_missing(self, mask: Any) -> Any:
         values = np.asarray(self.image)
@@ -117,5 +124,13 @@ class Labels:
         return found
 
 
-def _is_labelled(value: object) -> bool:
+def is_labelled(value: object) -> bool:
+    """Return whether a value is an array with dimensions and coordinates."""
     return all(hasattr(value, name) for name in ("dims", "coords", "expand_dims", "transpose"))
+
+
+def names_along(value: Any) -> tuple[str, ...] | None:
+    """Return what the coordinate of the first of three axes calls its entries; None where there is none."""
+    if not is_labelled(value) or value.ndim != 3 or value.dims[0] not in value.coords:
+        return None
+    return tuple(str(each) for each in np.asarray(value[value.dims[0]]).tolist())

@@ -13,6 +13,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._count_objective import CountObjective
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._covariates import Covariates, check_leaves_something, check_seen, check_varies
+from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._laplace import check_level_is_finite
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, observations
@@ -52,6 +53,8 @@ class Problem:
         By names of estimated parameters.
     is_stack : bool
         Whether the images were given with a leading axis.
+    labels : Labels or None
+        Dimensions and coordinates of the image, if it has any.
     """
 
     model: FieldModel
@@ -62,6 +65,7 @@ class Problem:
     fixed: tuple[str, ...]
     priors: Mapping[str, Prior]
     is_stack: bool
+    labels: Labels | None = None
 
     @classmethod
     def read(
@@ -74,6 +78,7 @@ class Problem:
         method: str = "ml",
         fixed: Sequence[str] | str = (),
         priors: Mapping[str, Prior] | None = None,
+        labels: Labels | None = None,
     ) -> "Problem":
         """Return the checked problem; see `fit` for the arguments."""
         check_model(model)
@@ -84,7 +89,7 @@ class Problem:
         images, is_stack = _read_images(image, mask, likelihood), np.ndim(image) == 3
         shape = (images[0].values.shape[0], images[0].values.shape[1])
         held = (fixed,) if isinstance(fixed, str) else tuple(fixed)
-        problem = cls(model, images, Covariates.of(covariates, shape), likelihood, method, held, {}, is_stack)
+        problem = cls(model, images, Covariates.of(covariates, shape), likelihood, method, held, {}, is_stack, labels)
         limits = model.limits(shape) if priors else {}  # takes a while for many interactions
         own = check_priors(priors, {name: limits[name] for name in problem.free if priors}, noise=problem.estimated)
         if own and method == "cv":
