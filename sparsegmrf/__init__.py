@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sparsegmrf._threads import get_num_threads, set_num_threads
     from sparsegmrf.factors import factorize, plan
     from sparsegmrf.gmrf import GMRF
-    from sparsegmrf.inference import condition, constrain, diagnose, fill, fit
+    from sparsegmrf.inference import condition, constrain, diagnose, factor, fill, fit
     from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
     from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
@@ -50,6 +50,7 @@ __all__ = [
     "diagnose",
     "ensembles",
     "errors",
+    "factor",
     "factorize",
     "factors",
     "fields",
@@ -71,7 +72,7 @@ _OF_MODULE = {
     "_threads": ("get_num_threads", "set_num_threads"),
     "factors": ("factorize", "plan"),
     "gmrf": ("GMRF",),
-    "inference": ("condition", "constrain", "diagnose", "fill", "fit"),
+    "inference": ("condition", "constrain", "diagnose", "factor", "fill", "fit"),
     "models": ("CAR", "SAR", "Channels", "Intrinsic", "Matern", "Sum", "TensionSpline"),
     "stencil": ("SymmetricStencil", "TriangularStencil"),
 }

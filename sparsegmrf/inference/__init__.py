@@ -1,5 +1,6 @@
 """Inference: fields given observations, fits by maximum likelihood, filled images, and what these return."""
 
+from sparsegmrf.inference._categorical import Categorical, factor
 from sparsegmrf.inference._comparison import Candidate, ModelComparison
 from sparsegmrf.inference._condition import condition
 from sparsegmrf.inference._constrain import constrain
@@ -15,6 +16,7 @@ from sparsegmrf.inference._problem import Problem
 
 __all__ = [
     "Candidate",
+    "Categorical",
     "Contrast",
     "CountFitResult",
     "CrossValidation",
@@ -30,6 +32,7 @@ __all__ = [
     "condition",
     "constrain",
     "diagnose",
+    "factor",
     "fill",
     "fit",
 ]

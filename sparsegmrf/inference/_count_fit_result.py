@@ -61,6 +61,11 @@ class CountFitResult(FieldFit):
         ----------
         replicate : int
             Which of several images.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such image, or a covariate is not known at some pixels.
         """
         return laplace_posterior(self.gmrf(), self.problem.counts[self._number(replicate)])
 
@@ -84,6 +89,8 @@ class CountFitResult(FieldFit):
             Its `predictive_variance` is NaN: counts are not on this scale.
         """
         count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+        if self._unknown.any():
+            return self._completed().predict(n_samples=count, rng=stream).without(self._unknown)
         fields = [self.posterior(k) for k in range(len(self.problem.images))]
         spreads = np.array([self._trend_spread(each) for each in fields])
         means = np.array([each.mean for each in fields])
@@ -100,10 +107,17 @@ class CountFitResult(FieldFit):
         field = self.posterior(number)
         return Given(field, None, np.array(field.mean), 0.0, self._trend_spread(field))
 
+    def _whole_trend(self) -> FloatArray:
+        return self._gaussian.trend.image(self._of_columns)
+
     def _combined(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        mix = self._gaussian.trend.mix
-        of_columns = np.linalg.solve(mix, np.array(list(self.coefficients.values())))
-        return (weights @ mix) @ of_columns, (weights @ mix) @ self._trend_root
+        by = weights @ self._gaussian.trend.mix
+        return by @ self._of_columns, by @ self._trend_root
+
+    @property
+    def _of_columns(self) -> FloatArray:
+        """Coefficients of the trend's columns, ``(p,)``."""
+        return np.linalg.solve(self._gaussian.trend.mix, np.array(list(self.coefficients.values())))
 
     def _trend_spread(self, field: LaplacePosterior) -> FloatArray:
         """Return images ``(p, H, W)`` whose sum of squares is the trend's share of the variance, ``P^-1 Q X root(C)``.
@@ -158,7 +172,7 @@ def make_count_result(problem: Problem, memo: Memo, at: FloatArray, conclusion: 
         log_prior=objective.gaussian.log_prior(of_model)[0],
         coefficients=dict(zip(trend.names, solution.beta.tolist(), strict=True)),
         coefficient_errors=dict(zip(trend.names, errors.tolist(), strict=True)),
-        trend=trend.image(objective.coefficients(at)),
+        trend=np.where(problem.covariates.unknown_of(trend.names), np.nan, trend.image(objective.coefficients(at))),
         n_observed=objective.n_observed,
         converged=conclusion.converged,
         reason=conclusion.reason,

@@ -169,6 +169,7 @@ def diagnose(
             f"result must be a fit to one image, got one to {len(result.problem.images)}; diagnose "
             "result.posterior(replicate), or a fit to one of them with the parameters fixed."
         )
+    result = result._completed()  # what stands for unknown covariates is in draw and mean alike
     if isinstance(result, CountFitResult):
         return _diagnosis_of_counts(result, draws, stream)
     data = result.problem.observations[0]

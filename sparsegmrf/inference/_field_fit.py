@@ -1,9 +1,9 @@
 """Estimates of a field's parameters and trend, with their uncertainty: what fits of any likelihood have."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._scores import half_width
 from sparsegmrf.priors import Prior
-from sparsegmrf.typing import FloatArray, Shape
+from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -42,7 +42,7 @@ class FieldFit(Fitted):
         Estimates of the trend with standard errors, by covariate. Covariates in the null space of an intrinsic model
         (its constant) belong to the field and are not here.
     trend : ndarray, (H, W)
-        The covariates times their coefficients.
+        The covariates times their coefficients; NaN where one is not known.
     n_observed : int
         Observed pixels, of all images.
     converged : bool
@@ -195,7 +195,7 @@ class FieldFit(Fitted):
         -------
         LinearEstimate
             With the covariance of all of them. For ``(H, W)`` the estimate is a float; of several images it is
-            ``(R,)``, and ``(R, K)`` for ``(K, H, W)``.
+            ``(R,)``, and ``(R, K)`` for ``(K, H, W)``. NaN where weights see a pixel of which a covariate is not known.
 
         Raises
         ------
@@ -217,7 +217,8 @@ class FieldFit(Fitted):
         ((2, 2), True)
         """
         count = len(self.problem.images) if self.problem.is_stack else None
-        return functionals(Weights.read(weights, self.shape, count, self.problem.labels), self._given, count)
+        read, known = Weights.read(weights, self.shape, count, self.problem.labels), self._completed()
+        return functionals(read, known._given, count, self._unknown)
 
     def contrast(self, L: Any) -> Contrast:
         """Return linear combinations of the trend's coefficients with their covariance, and tests of their being zero.
@@ -273,8 +274,9 @@ class FieldFit(Fitted):
         Raises
         ------
         ArgumentError
-            If the trend is more than a level and the lattice another one.
+            If the trend is more than a level and the lattice another one, or a covariate is not known at some pixels.
         """
+        self._check_known()
         if shape is None or tuple(shape) == self.shape:
             return self.model.gmrf(self.shape, mean=self._lifted(self.trend))
         if not set(self.coefficients) <= {"constant"}:
@@ -283,6 +285,31 @@ class FieldFit(Fitted):
                 f"images on others are not known, got {tuple(shape)}; give fit.model.gmrf(shape, mean=...) the trend."
             )
         return self.model.gmrf(shape, mean=self._lifted(np.full(shape, self.coefficients.get("constant", 0.0))))
+
+    @property
+    def _unknown(self) -> BoolArray:
+        """Pixels at which the trend is not known."""
+        return self.problem.covariates.unknown_of(self.coefficients)
+
+    @abstractmethod
+    def _whole_trend(self) -> FloatArray:
+        """Return the trend with what stands for covariates that are not known, which touches no observed pixel."""
+
+    def _completed(self) -> Self:
+        """Return the fit with what stands for covariates that are not known in their place: for computing."""
+        if not self._unknown.any():
+            return self
+        problem = replace(self.problem, covariates=replace(self.problem.covariates, unknown=None))
+        return replace(self, trend=self._whole_trend(), problem=problem)
+
+    def _check_known(self) -> None:
+        count = int(np.count_nonzero(self._unknown))
+        if count:
+            raise ArgumentError(
+                f"covariates must be known at every pixel for a field with its trend, got {count} pixels without; "
+                "predict and functional have NaN there and the rest of the image, or give fit.model.gmrf(shape, "
+                "mean=...) a trend."
+            )
 
     def _number(self, replicate: int) -> int:
         """Return the number of an image, after comparing it with how many there are."""
@@ -300,11 +327,12 @@ class FieldFit(Fitted):
         """Return a table of the estimates with standard errors, and the fit's figures, as text."""
         kind, pixels = type(self.model).__name__, self.trend.size * len(self.problem.images)
         lines = [f"{kind}, {self.method}, {self.n_observed} observed pixels of {pixels}", ""]
-        lines.append(f"{'':>16}{'estimate':>14}{'std. error':>14}")
+        width = max([16, *(len(name) + 1 for name in self.coefficients)])
+        lines.append(f"{'':>{width}}{'estimate':>14}{'std. error':>14}")
         for name, value in self.parameters.items():
-            lines.append(f"{name:>16}{value:14.6g}{self.standard_errors[name]:14.3g}")
+            lines.append(f"{name:>{width}}{value:14.6g}{self.standard_errors[name]:14.3g}")
         for name, value in self.coefficients.items():
-            lines.append(f"{name:>16}{value:14.6g}{self.coefficient_errors[name]:14.3g}")
+            lines.append(f"{name:>{width}}{value:14.6g}{self.coefficient_errors[name]:14.3g}")
         if self.undetermined:
             lines.append(f"not determined: {', '.join(self.undetermined)}")
         lines.append("")

@@ -9,6 +9,7 @@ import numpy as np
 from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._comparison import ModelComparison, compare
+from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
@@ -89,7 +90,7 @@ def fill(
     mask: ArrayLike | Literal["nan"] | None = "nan",
     model: FieldModel | Literal["best"] | None = None,
     noise_variance: Literal["estimate"] | ArrayLike | None = "estimate",
-    covariates: Literal["constant", "linear"] | ArrayLike | None = "linear",
+    covariates: CovariatesLike = "linear",
     fixed: Sequence[str] | str = (),
     n_samples: int = 0,
     rng: Seed = None,
@@ -116,7 +117,8 @@ def fill(
         they predict observed pixels in gaps like the image's own; the table is kept as `comparison`, whose `summary`
         prints it. This takes some ten times as long.
     noise_variance, covariates, fixed
-        As for `fit`. With a fitted model, all of its parameters fixed and its noise given, nothing is searched.
+        As for `fit`; gaps in which a covariate is NaN stay NaN. With a fitted model, all of its parameters fixed and
+        its noise given, nothing is searched.
     n_samples : int
         Number of draws.
     rng : int, Generator or None
@@ -151,7 +153,7 @@ def fill(
     labels = Labels.of(image)
     if labels is not None:
         mask, noise_variance = labels.aligned("mask", mask), labels.aligned("noise_variance", noise_variance)
-        covariates, image = labels.aligned("covariates", covariates), np.asarray(image)
+        image = np.asarray(image)
     count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
     result, comparison = _fit(image, mask, model, noise_variance, covariates, fixed, stream, labels)
     found, data = result.predict(n_samples=count, rng=stream), result.problem.images[0]

@@ -7,6 +7,7 @@ import numpy as np
 
 from sparsegmrf._validate import generator, positive_number
 from sparsegmrf.inference._count_fit_result import CountFitResult
+from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._parameters import FieldModel
@@ -35,7 +36,7 @@ def fit(  # type: ignore[misc]  # the options are these
     *,
     mask: ArrayLike | Literal["nan"] | None = "nan",
     noise_variance: Literal["estimate"] | ArrayLike | None = "estimate",
-    covariates: Literal["constant", "linear"] | ArrayLike | None = "constant",
+    covariates: CovariatesLike = "constant",
     method: Literal["ml", "reml", "cv"] = "ml",
     fixed: Sequence[str] | str = (),
     priors: Mapping[str, Prior] | None = None,
@@ -72,9 +73,14 @@ def fit(  # type: ignore[misc]  # the options are these
     noise_variance : "estimate", float, array_like (H, W) or None
         Variance of independent noise in intensity^2: estimated, or known (one number or one per pixel), or None for an
         image observed exactly. A short form of ``likelihood=Gaussian(noise_variance=...)``.
-    covariates : "constant", "linear", array_like (K, H, W) or None
+    covariates : "constant", "linear", array_like (K, H, W), dict, table, Dataset, Categorical, list of these, or None
         Trend: one level; a level and slopes by ``row`` and ``column``, which count pixels from the centre of the
         image; images of one's own, which then must include a constant if one is wanted; or a field of mean zero.
+        By name: a dict of images ``(H, W)``; a table (pandas, polars) whose rows are pixels in raster order, or say row
+        and column in an index of two levels; an xarray ``Dataset``, or a ``DataArray`` whose first coordinate has the
+        names. Text, and what `factor` makes, is categorical. Named covariates come with a constant unless they have one
+        (``{"constant": None, ...}`` leaves it out). A list joins them, as ``["linear", {"elevation": z}]``.
+        A covariate may be NaN where no image is observed: what a fit says of such a pixel is NaN.
     method : {"ml", "reml", "cv"}
         Maximum likelihood, or restricted maximum likelihood: of the contrasts that do not see the trend, which takes
         account of the degrees of freedom that the trend costs; or cross-validation: the parameters with the least CRPS
@@ -131,7 +137,7 @@ def fit(  # type: ignore[misc]  # the options are these
     labels = Labels.of(image) if getattr(image, "ndim", 2) == 2 else None
     if labels is not None:
         mask, noise_variance = labels.aligned("mask", mask), labels.aligned("noise_variance", noise_variance)
-        covariates, image = labels.aligned("covariates", covariates), np.asarray(image)
+        image = np.asarray(image)
     distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
     problem = Problem.read(model, image, mask, distribution, covariates, method, fixed, priors, labels)
     memo, start = find_start(problem, max(end, _ROUGH))

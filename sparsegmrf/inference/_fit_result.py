@@ -92,7 +92,13 @@ class FitResult(FieldFit):
         ----------
         replicate : int
             Which of several images.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such image, or a covariate is not known at some pixels.
         """
+        self._check_known()
         number = self._number(replicate)
         frame, data = self._objective.frame, self._objective.frame.given[number]
         found, share = self._deviations(number), self._share(number)
@@ -118,6 +124,9 @@ class FitResult(FieldFit):
         """Return what is left of the trend of an image, in intensity."""
         columns, unit = self._objective.images[number].columns, self._objective.frame.unit
         return np.asarray(np.tensordot(self._estimate.beta, columns, 1) * unit)
+
+    def _whole_trend(self) -> FloatArray:
+        return self._objective.frame.trend(self._estimate.beta)
 
     def _given(self, number: int) -> Given:
         frame = self._objective.frame
@@ -172,6 +181,8 @@ class FitResult(FieldFit):
         True
         """
         n_samples, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+        if self._unknown.any():
+            return self._completed().predict(mask, n_samples=n_samples, rng=stream).without(self._unknown)
         if mask is not None:
             return self._without(mask).predict(n_samples=n_samples, rng=stream)
         spreads = [self._trend_spread(k) for k in range(len(self.problem.images))]
@@ -286,7 +297,7 @@ def make_result(problem: Problem, memo: Memo, at: FloatArray, conclusion: Conclu
         log_prior=objective.log_prior(at)[0],
         coefficients=dict(zip(names, frame.coefficients(found.beta).tolist(), strict=True)),
         coefficient_errors=dict(zip(names, errors.tolist(), strict=True)),
-        trend=frame.trend(found.beta),
+        trend=np.where(problem.covariates.unknown_of(names), np.nan, frame.trend(found.beta)),
         n_observed=objective.n_observed,
         converged=conclusion.converged,
         reason=conclusion.reason,

@@ -12,7 +12,7 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._covariances import whitened
 from sparsegmrf.inference._labels import Labels, is_labelled, names_along
 from sparsegmrf.inference._linear_estimate import LinearEstimate
-from sparsegmrf.typing import FloatArray, Shape
+from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 
 class Given(NamedTuple):
@@ -81,10 +81,13 @@ class Weights(NamedTuple):
         return cls(names or tuple(f"functional {k}" for k in range(len(array))), array, False)
 
 
-def functionals(weights: Weights, given: Callable[[int], Given], count: int | None) -> LinearEstimate:
+def functionals(
+    weights: Weights, given: Callable[[int], Given], count: int | None, unknown: BoolArray
+) -> LinearEstimate:
     """Return the joint estimate of functionals; `given` makes an image given the observations when it is needed.
 
-    `count` is the number of images, None for a single one, which has no axis of its own.
+    `count` is the number of images, None for a single one, which has no axis of its own. Functionals that see a pixel
+    of `unknown` trend are NaN.
     """
     names, W, is_single = weights
     if W.ndim == 4:  # of all images together
@@ -93,14 +96,17 @@ def functionals(weights: Weights, given: Callable[[int], Given], count: int | No
         estimate = sum((each for each, _, _ in parts), np.zeros(len(W)))
         covariance = sum((A @ A.T for _, A, _ in parts), np.zeros((len(W), len(W))))
         of_trend = sum((S for _, _, S in parts), np.zeros((len(W), 1)))
+        lost = W[:, :, unknown].any(axis=(1, 2))
     else:
         parts = [given(k).moments(W) for k in range(count or 1)]
         estimate = np.concatenate([each for each, _, _ in parts])
         covariance = scipy.linalg.block_diag(*(A @ A.T for _, A, _ in parts))
         of_trend = np.concatenate([S for _, _, S in parts])
+        lost = np.tile(W[:, unknown].any(axis=1), len(parts))
         if count is not None:
             names = tuple(f"{name}, image {k}" for k in range(count) for name in names)
     covariance = covariance + of_trend @ of_trend.T
+    estimate[lost], covariance[lost], covariance[:, lost] = np.nan, np.nan, np.nan
     if W.ndim == 3 and count is not None:
         estimate = estimate if is_single else estimate.reshape(count, -1)
         return LinearEstimate(names=names, estimate=estimate, covariance=covariance)

@@ -125,8 +125,10 @@ class Labels:
 
 
 def is_labelled(value: object) -> bool:
-    """Return whether a value is an array with dimensions and coordinates."""
-    return all(hasattr(value, name) for name in ("dims", "coords", "expand_dims", "transpose"))
+    """Return whether a value is an array with dimensions and coordinates, and no set of them."""
+    return not hasattr(value, "data_vars") and all(
+        hasattr(value, name) for name in ("dims", "coords", "expand_dims", "transpose")
+    )
 
 
 def names_along(value: Any) -> tuple[str, ...] | None:

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """A field with its trend given the observations, and new measurements; of several images ``(R, H, W)``.
+
+    Where a covariate is not known everything is NaN.
 
     Attributes
     ----------
@@ -38,6 +40,12 @@ class Prediction:
     def predictive_std(self) -> FloatArray:
         """Standard deviation of a new measurement, in intensity."""
         return np.sqrt(self.predictive_variance)
+
+    def without(self, unknown: BoolArray) -> "Prediction":
+        """Return the prediction with NaN at some pixels ``(H, W)``."""
+        values = (self.mean, self.variance, self.predictive_variance, self.samples)
+        mean, variance, predictive_variance, samples = (np.where(unknown, np.nan, each) for each in values)
+        return Prediction(mean, variance, predictive_variance, samples)
 
     def __repr__(self) -> str:
         return f"Prediction(shape={self.mean.shape}, n_samples={len(self.samples)})"

@@ -12,7 +12,7 @@ from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._count_objective import CountObjective
 from sparsegmrf.inference._counts import Counts
-from sparsegmrf.inference._covariates import Covariates, check_leaves_something, check_seen, check_varies
+from sparsegmrf.inference._covariates import Covariates, check_leaves_something, check_own_names, check_varies
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._laplace import check_level_is_finite
 from sparsegmrf.inference._objective import Objective
@@ -89,7 +89,10 @@ class Problem:
         images, is_stack = _read_images(image, mask, likelihood), np.ndim(image) == 3
         shape = (images[0].values.shape[0], images[0].values.shape[1])
         held = (fixed,) if isinstance(fixed, str) else tuple(fixed)
-        problem = cls(model, images, Covariates.of(covariates, shape), likelihood, method, held, {}, is_stack, labels)
+        seen = np.any([each.observed for each in images], axis=0)
+        trend = Covariates.of(covariates, shape, seen, labels)
+        check_own_names(trend.names, model.parameters)
+        problem = cls(model, images, trend, likelihood, method, held, {}, is_stack, labels)
         limits = model.limits(shape) if priors else {}  # takes a while for many interactions
         own = check_priors(priors, {name: limits[name] for name in problem.free if priors}, noise=problem.estimated)
         if own and method == "cv":
@@ -183,7 +186,7 @@ class Problem:
     def _check(self) -> None:
         """Refuse what cannot be estimated of the images."""
         seen = np.any([each.observed for each in self.images], axis=0)
-        check_seen(self.covariates.images, seen)
+        self.covariates.check_seen(seen)
         searched = bool(self.free) or self.estimated
         if isinstance(self.likelihood, Gaussian):
             self._check_exact()
