@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sparsegmrf._threads import get_num_threads, set_num_threads
     from sparsegmrf.factors import factorize, plan
     from sparsegmrf.gmrf import GMRF
-    from sparsegmrf.inference import condition, constrain, diagnose, factor, fill, fit
+    from sparsegmrf.inference import compare_fits, condition, constrain, diagnose, factor, fill, fit
     from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
     from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
@@ -45,6 +45,7 @@ __all__ = [
     "TriangularStencil",
     "__version__",
     "autoregression",
+    "compare_fits",
     "condition",
     "constrain",
     "diagnose",
@@ -72,7 +73,7 @@ _OF_MODULE = {
     "_threads": ("get_num_threads", "set_num_threads"),
     "factors": ("factorize", "plan"),
     "gmrf": ("GMRF",),
-    "inference": ("condition", "constrain", "diagnose", "factor", "fill", "fit"),
+    "inference": ("compare_fits", "condition", "constrain", "diagnose", "factor", "fill", "fit"),
     "models": ("CAR", "SAR", "Channels", "Intrinsic", "Matern", "Sum", "TensionSpline"),
     "stencil": ("SymmetricStencil", "TriangularStencil"),
 }

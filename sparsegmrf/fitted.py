@@ -41,7 +41,7 @@ class Fitted(ABC):
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion ``2 k - 2 loglik``; smaller is better, on the same observations."""
+        """Akaike's criterion ``2 k - 2 loglik``; smaller is better, on the same observations (see `compare_fits`)."""
         return akaike(self._maximal_loglik("aic"), self.n_parameters)
 
     @property

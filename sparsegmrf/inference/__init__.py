@@ -1,6 +1,7 @@
 """Inference: fields given observations, fits by maximum likelihood, filled images, and what these return."""
 
 from sparsegmrf.inference._categorical import Categorical, factor
+from sparsegmrf.inference._compare_fits import ComparedFit, FitComparison, compare_fits
 from sparsegmrf.inference._comparison import Candidate, ModelComparison
 from sparsegmrf.inference._condition import condition
 from sparsegmrf.inference._constrain import constrain
@@ -17,11 +18,13 @@ from sparsegmrf.inference._problem import Problem
 __all__ = [
     "Candidate",
     "Categorical",
+    "ComparedFit",
     "Contrast",
     "CountFitResult",
     "CrossValidation",
     "Diagnosis",
     "FillResult",
+    "FitComparison",
     "FitResult",
     "LinearEstimate",
     "ModelComparison",
@@ -29,6 +32,7 @@ __all__ = [
     "Problem",
     "WaldTest",
     "Whiteness",
+    "compare_fits",
     "condition",
     "constrain",
     "diagnose",

@@ -270,6 +270,8 @@ class FitResult(FieldFit):
         return super()._maximal_loglik(criterion)
 
     def _more_lines(self) -> list[str]:
+        if self.method == "reml":
+            return ["restricted likelihood: it, AIC and BIC compare fits with the same covariates only"]
         if self.cross_validation is None:
             return []
         by_likelihood = self.cross_validation.ml_parameters.items()
