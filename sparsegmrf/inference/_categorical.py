@@ -121,7 +121,7 @@ def categorical(
     """Return a categorical covariate of labels of any shape."""
     values, missing = np.asarray(labels), missing_labels(labels)
     found = _sorted(values[~missing])
-    own = found if levels is None else tuple(_text(each) for each in levels)
+    own = found if levels is None else tuple(text_of(each) for each in levels)
     if len(set(own)) < len(own):
         raise ArgumentError(f"levels of {name} must be different from each other, got {', '.join(own)}.")
     strange = [each for each in found if each not in own]
@@ -170,16 +170,17 @@ def _sorted(values: Any) -> tuple[str, ...]:
         return tuple(dict.fromkeys(_texts(np.unique(values))))
     different = set(values.tolist())
     try:
-        return tuple(dict.fromkeys(_text(each) for each in sorted(different)))
+        return tuple(dict.fromkeys(text_of(each) for each in sorted(different)))
     except TypeError:
-        return tuple(sorted({_text(each) for each in different}))
+        return tuple(sorted({text_of(each) for each in different}))
 
 
 def _texts(values: Any) -> list[str]:
-    return [_text(each) for each in values.tolist()]
+    return [text_of(each) for each in values.tolist()]
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a label as text."""
     if isinstance(value, bytes):
         return value.decode()
     return f"{value:.12g}" if isinstance(value, float) else str(value)

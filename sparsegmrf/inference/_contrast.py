@@ -10,21 +10,21 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import FloatArray
 
 
-def read_contrasts(L: Any, coefficients: Sequence[str]) -> tuple[tuple[str, ...], FloatArray]:
-    """Return names and weights ``(K, p)`` of linear combinations of named coefficients."""
-    known = tuple(coefficients)
+def read_contrasts(L: Any, named: Sequence[str], of: str) -> tuple[tuple[str, ...], FloatArray]:
+    """Return names and weights ``(K, p)`` of linear combinations of what has names; messages call it `of`."""
+    known = tuple(named)
     if not known:
-        raise ArgumentError("L must combine coefficients of the trend, but the fit has none; give it covariates.")
+        raise ArgumentError(f"L must combine {of}, but there are none.")
     if isinstance(L, Mapping):
         called = {name: row for name, row in L.items() if isinstance(row, Mapping)}
         if L and len(called) == len(L):  # names of combinations
-            return tuple(map(str, called)), _checked(np.array([_row(each, known) for each in called.values()]))
-        return _named(np.array([_row(L, known)]), known)
+            return tuple(map(str, called)), _checked(np.array([_row(each, known, of) for each in called.values()]))
+        return _named(np.array([_row(L, known, of)]), known)
     if not isinstance(L, np.ndarray) and isinstance(L, Sequence) and any(isinstance(each, Mapping) for each in L):
         wrong = [type(each).__name__ for each in L if not isinstance(each, Mapping)]
         if wrong:
             raise ArgumentError(f"L must be a list of dicts throughout, got a {wrong[0]} in it.")
-        return _named(np.array([_row(each, known) for each in L]), known)
+        return _named(np.array([_row(each, known, of) for each in L]), known)
     array = finite("L", real_array("L", L))
     array = array[np.newaxis] if array.ndim == 1 else array
     if array.ndim != 2 or array.shape[1] != len(known) or not len(array):
@@ -34,11 +34,11 @@ def read_contrasts(L: Any, coefficients: Sequence[str]) -> tuple[tuple[str, ...]
     return _named(array, known)
 
 
-def _row(weights: Mapping[Any, Any], known: tuple[str, ...]) -> FloatArray:
+def _row(weights: Mapping[Any, Any], known: tuple[str, ...], of: str) -> FloatArray:
     row = np.zeros(len(known))
     for name, weight in weights.items():
         if name not in known:
-            raise ArgumentError(f"L must name coefficients of the trend, {', '.join(known)}, got {name!r}.")
+            raise ArgumentError(f"L must name {of}, {', '.join(known)}, got {name!r}.")
         row[known.index(name)] = finite_number(f"L[{name!r}]", weight)
     return row
 

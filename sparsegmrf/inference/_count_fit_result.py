@@ -8,9 +8,10 @@ import numpy as np
 from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._count_objective import CountObjective, CountSolution
-from sparsegmrf.inference._field_fit import FieldFit, symmetric_root
+from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._functional import Given
 from sparsegmrf.inference._laplace import LaplacePosterior, laplace_posterior
+from sparsegmrf.inference._linear_estimate import symmetric_root
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._prediction import Prediction
@@ -25,9 +26,10 @@ class CountFitResult(FieldFit):
     """Estimates from counts with their uncertainty; on the scale of the linear predictor, logarithms of rates or odds.
 
     As every fit of a field it has `model`, `parameters`, `loglik` (Laplace's approximation), `coefficients`, `trend`,
-    `converged`, `reason`, `aic`, `bic`, `gmrf` and `summary`; it has no noise variance. The coefficients of the trend
-    maximize the likelihood together with the parameters: `standard_errors`, `coefficient_errors` and
-    `confidence_intervals` invert one observed information of both, so that each takes account of the others.
+    `converged`, `reason`, `aic`, `bic`, `functional`, `contrast`, `marginal_means`, `gmrf` and `summary`; it has no
+    noise variance. The coefficients of the trend maximize the likelihood together with the parameters:
+    `standard_errors`, `coefficient_errors` and `confidence_intervals` invert one observed information of both, so that
+    each takes account of the others.
     """
 
     _at: FloatArray = field(repr=False)
@@ -106,6 +108,10 @@ class CountFitResult(FieldFit):
     def _given(self, number: int) -> Given:
         field = self.posterior(number)
         return Given(field, None, np.array(field.mean), 0.0, self._trend_spread(field))
+
+    @property
+    def _has_own_level(self) -> bool:
+        return self._gaussian.trend.deficiency > 0
 
     def _whole_trend(self) -> FloatArray:
         return self._gaussian.trend.image(self._of_columns)

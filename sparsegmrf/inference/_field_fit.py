@@ -3,28 +3,25 @@
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.fitted import Fitted
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._conclusion import Curvature
-from sparsegmrf.inference._contrast import read_contrasts
-from sparsegmrf.inference._functional import Given, Weights, functionals
-from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate
+from sparsegmrf.inference._linear_predictions import LinearPredictions
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._scores import half_width
 from sparsegmrf.priors import Prior
-from sparsegmrf.typing import BoolArray, FloatArray, Shape
+from sparsegmrf.typing import FloatArray, Shape
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class FieldFit(Fitted):
+class FieldFit(LinearPredictions):
     """Estimates of a field's parameters and trend with their uncertainty.
 
     Attributes
@@ -174,95 +171,6 @@ class FieldFit(Fitted):
             intervals[name] = (value - half, value + half)
         return intervals
 
-    def functional(self, weights: Any) -> LinearEstimate:
-        """Return what the observations say of sums ``sum_p w_p (x_p + trend_p)``: area means, totals, differences.
-
-        As in `predict` the covariance is that of the field, ``w^T P^-1 w``, and of the trend's coefficients,
-        ``w^T (X - Z) C (X - Z)^T w`` with what the field makes ``Z`` of the covariates ``X`` and the coefficients'
-        covariance ``C``: universal kriging of a block. The parameters are taken as known, and no noise is in it: these
-        are sums of what is measured, not of measurements. A solve each; nothing dense is formed.
-
-        Parameters
-        ----------
-        weights : array_like, (H, W) or (K, H, W), or dict of (H, W)
-            One image of weights per functional, dimensionless: ``1/N`` on the ``N`` pixels of a region for its mean.
-            An xarray ``DataArray`` is brought to the axes of the image if that was one, too, and must have its
-            coordinates; one along its first axis, a ``Dataset`` or a dict names the functionals. Of several images
-            ``(H, W)`` and ``(K, H, W)`` are weights for each of them, and ``(K, R, H, W)`` of all together, as for
-            differences between images.
-
-        Returns
-        -------
-        LinearEstimate
-            With the covariance of all of them. For ``(H, W)`` the estimate is a float; of several images it is
-            ``(R,)``, and ``(R, K)`` for ``(K, H, W)``. NaN where weights see a pixel of which a covariate is not known.
-
-        Raises
-        ------
-        ArgumentError
-            If `weights` have another shape, other coordinates, or are not finite.
-
-        References
-        ----------
-        N. Cressie (1993), Statistics for Spatial Data, section 3.4.5, universal block kriging.
-
-        Examples
-        --------
-        >>> from sparsegmrf import Matern, fit
-        >>> image = Matern(range=8.0).gmrf((32, 32)).sample(rng=1)
-        >>> halves = np.zeros((2, 32, 32))
-        >>> halves[0, :, :16] = halves[1, :, 16:] = 1.0 / 512.0
-        >>> found = fit(Matern(range=8.0), image, noise_variance=0.1, fixed="range").functional(halves)
-        >>> found.covariance.shape, bool(abs(found.estimate[0] - image[:, :16].mean()) < 4.0 * found.standard_error[0])
-        ((2, 2), True)
-        """
-        count = len(self.problem.images) if self.problem.is_stack else None
-        read, known = Weights.read(weights, self.shape, count, self.problem.labels), self._completed()
-        return functionals(read, known._given, count, self._unknown)
-
-    def contrast(self, L: Any) -> Contrast:
-        """Return linear combinations of the trend's coefficients with their covariance, and tests of their being zero.
-
-        ``L beta`` with the covariance ``L C L^T``, the parameters of the model taken as known.
-
-        Parameters
-        ----------
-        L : array_like, (K, p) or (p,), or dict, or list of dict
-            Weights of the coefficients in the order of `coefficients`; or by name, as ``{"slope": 1.0}``; several in a
-            list, or with names of their own in a dict of dicts.
-
-        Returns
-        -------
-        Contrast
-            Estimates, standard errors, intervals, ``z`` and p values; `Contrast.wald_test` tests all together.
-
-        Raises
-        ------
-        ArgumentError
-            If `L` has another shape, names no coefficient, is not finite or zero throughout, or the trend has no
-            coefficients.
-
-        Examples
-        --------
-        >>> from sparsegmrf import Matern, fit
-        >>> image = Matern(range=3.0).gmrf((24, 24)).sample(rng=1)
-        >>> result = fit(Matern(range=3.0), image, covariates="linear", noise_variance=0.1, fixed="range")
-        >>> slopes = result.contrast([{"row": 1.0}, {"column": 1.0}])
-        >>> slopes.names, slopes.wald_test().df
-        (('row', 'column'), 2)
-        """
-        names, weights = read_contrasts(L, list(self.coefficients))
-        estimate, root = self._combined(weights)
-        return Contrast(names=names, estimate=estimate, covariance=root @ root.T, _root=root)
-
-    @abstractmethod
-    def _given(self, number: int) -> Given:
-        """Return an image given the observations, with the spread of its trend."""
-
-    @abstractmethod
-    def _combined(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return combinations ``(K, p)`` of the coefficients, and a root ``(K, p)`` of their covariance."""
-
     def gmrf(self, shape: Shape | None = None) -> GMRF:
         """Return the field at the estimates with the trend for its mean.
 
@@ -285,15 +193,6 @@ class FieldFit(Fitted):
                 f"images on others are not known, got {tuple(shape)}; give fit.model.gmrf(shape, mean=...) the trend."
             )
         return self.model.gmrf(shape, mean=self._lifted(np.full(shape, self.coefficients.get("constant", 0.0))))
-
-    @property
-    def _unknown(self) -> BoolArray:
-        """Pixels at which the trend is not known."""
-        return self.problem.covariates.unknown_of(self.coefficients)
-
-    @abstractmethod
-    def _whole_trend(self) -> FloatArray:
-        """Return the trend with what stands for covariates that are not known, which touches no observed pixel."""
 
     def _completed(self) -> Self:
         """Return the fit with what stands for covariates that are not known in their place: for computing."""
@@ -351,15 +250,3 @@ class FieldFit(Fitted):
         values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
         name = type(self).__name__
         return f"{name}({type(self.model).__name__}, {values}, loglik={self.loglik:.6g}, converged={self.converged})"
-
-
-def symmetric_root(covariance: FloatArray) -> FloatArray:
-    """Return a root ``R`` with ``R R^T`` the covariance; NaN where that is.
-
-    It is made of the symmetric root of the correlations: rounding does not turn that about as it does eigenvectors.
-    """
-    if not np.isfinite(covariance).all():
-        return np.full(covariance.shape, np.nan)
-    lengths = np.sqrt(np.diagonal(covariance))
-    values, directions = np.linalg.eigh(covariance / np.outer(lengths, lengths))
-    return np.asarray(lengths[:, np.newaxis] * ((directions * np.sqrt(np.maximum(values, 0.0))) @ directions.T))

@@ -12,8 +12,9 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._condition import condition, fields_given_total
 from sparsegmrf.inference._cross_validation import CrossValidation
-from sparsegmrf.inference._field_fit import FieldFit, symmetric_root
+from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._functional import Given
+from sparsegmrf.inference._linear_estimate import symmetric_root
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective, Solution
 from sparsegmrf.inference._observations import Observations
@@ -38,7 +39,8 @@ class FitResult(FieldFit):
 
     As every fit of a field it has `model`, `parameters` (with ``noise_variance``, intensity^2, if that was estimated),
     `loglik`, `log_prior`, `coefficients`, `coefficient_errors`, `trend`, `n_observed`, `converged`, `reason`,
-    `evaluations`, `standard_errors`, `aic`, `bic`, `confidence_intervals`, `gmrf` and `summary`.
+    `evaluations`, `standard_errors`, `aic`, `bic`, `confidence_intervals`, `functional`, `contrast`, `marginal_means`,
+    `gmrf` and `summary`.
 
     ``loglik`` is the log-density of the observed pixels in nats; of an intrinsic model, that of the contrasts that do
     not see its null space; with ``method="reml"``, that of the contrasts that do not see the trend either. The
@@ -124,6 +126,10 @@ class FitResult(FieldFit):
         """Return what is left of the trend of an image, in intensity."""
         columns, unit = self._objective.images[number].columns, self._objective.frame.unit
         return np.asarray(np.tensordot(self._estimate.beta, columns, 1) * unit)
+
+    @property
+    def _has_own_level(self) -> bool:
+        return self._objective.trend.deficiency > 0
 
     def _whole_trend(self) -> FloatArray:
         return self._objective.frame.trend(self._estimate.beta)

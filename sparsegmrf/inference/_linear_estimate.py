@@ -1,11 +1,13 @@
 """Estimates of linear combinations, with their joint covariance."""
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparsegmrf._validate import positive_number
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._contrast import read_contrasts
 from sparsegmrf.inference._scores import half_width
 from sparsegmrf.typing import FloatArray
 
@@ -60,6 +62,49 @@ class LinearEstimate:
         """
         half = half_width(level) * self.standard_error
         return self.estimate - half, self.estimate + half
+
+    def contrast(self, L: Any) -> "Contrast":
+        """Return linear combinations of the estimates with their covariance, and tests of their being zero.
+
+        Parameters
+        ----------
+        L : array_like, (J, K) or (K,), or dict, or list of dict
+            Weights of the estimates in the order of `names`, or by name; several in a list, or with names of their own
+            in a dict of dicts.
+
+        Returns
+        -------
+        Contrast
+            NaN where an estimate in it is.
+
+        Raises
+        ------
+        ArgumentError
+            If `L` has another shape, names no estimate, is not finite or zero throughout.
+        """
+        names, weights = read_contrasts(L, self.names, "estimates")
+        known = np.isfinite(np.diagonal(self.covariance))
+        root = weights[:, known] @ symmetric_root(self.covariance[np.ix_(known, known)])
+        estimate = weights[:, known] @ np.ravel(self.estimate)[known]
+        lost = weights[:, ~known].any(axis=1)
+        estimate[lost], root[lost] = np.nan, np.nan
+        return Contrast(names=names, estimate=estimate, covariance=root @ root.T, _root=root)
+
+    def pairwise(self) -> "Contrast":
+        """Return the differences of all pairs of estimates, each less every later one.
+
+        Raises
+        ------
+        ArgumentError
+            If there are fewer than two estimates.
+        """
+        first, second = np.triu_indices(len(self.names), 1)
+        if not len(first):
+            raise ArgumentError(f"there must be two estimates for a difference, got {len(self.names)}.")
+        one = np.eye(len(self.names))
+        names = [f"{self.names[i]} - {self.names[j]}" for i, j in zip(first, second, strict=True)]
+        found = self.contrast(one[first] - one[second])
+        return replace(found, names=tuple(names))
 
     def summary(self, level: float = 0.95) -> str:
         """Return a table of estimates, standard errors and intervals, one row per combination, as text."""
@@ -121,7 +166,8 @@ class Contrast(LinearEstimate):
     @property
     def z(self) -> float | FloatArray:
         """Estimates over their standard errors."""
-        return self.estimate / self.standard_error
+        with np.errstate(divide="ignore", invalid="ignore"):  # of what is known
+            return np.divide(self.estimate, self.standard_error)
 
     @property
     def p_value(self) -> float | FloatArray:
@@ -156,14 +202,32 @@ class Contrast(LinearEstimate):
         below = np.inf if denominator_df is None else positive_number("denominator_df", denominator_df)
         if not np.isfinite(self._root).all():
             return WaldTest(np.nan, len(self.names), below, np.nan)
-        lengths = np.linalg.norm(self._root, axis=1)
-        U, s, _ = np.linalg.svd(self._root / lengths[:, np.newaxis], full_matrices=False)
-        kept = s > _RANK * s[0]
-        standardized = (U.T @ (np.ravel(self.estimate) / lengths))[kept] / s[kept]
+        lengths, estimate = np.linalg.norm(self._root, axis=1), np.ravel(self.estimate)
+        varies = lengths > 0.0
+        U, s, _ = np.linalg.svd(self._root[varies] / lengths[varies, np.newaxis], full_matrices=False)
+        kept = s > _RANK * s.max(initial=0.0)
+        standardized = (U.T @ (estimate[varies] / lengths[varies]))[kept] / s[kept]
         square, df = float(standardized @ standardized), int(np.count_nonzero(kept))
+        if estimate[~varies].any():  # known not to be zero
+            return WaldTest(np.inf, df, below, 0.0)
+        if not df:
+            return WaldTest(np.nan, df, below, np.nan)
         if denominator_df is None:
             return WaldTest(square, df, below, float(chdtrc(df, square)))
         return WaldTest(square / df, df, below, float(fdtrc(df, below, square / df)))
 
     def _more_columns(self) -> dict[str, list[float]]:
         return {"z": np.ravel(self.z).tolist(), "p value": np.ravel(self.p_value).tolist()}
+
+
+def symmetric_root(covariance: FloatArray) -> FloatArray:
+    """Return a root ``R`` with ``R R^T`` the covariance; NaN where that is.
+
+    It is made of the symmetric root of the correlations: rounding does not turn that about as it does eigenvectors.
+    """
+    if not np.isfinite(covariance).all():
+        return np.full(covariance.shape, np.nan)
+    lengths = np.sqrt(np.diagonal(covariance))
+    scale = np.where(lengths > 0.0, lengths, 1.0)
+    values, directions = np.linalg.eigh(covariance / np.outer(scale, scale))
+    return np.asarray(lengths[:, np.newaxis] * ((directions * np.sqrt(np.maximum(values, 0.0))) @ directions.T))

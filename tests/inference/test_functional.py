@@ -324,5 +324,5 @@ def test_what_combines_no_coefficients_is_refused(L, match):
 
 def test_contrasts_without_coefficients_are_refused():
     result = fitted(MODELS["random walk"], drawn(MODELS["random walk"], SHAPE, None, NOISE), "constant")
-    with pytest.raises(ArgumentError, match=r"^L must combine coefficients of the trend, but the fit has none"):
+    with pytest.raises(ArgumentError, match=r"^L must combine coefficients of the trend, but there are none"):
         result.contrast([[1.0]])
