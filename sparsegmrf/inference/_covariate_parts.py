@@ -149,7 +149,14 @@ def _numbers(name: str, value: Any) -> FloatArray:
 
 
 def _in_order(name: str, value: Any, labels: Labels | None) -> Any:
-    return labels.in_order(_called(name), value) if labels is not None and is_labelled(value) else value
+    if labels is None or not is_labelled(value):
+        return value
+    if labels.has_images_of(value):
+        raise ArgumentError(
+            f"{_called(name)} must be the same for all images, got one with the dimension {labels.image.dims[0]} of "
+            "these; take a slice, or fit image by image."
+        )
+    return labels.in_order(_called(name), value)
 
 
 def _called(name: str) -> str:
@@ -218,7 +225,7 @@ def _places(table: Any, shape: Shape, labels: Labels | None) -> Any:
                 "'column'])."
             )
         return np.arange(count)
-    dims = ("row", "column") if labels is None else tuple(labels.image.dims)
+    dims = ("row", "column") if labels is None else labels.plane
     levels = [1, 0] if tuple(index.names) == dims[::-1] else [0, 1]  # type: ignore[union-attr]
     axes = []
     for level, dim, size in zip(levels, dims, shape, strict=True):

@@ -65,7 +65,7 @@ def fit(  # type: ignore[misc]  # the options are these
         ``stencil``, ``derivatives``, ``gmrf`` and ``replace``.
     image : array_like, (H, W) or (R, H, W)
         Intensities. Of a numpy masked array the mask counts as well. Several images are independent draws of one field
-        with the same parameters, noise variance and trend; `mask`, noise and counts' numbers may be theirs each. Of one
+        with the same parameters, noise variance and trend; `mask`, noise and counts' numbers may be theirs each. Of an
         xarray ``DataArray`` a mask, noise or covariates with labels must have its coordinates, and are brought to its
         axes.
     mask : ndarray of bool, (H, W) or (R, H, W), "nan" or None
@@ -134,7 +134,7 @@ def fit(  # type: ignore[misc]  # the options are these
     (True, True)
     """
     end, stream = positive_number("tolerance", tolerance), generator(rng)
-    labels = Labels.of(image) if getattr(image, "ndim", 2) == 2 else None
+    labels = Labels.of_images(image)
     if labels is not None:
         mask, noise_variance = labels.aligned("mask", mask), labels.aligned("noise_variance", noise_variance)
         image = np.asarray(image)

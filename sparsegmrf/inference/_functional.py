@@ -69,15 +69,16 @@ class Weights(NamedTuple):
         is_named = isinstance(weights, Mapping) or hasattr(weights, "data_vars")
         parts = [weights[name] for name in weights] if is_named else [weights]
         parts = [labels.in_order("weights", each) if labels and is_labelled(each) else each for each in parts]
+        of_all = not is_named and bool(labels and is_labelled(parts[0]) and labels.has_images_of(parts[0]))
         names = tuple(str(name) for name in weights) if is_named else names_along(parts[0])
         plain = [np.asarray(each) if is_labelled(each) else each for each in parts]
         array = finite("weights", real_array("weights", plain if is_named else plain[0]))
-        if array.shape == shape and not is_named:
+        if not is_named and array.shape == ((count, *shape) if of_all else shape):
             return cls(("functional",), array[np.newaxis], True)
         if not (array.ndim and len(array) and array.shape[1:] in (shape, (count, *shape))):
             one = f"({shape[0]}, {shape[1]})"
-            of_all = "" if count is None else f", or (K, {count}, {one[1:]} of all images together"
-            raise ArgumentError(f"weights must have shape {one} or (K, {one[1:]}{of_all}, got {array.shape}.")
+            together = "" if count is None else f", or (K, {count}, {one[1:]} of all images together"
+            raise ArgumentError(f"weights must have shape {one} or (K, {one[1:]}{together}, got {array.shape}.")
         return cls(names or tuple(f"functional {k}" for k in range(len(array))), array, False)
 
 

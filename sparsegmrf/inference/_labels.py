@@ -17,7 +17,10 @@ _OF_THE_GRID = ("grid_mapping",)
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Dimensions, coordinates, name and attributes of a labelled image ``(H, W)``, to be put on arrays of its shape."""
+    """Dimensions, coordinates, name and attributes of a labelled image ``(H, W)``, to be put on arrays of its shape.
+
+    Of several images ``(R, H, W)`` they say how other arguments lie on them.
+    """
 
     image: Any
 
@@ -30,6 +33,31 @@ class Labels:
         ArgumentError
             If it is a set of variables, or has not two dimensions.
         """
+        labelled: Any = cls._variable(image)
+        if labelled is None:
+            return None
+        if labelled.ndim != 2:
+            raise ArgumentError(
+                f"image must have two dimensions, got {dict(labelled.sizes)}; fill one slice at a time, such as "
+                f"image.isel({labelled.dims[0] if labelled.ndim else 'time'}=0)."
+            )
+        return cls(labelled)
+
+    @classmethod
+    def of_images(cls, image: object) -> "Labels | None":
+        """Return the labels of an image or of several ``(R, H, W)``; None if they are no such array with labels.
+
+        Raises
+        ------
+        ArgumentError
+            If it is a set of variables.
+        """
+        labelled: Any = cls._variable(image)
+        return cls(labelled) if labelled is not None and labelled.ndim in (2, 3) else None
+
+    @staticmethod
+    def _variable(image: Any) -> Any:
+        """Return a labelled image; None if it is a plain array."""
         if hasattr(image, "data_vars"):
             names = list(image.data_vars)
             raise ArgumentError(
@@ -37,15 +65,17 @@ class Labels:
                 if names
                 else "image must be one variable, got a data set without any."
             )
-        if not is_labelled(image):
-            return None
-        labelled: Any = image
-        if labelled.ndim != 2:
-            raise ArgumentError(
-                f"image must have two dimensions, got {dict(labelled.sizes)}; fill one slice at a time, such as "
-                f"image.isel({labelled.dims[0] if labelled.ndim else 'time'}=0)."
-            )
-        return cls(labelled)
+        return image if is_labelled(image) else None
+
+    @property
+    def plane(self) -> tuple[Any, Any]:
+        """Dimensions of rows and columns."""
+        rows, columns = self.image.dims[-2:]
+        return rows, columns
+
+    def has_images_of(self, given: Any) -> bool:
+        """Return whether a labelled argument has a part for each of several images."""
+        return self.image.ndim > 2 and self.image.dims[0] in given.dims
 
     def aligned(self, name: str, value: object) -> Any:
         """Return an argument that goes with the image, its axes in the image's order if it is labelled itself.
@@ -68,20 +98,21 @@ class Labels:
         ArgumentError
             If it lacks one of the image's dimensions or has other coordinates.
         """
-        dims = self.image.dims
-        if not set(dims) <= set(given.dims):
-            raise ArgumentError(f"{name} must have the dimensions of the image {dims}, got {given.dims}.")
+        dims, plane = self.image.dims, self.plane
+        if not set(plane) <= set(given.dims):
+            raise ArgumentError(f"{name} must have the dimensions of the image {plane}, got {given.dims}.")
         for dim in dims:
             # Of the variables themselves: as arrays they carry scalar coordinates, such as the date of a slice.
             if (
-                dim in given.coords
+                dim in given.dims
+                and dim in given.coords
                 and dim in self.image.coords
                 and not given[dim].variable.equals(self.image[dim].variable)
             ):
                 raise ArgumentError(
                     f"{name} must have the image's coordinates along {dim}, got others; see {name}.reindex_like(image)."
                 )
-        return given.transpose(..., *dims)
+        return given.transpose(..., *(dim for dim in dims if dim in given.dims))
 
     def _with_missing(self, mask: Any) -> Any:
         values = np.asarray(self.image)
@@ -94,6 +125,8 @@ class Labels:
         if mask is None:
             return marked
         given = np.asarray(mask)
+        if given.shape == marked.shape[1:]:  # one mask for several images
+            given = np.broadcast_to(given, marked.shape)
         return marked | given if given.dtype == np.bool_ and given.shape == marked.shape else mask
 
     def values(self, values: FloatArray) -> Any:
@@ -132,7 +165,7 @@ def is_labelled(value: object) -> bool:
 
 
 def names_along(value: Any) -> tuple[str, ...] | None:
-    """Return what the coordinate of the first of three axes calls its entries; None where there is none."""
-    if not is_labelled(value) or value.ndim != 3 or value.dims[0] not in value.coords:
+    """Return what the coordinate of the first of three or more axes calls its entries; None where there is none."""
+    if not is_labelled(value) or value.ndim < 3 or value.dims[0] not in value.coords:
         return None
     return tuple(str(each) for each in np.asarray(value[value.dims[0]]).tolist())

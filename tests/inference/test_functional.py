@@ -196,6 +196,36 @@ def test_labelled_weights_are_brought_to_the_axes_of_the_image():
             result.functional(weights.rename(lat="y"))
 
 
+def test_labelled_weights_are_brought_to_the_axes_of_several_images():
+    xarray = require("xarray")
+    images, seen = stack(MODELS["matern"])
+    coords = {"time": [1, 2, 3], "lat": np.linspace(60.0, 50.0, 9), "lon": np.linspace(0.0, 5.0, 11)}
+    image = xarray.DataArray(np.where(seen, images, np.nan), dims=("time", "lat", "lon"), coords=coords)
+    together = np.random.default_rng(4).normal(size=(3, 3, *SHAPE))
+    weights = xarray.DataArray(together, dims=("region", *coords), coords={**coords, "region": list("abc")})
+    plain, result = fitted(MODELS["matern"], image.values), fitted(MODELS["matern"], image)
+    expected = plain.functional(together)
+    for given in (weights, weights.transpose("lon", "time", "lat", "region"), weights.to_dataset(dim="region")):
+        found = result.functional(given)
+        assert found.names == tuple("abc")
+        assert_array_equal(found.estimate, expected.estimate)
+    one = result.functional(weights[1].transpose())
+    assert one.estimate == expected.estimate[1]
+    assert one.standard_error == pytest.approx(expected.standard_error[1], rel=1e-12)
+    each = result.functional(weights[0, 0].transpose())
+    assert_array_equal(each.estimate, plain.functional(together[0, 0]).estimate)
+    with pytest.raises(ArgumentError, match=r"^weights must have the image's coordinates along time"):
+        result.functional(weights.assign_coords(time=[2, 3, 4]))
+    mask = xarray.DataArray(~seen, dims=tuple(coords), coords=coords)
+    whole = image.copy(data=images)
+    for missing in (mask, mask.transpose()):
+        assert fitted(MODELS["matern"], whole, mask=missing).loglik == plain.loglik
+    with pytest.raises(
+        ArgumentError, match=r"^covariates\['z'\] must be the same for all images, got one with .* time"
+    ):
+        fitted(MODELS["matern"], image, {"z": whole})
+
+
 def test_labelled_mask_and_noise_of_a_fit_are_brought_to_the_axes_of_the_image():
     xarray = require("xarray")
     shape = (9, 9)
