@@ -15,7 +15,7 @@ from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 CONTRASTS = ("treatment", "sum")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Categorical:
     """Labels of pixels, and how differences between their levels are coded; `factor` makes it.
 
@@ -36,11 +36,15 @@ class Categorical:
     levels: tuple[str, ...]
     contrasts: str
 
+    def __repr__(self) -> str:
+        return f"factor({self.name!r}, levels={list(self.levels)}, contrasts={self.contrasts!r})"
+
     def codes(self, labels: Any) -> IntArray:
         """Return the numbers of the levels of labels of any shape, -1 where there is no label."""
         values = np.asarray(labels)
         codes = np.full(values.shape, -1, dtype=np.int64)
-        codes[~missing_labels(labels)] = [self.levels.index(each) for each in _texts(values[~missing_labels(labels)])]
+        known, number = ~missing_labels(labels), {level: k for k, level in enumerate(self.levels)}
+        codes[known] = [number[each] for each in _texts(values[known])]
         return codes
 
     def coding(self, *, every_level: bool) -> tuple[tuple[str, ...], FloatArray]:

@@ -18,6 +18,8 @@ def covariance_between(
 ) -> FloatArray:
     """Return the covariances of one list of pixels with another: entries of ``Q^-1``, by one solve per pixel.
 
+    They are those of the field given: as for `variance_of`, a posterior takes the trend as known.
+
     Parameters
     ----------
     gmrf : GMRF

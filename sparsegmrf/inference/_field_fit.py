@@ -244,7 +244,11 @@ class FieldFit(LinearPredictions):
         return "\n".join(lines)
 
     def _more_lines(self) -> list[str]:
-        return []
+        if not self._has_own_level:
+            return []
+        return [
+            "likelihood of what the field's null space leaves: it, AIC and BIC compare fields with the same one only"
+        ]
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())

@@ -279,7 +279,7 @@ class FitResult(FieldFit):
         if self.method == "reml":
             return ["restricted likelihood: it, AIC and BIC compare fits with the same covariates only"]
         if self.cross_validation is None:
-            return []
+            return super()._more_lines()
         by_likelihood = self.cross_validation.ml_parameters.items()
         return [
             f"CRPS of held-out blocks {self.cv_score:.6g}",

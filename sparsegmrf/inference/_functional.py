@@ -72,7 +72,9 @@ class Weights(NamedTuple):
         of_all = not is_named and bool(labels and is_labelled(parts[0]) and labels.has_images_of(parts[0]))
         names = tuple(str(name) for name in weights) if is_named else names_along(parts[0])
         plain = [np.asarray(each) if is_labelled(each) else each for each in parts]
-        array = finite("weights", real_array("weights", plain if is_named else plain[0]))
+        array = finite(
+            "weights", real_array("weights", plain if is_named else plain[0]), "use 0 for pixels without a part"
+        )
         if not is_named and array.shape == ((count, *shape) if of_all else shape):
             return cls(("functional",), array[np.newaxis], True)
         if not (array.ndim and len(array) and array.shape[1:] in (shape, (count, *shape))):

@@ -139,6 +139,13 @@ def test_summary_of_a_restricted_fit_says_what_it_compares_with():
     assert told not in fitted(Matern()).summary()
 
 
+def test_summary_of_an_intrinsic_field_says_what_it_compares_with():
+    told = "likelihood of what the field's null space leaves: it, AIC and BIC compare fields with the same one only"
+    counts = fit(Intrinsic(), COUNTS, likelihood=Poisson(), fixed=["tau"])
+    assert all(told in each.summary() for each in (fitted(Intrinsic()), fitted(Sum([Matern(), Intrinsic()])), counts))
+    assert told not in fitted(Matern()).summary()
+
+
 def test_what_is_no_fit_is_refused():
     with pytest.raises(ArgumentError, match=r"^fits must have at least one fit"):
         compare_fits()

@@ -381,6 +381,10 @@ def test_what_makes_no_factor_is_refused(arguments, match):
         factor("t", TREATMENT, levels="ABCA")
 
 
+def test_factor_shows_its_levels():
+    assert repr(factor("t", TREATMENT, "sum")) == "factor('t', levels=['A', 'B', 'C'], contrasts='sum')"
+
+
 def test_arguments_are_not_changed():
     given = {"height": KNOWN_HEIGHT.copy(), "t": KNOWN_TREATMENT.copy()}
     fit(MODEL, GAPPY, covariates=given, **OPTIONS)
