@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from sparsegmrf._interval import Interval
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._evidence import Evidence, evidence
 from sparsegmrf.inference._frame import Frame, Replicate
 from sparsegmrf.inference._memo import Point, Workspace
@@ -222,6 +223,8 @@ class Objective:
     def evaluate(self, at: FloatArray, workspace: Workspace, *, gradient: bool = True) -> Evaluated:
         """Return the evidence at working parameters, and what it is made of."""
         model, variance = self._parameters_at(at)
+        if hasattr(model, "is_inside") and not model.is_inside(self.shape):
+            raise ArgumentError("parameters must be possible together.")  # what `gmrf` says has intervals, which cost
         images = self.images
         if self.estimated:
             images = tuple(

@@ -1,7 +1,6 @@
 """Neighbourhoods of CAR and SAR models: offsets, their interaction parameters, and the limits of these."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,13 +12,14 @@ from sparsegmrf.factors._transforms import angles
 from sparsegmrf.models._joint_limits import Bounds, JointLimits, are_independent, bounding_box, parallelogram
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._offsets import as_offsets, raster_sign
-from sparsegmrf.stencil.symbol import lowest, symbol_at
+from sparsegmrf.stencil.symbol import lowest, lowest_at, symbol_at
 from sparsegmrf.typing import FloatArray, IntArray, Shape
 
 NEIGHBOURHOODS = {4: ((1, 0), (0, 1)), 8: ((0, 1), (1, -1), (1, 0), (1, 1))}
 _BASES = {"dirichlet": "dst", "neumann": "dct", "torus": "dft"}
 _LANCZOS = 2**16
 _FREQUENCIES = 2**12  # of a bounding box: fewer make it wider
+_NEWTON = 60
 _ZERO = 1e-14
 
 
@@ -200,24 +200,42 @@ class Neighbourhood:
         return np.vstack([np.zeros((1, 2), dtype=np.int64), self.offsets]), np.append(centre, weights)
 
     def _symbol_limits(self, parameter: int) -> Bounds:
-        """Return where the least symbol, a concave function of the parameter, is positive."""
-        from scipy.optimize import brentq  # importing it takes longer than the rest of the package
+        """Return where the least symbol, a concave function of the parameter, is positive.
 
-        start = 0.0 if self._least(parameter, 0.0) > 0.0 else float(self.values[parameter])
-        if self._least(parameter, start) <= 0.0:
-            return (start, start)
-        ends = []
-        for sign in (-1.0, 1.0):
-            step = sign * 0.125
-            while self._least(parameter, start + step) > 0.0:
-                step *= 2.0
-            ends.append(float(brentq(partial(self._least, parameter), start, start + step, xtol=1e-15, rtol=1e-14)))
-        return ends[0], ends[1]
+        With the others held the symbol at a frequency is affine in the parameter, so that an end is the least ratio
+        ``bound / share`` over frequencies: Newton's method, from the ratio at any of them, comes down to it.
+        """
+        held, inside = self.values.copy(), 0.0
+        held[parameter] = 0.0
+        if self._least(held)[0] <= 0.0:
+            held[parameter] = inside = float(self.values[parameter])
+            if self._least(held)[0] <= 0.0:
+                return (inside, inside)
+        low, high = (self._symbol_limit(held, parameter, sign) for sign in (-1.0, 1.0))
+        return inside - low, inside + high
 
-    def _least(self, parameter: int, value: float) -> float:
-        values = self.values.copy()
-        values[parameter] = value
-        return lowest(*self._terms(1.0, -values[self.owner]))
+    def _symbol_limit(self, held: FloatArray, parameter: int, sign: float) -> float:
+        """Return how far from values that are possible a parameter can move."""
+        bound, share = self._terms(1.0, -held[self.owner]), self._terms(0.0, sign * self.indicator(parameter))
+        rows, columns = self._grid()
+        shares = symbol_at(*share, rows, columns)
+        above = shares > _ZERO
+        reach = float((symbol_at(*bound, rows, columns)[above] / shares[above]).min())
+        for _ in range(_NEWTON):
+            values = held.copy()
+            values[parameter] += sign * reach
+            least, frequency = self._least(values)
+            if least >= 0.0:
+                break
+            ratio = float(symbol_at(*bound, *frequency) / symbol_at(*share, *frequency))
+            if not ratio < reach:
+                break
+            reach = ratio
+        return reach
+
+    def _least(self, values: FloatArray) -> tuple[float, FloatArray]:
+        """Return the least symbol at interactions, and its frequency."""
+        return lowest_at(*self._terms(1.0, -values[self.owner]))
 
 
 def _thinned(rows: FloatArray, columns: FloatArray) -> tuple[FloatArray, FloatArray]:

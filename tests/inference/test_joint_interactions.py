@@ -8,11 +8,13 @@ from threadpoolctl import threadpool_limits
 
 from sparsegmrf.inference import fit
 from sparsegmrf.models import CAR, SAR, Matern, Sum
+from sparsegmrf.stencil import symbol
 from tests.inference.test_dense_maximum import gradient_of, hessian_of, log_density, matern
 
 SHAPE = (20, 25)
 EIGHT = [(0, 1), (1, -1), (1, 0), (1, 1)]
 PAIR = [(1, 0), (0, 1)]
+AHEAD = [(0, 1), (1, 0), (2, 0)]
 
 
 def path(n, boundary):
@@ -262,3 +264,12 @@ def test_images_without_structure_end_in_a_report(model, seed):
         result = fit(model, np.random.default_rng(seed).normal(size=shape))
         assert np.isfinite(result.loglik)
         assert {name for name, error in result.standard_errors.items() if np.isnan(error)} == set(result.undetermined)
+
+
+@pytest.mark.parametrize("model", [CAR((0.05,) * 3, neighbourhood=AHEAD), SAR((0.05,) * 3, neighbourhood=AHEAD)])
+def test_a_point_of_a_search_costs_one_least_symbol(model):
+    image = np.random.default_rng(0).standard_normal((10, 12))
+    before = symbol._lowest.cache_info().misses
+    result = fit(model, image)
+    of_start = 40  # intervals, and the box around what is possible
+    assert symbol._lowest.cache_info().misses - before <= result.evaluations + of_start
