@@ -24,6 +24,7 @@ from sparsegmrf.stencil.product import power, power_derivative, rescaled, weight
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
 _LARGEST_FRACTIONAL = 12.0
+_LARGEST_PRECISION = 1e290
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +261,15 @@ class Matern(Model):
     @property
     def _t2(self) -> FloatArray:
         v = self._normalization.variance(self.kappa2, self._operator.diffusion.weights)
-        return np.asarray(v / np.asarray(self.sigma) ** 2)
+        with np.errstate(all="ignore"):  # what is no number is seen below
+            t2 = np.asarray(v / np.asarray(self.sigma) / np.asarray(self.sigma))
+        if not ((t2 > 1.0 / _LARGEST_PRECISION) & (t2 < _LARGEST_PRECISION)).all():  # NaN is neither
+            raise ArgumentError(
+                f"sigma must make a precision between {1.0 / _LARGEST_PRECISION:g} and {_LARGEST_PRECISION:g}, whose "
+                f"sums and products are numbers, got {float(np.min(self.sigma)):g} to {float(np.max(self.sigma)):g}; "
+                "take another unit of intensity."
+            )
+        return t2
 
     def _with_log_slope(self, Q: SymmetricStencil, slope: ArrayLike, moved: SymmetricStencil) -> SymmetricStencil:
         """Return ``(D Q + Q D) / 2`` with ``D = dv / v`` of each pixel, plus what moves besides."""

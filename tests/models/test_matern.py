@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.special import gamma, kv
 
+from sparsegmrf import fit
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors import DenseFactor
 from sparsegmrf.models import Matern
@@ -345,3 +346,23 @@ def test_maps_of_another_shape_are_refused(arguments):
     name = next(iter(arguments))
     with pytest.raises(ArgumentError, match=rf"{name} must .*shape \(3, 4\).*\(2, 2\)"):
         Matern(**arguments).gmrf((3, 4))
+
+
+@pytest.mark.parametrize("sigma", [5e-324, 1e-300, 1e-146, 1e146, 1e300, np.full((4, 5), 1e-300)])
+def test_sigma_whose_precision_is_no_number_is_refused_with_the_range(sigma):
+    model = Matern(sigma=sigma)
+    for call in (model.gmrf, model.stencil, model.derivatives):
+        with pytest.raises(ArgumentError, match=r"^sigma must make a precision between 1e-290 and 1e\+290"):
+            call((4, 5))
+
+
+@pytest.mark.parametrize("sigma", [1e-140, 1e140])
+def test_logdet_goes_with_a_tiny_and_a_large_sigma(sigma):
+    shift = -2.0 * 20 * np.log(sigma)
+    assert Matern(sigma=sigma).gmrf((4, 5)).logdet == pytest.approx(Matern().gmrf((4, 5)).logdet + shift, rel=1e-13)
+
+
+def test_a_tiny_sigma_held_fixed_is_refused_by_fits():
+    image = np.random.default_rng(0).normal(size=(6, 7))
+    with pytest.raises(ArgumentError, match="sigma must make a precision"):
+        fit(Matern(sigma=1e-300), image, fixed="sigma")
