@@ -1,5 +1,6 @@
 """What the end of a search says: which parameters are determined, and what the model is where they are not."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +57,14 @@ class Curvature(NamedTuple):
         covariance[out], covariance[:, out] = np.nan, np.nan
         return cls(covariance, tuple(name for name, each in zip(names, out, strict=True) if each), int(flat.sum()))
 
+    def naming(self, J: FloatArray, names: Sequence[str]) -> "Curvature":
+        """Name the parameters that have no error, ``J`` being the derivatives of all of them by the numbers.
+
+        Parameters that are valid in a joint region are mixtures of numbers: each has a part in what is lost.
+        """
+        gone = (J[:, np.isnan(np.diagonal(self.covariance))] != 0.0).any(axis=1)
+        return self._replace(undetermined=tuple(name for name, each in zip(names, gone, strict=True) if each))
+
     def errors(self, J: FloatArray) -> FloatArray:
         """Return the roots of the diagonal of `mapped`, which is not formed: squares in large units are no numbers."""
         sizes = np.abs(J).max(axis=1, initial=0.0)
@@ -103,7 +112,7 @@ def conclude(memo: Memo, ended: Ended, start: FloatArray, tolerance: float) -> C
         information = observed_information(full, at)
         if not np.isfinite(information).all():  # next to where the likelihood cannot be evaluated
             information = tried(full, at).information
-        found = Curvature.of(information, full.names, lost)
+        found = Curvature.of(information, full.names, lost).naming(full.objective.jacobian(at), full.names)
         if found.undetermined or ended.ending is Ending.FAR:
             return Conclusion(False, f"{_sentence(memo, ended, start, found)}, {after}", found)
     if ended.decrement <= tolerance:

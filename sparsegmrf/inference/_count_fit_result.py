@@ -168,7 +168,10 @@ def make_count_result(problem: Problem, memo: Memo, at: FloatArray, conclusion: 
     solution: CountSolution = memo.solution(at)
     free, trend, of_model = objective.gaussian.free, objective.gaussian.trend, objective.of_model(at)
     evaluations = memo.evaluations
-    curvature = conclusion.curvature or Curvature.of(observed_information(memo, at), objective.names)
+    names = objective.names
+    curvature = conclusion.curvature or Curvature.of(observed_information(memo, at), names).naming(
+        objective.jacobian(at), names
+    )
     covariance = curvature.mapped(objective.slopes)
     errors = np.sqrt(np.diagonal(covariance)[len(free) :])
     return CountFitResult(

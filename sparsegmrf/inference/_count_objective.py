@@ -113,6 +113,11 @@ class CountObjective:
         of_coefficients = self.gaussian.trend.coefficients(self.root)
         return np.asarray(scipy.linalg.block_diag(np.eye(len(self.gaussian.names)), of_coefficients))
 
+    def jacobian(self, at: FloatArray) -> FloatArray:
+        """Return the derivatives of the model's parameters and the rest of the working ones by all working ones."""
+        rest = np.eye(len(at) - len(self.gaussian.names))
+        return np.asarray(scipy.linalg.block_diag(self.gaussian.jacobian(self.of_model(at)), rest))
+
     def of_model(self, at: FloatArray) -> FloatArray:
         """Return the working parameters of the model."""
         return at[: len(self.gaussian.names)]

@@ -265,6 +265,7 @@ class FitResult(FieldFit):
             if set(found.undetermined) - set(self._lost):
                 # Next to rounding differences are lost, but not the average information.
                 found = Curvature.of(tried(memo, at).information, full.names, self._lost)
+            found = found.naming(full.jacobian(at), full.names)
         return full, at, found
 
     def _maximal_loglik(self, criterion: str) -> float:

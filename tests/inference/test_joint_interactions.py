@@ -273,3 +273,16 @@ def test_a_point_of_a_search_costs_one_least_symbol(model):
     result = fit(model, image)
     of_start = 40  # intervals, and the box around what is possible
     assert symbol._lowest.cache_info().misses - before <= result.evaluations + of_start
+
+
+def test_interactions_without_errors_are_those_named_where_only_their_mixture_runs_to_an_end():
+    rng = np.random.default_rng(459335)
+    image = rng.normal(size=(20, 13)).cumsum(0).cumsum(1) / 3.0
+    image += 0.1 * rng.normal(size=image.shape)
+    model = CAR((0.1, 0.1), boundary="torus")
+    result = fit(model, image, noise_variance=0.3, covariates="linear", method="reml")
+    nameless = {name for name, error in result.standard_errors.items() if np.isnan(error)}
+    assert nameless == {"rho_vertical", "rho_horizontal"}
+    assert set(result.undetermined) == nameless
+    assert all(name in result.reason for name in nameless)
+    assert not result.converged
