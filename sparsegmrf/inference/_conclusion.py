@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparsegmrf.inference._kink import Kink
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._search import FAR, FLAT, Ended, Ending, observed_information, tried
 from sparsegmrf.priors import NOISE
@@ -97,20 +98,22 @@ def conclude(memo: Memo, ended: Ended, start: FloatArray, tolerance: float) -> C
     if ended.ending is Ending.NOTHING:
         return Conclusion(True, "nothing to search: every parameter has a closed form", None)
     told = f"a Newton step is {ended.decrement:.2g} standard errors long"
+    if ended.kink is not None:
+        told = f"{_on_kink(memo, ended.kink)}{told}"
     after = f"after {memo.evaluations} likelihoods"
     gone = ended.ending is Ending.NO_NOISE
     kept = slice(None, -1 if gone else None)  # the noise is the last
     weak = float(np.linalg.eigvalsh(memo(ended.at).information[kept, kept]).min(initial=np.inf)) < _WEAK
     far = float(np.abs(ended.at - start)[kept].max(initial=0.0)) > _LONG
     found = None
-    if gone and not (weak or far):
+    if gone and not (weak or far or ended.kink):
         nothing = Curvature(np.zeros((0, 0)), (NOISE,), 1)
         return Conclusion(False, f"{_sentence(memo, ended, start, nothing)}, {after}", None, (NOISE,))
     if weak or far or ended.ending is not Ending.MAXIMUM:
         full, at = memo.unprofiled(ended.at)
         lost = (NOISE,) if gone else ()
-        information = observed_information(full, at)
-        if not np.isfinite(information).all():  # next to where the likelihood cannot be evaluated
+        information = np.full((0, 0), np.nan) if ended.kink else observed_information(full, at)
+        if ended.kink or not np.isfinite(information).all():  # next to where the likelihood cannot be evaluated
             information = tried(full, at).information
         found = Curvature.of(information, full.names, lost).naming(full.objective.jacobian(at), full.names)
         if found.undetermined or ended.ending is Ending.FAR:
@@ -118,6 +121,16 @@ def conclude(memo: Memo, ended: Ended, start: FloatArray, tolerance: float) -> C
     if ended.decrement <= tolerance:
         return Conclusion(True, f"{told}, {after}", found)
     return Conclusion(False, f"{told}, more than the tolerance {tolerance:g}, {after}", found)
+
+
+def _on_kink(memo: Memo, kink: Kink) -> str:
+    """Say in which parameters a kink is, and that it is a maximum across."""
+    names = ", ".join(name for name, each in zip(memo.names, kink.crossing, strict=True) if each)
+    before, beyond = kink.slopes
+    return (
+        f"the likelihood has a kink here in {names}, towards which it rises by {before:.2g} and {beyond:.2g} nats per "
+        "standard error on either side, and along which "
+    )
 
 
 def _sentence(memo: Memo, ended: Ended, start: FloatArray, found: Curvature) -> str:

@@ -2,11 +2,13 @@
 
 import enum
 import math
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from sparsegmrf.errors import SparseGMRFError
+from sparsegmrf.inference._kink import Kink, climb_kink
 from sparsegmrf.inference._memo import Point
 from sparsegmrf.typing import FloatArray
 
@@ -42,6 +44,7 @@ class Ending(enum.Enum):
     """How a search has ended; the value says it in words."""
 
     MAXIMUM = "at a maximum"
+    KINK = "at a maximum on a kink"
     NOTHING = "nothing to search"
     NO_NOISE = "the noise variance has run to zero"
     FLAT = "a direction without information"
@@ -50,16 +53,20 @@ class Ending(enum.Enum):
 
 
 class Ended(NamedTuple):
-    """The end of a search: working parameters, how it ended, and the length of a Newton step in standard errors."""
+    """The end of a search: working parameters, how it ended, and the length of a Newton step in standard errors.
+
+    On a kink the step is one along it.
+    """
 
     at: FloatArray
     ending: Ending
     decrement: float = 0.0
+    kink: Kink | None = None
 
     @property
     def converged(self) -> bool:
         """Whether these are the numbers of a maximum."""
-        return self.ending in (Ending.MAXIMUM, Ending.NOTHING)
+        return self.ending in (Ending.MAXIMUM, Ending.KINK, Ending.NOTHING)
 
 
 class Searchable(Protocol):
@@ -97,28 +104,46 @@ def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> Ended:
     """Search from a start by steps within a trust region, whose curvature is the average information.
 
     The search ends where a Newton step is shorter than `tolerance` standard errors. A direction without information is
-    left where moving on along it gains nothing. A point that cannot be evaluated (the precision is numerically not
-    positive definite or not valid, too large to factorize, its likelihood is rounding, the mode given counts is not
-    found) counts as worse than any other; only the start must not be such a point.
+    left where moving on along it gains nothing. Where it stops at a kink, it climbs along that. A point that cannot be
+    evaluated (the precision is numerically not positive definite or not valid, too large to factorize, its likelihood
+    is rounding, the mode given counts is not found) counts as worse than any other; only the start must not be such a
+    point.
     """
     if not len(at):
         return Ended(at, Ending.NOTHING)
     objective(at)
-    end = _polished(objective, _by_trust_region(objective, at, max(tolerance, _NEAR)), tolerance)
-    if _noise_is_gone(objective, end.at):
-        return Ended(end.at, Ending.NO_NOISE, end.decrement)
-    if np.abs(end.at - at).max() > FAR:
-        return Ended(end.at, Ending.FAR, end.decrement)
-    if np.linalg.eigvalsh(objective(end.at).information)[0] < FLAT:
-        return Ended(end.at, Ending.FLAT, end.decrement)
-    return Ended(end.at, Ending.MAXIMUM if end.decrement <= tolerance else Ending.STOPPED, end.decrement)
+    last = at
+    for wary in (True, False):  # what seemed to be a kink may be none, or may be left again
+        point, refused, seems_kinked = _by_trust_region(objective, last, at, max(tolerance, _NEAR), wary)
+        end = _polished(objective, point, tolerance)
+        gone = _noise_is_gone(objective, end.at)
+        moving = slice(None, -1 if gone else None)  # the noise is the last
+        decrement, kink = _without_last(objective, end.at) if gone else end.decrement, None
+        if decrement > tolerance:
+            kink = climb_kink(partial(tried, objective), end.at, refused, moving, tolerance)
+        last, decrement = (end.at, decrement) if kink is None else (kink.at, kink.decrement)
+        if decrement <= tolerance or not seems_kinked:
+            break
+    if gone:
+        return Ended(last, Ending.NO_NOISE, end.decrement if kink is None else decrement, kink)
+    if np.abs(last - at).max() > FAR:
+        return Ended(last, Ending.FAR, decrement, kink)
+    if np.linalg.eigvalsh(objective(last).information)[0] < FLAT:
+        return Ended(last, Ending.FLAT, decrement, kink)
+    if decrement > tolerance:
+        return Ended(last, Ending.STOPPED, decrement, kink)
+    return Ended(last, Ending.MAXIMUM if kink is None else Ending.KINK, decrement, kink)
 
 
-def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float) -> _Step:
+def _by_trust_region(
+    objective: Searchable, start: FloatArray, origin: FloatArray, tolerance: float, wary: bool
+) -> tuple[_Step, FloatArray, bool]:
+    """Return where the steps end, the last trial, and whether, if wary, they end where the gradient seems to jump."""
     from scipy.optimize import minimize
 
     if np.abs(objective(start).gradient).max() <= _NO_SLOPE:
-        return _point(objective, start)
+        return _point(objective, start), start, False
+    jumps = _Jumps()
     last, standing, taken = start, 0, 0
     correction = np.zeros((len(start), len(start)))
     seen: dict[bytes, Point] = {}
@@ -126,7 +151,8 @@ def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float)
     def negative(u: FloatArray) -> tuple[float, FloatArray]:
         key = u.tobytes()
         if key not in seen:
-            seen[key] = tried(objective, u)
+            seen[key] = jumps.trial = tried(objective, u)
+            jumps.trial_at = np.array(u)
         return -seen[key].value, -np.nan_to_num(seen[key].gradient)
 
     def information(u: FloatArray) -> FloatArray:
@@ -147,15 +173,41 @@ def _by_trust_region(objective: Searchable, start: FloatArray, tolerance: float)
         taken += 1
         standing = standing + 1 if np.array_equal(u, last) else 0
         last = np.array(u)
+        jumps.after(u, refused=standing > 0)
         point = _point(objective, u)
         near = point.decrement <= tolerance and point.slope <= _NOTHING_TO_GAIN
         gone = _noise_is_gone(objective, u) and _without_last(objective, u) <= tolerance
-        if near or gone or standing == _STANDING or np.abs(u - start).max() > FAR:
+        if near or gone or standing == _STANDING or np.abs(u - origin).max() > FAR or (wary and jumps.seem):
             raise StopIteration
 
     options = {"initial_trust_radius": 1.0, "max_trust_radius": 4.0, "gtol": 0.0, "maxiter": _STEPS}
     found = minimize(negative, start, jac=True, hess=information, method="trust-exact", callback=stop, options=options)
-    return _point(objective, found.x)
+    return _point(objective, found.x), jumps.trial_at, wary and jumps.seem
+
+
+class _Jumps:
+    """Slopes at points that were refused: a quarter as far away they are a quarter as steep, or the gradient jumps."""
+
+    def __init__(self) -> None:
+        self.trial: Point | None = None
+        self.trial_at = np.zeros(0)
+        self._slopes: list[float] = []
+
+    def after(self, at: FloatArray, *, refused: bool) -> None:
+        """Take note of a point to step from, and whether that is because the trial was refused."""
+        if not refused or self.trial is None:
+            self._slopes = []
+            return
+        step = self.trial_at - at
+        self._slopes.append(float(self.trial.gradient @ step) / float(np.linalg.norm(step)))
+
+    @property
+    def seem(self) -> bool:
+        """Whether the last two slopes were as steep, and downhill."""
+        if len(self._slopes) < 2:
+            return False
+        before, now = self._slopes[-2:]
+        return before < 0.0 and now < 0.5 * before and now > 2.0 * before
 
 
 def tried(objective: Searchable, at: FloatArray) -> Point:
