@@ -12,6 +12,7 @@ from sparsegmrf.factors.intrinsic import IntrinsicFactor
 from sparsegmrf.factors.restricted import RestrictedFactor, RestrictedForm
 from sparsegmrf.factors.separable import SeparableFactor
 from sparsegmrf.factors.spectral import SpectralFactor, SpectralForm
+from sparsegmrf.factors.spectral_density import SpectralDensity
 from sparsegmrf.factors.triangular import TriangularFactor
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "RestrictedFactor",
     "RestrictedForm",
     "SeparableFactor",
+    "SpectralDensity",
     "SpectralFactor",
     "SpectralForm",
     "TriangularFactor",

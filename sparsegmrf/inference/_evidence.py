@@ -12,7 +12,7 @@ The average information (the mean of the observed and the expected one) needs no
 ``g_i^T (Q^-1 - P^-1) g_j / 2``, two solves per parameter.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,8 +38,7 @@ _STIFF = 1e8
 class Evidence:
     """Log-density of the observations at one parameter value, and the parts of its gradient.
 
-    ``gradient(c)`` and ``loglik(c)`` are those of the precisions ``c Q`` and ``c W`` at the same `beta`. `left` is what
-    the field leaves of the covariates put in the place of the observations of each image, ``(R, p, H, W)``.
+    ``gradient(c)`` and ``loglik(c)`` are those of the precisions ``c Q`` and ``c W`` at the same `beta`.
     """
 
     base: float
@@ -47,10 +46,15 @@ class Evidence:
     degrees: int
     beta: FloatArray
     beta_covariance: FloatArray
-    left: FloatArray
+    find_left: Callable[[], FloatArray]
     traces: FloatArray
     squares: FloatArray
     averages: FloatArray
+
+    @cached_property
+    def left(self) -> FloatArray:
+        """What the field leaves of the covariates put in the place of the observations of each image, (R, p, H, W)."""
+        return self.find_left()
 
     @property
     def best_scale(self) -> float:
@@ -139,8 +143,7 @@ def evidence(
         if restricted and p:
             traces[-1] += 0.5 * float(np.sum(covariance * _products(R[1:], R[1:])))
         averages += _average_information(g, prior, posterior, data, r / np.sqrt(np.where(noisy, w, 1.0)))
-    left = np.array([part.left for part in found.parts])
-    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, left, traces, squares, averages)
+    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, found.left, traces, squares, averages)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,23 +191,31 @@ class Regression:
 
     @cached_property
     def covariance(self) -> FloatArray:
-        """Covariance of the coefficients, ``(p, p)``; refused where rounding leaves none."""
-        gram = self.gram[1:, 1:]
-        lengths = np.sqrt(np.maximum(np.diagonal(gram), np.finfo(float).tiny))
-        scale = np.outer(lengths, lengths)
-        least = float(np.linalg.eigvalsh(gram / scale)[0]) if len(gram) else 1.0
-        if not least > 0.0:
-            raise LostDigitsError(
-                "covariates must have coefficients that the observations tell beside the field, got a precision of "
-                f"them with an eigenvalue of {least:.1e} of its diagonal, which is rounding. Give the field less "
-                "variance, or leave covariates out."
-            )
-        return np.asarray(np.linalg.inv(gram / scale) / scale, dtype=np.float64)
+        """Covariance of the coefficients, ``(p, p)``."""
+        return coefficient_covariance(self.gram[1:, 1:])
 
     @property
     def beta(self) -> FloatArray:
         """Coefficients, ``(p,)``."""
         return np.asarray(self.covariance @ self.gram[1:, 0])
+
+    def left(self) -> FloatArray:
+        """Return what is left of each covariate of each image, ``(R, p, H, W)``."""
+        return np.array([part.left for part in self.parts])
+
+
+def coefficient_covariance(gram: FloatArray) -> FloatArray:
+    """Return the covariance of coefficients of a given precision, ``(p, p)``; refused where rounding leaves none."""
+    lengths = np.sqrt(np.maximum(np.diagonal(gram), np.finfo(float).tiny))
+    scale = np.outer(lengths, lengths)
+    least = float(np.linalg.eigvalsh(gram / scale)[0]) if len(gram) else 1.0
+    if not least > 0.0:
+        raise LostDigitsError(
+            "covariates must have coefficients that the observations tell beside the field, got a precision of "
+            f"them with an eigenvalue of {least:.1e} of its diagonal, which is rounding. Give the field less "
+            "variance, or leave covariates out."
+        )
+    return np.asarray(np.linalg.inv(gram / scale) / scale, dtype=np.float64)
 
 
 def regression(Q: PriorPrecision, images: Sequence[Replicate], factorizer: Refactorizer) -> Regression:

@@ -4,13 +4,14 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
 
 from sparsegmrf._interval import Interval
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors import SpectralDensity
 from sparsegmrf.inference._evidence import Evidence, evidence
 from sparsegmrf.inference._frame import Frame, Replicate
 from sparsegmrf.inference._memo import Point, Workspace
@@ -18,6 +19,8 @@ from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import Coordinates, FieldModel, scale_of
 from sparsegmrf.inference._prior_precision import PriorPrecision
+from sparsegmrf.inference._spectra import Spectra
+from sparsegmrf.inference._spectral_evidence import spectral_evidence
 from sparsegmrf.inference._trend import Trend
 from sparsegmrf.priors import NOISE, Prior
 from sparsegmrf.typing import FloatArray, Shape
@@ -76,6 +79,8 @@ class Objective:
         Whether the likelihood is the restricted one.
     priors : mapping of Prior
         By names of free parameters and ``noise_variance``. With one of these on the scale it is not profiled.
+    spectra : Spectra or None
+        Transforms of the images where these make the evidence a sum over frequencies.
     """
 
     model: FieldModel
@@ -87,6 +92,7 @@ class Objective:
     frame: Frame
     restricted: bool
     priors: Mapping[str, Prior]
+    spectra: Spectra | None = None
 
     @classmethod
     def of(cls, problem: "Problem", unit: float | None = None) -> "Objective":
@@ -104,7 +110,9 @@ class Objective:
         if scale is not None:  # the model has none that counts, but its squares must be numbers
             start = start.replace(**{scale[0]: 1.0})
         restricted = problem.method == "reml"
-        return cls(start, problem.free, scale, problem.estimated, images, trend, frame, restricted, problem.priors)
+        made = cls(start, problem.free, scale, problem.estimated, images, trend, frame, restricted, problem.priors)
+        spectra = Spectra.of(spectral_density(model, shape), field, images, made.searched)
+        return dataclasses.replace(made, spectra=spectra)
 
     @classmethod
     def as_given(cls, problem: "Problem", working: tuple[Observations, ...]) -> "Objective":
@@ -147,7 +155,7 @@ class Objective:
     def with_data(self, data: tuple[Observations, ...]) -> "Objective":
         """Return the objective of other observations of the same pixels."""
         images = tuple(dataclasses.replace(each, data=new) for each, new in zip(self.images, data, strict=True))
-        return dataclasses.replace(self, images=images)
+        return dataclasses.replace(self, images=images, spectra=None)
 
     def start(self, model: FieldModel, noise_variance: float | FloatArray | None) -> FloatArray:
         """Return the working parameters of a model and a noise variance (None: a share of the field's variance)."""
@@ -225,6 +233,12 @@ class Objective:
         model, variance = self._parameters_at(at)
         if hasattr(model, "is_inside") and not model.is_inside(self.shape):
             raise ArgumentError("parameters must be possible together.")  # what `gmrf` says has intervals, which cost
+        density = None if self.spectra is None else spectral_density(model, self.shape)
+        names = self.searched if gradient else None
+        if density is not None and self.spectra is not None and self.spectra.fits(density, self.searched):
+            noise = variance if self.estimated else 1.0
+            own = spectral_evidence(density, self.spectra, noise, self.trend, names, restricted=self.restricted)
+            return Evaluated(model, variance, own)
         images = self.images
         if self.estimated:
             images = tuple(
@@ -358,18 +372,27 @@ class Objective:
         return self.images[0].data.combination
 
     def _variance_given_others(self, model: FieldModel) -> float:
-        """Return the variance of what is observed of a pixel of the field given all other pixels, on average."""
-        given_others = 1.0 / model.stencil(self.shape).diagonal().mean(axis=(0, 1))
+        """Return the variance of what is observed of a pixel given all others, on average of a moderate lattice."""
+        given_others = 1.0 / model.stencil(self._probe_of(model)).diagonal().mean(axis=(0, 1))
         weights = np.ones(1) if self._combination is None else self._combination
         return float(np.sum(weights * weights * given_others))
 
     def _variance_of(self, model: FieldModel) -> float:
         """Return the mean variance of what is observed of a field, on a lattice of moderate size."""
-        shape = self.shape
-        if hasattr(model, "cropped"):
-            probe = min(shape[0], _PROBE), min(shape[1], _PROBE)
-            shape = probe if model.cropped(slice(0, probe[0]), slice(0, probe[1])) is model else shape
-        variance = model.gmrf(shape).marginal_variance()
+        variance = model.gmrf(self._probe_of(model)).marginal_variance()
         if self._combination is not None:
             variance = variance @ self._combination**2
         return float(variance.mean())
+
+    def _probe_of(self, model: FieldModel) -> Shape:
+        """Return the shape of a lattice that stands for that of the images: a smaller one if all pixels are alike."""
+        height, width = self.shape
+        if not hasattr(model, "cropped"):
+            return height, width
+        probe = min(height, _PROBE), min(width, _PROBE)
+        return probe if model.cropped(slice(0, probe[0]), slice(0, probe[1])) is model else (height, width)
+
+
+def spectral_density(model: Any, shape: Shape) -> SpectralDensity | None:
+    """Return the variances by frequency of what is observed, if the model knows of any."""
+    return model.spectral_density(shape) if hasattr(model, "spectral_density") else None

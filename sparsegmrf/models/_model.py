@@ -10,6 +10,7 @@ import numpy as np
 from sparsegmrf._validate import image_shape, one_of
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors.spectral import SpectralForm
+from sparsegmrf.factors.spectral_density import SpectralDensity
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._joint_limits import Bounds, JointLimits
 from sparsegmrf.models._window import check_window
@@ -43,6 +44,8 @@ class Model(ABC):
     - `fields_of`: needed if a parameter is not the field of the same name;
     - ``boundary``, a field that may be ``"torus"``: gives the model `stationary`, which is refused without it;
     - `build_spectral`: eigenvalues in closed form; by default they are read off the stencil where a transform has them;
+    - `build_spectral_density`: variances by frequency, with derivatives, in closed form; by default they are those of
+      `build_spectral`, and the derivatives are read off their stencils;
     - `build_gmrf`: the field; by default a `GMRF`. An intrinsic model returns an `IntrinsicGMRF`;
     - `cropped`: the model on a window; by default itself, which is right unless it has maps;
     - `joint_limits` and `is_inside`: if parameters bound each other, and to save `limits` where a cheaper test will do;
@@ -188,6 +191,18 @@ class Model(ABC):
         """Return the precision by its eigenvalues where a basis diagonalizes it exactly, else None, for `spectral`."""
         return SpectralForm.of_stencil(self.build_stencil(shape))
 
+    def build_spectral_density(self, shape: Shape) -> SpectralDensity | None:
+        """Return the variances by frequency of what is observed, and their derivatives, for `spectral_density`.
+
+        None where no basis makes frequencies independent. A derivative that is not diagonal in the basis is left out.
+        """
+        form = self.build_spectral(shape)
+        if form is None:
+            return None
+        derivatives = self.build_derivatives(shape)
+        forms = {name: SpectralForm.of_stencil(each) for name, each in derivatives.items()}
+        return SpectralDensity.of_forms(form, forms, is_intrinsic=bool(getattr(self, "is_intrinsic", False)))
+
     def stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision ``Q`` on a lattice of ``(height, width)`` pixels, in 1/intensity^2.
 
@@ -207,6 +222,23 @@ class Model(ABC):
     def spectral(self, shape: Shape) -> SpectralForm | None:
         """Return the precision by its eigenvalues where a fast transform diagonalizes it exactly, else None."""
         return self.build_spectral(self._checked(shape))
+
+    def spectral_density(self, shape: Shape) -> SpectralDensity | None:
+        """Return the variance of what is observed at each frequency where a fast transform makes these independent.
+
+        By it complete images are fitted as sums over frequencies. None where there is no such transform.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width in pixels.
+
+        Raises
+        ------
+        ArgumentError
+            If a parameter is outside its limits on this lattice; the message has the interval.
+        """
+        return self.build_spectral_density(self._checked(shape))
 
     @overload
     def gmrf(

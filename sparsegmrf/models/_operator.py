@@ -82,11 +82,22 @@ class Operator:
 
     def eigenvalues(self, rows: FloatArray, columns: FloatArray) -> FloatArray:
         """Return those of ``G`` at the frequencies of its basis: no digits are lost near zero."""
-        result = np.zeros(np.broadcast_shapes(rows.shape, columns.shape))
-        for (di, dj), rho in self.diffusion.conductances.items():
-            if rho:
-                result += 4.0 * rho * np.sin((di * rows + dj * columns) / 2.0) ** 2
-        return result
+        return _eigenvalues(self.diffusion.conductances, rows, columns)
+
+    def derivative_eigenvalues(self, rows: FloatArray, columns: FloatArray) -> dict[str, FloatArray]:
+        """Return those of the derivatives of ``G`` by stretch and shear, where they are diagonal in its basis."""
+        if not self.parameters:
+            return {}
+        both = {"stretch": self.diffusion.by_stretch, "shear": self.diffusion.by_shear}
+        return {name: _eigenvalues(both[name], rows, columns) for name in self.spectral_parameters}
+
+    @property
+    def spectral_parameters(self) -> tuple[str, ...]:
+        """Stretch and shear, if there are any, as far as ``G`` is diagonal in its basis when they move."""
+        if not self.parameters:
+            return ()
+        both = {"stretch": self.diffusion.by_stretch, "shear": self.diffusion.by_shear}
+        return tuple(name for name, each in both.items() if self.boundary == "torus" or _is_separable(each))
 
     def offsets(self, exponent: int) -> list[Offset]:
         """Return the centre and later offsets of ``G^exponent``."""
@@ -114,6 +125,20 @@ class Operator:
         for name, each in maps.items():
             if each is not None and each.shape != shape:
                 raise ArgumentError(f"{name} must have the shape {shape} of the lattice, got {each.shape}.")
+
+
+def _eigenvalues(conductances: dict[Offset, FloatArray], rows: FloatArray, columns: FloatArray) -> FloatArray:
+    """Return ``sum_e rho_e (2 sin(e . w / 2))^2``."""
+    result = np.zeros(np.broadcast_shapes(rows.shape, columns.shape))
+    for (di, dj), rho in conductances.items():
+        if rho:
+            angle = di * rows if not dj else dj * columns if not di else di * rows + dj * columns
+            result += 4.0 * rho * np.sin(angle / 2.0) ** 2
+    return result
+
+
+def _is_separable(conductances: dict[Offset, FloatArray]) -> bool:
+    return all(not rho or not (di and dj) for (di, dj), rho in conductances.items())
 
 
 def check_map(name: str, value: FloatArray) -> None:

@@ -120,6 +120,10 @@ class Channels(Model):
         block = (inverse + inverse.T) / 2.0
         return {name: in_blocks(each, block) for name, each in self.model.build_derivatives(shape).items()}
 
+    def build_spectral_density(self, shape: Shape) -> None:
+        """Return None: several channels are observed of a pixel."""
+        return
+
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field with the model's own boundary."""
         return GMRF(SeparableForm(self.model.build_gmrf(shape, 0.0, method).given, self.covariance), mean, method)

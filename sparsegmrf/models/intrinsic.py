@@ -10,6 +10,7 @@ from sparsegmrf import _frozen
 from sparsegmrf._validate import boolean_mask, integer_at_least, one_of, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.spectral import SpectralForm
+from sparsegmrf.factors.spectral_density import SpectralDensity, Values
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.models._anisotropy import ISOTROPIC
 from sparsegmrf.models._ends import CONSTANT, PLANE, UNBOUND
@@ -152,6 +153,18 @@ class Intrinsic(Model):
             operator.offsets(1),
             partial(self.build_stencil, shape),
         )
+
+    def build_spectral_density(self, shape: Shape) -> SpectralDensity | None:
+        """Return the variances by frequency with their derivatives, or None."""
+        if self.order == 2 or self.mask is not None:
+            return None
+        operator, scale = Operator(None, self.boundary, None), self._scale_factor(shape)
+
+        def eigenvalues(rows: FloatArray, columns: FloatArray) -> Values:
+            g = scale * operator.eigenvalues(rows, columns)
+            return self.tau * g, {"tau": g}
+
+        return SpectralDensity.of_symbol(BASES[self.boundary], shape, ("tau",), eigenvalues, is_intrinsic=True)
 
     def _scale_factor(self, shape: Shape) -> float:
         """Return the geometric mean of the variances under ``R``, or 1."""

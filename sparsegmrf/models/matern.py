@@ -12,6 +12,7 @@ from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, positive_number, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.spectral import SpectralForm
+from sparsegmrf.factors.spectral_density import SpectralDensity, Values
 from sparsegmrf.models._ends import end_of_anisotropy, end_of_scale
 from sparsegmrf.models._fractional import parsimonious, polynomial, polynomial_derivative
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model, frozen_map
@@ -183,6 +184,31 @@ class Matern(Model):
             self._operator.offsets(math.ceil(self.alpha)),
             partial(self.build_stencil, shape),
         )
+
+    def build_spectral_density(self, shape: Shape) -> SpectralDensity | None:
+        """Return the variances by frequency with their derivatives, or None."""
+        if not self._operator.is_spectral or self.kappa2.ndim or np.ndim(self.sigma):
+            return None
+        if self._is_fractional:
+            return super().build_spectral_density(shape)
+        kappa2, t2, alpha = float(self.kappa2), float(self._t2), round(self.alpha)
+        slope = -2.0 * kappa2 / float(self.range)  # of kappa^2 by range
+        weights, v = self._operator.diffusion.weights, t2 * float(self.sigma) ** 2
+        moving = self._operator.spectral_parameters
+        of_variance = {name: self._slope_of_variance(name) / v for name in moving}
+        by_kappa2 = float(self._normalization.by_kappa2(self.kappa2, weights)) / v
+
+        def eigenvalues(rows: FloatArray, columns: FloatArray) -> Values:
+            """Return ``q = t^2 k^alpha`` with ``k = kappa^2 + g``, and its derivatives."""
+            k = kappa2 + self._operator.eigenvalues(rows, columns)
+            lower = t2 * math.prod([k] * (alpha - 1))
+            q, by_k = lower * k, alpha * lower
+            found = {"range": slope * (by_kappa2 * q + by_k), "sigma": (-2.0 / float(self.sigma)) * q}
+            for name, moved in self._operator.derivative_eigenvalues(rows, columns).items():
+                found[name] = of_variance[name] * q + by_k * moved
+            return q, found
+
+        return SpectralDensity.of_symbol(BASES[self.boundary], shape, ("range", "sigma", *moving), eigenvalues)
 
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""

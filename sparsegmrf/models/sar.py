@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from sparsegmrf.factors.spectral import SpectralForm
+from sparsegmrf.factors.spectral_density import SpectralDensity
 from sparsegmrf.models._ends import end_of_interaction, end_of_scale
 from sparsegmrf.models._interaction import InteractionModel
 from sparsegmrf.models._neighbourhood import Neighbourhood
@@ -104,6 +105,21 @@ class SAR(InteractionModel):
         return SpectralForm(
             form.basis, self.tau * form.eigenvalues**2, self._squared_offsets(), partial(self.build_stencil, shape)
         )
+
+    def build_spectral_density(self, shape: Shape) -> SpectralDensity | None:
+        """Return the variances by frequency with their derivatives, or None."""
+        if self.row_standardized:
+            return super().build_spectral_density(shape)
+        root = SpectralForm.of_stencil(self._unit(shape) - self._adjacency(shape, self._neighbours.weights))
+        if root is None:
+            return None
+        a = root.eigenvalues
+        derivatives = {"tau": SpectralForm(root.basis, a * a)}
+        for parameter, name in enumerate(self._neighbours.names):
+            each = SpectralForm.of_stencil(self._adjacency(shape, self._neighbours.indicator(parameter)))
+            if each is not None and each.basis == root.basis:
+                derivatives[name] = SpectralForm(root.basis, -2.0 * self.tau * a * each.eigenvalues)
+        return SpectralDensity.of_forms(SpectralForm(root.basis, self.tau * a * a), derivatives)
 
     def _squared_offsets(self) -> IntArray:
         both = np.vstack([self._neighbours.offsets, -self._neighbours.offsets, np.zeros((1, 2), dtype=np.int64)])

@@ -11,6 +11,7 @@ from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.independent import IndependentForm, Member, stacked
+from sparsegmrf.factors.spectral_density import SpectralDensity, total
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._model import Bounds, JointLimits, Model
 from sparsegmrf.stencil import SymmetricStencil
@@ -144,6 +145,16 @@ class Sum(Model):
             zero = SymmetricStencil([(0, 0)], [0.0], shape, boundary=each.boundary)
             result[name] = stacked([each if c == field else zero for c in range(len(self.models))])
         return result
+
+    def build_spectral_density(self, shape: Shape) -> SpectralDensity | None:
+        """Return the variances by frequency of the weighted sum with their derivatives, or None."""
+        members = {}
+        for label, model in zip(self.labels, self.models, strict=True):
+            own = model.build_spectral_density(shape)
+            if own is None:
+                return None
+            members[label] = own
+        return total(members, self.observation.tolist())
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field with the model's own boundary."""

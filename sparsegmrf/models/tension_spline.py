@@ -9,6 +9,7 @@ from sparsegmrf import _frozen
 from sparsegmrf._validate import finite_number, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.spectral import SpectralForm
+from sparsegmrf.factors.spectral_density import SpectralDensity, Values
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.models._ends import CONSTANT, UNBOUND, VANISHES, end_of_anisotropy
@@ -168,6 +169,23 @@ class TensionSpline(Model):
             operator.offsets(2),
             partial(self.build_stencil, shape),
         )
+
+    def build_spectral_density(self, shape: Shape) -> SpectralDensity | None:
+        """Return the variances by frequency with their derivatives, or None."""
+        if not self._operator.is_spectral:
+            return None
+        names = ("kappa", "tau", *self._operator.spectral_parameters)
+        return SpectralDensity.of_symbol(
+            BASES[self.boundary], shape, names, self._eigenvalues, is_intrinsic=self.is_intrinsic
+        )
+
+    def _eigenvalues(self, rows: FloatArray, columns: FloatArray) -> Values:
+        """Return the eigenvalues ``tau (eps + g)(kappa^2 + g)`` and their derivatives."""
+        g, kappa2, eps = self._operator.eigenvalues(rows, columns), self.kappa**2, self.proper
+        found = {"kappa": 2.0 * self.kappa * self.tau * (eps + g), "tau": (eps + g) * (kappa2 + g)}
+        for name, moved in self._operator.derivative_eigenvalues(rows, columns).items():
+            found[name] = self.tau * (kappa2 + eps + 2.0 * g) * moved
+        return self.tau * found["tau"], found
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field with the model's own boundary."""

@@ -15,7 +15,8 @@ def symbol_at(offsets: IntArray, weights: FloatArray, rows: FloatArray, columns:
     """Return the symbol at row and column frequencies that broadcast; `offsets` has the centre first."""
     result = np.full(np.broadcast_shapes(rows.shape, columns.shape), weights[0] + 2.0 * float(weights[1:].sum()))
     for (di, dj), weight in zip(offsets[1:].tolist(), weights[1:], strict=True):
-        result -= 4.0 * weight * np.sin((di * rows + dj * columns) / 2.0) ** 2
+        angle = di * rows if not dj else dj * columns if not di else di * rows + dj * columns
+        result -= 4.0 * weight * np.sin(angle / 2.0) ** 2
     return result
 
 
