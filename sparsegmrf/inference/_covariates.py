@@ -10,7 +10,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._categorical import Categorical
 from sparsegmrf.inference._covariate_parts import read_parts
 from sparsegmrf.inference._labels import Labels
-from sparsegmrf.inference._observations import Observations
+from sparsegmrf.inference._observations import Observations, pixels_of
 from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
@@ -107,7 +107,7 @@ class Covariates:
                         "whose coefficient nothing tells; leave these pixels without a label (None) to have no "
                         "prediction there."
                     )
-        for k, column in enumerate(self.images[:, observed]):
+        for k, column in enumerate(pixels_of(self.images, observed)):
             if not column.any():
                 raise ArgumentError(
                     f"covariates must not vanish on the observed pixels, got zeros in the one at position {k}, "
@@ -191,7 +191,7 @@ def _completed(image: FloatArray, known: BoolArray) -> FloatArray:
 
 def check_varies(images: Sequence[Observations]) -> None:
     """Refuse images without variation: nothing says how a field varies."""
-    values = np.concatenate([each.values[each.observed] for each in images])
+    values = np.concatenate([each.seen for each in images])
     if np.ptp(values) == 0.0:
         raise ArgumentError(
             f"image must vary over its observed pixels, got {len(values)} of them with the value {values[0]:g}; a "
@@ -204,8 +204,8 @@ def check_leaves_something(count: int, images: Sequence[Observations], deviation
 
     `deviations` are what these leave of them.
     """
-    values = np.concatenate([each.values[each.observed] for each in images])
-    left = max(float(np.abs(each.values[each.observed]).max()) for each in deviations)
+    values = np.concatenate([each.seen for each in images])
+    left = max(float(np.abs(each.seen).max()) for each in deviations)
     spread = max(float(np.ptp(values)), float(np.finfo(float).tiny))
     if left <= _ROUNDING * spread:
         raise ArgumentError(

@@ -14,7 +14,7 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._null_vectors import NullVectors
-from sparsegmrf.inference._observations import Observations
+from sparsegmrf.inference._observations import Observations, pixels_of
 from sparsegmrf.inference._trend import Trend, power_of_two
 from sparsegmrf.typing import FloatArray
 
@@ -102,7 +102,7 @@ class Frame:
     def deviations(self) -> tuple[Observations, ...]:
         """The observations less what was taken off, in intensity."""
         return tuple(
-            dataclasses.replace(each, values=np.where(each.observed, each.values - level - rest, 0.0))
+            dataclasses.replace(each, values=_observed(each, each.values - level - rest))
             for each, level, rest in zip(self.given, self.levels.tolist(), self.rest, strict=True)
         )
 
@@ -168,17 +168,18 @@ def _least_squares(
     left = np.concatenate([null.seen(X) for null in nulls])
     lengths = np.linalg.norm(left, axis=0)
     q, r = np.linalg.qr(left / lengths)
-    ends = np.cumsum([each.count for each in given])[:-1]
     for _ in range(_PASSES):
-        values = np.concatenate(
-            [(d.values - level - taken)[d.observed] for d, level, taken in zip(given, levels, rest, strict=True)]
-        )
-        size = power_of_two(float(np.abs(values).max()))
-        own = [null.contrasts(part) for null, part in zip(nulls, np.split(values / size, ends), strict=True)]
+        parts = [
+            pixels_of(d.values - level - taken, d.observed) for d, level, taken in zip(given, levels, rest, strict=True)
+        ]
+        size = power_of_two(max(float(max(part.max(), -part.min())) for part in parts))
+        parts = [part / size for part in parts]
+        own = [null.contrasts(part) for null, part in zip(nulls, parts, strict=True)]
         found = np.linalg.solve(r, q.T @ np.concatenate(own)) / lengths
         beta += found * size
-        for image, null, part in zip(rest, nulls, np.split(values / size, ends), strict=True):
-            image += size * (np.tensordot(found, X, 1) + null.nearest(part - found @ X[:, null.observed]))
+        for image, null, part in zip(rest, nulls, parts, strict=True):
+            trend = np.tensordot(found, X, 1)
+            image += size * (trend + null.nearest(part - found @ pixels_of(X, null.observed)) if null.count else trend)
     if constant and not held:
         beta[constant[0]] += levels[0] / X[constant[0]].flat[0]
     return levels, rest, beta
@@ -186,7 +187,7 @@ def _least_squares(
 
 def _middle(given: Sequence[Observations]) -> float:
     """Return what lies half-way between the least and the largest observed value."""
-    values = [each.values[each.observed] for each in given]
+    values = [each.seen for each in given]
     return float(0.5 * min(each.min() for each in values) + 0.5 * max(each.max() for each in values))
 
 
@@ -195,8 +196,13 @@ def _noise_of(images: Sequence[Observations]) -> float:
 
     Far above the data it is the scale on which fields are told from nothing.
     """
-    weight = float(np.mean(np.concatenate([each.weight[each.observed] for each in images])))
+    weight = float(np.mean(np.concatenate([pixels_of(each.weight, each.observed) for each in images])))
     return float(1.0 / np.sqrt(weight)) if weight > 0.0 else 0.0
+
+
+def _observed(data: Observations, values: FloatArray) -> FloatArray:
+    """Return values of observed pixels, zero at the others."""
+    return values if data.observed.all() else np.where(data.observed, values, 0.0)
 
 
 def _unit_of(size: float) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._observations import pixels_of
 from sparsegmrf.typing import BoolArray, FloatArray
 
 _COLLINEAR = 1e-9
@@ -55,7 +56,7 @@ class NullVectors:
         if combination is not None:  # each belongs to one field
             owners = tuple(np.abs(stacked).max(axis=(1, 2)).argmax(axis=1).tolist())
             stacked = stacked @ combination
-        q, r = np.linalg.qr(stacked[:, observed].T)
+        q, r = np.linalg.qr(pixels_of(stacked, observed).T)
         pivots = np.abs(np.diagonal(r))
         count = int(np.count_nonzero(observed))
         if count < len(stacked) or pivots.min(initial=1.0) < _COLLINEAR:
@@ -93,12 +94,12 @@ class NullVectors:
 
     def seen(self, images: FloatArray) -> FloatArray:
         """Return what they leave of images ``(K, H, W)`` on the observed pixels, ``(m, K)``."""
-        X = images[:, self.observed].T
-        return np.asarray(X - self.basis @ (self.basis.T @ X))
+        X = pixels_of(images, self.observed).T
+        return np.asarray(X - self.basis @ (self.basis.T @ X)) if self.count else X
 
     def contrasts(self, values: FloatArray) -> FloatArray:
         """Return what they leave of values ``(m,)`` of the observed pixels."""
-        return np.asarray(values - self.basis @ (self.basis.T @ values))
+        return np.asarray(values - self.basis @ (self.basis.T @ values)) if self.count else values
 
     def nearest(self, values: FloatArray) -> FloatArray:
         """Return the element ``(H, W)`` of the null space nearest to values ``(m,)`` of the observed pixels."""
@@ -108,5 +109,5 @@ class NullVectors:
         """Return images less the combinations of null vectors nearest to them on the observed pixels."""
         if not self.count:
             return images
-        shares = self._mix @ (self.basis.T @ images[:, self.observed].T)
+        shares = self._mix @ (self.basis.T @ pixels_of(images, self.observed).T)
         return np.asarray(images - np.tensordot(shares.T, self.images, 1))

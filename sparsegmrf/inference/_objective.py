@@ -177,7 +177,7 @@ class Objective:
         Beside known noise a field far smaller says nothing: it starts at no less than a share of this.
         """
         model = self.model
-        values = np.concatenate([each.data.values[each.data.observed] for each in self.images])
+        values = np.concatenate([each.data.seen for each in self.images])
         variance = float(np.mean(values * values))  # the frame has taken the level off, if there is one
         if self.scale is None and hasattr(model, "scaled") and variance > 0.0:
             weights = np.concatenate([each.data.weight[each.data.weight > 0.0] for each in self.images])
@@ -302,7 +302,7 @@ class Objective:
         """
         if not self.estimated:
             return None
-        y = np.concatenate([each.data.values[each.data.observed] for each in self.images])  # less the trend
+        y = np.concatenate([each.data.seen for each in self.images])  # less the trend
         square = float(y @ y) / self.degrees
         value = -0.5 * self.degrees * (np.log(2.0 * np.pi * square) + 1.0 + 2.0 * np.log(self.frame.unit))
         variance = square * self.frame.unit**2

@@ -12,6 +12,11 @@ from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 
+def pixels_of(images: FloatArray, observed: BoolArray) -> FloatArray:
+    """Return the observed pixels of images ``(..., H, W)`` as vectors ``(..., m)``; a view where that is all of them."""
+    return images.reshape(*images.shape[:-2], observed.size) if observed.all() else images[..., observed]
+
+
 @dataclass(frozen=True, eq=False)
 class Observations:
     """Observed values and how precise they are, as images.
@@ -40,6 +45,11 @@ class Observations:
     def count(self) -> int:
         """Number of observed pixels ``m``."""
         return int(np.count_nonzero(self.observed))
+
+    @property
+    def seen(self) -> FloatArray:
+        """The observed values, ``(m,)``."""
+        return pixels_of(self.values, self.observed)
 
     @property
     def noise_variance(self) -> FloatArray:

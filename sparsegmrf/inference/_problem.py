@@ -185,7 +185,8 @@ class Problem:
 
     def _check(self) -> None:
         """Refuse what cannot be estimated of the images."""
-        seen = np.any([each.observed for each in self.images], axis=0)
+        masks = [each.observed for each in self.images]
+        seen = np.any(masks, axis=0) if masks[1:] else masks[0]
         self.covariates.check_seen(seen)
         searched = bool(self.free) or self.estimated
         if isinstance(self.likelihood, Gaussian):

@@ -25,8 +25,8 @@ from sparsegmrf.typing import FloatArray
 T = TypeVar("T")
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
-_BLOCK = 2**14
-"""Frequencies that are taken at a time, so that a dozen numbers of each are in the cache."""
+_BLOCK = 2**16
+"""Frequencies that a task takes."""
 
 
 def spectral_evidence(

@@ -9,7 +9,7 @@ from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._search import Ended, Ending, maximize, tried
-from sparsegmrf.typing import FloatArray, IntArray
+from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
 _TILE = 128
 """Side in pixels of the tile."""
@@ -125,7 +125,8 @@ def _on_tile(problem: Problem, side: int, unit: float | None = None) -> tuple[Pr
 
     It is in the unit of the problem's own objective unless another one is given.
     """
-    rows, columns = best_tile(np.sum([each.observed for each in problem.images], axis=0), side)
+    masks = [each.observed for each in problem.images]
+    rows, columns = best_tile(np.sum(masks, axis=0) if masks[1:] else masks[0], side)
     tile = problem.on_window(rows, columns)
     seen = np.concatenate([each.values[each.observed] for each in tile.images])
     whole, part = (len(each.images) * each.shape[0] * each.shape[1] for each in (problem, tile))
@@ -140,9 +141,11 @@ def _on_tile(problem: Problem, side: int, unit: float | None = None) -> tuple[Pr
     return (tile, found) if found.n_observed > least else None
 
 
-def best_tile(observed: IntArray, side: int) -> tuple[slice, slice]:
+def best_tile(observed: IntArray | BoolArray, side: int) -> tuple[slice, slice]:
     """Return the square with the most observed pixels, of which there may be several at a place."""
     height, width = (min(side, each) for each in observed.shape)
+    if observed.min() == observed.max():
+        return slice(0, height), slice(0, width)
     total = np.pad(observed, ((1, 0), (1, 0))).cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
     count = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
     i, j = np.unravel_index(np.argmax(count), count.shape)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._null_vectors import NullVectors
+from sparsegmrf.inference._observations import pixels_of
 from sparsegmrf.typing import BoolArray, FloatArray
 
 _COLLINEAR = 1e-9
@@ -113,7 +114,8 @@ def _middles(columns: FloatArray, nulls: Sequence[NullVectors]) -> FloatArray:
 
     Differences from a number that is near are exact.
     """
-    seen = columns[:, np.any([each.observed for each in nulls], axis=0)]
+    masks = [each.observed for each in nulls]
+    seen = pixels_of(columns, np.any(masks, axis=0) if masks[1:] else masks[0])
     return np.asarray(0.5 * seen.min(axis=1) + 0.5 * seen.max(axis=1))
 
 
@@ -133,7 +135,7 @@ def _told_apart(names: tuple[str, ...], given: FloatArray, X: FloatArray, nulls:
     """
     sizes = np.maximum(np.abs(given).max(axis=(1, 2)), np.finfo(float).tiny)[:, np.newaxis, np.newaxis]
     left = np.sqrt(sum(np.sum(each.seen(X / sizes) ** 2, axis=0) for each in nulls))
-    all_of = np.sqrt(sum(np.sum((given / sizes)[:, each.observed] ** 2, axis=1) for each in nulls))
+    all_of = np.sqrt(sum(np.sum(pixels_of(given / sizes, each.observed) ** 2, axis=1) for each in nulls))
     if (left <= _ROUNDING * all_of).any():
         raise ArgumentError(_collinear(names, nulls[0], 0.0))
     return max(_COLLINEAR, _DIGITS * float((all_of / left).max()))
