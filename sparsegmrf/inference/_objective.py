@@ -95,16 +95,21 @@ class Objective:
     spectra: Spectra | None = None
 
     @classmethod
-    def of(cls, problem: "Problem", unit: float | None = None) -> "Objective":
-        """Return the objective of a problem with Gaussian noise, after looking at the null space of the model."""
+    def of(cls, problem: "Problem", like: "Objective | None" = None) -> "Objective":
+        """Return the objective of a problem with Gaussian noise, after looking at the null space of the model.
+
+        Its numbers mean the same as those of another objective of the same model and noise, if one is given.
+        """
         model, shape, given = problem.model, problem.shape, problem.observations
         field = model.gmrf(shape)
         nulls = [NullVectors.of(field, each.observed, each.combination) for each in given]
         trend = Trend.of(problem.covariates.names, problem.covariates.images, nulls)
-        own = None if hasattr(model, "scaled") else 1.0
-        frame, images, trend = Frame.of(given, trend, nulls, estimated=problem.estimated, unit=unit or own)
+        unit = (None if hasattr(model, "scaled") else 1.0) if like is None else like.frame.unit
+        frame, images, trend = Frame.of(given, trend, nulls, estimated=problem.estimated, unit=unit)
         start = frame.inside(model)
-        scale = scale_of(start, shape, problem.free) if problem.estimated or given[0].exact.any() else None
+        scale = None if like is None else like.scale
+        if like is None and (problem.estimated or given[0].exact.any()):
+            scale = scale_of(start, shape, problem.free)
         if scale is not None and (scale[0] in problem.priors or NOISE in problem.priors):
             scale = None
         if scale is not None:  # the model has none that counts, but its squares must be numbers

@@ -72,7 +72,9 @@ def search_tile(problem: Problem, tolerance: float) -> Found | None:
 
     Working parameters mean the same on the tile: it is in the unit of the whole.
     """
-    tile = _on_tile(problem, _TILE) if problem.objective.names else None
+    whole = problem.objective
+    assert isinstance(whole, Objective)
+    tile = _on_tile(problem, _TILE, whole) if whole.names else None
     if tile is None:
         return None
     memo = Memo(tile[1])
@@ -100,7 +102,7 @@ def _likeliest(problem: Problem, objective: Objective, memo: Memo) -> FloatArray
     at = objective.origin
     if not len(at):
         return at
-    tile = _on_tile(problem, _PROBE, objective.frame.unit)
+    tile = _on_tile(problem, _PROBE, objective)
     small = memo if tile is None else Memo(tile[1])
     best = _value(small, at)
     for k in reversed(range(len(at))):
@@ -120,10 +122,10 @@ def _value(memo: Memo, at: FloatArray) -> float:
     return value if np.isfinite(value) else -np.inf
 
 
-def _on_tile(problem: Problem, side: int, unit: float | None = None) -> tuple[Problem, Objective] | None:
+def _on_tile(problem: Problem, side: int, like: Objective) -> tuple[Problem, Objective] | None:
     """Return the same problem on the best-observed tile with a constant for a trend, or None if it tells too little.
 
-    It is in the unit of the problem's own objective unless another one is given.
+    Its numbers are those of another objective: in the unit of that, with the same scale profiled.
     """
     masks = [each.observed for each in problem.images]
     rows, columns = best_tile(np.sum(masks, axis=0) if masks[1:] else masks[0], side)
@@ -132,11 +134,7 @@ def _on_tile(problem: Problem, side: int, unit: float | None = None) -> tuple[Pr
     whole, part = (len(each.images) * each.shape[0] * each.shape[1] for each in (problem, tile))
     if part * _WORTH > whole or len(seen) * 2 < part or np.ptp(seen) == 0.0:
         return None
-    if unit is None:
-        whole_objective = problem.objective
-        assert isinstance(whole_objective, Objective)
-        unit = whole_objective.frame.unit
-    found = Objective.of(tile, unit)
+    found = Objective.of(tile, like)
     least = len(found.free) + 1 + bool(problem.covariates.names) + found.trend.deficiency
     return (tile, found) if found.n_observed > least else None
 
