@@ -67,6 +67,13 @@ class SpectralIntrinsicForm(SpectralForm):
         """The constants."""
         return NullSpace.of_constants(self.lattice)
 
+    def plus_diagonal(self, number: float) -> SpectralForm:
+        """Return ``Q + number I``, whose eigenvalue of frequency zero is the number."""
+        found = super().plus_diagonal(number)
+        eigenvalues = found.eigenvalues.copy()
+        eigenvalues[0, 0] = number
+        return SpectralForm(self.basis, eigenvalues, self._offsets, found._stencil)
+
     @property
     def null_vectors(self) -> sp.csr_array:
         """The constant unit vector as a column, ``(n, 1)``."""

@@ -150,6 +150,11 @@ class SpectralForm(Form):
         scaled = None if self._stencil is None else partial(_scaled, self._stencil, number)
         return self._with(self.eigenvalues * number, self._offsets, scaled)
 
+    def plus_diagonal(self, number: float) -> "SpectralForm":
+        """Return ``Q + number I``, as after observing every pixel with noise of the variance ``1 / number``."""
+        added = None if self._stencil is None else partial(_plus_diagonal, self._stencil, number)
+        return _frozen.make(SpectralForm, **_attributes(self.basis, self.eigenvalues + number, self._offsets, added))
+
     def _with(self, eigenvalues: FloatArray, offsets: Offsets, stencil: Callable[[], SymmetricStencil] | None) -> Self:
         return _frozen.make(type(self), **_attributes(self.basis, eigenvalues, offsets, stencil))
 
@@ -315,6 +320,10 @@ def itself(stencil: SymmetricStencil) -> SymmetricStencil:
 
 def _scaled(stencil: Callable[[], SymmetricStencil], number: float) -> SymmetricStencil:
     return stencil() * number
+
+
+def _plus_diagonal(stencil: Callable[[], SymmetricStencil], number: float) -> SymmetricStencil:
+    return stencil().plus_diagonal(number)
 
 
 def is_diagonal(precision: object) -> bool:

@@ -4,6 +4,7 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.restricted import RestrictedForm
+from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference._laplace import condition_on_counts
@@ -123,8 +124,11 @@ def condition(
     data = with_known(gmrf, observations(y, mask, noise_variance, gmrf.shape))
     # The posterior of the deviation r = x - mu.
     deviation = np.where(data.observed, data.values - gmrf.mean, 0.0)
-    P, held = posterior_precision(gmrf.precision, data)
     right = data.weight * deviation
+    if isinstance(gmrf.given, SpectralForm) and data.uniform_weight:
+        field = GMRF(gmrf.given.plus_diagonal(data.uniform_weight))
+        return field.with_mean(gmrf.mean + field.factor.solve(right))
+    P, held = posterior_precision(gmrf.precision, data)
     if held is None:
         field = GMRF(P)
         return field.with_mean(gmrf.mean + field.factor.solve(right))

@@ -13,7 +13,7 @@ from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 
 def pixels_of(images: FloatArray, observed: BoolArray) -> FloatArray:
-    """Return the observed pixels of images ``(..., H, W)`` as vectors ``(..., m)``; a view where that is all of them."""
+    """Return the observed pixels of images ``(..., H, W)`` as vectors ``(..., m)``; a view where all are."""
     return images.reshape(*images.shape[:-2], observed.size) if observed.all() else images[..., observed]
 
 
@@ -50,6 +50,12 @@ class Observations:
     def seen(self) -> FloatArray:
         """The observed values, ``(m,)``."""
         return pixels_of(self.values, self.observed)
+
+    @property
+    def uniform_weight(self) -> float | None:
+        """The weight of every pixel where all are observed with noise of one variance; else None."""
+        weight = float(self.weight.flat[0])
+        return weight if weight > 0.0 and (self.weight == weight).all() else None
 
     @property
     def noise_variance(self) -> FloatArray:
@@ -104,6 +110,8 @@ def posterior_precision(Q: SymmetricStencil, data: Observations) -> tuple[Symmet
     """Return ``Q + W`` with exact observations taken out, and these (None: there are none)."""
     if data.combination is not None:
         return _plus_blocks(Q, data.weight, data.combination), None
+    if data.uniform_weight:
+        return Q.plus_diagonal(data.uniform_weight), None
     P = Q.plus_diagonal(data.weight) if data.weight.any() else Q
     if not data.exact.any():
         return P, None

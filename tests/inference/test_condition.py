@@ -264,3 +264,53 @@ def test_a_field_on_a_domain_is_conditioned_on_pixels_in_it_and_outside():
         condition(field, np.ones((5, 6)), noise_variance=0.0)
     with pytest.raises(ArgumentError, match=r"^gmrf must be free at every pixel to be given counts.* 5 pixels"):
         condition(field, np.ones((5, 6)), likelihood=Poisson())
+
+
+COMPLETE = {
+    "no flux": Matern(4.0),
+    "cut off": CAR(0.24),
+    "wrapped": Matern(3.0, 2.0, 2, anisotropy=(1.5, 0.4), boundary="torus"),
+    "a free level": Intrinsic(1, 2.0),
+    "a free level, wrapped": Intrinsic(1, boundary="torus"),
+}
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_complete_images_with_noise_of_one_variance_are_conditioned_on_by_transforms(name):
+    shape, mean, noise = (5, 6), 0.7, 0.3
+    field = COMPLETE[name].gmrf(shape, mean=mean)
+    y = 1e3 + np.random.default_rng(0).standard_normal(shape)
+    found = condition(field, y, noise_variance=noise)
+    P = COMPLETE[name].stencil(shape).tocsr().toarray() + np.eye(30) / noise
+    S = np.linalg.inv(P)
+    assert found.method == "spectral"
+    assert found.rank == 30
+    assert found.logdet == pytest.approx(np.linalg.slogdet(P)[1], rel=1e-12)
+    assert_allclose(found.mean.ravel(), mean + S @ (y - mean).ravel() / noise, rtol=1e-11)
+    assert_allclose(found.marginal_variance().ravel(), np.diagonal(S), rtol=1e-11)
+    assert_allclose(found.factor.selected_inverse().tocsr().toarray()[0, 1], S[0, 1], rtol=1e-11)
+    draws = found.factor.unwhiten(np.eye(30).reshape(30, *shape)).reshape(30, 30)
+    assert_allclose(draws.T @ draws, S, rtol=0.0, atol=1e-11 * S.max())
+    assert_allclose(found.precision.tocsr().toarray(), P, rtol=0.0, atol=1e-12 * P.max())
+    again = condition(found, y, noise_variance=1.0)
+    assert again.method == "spectral"
+    assert_allclose(again.marginal_variance().ravel(), np.diagonal(np.linalg.inv(P + np.eye(30))), rtol=1e-11)
+    assert_allclose(pickle.loads(pickle.dumps(found)).sample(rng=0), found.sample(rng=0))
+
+
+def test_gaps_and_noise_that_varies_are_not_conditioned_on_by_transforms():
+    y, noise = np.random.default_rng(0).standard_normal((5, 6)), np.full((5, 6), 0.3)
+    field = Matern(4.0).gmrf((5, 6))
+    missing = np.zeros((5, 6), dtype=bool)
+    missing[2, 3] = True
+    assert condition(field, y, mask=missing, noise_variance=0.3).method == "dissection"
+    noise[2, 3] = 0.4
+    assert condition(field, y, noise_variance=noise).method == "dissection"
+
+
+def test_a_homogeneous_precision_stays_one_given_a_complete_image():
+    wide = CAR(neighbourhood=[(0, 1), (0, 2), (1, 0), (2, 1)])
+    found = condition(wide.gmrf((9, 10)), np.ones((9, 10)), noise_variance=0.5)
+    assert found.precision.is_homogeneous
+    P = wide.stencil((9, 10)).tocsr().toarray() + 2.0 * np.eye(90)
+    assert_allclose(found.marginal_variance().ravel(), np.diagonal(np.linalg.inv(P)), rtol=1e-11)
