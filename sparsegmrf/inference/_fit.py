@@ -53,6 +53,8 @@ def fit(  # type: ignore[misc]  # the options are these
     some likelihoods of the best-observed tile of 48 x 48 pixels, about the model's parameters and about a tenth of its
     variance for noise; on an image four times larger than 128 x 128, at the maximum on a tile of that size. Scales
     start at the variance of the data. Level and unit of the image do not matter.
+    Of complete images with noise of one variance, or none, the likelihood is a sum over frequencies where the model has
+    a `spectral_density`: fits then take milliseconds per megapixel and likelihood, and no factorization.
 
     Counts are ``y_p ~ Poisson(E_p exp(eta_p))`` or ``Bin(n_p, 1 / (1 + exp(-eta_p)))`` with ``eta = x + X beta`` and no
     noise. What is maximized then, over parameters and coefficients together and with the exact gradient, is the Laplace

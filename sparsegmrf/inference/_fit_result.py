@@ -9,6 +9,7 @@ import numpy as np
 from sparsegmrf._validate import boolean_mask, generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._combinations import combined
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._condition import condition, fields_given_total
 from sparsegmrf.inference._cross_validation import CrossValidation
@@ -125,7 +126,7 @@ class FitResult(FieldFit):
     def _share(self, number: int) -> FloatArray:
         """Return what is left of the trend of an image, in intensity."""
         columns, unit = self._objective.images[number].columns, self._objective.frame.unit
-        return np.asarray(np.tensordot(self._estimate.beta, columns, 1) * unit)
+        return combined(self._estimate.beta, columns) * unit
 
     @property
     def _has_own_level(self) -> bool:
@@ -196,7 +197,7 @@ class FitResult(FieldFit):
         means, variances, noises, draws = (np.array(each) for each in zip(*parts, strict=True))
         shares = stream.standard_normal((n_samples, len(self.coefficients)))
         for draw, spread in zip(draws, spreads, strict=True):
-            draw += np.tensordot(shares, spread, 1)
+            draw += combined(shares, spread)
         if not self.problem.is_stack:
             return Prediction(means[0], variances[0], variances[0] + noises[0], draws[0])
         return Prediction(means, variances, variances + noises, np.moveaxis(draws, 0, 1))
@@ -235,7 +236,7 @@ class FitResult(FieldFit):
 
         They are ``(X - Z) root(C)`` with what the field makes ``Z`` of covariates, and the coefficients' covariance.
         """
-        return np.asarray(np.tensordot(self._trend_root.T, self._estimate.left[number], 1))
+        return combined(self._trend_root.T, self._estimate.left[number])
 
     @property
     def _trend_root(self) -> FloatArray:

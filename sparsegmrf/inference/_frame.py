@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._combinations import combined, products
 from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._observations import Observations, pixels_of
 from sparsegmrf.inference._trend import Trend, power_of_two
@@ -175,11 +176,11 @@ def _least_squares(
         size = power_of_two(max(float(max(part.max(), -part.min())) for part in parts))
         parts = [part / size for part in parts]
         own = [null.contrasts(part) for null, part in zip(nulls, parts, strict=True)]
-        found = np.linalg.solve(r, q.T @ np.concatenate(own)) / lengths
+        found = np.linalg.solve(r, products(q.T, np.concatenate(own)[np.newaxis])[:, 0]) / lengths
         beta += found * size
         for image, null, part in zip(rest, nulls, parts, strict=True):
-            trend = np.tensordot(found, X, 1)
-            image += size * (trend + null.nearest(part - found @ pixels_of(X, null.observed)) if null.count else trend)
+            trend = combined(found, X)
+            image += size * (trend + null.nearest(part - pixels_of(trend, null.observed)) if null.count else trend)
     if constant and not held:
         beta[constant[0]] += levels[0] / X[constant[0]].flat[0]
     return levels, rest, beta

@@ -6,6 +6,7 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._combinations import combined, products
 from sparsegmrf.inference._observations import pixels_of
 from sparsegmrf.typing import BoolArray, FloatArray
 
@@ -89,25 +90,29 @@ class NullVectors:
         if not self.count or not len(images):
             return images
         flat = self.images.reshape(self.count, -1)
-        shares = np.linalg.solve(flat @ flat.T, flat @ images.reshape(len(images), -1).T)
-        return np.asarray(images - np.tensordot(shares.T, self.images, 1))
+        shares = np.linalg.solve(products(flat, flat), products(flat, images.reshape(len(images), -1)))
+        return np.asarray(images - combined(np.asarray(shares.T, dtype=np.float64), self.images))
 
     def seen(self, images: FloatArray) -> FloatArray:
         """Return what they leave of images ``(K, H, W)`` on the observed pixels, ``(m, K)``."""
         X = pixels_of(images, self.observed).T
-        return np.asarray(X - self.basis @ (self.basis.T @ X)) if self.count else X
+        return (X.T - combined(products(X.T, self.basis.T), self.basis.T)).T if self.count else X
 
     def contrasts(self, values: FloatArray) -> FloatArray:
         """Return what they leave of values ``(m,)`` of the observed pixels."""
-        return np.asarray(values - self.basis @ (self.basis.T @ values)) if self.count else values
+        return values - combined(self._shares(values), self.basis.T) if self.count else values
 
     def nearest(self, values: FloatArray) -> FloatArray:
         """Return the element ``(H, W)`` of the null space nearest to values ``(m,)`` of the observed pixels."""
-        return np.asarray(np.tensordot(self._mix @ (self.basis.T @ values), self.images, 1))
+        return combined(self._mix @ self._shares(values), self.images)
 
     def without_their_part(self, images: FloatArray) -> FloatArray:
         """Return images less the combinations of null vectors nearest to them on the observed pixels."""
         if not self.count:
             return images
-        shares = self._mix @ (self.basis.T @ pixels_of(images, self.observed).T)
-        return np.asarray(images - np.tensordot(shares.T, self.images, 1))
+        shares = self._mix @ products(self.basis.T, pixels_of(images, self.observed))
+        return np.asarray(images - combined(shares.T, self.images))
+
+    def _shares(self, values: FloatArray) -> FloatArray:
+        """Return the products of the basis with values ``(m,)`` of the observed pixels."""
+        return products(self.basis.T, values[np.newaxis])[:, 0]

@@ -17,6 +17,7 @@ from sparsegmrf import _threads
 from sparsegmrf.errors import NotPositiveDefiniteError
 from sparsegmrf.factors import SpectralDensity
 from sparsegmrf.factors.spectral_density import Places, level_among
+from sparsegmrf.inference._combinations import combined, products
 from sparsegmrf.inference._evidence import Evidence, coefficient_covariance
 from sparsegmrf.inference._spectra import Alike, Spectra, transform_back
 from sparsegmrf.inference._trend import Trend
@@ -143,12 +144,12 @@ class _Law:
         for group in self.spectra.groups:
             D = np.concatenate([group.mean[at][np.newaxis], self.spectra.columns[(slice(None), *at)]])
             flat = D.reshape(len(D), -1)
-            found += group.count * ((flat / self._seen(group, at)[0].ravel()) @ flat.T)
+            found += group.count * products(flat / self._seen(group, at)[0].ravel(), flat)
         return found
 
     def _powers(self, at: Places, beta: FloatArray) -> list[FloatArray]:
         """Return the squares of the transforms less the trend, group by group."""
-        trend = np.tensordot(beta, self.spectra.columns[(slice(None), *at)], 1)
+        trend = combined(beta, self.spectra.columns[(slice(None), *at)])
         return [group.power(at, trend) for group in self.spectra.groups]
 
     def _sums_at(self, at: Places, powers: Sequence[FloatArray], covariance: FloatArray | None) -> _Sums:
@@ -162,14 +163,15 @@ class _Law:
             by_trend = np.zeros(len(a))
             if covariance is not None:
                 X = self.spectra.columns[(slice(None), *at)]
-                by_trend = flat @ (np.sum(X * np.tensordot(covariance, X, 1), axis=0) * (group.count / v)).ravel()
+                spread = np.sum(X * combined(covariance, X), axis=0) * (group.count / v)
+                by_trend = products(flat, spread.reshape(1, v.size))[:, 0]
             parts.append(
                 _Sums(
                     group.count * float(np.log(v).sum()),
                     float(b.sum()),
                     group.count * flat.sum(axis=1),
                     weighted.sum(axis=1),
-                    weighted @ flat.T,
+                    products(weighted, flat),
                     by_trend,
                 )
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._combinations import combined, products
 from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._observations import pixels_of
 from sparsegmrf.typing import BoolArray, FloatArray
@@ -92,7 +93,7 @@ class Trend:
 
     def image(self, beta: FloatArray) -> FloatArray:
         """Return the covariates as given times their coefficients, ``(H, W)``, for coefficients of the combinations."""
-        return np.asarray(np.tensordot(beta, self.columns, 1) + float(beta @ self.taken))
+        return combined(beta, self.columns) + float(beta @ self.taken)
 
     def coefficients(self, beta: FloatArray) -> FloatArray:
         """Return the coefficients of the covariates as given, for those of the combinations."""
@@ -105,7 +106,7 @@ class Trend:
         sizes = np.max([np.abs(each).max(axis=(1, 2)) for each in columns], axis=0)
         # Squares in large units are no numbers.
         scaled = [null.seen(each / sizes[:, np.newaxis, np.newaxis]) for each, null in zip(columns, nulls, strict=True)]
-        gram = sum(left.T @ left for left in scaled)
+        gram = sum(products(left.T, left.T) for left in scaled)
         return dataclasses.replace(self, log_gram=float(np.linalg.slogdet(gram)[1] + 2.0 * np.log(sizes).sum()))
 
 
@@ -162,7 +163,7 @@ def _orthogonal(X: FloatArray, nulls: Sequence[NullVectors]) -> tuple[FloatArray
                 break
         by_row = R / np.diagonal(R)[:, np.newaxis] * lengths / lengths[:, np.newaxis]
         back = np.linalg.inv(np.where(np.abs(by_row) > _EXACT, by_row, 0.0))
-        X, mix = np.tensordot(back.T, X, 1), mix @ back
+        X, mix = combined(back.T, X), mix @ back
     return np.asarray(X), mix, least
 
 
