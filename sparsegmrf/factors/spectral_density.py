@@ -54,6 +54,11 @@ class SpectralDensity:
     is_intrinsic: bool
     values: Callable[[Places], Values]
 
+    def form(self) -> SpectralForm:
+        """Return the precision of what is observed as a field by itself, by its eigenvalues ``1/v``."""
+        variance, _ = self.values((slice(0, self.shape[0]), slice(0, self.shape[1])))
+        return SpectralForm(self.basis, 1.0 / variance)
+
     @classmethod
     def of_symbol(
         cls,

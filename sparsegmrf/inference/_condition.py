@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf.errors import ArgumentError, LostDigitsError, NotPositiveDefiniteError
 from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.gmrf import GMRF
@@ -11,6 +11,7 @@ from sparsegmrf.inference._laplace import condition_on_counts
 from sparsegmrf.inference._null_space import check_null_space_observed
 from sparsegmrf.inference._observations import Observations, observations, posterior_precision
 from sparsegmrf.inference._operators import ObservationOperator, as_operator
+from sparsegmrf.inference._total_digits import check_total_digits, may_lose_digits
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.stencil import SymmetricStencil
@@ -162,8 +163,23 @@ def check_unconstrained(gmrf: GMRF) -> None:
 
 
 def fields_given_total(gmrf: GMRF, data: Observations) -> GMRF:
-    """Return stacked fields given noisy observations of their weighted sum."""
+    """Return stacked fields given noisy observations of their weighted sum.
+
+    Raises
+    ------
+    LostDigitsError
+        If the noise is so small beside the fields that rounding hides what tells these apart.
+    """
     field = GMRF.from_precision(posterior_precision(gmrf.precision, data)[0])
+    if may_lose_digits(gmrf.precision, data):
+        try:
+            covariances = field.factor.selected_inverse()
+        except NotPositiveDefiniteError as error:
+            raise LostDigitsError(
+                "noise_variance must not be so small beside the fields of a sum that rounding makes their precision "
+                f"singular: {error} Give at least some 1e-10 of the variance of the fields."
+            ) from error
+        check_total_digits(data, covariances)
     residual = np.where(data.observed, data.values - data.total(gmrf.mean), 0.0)
     return field.with_mean(gmrf.mean + field.factor.solve(data.spread(data.weight * residual)))
 

@@ -17,11 +17,12 @@ from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._functional import Given
 from sparsegmrf.inference._linear_estimate import symmetric_root
 from sparsegmrf.inference._memo import Memo
-from sparsegmrf.inference._objective import Objective, Solution
+from sparsegmrf.inference._objective import Objective, Solution, spectral_density
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._search import observed_information, tried
+from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
 
@@ -102,31 +103,37 @@ class FitResult(FieldFit):
             If there is no such image, or a covariate is not known at some pixels.
         """
         self._check_known()
-        number = self._number(replicate)
+        number, field = self._number(replicate), self.model.gmrf(self.shape)
+        found = self._deviations(number, field)
+        if field.channels == 1:
+            return self._put_back(number, found)
+        combination, free = self.problem.combination, self._objective.images[number].null
+        assert combination is not None
+        null = self._objective.frame.put_back(self._share(number), number) - self.trend
+        return found.with_mean(found.mean + free.lifted(null, combination))
+
+    def _put_back(self, number: int, found: GMRF) -> GMRF:
+        """Return a field with what the frame has taken of an image."""
         frame, data = self._objective.frame, self._objective.frame.given[number]
-        found, share = self._deviations(number), self._share(number)
-        if data.combination is not None:
-            null = frame.put_back(share, number) - self.trend
-            return found.with_mean(found.mean + self._objective.images[number].null.lifted(null, data.combination))
         mean = frame.put_back(np.array(found.mean), number)
         return found.with_mean(np.where(data.exact, data.values, mean))
 
-    def _deviations(self, number: int) -> GMRF:
-        """Return the field given what the frame leaves of an image, with its share of the trend unless it is stacked.
+    def _deviations(self, number: int, field: GMRF) -> GMRF:
+        """Return a field given what the frame leaves of an image, with its share of the trend unless it is stacked.
 
         What null space and trend take of the data was taken off: what is left of the trend is of their order.
         """
         data, share, variance = self._objective.frame.deviations[number], self._share(number), self._noise_of(number)
-        if data.combination is not None:
+        if field.channels > 1:
             left = replace(data, values=data.values - share).with_noise_variance(variance)
-            return fields_given_total(self.model.gmrf(self.shape), left)
-        prior = self.model.gmrf(self.shape, mean=share)
-        return condition(prior, data.values, mask=~data.observed, noise_variance=variance)
+            return fields_given_total(field, left)
+        return condition(field.with_mean(share), data.values, mask=~data.observed, noise_variance=variance)
 
-    def _share(self, number: int) -> FloatArray:
-        """Return what is left of the trend of an image, in intensity."""
-        columns, unit = self._objective.images[number].columns, self._objective.frame.unit
-        return combined(self._estimate.beta, columns) * unit
+    @property
+    def _seen(self) -> GMRF:
+        """What is observed as a field by itself where transforms make it one; else the field of the model."""
+        total = None if self.problem.combination is None else self._total
+        return self.model.gmrf(self.shape) if total is None else total
 
     @property
     def _has_own_level(self) -> bool:
@@ -140,16 +147,21 @@ class FitResult(FieldFit):
         data, level, spread = frame.deviations[number], float(frame.levels[number]), self._trend_spread(number)
         if data.exact.all():
             return Given(None, None, data.values + frame.rest[number], level, spread)
-        found = self._deviations(number)
+        found = self._deviations(number, self._seen)
         mean = np.array(found.mean)
-        if data.combination is not None:
-            mean = data.total(mean) + self._share(number)
+        if found.channels == 1:
+            return Given(found, None, mean + frame.rest[number], level, spread)
+        mean = data.total(mean) + self._share(number)
         return Given(found, data.combination, mean + frame.rest[number], level, spread)
 
     def _combined(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         frame = self._objective.frame
         by = weights @ frame.basis.mix  # what is of one size: levels of covariates cancel here
         return by @ (frame.removed + frame.unit * self._estimate.beta), by @ self._trend_root
+
+    def _share(self, number: int) -> FloatArray:
+        """Return the trend less what null space and trend take of the data: it is of the order of the field."""
+        return combined(self._estimate.beta, self._objective.images[number].columns) * self._objective.frame.unit
 
     def predict(self, mask: ArrayLike | None = None, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
         """Return what the observations say of the field with its trend at every pixel, and of new measurements there.
@@ -210,12 +222,14 @@ class FitResult(FieldFit):
         if data.exact.all():
             zero = np.zeros(self.shape)
             return data.values.copy(), zero, zero, np.repeat(data.values[np.newaxis], count, axis=0)
-        posterior = self.posterior(number)
-        stacked = data.combination is not None
+        field = self._seen
+        stacked = field.channels > 1
+        posterior = self.posterior(number) if stacked else self._put_back(number, self._deviations(number, field))
         mean = self.trend + data.total(posterior.mean) if stacked else np.array(posterior.mean)
         of_field = data.variance(posterior.factor.selected_inverse()) if stacked else posterior.marginal_variance()
         variance = of_field + np.einsum("kij,kij->ij", spread, spread)
-        draws = mean + data.total(posterior.sample(count, rng=stream) - posterior.mean)
+        deviations = posterior.sample(count, rng=stream) - posterior.mean
+        draws = mean + (data.total(deviations) if stacked else deviations)
         given = self._noise_of(number)
         noise = np.full(self.shape, given) if np.ndim(given) == 0 else np.where(data.observed, given, np.nan)
         return mean, variance, noise, draws
@@ -242,6 +256,15 @@ class FitResult(FieldFit):
     def _trend_root(self) -> FloatArray:
         """A root ``(p, p)`` of the covariance of the coefficients of the trend's columns, in intensity."""
         return symmetric_root(self._objective.frame.unit**2 * self._estimate.covariance)
+
+    @property
+    def _total(self) -> GMRF | None:
+        """The sum of stacked fields that is observed as a field by itself, where transforms make it one; else None."""
+        spectra, density = self._objective.spectra, spectral_density(self.model, self.shape)
+        if spectra is None or density is None or not spectra.fits(density, ()):
+            return None
+        form = density.form()
+        return IntrinsicGMRF(form) if density.is_intrinsic else GMRF(form)
 
     def _noise_of(self, number: int) -> float | FloatArray:
         noise = self.noise_variance
