@@ -180,6 +180,8 @@ class HeldOut:
             dataclasses.replace(own, data=data.without(out.held_out))
             for own, data, out in zip(self.objective.images, images, blocks, strict=True)
         ]
+        for each in rest:
+            Q.check_digits(each.data)
         found = regression(Q, rest, self._refactorize)
         return [
             _errors(data, out.held_out, found, number, self._lost)

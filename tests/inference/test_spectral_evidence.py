@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from sparsegmrf.inference import fit
 from sparsegmrf.inference._memo import Workspace
 from sparsegmrf.models import CAR, SAR, Intrinsic, Matern, Sum, TensionSpline
 from tests.inference.problems import read
@@ -27,6 +28,14 @@ HELD = {"Matern stretched": ("shear",), "Matern 0.5": ("range", "sigma"), "Mater
 OWN = np.stack([np.ones(SHAPE), np.random.default_rng(1).standard_normal(SHAPE)])
 TRENDS = {"none": None, "constant": "constant", "linear": "linear", "own": OWN}
 NOISE = {"exact": None, "known": 0.3, "estimated": "estimate", "of each image": np.array([0.3, 0.5, 0.3])}
+
+
+@dataclasses.dataclass(frozen=True, eq=False, init=False)
+class ByFactors(Sum):
+    """A sum that does not tell its variances by frequency."""
+
+    def build_spectral_density(self, shape):
+        return None
 
 
 def both(objective, at, *, gradient=True):
@@ -128,3 +137,26 @@ def test_level_and_unit_of_the_image_cost_no_digits():
     one, other = (each.evaluate(each.start(model, None), Workspace()).evidence for each, model in (plain, moved))
     assert other.quadratic == pytest.approx(one.quadratic, rel=1e-10)
     assert_allclose(other.squares, one.squares, rtol=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_are_predicted_by_frequency_as_by_factors(name, count):
+    model, y, draws = SUMS[name], images(count), 4000
+    other = ByFactors(model.models, observation=model.observation)
+    options = {"noise_variance": 0.3, "covariates": "linear", "fixed": list(model.parameters)}
+    found, expected = (fit(each, y, **options) for each in (model, other))
+    assert found.problem.objective.spectra is not None
+    assert expected.problem.objective.spectra is None
+    own, by_factors = found.predict(n_samples=draws, rng=0), expected.predict()
+    assert_allclose(own.mean, by_factors.mean, rtol=0.0, atol=1e-9)
+    assert_allclose(own.variance, by_factors.variance, rtol=1e-9)
+    assert_allclose(own.predictive_variance, by_factors.predictive_variance, rtol=1e-9)
+    assert own.samples.shape == (draws, *y.shape)
+    deviations = (own.samples - own.mean) / own.std
+    # Means and squares of 42 normals an image: false alarms below 1e-6.
+    assert np.abs(deviations.mean(axis=0)).max() * np.sqrt(draws) < 6.5
+    assert np.abs((deviations**2).mean(axis=0) - 1.0).max() * np.sqrt(draws / 2.0) < 7.5
+    left_out = np.zeros(y.shape, dtype=bool)
+    left_out[..., 2, 3] = True
+    assert_allclose(found.predict(left_out).mean, expected.predict(left_out).mean, rtol=0.0, atol=1e-9)
