@@ -121,6 +121,12 @@ class NullSpace:
 
     def spread(self, images: FloatArray) -> sp.csr_array:
         """Return the ``(n, r)`` matrix whose columns are the restrictions of `images` ``(d, n)`` to the parts."""
+        if len(self.columns) == 1 and self.lattice.is_complete:  # every row is full
+            kept = np.flatnonzero(self.columns[0] >= 0)
+            index = np.int32 if images.size < np.iinfo(np.int32).max else np.int64
+            ends = np.arange(images.shape[1] + 1, dtype=index) * index(len(kept))
+            columns = np.tile(self.columns[0][kept].astype(index), images.shape[1])
+            return sp.csr_array((images[kept].T.ravel(), columns, ends), shape=(images.shape[1], len(kept)))
         column = self.columns[self.labels].T
         image, row = np.nonzero((column >= 0) & ~self.lattice.outside)
         shape = (images.shape[1], self.rank)
