@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sparsegmrf import fill, fit
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.fields import variance_of
-from sparsegmrf.likelihoods import Binomial, Poisson
+from sparsegmrf.likelihoods import Binomial, Gaussian, Poisson
 from sparsegmrf.models import CAR, Intrinsic, Matern, Sum, TensionSpline
 from tests.conftest import require
 from tests.inference import dense, dense_counts
@@ -236,6 +236,15 @@ def test_labelled_mask_and_noise_of_a_fit_are_brought_to_the_axes_of_the_image()
     plain = fitted(MODELS["matern"], values, mask=mask, noise=noise)
     found = fitted(MODELS["matern"], image, mask=missing.T, noise=variances.T)
     assert found.loglik == plain.loglik
+    held = {"mask": mask, "fixed": ["range", "sigma"]}
+    by_value = fit(MODELS["matern"], image, likelihood=Gaussian(variances.T), **held)
+    assert by_value.loglik == fit(MODELS["matern"], values, likelihood=Gaussian(noise), **held).loglik
+    counts = np.random.default_rng(8).poisson(5.0, shape)
+    expected = fit(MODELS["matern"], counts, likelihood=Poisson(noise), **held)
+    assert (
+        fit(MODELS["matern"], image.copy(data=counts), likelihood=Poisson(variances.T), **held).loglik
+        == expected.loglik
+    )
 
 
 @pytest.mark.parametrize(
