@@ -7,7 +7,7 @@ import numpy as np
 
 from sparsegmrf.inference._kink import Kink
 from sparsegmrf.inference._memo import Memo
-from sparsegmrf.inference._search import FAR, FLAT, Ended, Ending, observed_information, tried
+from sparsegmrf.inference._search import FAR, FLAT, Ended, Ending, newton, observed_information, tried
 from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import FloatArray
 
@@ -19,6 +19,13 @@ _LONG = 4.0
 """How far a search must have gone for the observed information to be looked at."""
 _MOVED = 1.5
 """How far an working parameter must have moved to have run anywhere."""
+_ON = 0.5
+"""How far a parameter is moved on to see whether the likelihood falls, and the others at most in a step."""
+_FALL = 0.1
+"""Nats by which it falls then."""
+_CORRECTIONS = 3
+_BEYOND = 0.1
+"""Share of a Newton step within which an end of a joint region is near."""
 _NO_GAIN = 2.0
 """Nats by which a field must raise the likelihood of independent pixels to be told from them."""
 
@@ -120,7 +127,22 @@ def conclude(memo: Memo, ended: Ended, start: FloatArray, tolerance: float) -> C
             return Conclusion(False, f"{_sentence(memo, ended, start, found)}, {after}", found)
     if ended.decrement <= tolerance:
         return Conclusion(True, f"{told}, {after}", found)
-    return Conclusion(False, f"{told}, more than the tolerance {tolerance:g}, {after}", found)
+    stopped = f"{_at_wall(memo, ended)}{told}, more than the tolerance {tolerance:g}, {after}"
+    return Conclusion(False, stopped, found)
+
+
+def _at_wall(memo: Memo, ended: Ended) -> str:
+    """Say that parameters are next to an end of their joint region towards which the likelihood rises."""
+    objective, found = memo.objective, memo(ended.at)
+    model = objective.model
+    coupled = model.joint_limits(objective.shape) if hasattr(model, "joint_limits") else None
+    if coupled is None:
+        return ""
+    step = newton(found.gradient, found.information)[0]
+    if objective.model_at(ended.at + _BEYOND * step).is_inside(objective.shape):
+        return ""
+    names = ", ".join(name for name in coupled.names if name in objective.names)
+    return f"{names} are next to an end of what they can be together, towards which the likelihood rises; "
 
 
 def _on_kink(memo: Memo, kink: Kink) -> str:
@@ -159,7 +181,8 @@ def _sentence(memo: Memo, ended: Ended, start: FloatArray, found: Curvature) -> 
         if hidden and abs(moved.get(name, 0.0)) < _MOVED:
             parts.append(f"{name} has no error next to where rounding hides the likelihood")
             continue
-        parts.append(_end(objective, name, moved.get(name, _scale_has_moved(memo, ended)), alone is not None))
+        way = moved.get(name, _scale_has_moved(memo, ended))
+        parts.append(_end(objective, name, way, alone is not None, falls=_falls(memo, ended.at, name, way)))
     for name in rest[running:]:
         parts.append(f"{name} goes with it and is not determined")
     if NOISE in found.undetermined and ended.ending is not Ending.NO_NOISE:
@@ -167,7 +190,33 @@ def _sentence(memo: Memo, ended: Ended, start: FloatArray, found: Curvature) -> 
     return "; ".join(parts)
 
 
-def _end(objective: Any, name: str, moved: float, alone: bool) -> str:
+def _falls(memo: Memo, at: FloatArray, name: str, moved: float) -> bool:
+    """Return whether the likelihood falls the way that a parameter has moved, as far as others that follow tell.
+
+    They follow as the information has it, and where that is of a ridge that bends, by Newton steps.
+    """
+    if name not in memo.names or abs(moved) < _MOVED:
+        return False
+    here, k = memo(at), memo.names.index(name)
+    others = np.arange(len(at)) != k
+    moving = np.copysign(_ON, moved) * ~others
+    following = np.zeros(len(at))
+    following[others] = newton(-here.information[others] @ moving, here.information[np.ix_(others, others)])[0]
+    best, lowest = -np.inf, here.value - _FALL
+    for start in (at + moving + following, at + moving):
+        point = start
+        for _ in range(_CORRECTIONS):
+            found = tried(memo, point)
+            best = max(best, found.value)
+            if best >= lowest or not np.isfinite(found.value):
+                break
+            step = np.zeros(len(at))
+            step[others] = newton(found.gradient[others], found.information[np.ix_(others, others)])[0]
+            point = point + step * min(1.0, _ON / max(float(np.abs(step).max()), 1e-300))
+    return bool(-np.inf < best < lowest)
+
+
+def _end(objective: Any, name: str, moved: float, alone: bool, *, falls: bool) -> str:
     """Say where a parameter that is not determined has run, if it has."""
     if abs(moved) < _MOVED:
         return f"{name} is not determined by the image"
@@ -178,6 +227,11 @@ def _end(objective: Any, name: str, moved: float, alone: bool) -> str:
     where = {0.0: "zero", np.inf: "infinity", -np.inf: "minus infinity"}.get(end, f"the end {end:.6g} of its interval")
     if joint is not None and name in joint.names:
         where = f"an end of what {', '.join(joint.names)} can be together"
+    if falls:
+        return (
+            f"{name} has no error: its curvature is not that of a maximum, but the likelihood falls from here towards "
+            f"{where}"
+        )
     means = objective.model.end_of(name, moved > 0.0) if hasattr(objective.model, "end_of") else None
     return f"{name} ran to {where}" + (f": {means}" if means and not alone else "")
 

@@ -122,6 +122,10 @@ class CountObjective:
         """Return the working parameters of the model."""
         return at[: len(self.gaussian.names)]
 
+    def model_at(self, at: FloatArray) -> FieldModel:
+        """Return the model of working parameters."""
+        return self.gaussian.model_at(self.of_model(at))
+
     def coefficients(self, at: FloatArray) -> FloatArray:
         """Return the coefficients of the trend's columns."""
         return np.asarray(self.first + self.root @ at[len(self.gaussian.names) :])

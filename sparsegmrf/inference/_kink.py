@@ -18,6 +18,8 @@ _FIRST = 1e-4
 """First step in standard errors across a kink nearby; each of the following is four times as long."""
 _LONGEST = 2.0
 _DAMPING = 1.0
+_AWAY = 0.1
+"""Standard errors, at most, from a kink to where values are compared with its slopes."""
 _ROUNDING = 1e-9
 """Relative difference of values that is none."""
 _SHARE = 0.05
@@ -88,7 +90,7 @@ def climb_kink(
     damped = information + _DAMPING * np.eye(len(information))
     metrics = [np.asarray(np.linalg.inv(each), dtype=np.float64) for each in (information, damped)]
     here = _Side(at[moving], point.value, point.gradient[moving])
-    pair, found = None, None
+    pair, found, last = None, None, None
     for uphill in (refused[moving] - at[moving], metrics[0] @ here.gradient):
         pair = pair or _astride(side, here, uphill, information, _FIRST)
     for _ in range(_ROUNDS):
@@ -101,10 +103,11 @@ def climb_kink(
         whole[moving] = top.at
         parts[moving] = np.abs(pair[0].gradient - pair[1].gradient) * np.sqrt(np.diagonal(metrics[0]))
         found = Kink(whole, parts >= _SHARE * parts.max(), mixed.slopes, decrement)
+        last = top, mixed
         if decrement <= tolerance:
             break
         pair = _moved(side, top, mixed.metric @ mixed.gradient, mixed.across, information)
-    return found
+    return found if last is not None and _is_told_by_values(side, *last, information) else None
 
 
 class _Mixed(NamedTuple):
@@ -131,6 +134,17 @@ def _mixed(
             gradient = (beyond * low.gradient + before * high.gradient) / (before + beyond)
             return _Mixed(gradient, across, (before, beyond), metric)
     return None
+
+
+def _is_told_by_values(side: Callable[[FloatArray], _Side], top: _Side, mixed: _Mixed, information: FloatArray) -> bool:
+    """Return whether values fall on either side as the slopes say: jumps of gradients alone may be rounding."""
+    direction = mixed.across / math.sqrt(float(mixed.across @ information @ mixed.across))
+    for way, slope in zip((-1.0, 1.0), mixed.slopes, strict=True):
+        step = min(_AWAY, slope)
+        falls = top.value - side(top.at + way * step * direction).value
+        if not falls >= 0.5 * step * step + 0.5 * slope * step:  # of a parabola without a kink it is the first alone
+            return False
+    return True
 
 
 def _moved(

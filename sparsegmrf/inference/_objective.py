@@ -218,6 +218,10 @@ class Objective:
         model, variance = self._parameters_at(at)
         return self.frame.outside(model), variance * self.frame.unit**2
 
+    def model_at(self, at: FloatArray) -> FieldModel:
+        """Return the model of working parameters."""
+        return self.parameters_at(at)[0]
+
     def values_at(self, at: FloatArray) -> list[float]:
         """Return the searched parameters and the noise variance at working parameters."""
         values: list[float] = (self._values_at(at) * self._units).tolist()

@@ -113,16 +113,16 @@ def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> Ended:
         return Ended(at, Ending.NOTHING)
     objective(at)
     last = at
-    for wary in (True, False):  # what seemed to be a kink may be none, or may be left again
+    for wary in (True, False):
         point, refused, seems_kinked = _by_trust_region(objective, last, at, max(tolerance, _NEAR), wary)
         end = _polished(objective, point, tolerance)
         gone = _noise_is_gone(objective, end.at)
         moving = slice(None, -1 if gone else None)  # the noise is the last
         decrement, kink = _without_last(objective, end.at) if gone else end.decrement, None
-        if decrement > tolerance:
+        if decrement > tolerance and (seems_kinked or not gone):
             kink = climb_kink(partial(tried, objective), end.at, refused, moving, tolerance)
         last, decrement = (end.at, decrement) if kink is None else (kink.at, kink.decrement)
-        if decrement <= tolerance or not seems_kinked:
+        if decrement <= tolerance or not seems_kinked:  # else what seemed to be a kink is none, or is left again
             break
     if gone:
         return Ended(last, Ending.NO_NOISE, end.decrement if kink is None else decrement, kink)
@@ -138,7 +138,7 @@ def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> Ended:
 def _by_trust_region(
     objective: Searchable, start: FloatArray, origin: FloatArray, tolerance: float, wary: bool
 ) -> tuple[_Step, FloatArray, bool]:
-    """Return where the steps end, the last trial, and whether, if wary, they end where the gradient seems to jump."""
+    """Return where the steps end, the last trial, and whether the gradient seems to jump there, where wary ones end."""
     from scipy.optimize import minimize
 
     if np.abs(objective(start).gradient).max() <= _NO_SLOPE:
@@ -182,7 +182,7 @@ def _by_trust_region(
 
     options = {"initial_trust_radius": 1.0, "max_trust_radius": 4.0, "gtol": 0.0, "maxiter": _STEPS}
     found = minimize(negative, start, jac=True, hess=information, method="trust-exact", callback=stop, options=options)
-    return _point(objective, found.x), jumps.trial_at, wary and jumps.seem
+    return _point(objective, found.x), jumps.trial_at, jumps.seem
 
 
 class _Jumps:
@@ -199,7 +199,8 @@ class _Jumps:
             self._slopes = []
             return
         step = self.trial_at - at
-        self._slopes.append(float(self.trial.gradient @ step) / float(np.linalg.norm(step)))
+        length = float(np.linalg.norm(step))
+        self._slopes.append(float(self.trial.gradient @ step) / length if length > 0.0 else 0.0)
 
     @property
     def seem(self) -> bool:
@@ -233,7 +234,7 @@ def _noise_is_gone(objective: Searchable, at: FloatArray) -> bool:
 def _without_last(objective: Searchable, at: FloatArray) -> float:
     """Return the length in standard errors of a Newton step in which the last number, that of the noise, is held."""
     found = objective(at)
-    return _newton(found.gradient[:-1], found.information[:-1, :-1])[1]
+    return newton(found.gradient[:-1], found.information[:-1, :-1])[1]
 
 
 def _polished(objective: Searchable, point: _Step, tolerance: float) -> _Step:
@@ -270,10 +271,10 @@ def _is_slow(point: _Step, following: _Step, tolerance: float) -> bool:
 
 def _point(objective: Searchable, at: FloatArray, information: FloatArray | None = None) -> _Step:
     found = objective(at)
-    return _Step(at, *_newton(found.gradient, found.information if information is None else information))
+    return _Step(at, *newton(found.gradient, found.information if information is None else information))
 
 
-def _newton(gradient: FloatArray, information: FloatArray) -> tuple[FloatArray, float, float]:
+def newton(gradient: FloatArray, information: FloatArray) -> tuple[FloatArray, float, float]:
     """Return the Newton step where there is information, its length, and the slope along the rest."""
     values, directions = np.linalg.eigh(information)
     along = directions.T @ gradient

@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from sparsegmrf import fit
+from sparsegmrf.inference._conclusion import _falls
+from sparsegmrf.inference._memo import Point
 from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import CAR, Intrinsic, Matern, Sum, TensionSpline
 from sparsegmrf.priors import PCVariance
+from tests.inference.fuzz import Drawn
 from tests.inference.test_flat_ends import walk, white
+from tests.inference.test_searches_end import MODELS
 
 
 @pytest.mark.parametrize("options", [{"noise_variance": 0.25}, {"priors": {"noise_variance": PCVariance(1.0, 0.05)}}])
@@ -91,3 +95,57 @@ def test_pixels_of_enormous_noise_say_nothing():
     for noise in (1e20, 1e100, 1e300):
         found = fit(Matern(), image, noise_variance=np.where(missing, noise, 1.0))
         assert found.parameters == pytest.approx(plain.parameters, rel=1e-4)
+
+
+def test_nothing_is_said_to_run_where_the_likelihood_falls():
+    # A step that is all but constant along columns: the likelihood falls by more than half a nat at longer ranges.
+    step = Drawn(360)
+    _, name, image, options = step.arguments
+    found = fit(MODELS[name], image, **options)
+    assert "range ran to" not in found.reason
+    assert "range has no error: its curvature is not that of a maximum, but the likelihood falls" in found.reason
+    assert not found.converged
+    step.outcome()
+
+
+class Ridge:
+    """A function of two numbers along a bent ridge, as steep along it as is said."""
+
+    names = ("x", "y")
+
+    def __init__(self, slope):
+        self.slope = slope
+
+    def __call__(self, at):
+        x, y = at
+        off = y - 0.3 * x * x
+        gradient = np.array([self.slope + 6.0 * off * x, -10.0 * off])
+        information = np.array([[3.6 * x * x, -6.0 * x], [-6.0 * x, 10.0]])
+        return Point(self.slope * x - 5.0 * off * off, gradient, information, None)
+
+
+@pytest.mark.parametrize(("slope", "falls"), [(0.0, False), (0.5, False), (-0.05, False), (-0.5, True)])
+def test_the_likelihood_falls_where_it_does_though_others_follow_on_a_bent_ridge(slope, falls):
+    ridge = Ridge(slope)
+    assert _falls(ridge, np.array([3.0, 2.7]), "x", 3.0) == falls
+    # The other way it is the other way round.
+    assert _falls(ridge, np.array([-3.0, 2.7]), "x", -3.0) == (slope > 0.2)
+
+
+def test_an_end_next_to_a_wall_says_so_and_the_likelihood_rises_towards_it():
+    image = np.random.default_rng(0).normal(size=(20, 25))
+    model = CAR((0.05,) * 3, neighbourhood=[(0, 1), (1, 0), (2, 0)])
+    found = fit(model, image)
+    wall = "rho_0, rho_1, rho_2 are next to an end of what they can be together, towards which the likelihood rises"
+    assert found.reason.startswith(wall)
+    assert not found.converged
+    at, outside = found.model.rho, 0
+    for change in (-1e-3, 1e-3):
+        for k in range(3):
+            moved = found.model.replace(rho=tuple(np.array(at) + change * (np.arange(3) == k)))
+            if not moved.is_inside(image.shape):
+                outside += 1
+                continue
+            there = fit(moved, image, noise_variance=found.noise_variance, fixed=list(moved.parameters))
+            assert there.loglik < found.loglik + 0.01
+    assert outside > 0

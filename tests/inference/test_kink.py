@@ -72,6 +72,15 @@ def test_a_valley_between_two_hills_and_a_smooth_hill_are_no_kinks(at):
         assert climb_kink(function, np.array(at), -np.array(at), slice(None), 1e-6) is None
 
 
+def test_jumps_of_gradients_that_values_do_not_tell_are_no_kink():
+    def rounded(at):
+        jump = np.array([0.0, 0.2 if at[1] < 0.0 else -0.2, 0.0])
+        return Point(-0.5 * float(at @ at), jump - at, np.eye(3), None)
+
+    at = np.array([0.3, -0.1, 0.2])
+    assert climb_kink(rounded, at, at + np.array([0.0, 0.5, 0.0]), slice(None), 1e-6) is None
+
+
 SHAPE = (12, 15)
 
 
