@@ -85,6 +85,10 @@ class Spectra:
         same = density.basis == self.basis and density.is_intrinsic == self.is_intrinsic
         return same and set(searched) <= set(density.names)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Leave out the transforms, which are taken again."""
+        return type(self), (self.basis, self.images, self.is_intrinsic)
+
     @property
     def shape(self) -> Shape:
         """Height and width."""

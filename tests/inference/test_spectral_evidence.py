@@ -1,6 +1,7 @@
 """The evidence of complete images is the same number by frequencies as by factors of the precision."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -127,6 +128,15 @@ def test_transforms_are_taken_once_and_serve_the_standard_errors():
     objective = read(Matern(4.0), images(3)).objective
     assert objective.with_scale().spectra is objective.spectra
     assert objective.spectra.groups is objective.spectra.groups
+
+
+def test_results_are_pickled_without_transforms():
+    found = fit(Matern(4.0), Matern(4.0).gmrf((20, 25)).sample(rng=0), noise_variance=None)
+    copy = pickle.loads(pickle.dumps(found))
+    assert "groups" in vars(found.problem.objective.spectra)
+    assert set(vars(copy.problem.objective.spectra)) == {"basis", "images", "is_intrinsic"}
+    assert copy.standard_errors == found.standard_errors
+    assert np.isfinite(list(found.standard_errors.values())).all()
 
 
 def test_level_and_unit_of_the_image_cost_no_digits():
