@@ -155,3 +155,12 @@ def test_draws_have_the_inverse_of_the_precision_as_covariance():
     scale = np.sqrt(np.outer(np.diagonal(expected), np.diagonal(expected)))
     assert (np.abs(draws.T @ draws / 40000 - expected) < 7.0 * scale * np.sqrt(2.0 / 40000)).all()
     assert reference.logdet(stencil.tocsr().toarray()) == pytest.approx(GMRF(stencil).logdet)
+
+
+@given(diagonal_stencils(), st.floats(0.01, 100.0))
+def test_a_number_on_the_diagonal_leaves_the_form_diagonal(case, number):
+    form = SpectralForm.of_stencil(case.stencil).plus_diagonal(number)
+    assert_allclose(form.stencil.tocsr().toarray(), case.Q + number * np.eye(len(case.Q)), rtol=1e-13, atol=1e-13)
+    dense = DenseFactor(case.stencil.plus_diagonal(number))
+    assert_allclose(SpectralFactor(form).logdet, dense.logdet, rtol=1e-12, atol=1e-12)
+    assert form.offsets.tolist() == case.stencil.offsets.tolist()
