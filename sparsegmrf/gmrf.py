@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import finite, generator, images, integer_at_least, real_array, sample_size
+from sparsegmrf._validate import finite, generator, images, integer_at_least, read_only, real_array, sample_size
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors import Factor, TriangularFactor, factorize
 from sparsegmrf.factors._factor import Method
@@ -318,10 +318,9 @@ class GMRF(OnLattice):
         ArgumentError
             If `x` has another shape or a value is NaN or infinite.
         """
-        white = self.whiten(x)
-        batch = white.shape[: white.ndim - len(self.lattice.image_shape)]
-        flat = white.reshape(-1, self.lattice.size)
-        squares = np.einsum("bp,bp->b", flat, flat)
+        deviation = self._deviation(x)
+        batch = deviation.shape[: deviation.ndim - len(self.lattice.image_shape)]
+        squares = self.factor.squares(read_only(deviation.reshape(-1, self.lattice.size)))
         density = 0.5 * (self.logdet - self.rank * _LOG_2PI - squares)
         return density.reshape(batch) if batch else float(density[0])
 
@@ -333,9 +332,7 @@ class GMRF(OnLattice):
         ArgumentError
             If `x` has another shape or a value is NaN or infinite.
         """
-        array = images("x", x, self.lattice.image_shape)
-        finite("x", array, "a field has no missing pixels: condition it on the observed ones, or fill the gaps first")
-        return self.factor.whiten(array - self._mean if self._mean.any() else array)
+        return self.factor.whiten(self._deviation(x))
 
     def unwhiten(self, e: ArrayLike) -> FloatArray:
         """Return ``mu + A^-1 e``: a draw of the field where `e` is white with unit variance."""
@@ -468,6 +465,12 @@ class GMRF(OnLattice):
     def __repr__(self) -> str:
         kind = type(self._given).__name__
         return f"GMRF({kind}, shape={self.shape}, channels={self.channels}, method={self._method!r})"
+
+    def _deviation(self, x: ArrayLike) -> FloatArray:
+        """Return images, all values finite, less the mean."""
+        array = images("x", x, self.lattice.image_shape)
+        finite("x", array, "a field has no missing pixels: condition it on the observed ones, or fill the gaps first")
+        return array - self._mean if self._mean.any() else array
 
     def _with_margin(self, margin: int) -> tuple[Factor, tuple[slice, slice]]:
         """Return the factor on an image larger by `margin`, and where this image lies on it."""

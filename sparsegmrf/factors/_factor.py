@@ -65,6 +65,15 @@ class Factor(OnLattice):
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances ``Q^-1[p, p + o_k]`` (intensity^2) on the precision's own offsets, as a stencil."""
 
+    def squares(self, x: FloatArray) -> FloatArray:
+        """Return ``x^T Q x`` for ``(batch, n)``."""
+        white = self.whiten_vectors(x)
+        return np.asarray(np.einsum("bp,bp->b", white, white))
+
+    def covariance_roots(self, w: FloatArray) -> FloatArray:
+        """Return ``A Q^-1 w`` for ``(batch, n)``, or other rows whose products are ``w^T Q^-1 w``."""
+        return self.whiten_vectors(read_only(self.solve_vectors(w)))
+
     def refactorized(self, precision: SymmetricStencil) -> "Factor | None":
         """Return the factor of another precision if this one's analysis of the pattern serves it, else None."""
         return None

@@ -198,6 +198,15 @@ def stacked(stencils: Sequence[SymmetricStencil]) -> SymmetricStencil:
     return SymmetricStencil(union, blocks, first.shape, channels=len(stencils), boundary=boundary)
 
 
+def split(stencil: SymmetricStencil) -> list[SymmetricStencil]:
+    """Return what `stacked` has put together."""
+    if stencil.channels == 1:
+        return [stencil]
+    boundary = "torus" if stencil.boundary == "torus" else "dirichlet"
+    planes = [[stencil.plane(k)[..., c, c] for k in range(len(stencil.offsets))] for c in range(stencil.channels)]
+    return [SymmetricStencil(stencil.offsets, each, stencil.shape, boundary=boundary) for each in planes]
+
+
 def _with_offsets(member: Member, offsets: IntArray) -> Member:
     """Return a precision that has all `offsets`, with zero coefficients where it had none."""
     return on_offsets(member, offsets) if isinstance(member, SymmetricStencil) else member.with_offsets(offsets)

@@ -85,15 +85,22 @@ class SpectralDensity:
         is_intrinsic : bool
             Whether the eigenvalue of frequency zero is zero: then it is not read.
         """
-        rows, columns = (_transforms.angles(basis, side) for side in shape)
+        return cls._of(basis, shape, names, _at_places(basis, shape, symbol), is_intrinsic)
 
-        def eigenvalues(places: Places) -> Values:
-            i, j = places
-            if isinstance(i, slice):
-                return symbol(rows[i][:, np.newaxis], columns[j][np.newaxis])
-            return symbol(rows[i], columns[j])
+    @classmethod
+    def of_variances(
+        cls, basis: str, shape: Shape, names: Sequence[str], variances: Callable[[FloatArray, FloatArray], Values]
+    ) -> Self:
+        """Return the density whose variances, and their derivatives, are a function of frequencies.
 
-        return cls._of(basis, shape, names, eigenvalues, is_intrinsic)
+        Parameters
+        ----------
+        basis, shape, names
+            As for `of_symbol`.
+        variances : callable
+            As its `symbol`, in intensity^2.
+        """
+        return cls(basis, shape, tuple(names), False, _at_places(basis, shape, variances))
 
     @classmethod
     def of_forms(
@@ -153,6 +160,21 @@ class SpectralDensity:
             return v, found
 
         return cls(basis, shape, tuple(names), is_intrinsic, values)
+
+
+def _at_places(
+    basis: str, shape: Shape, function: Callable[[FloatArray, FloatArray], Values]
+) -> Callable[[Places], Values]:
+    """Return a function of row and column frequencies as one of places."""
+    rows, columns = (_transforms.angles(basis, side) for side in shape)
+
+    def values(places: Places) -> Values:
+        i, j = places
+        if isinstance(i, slice):
+            return function(rows[i][:, np.newaxis], columns[j][np.newaxis])
+        return function(rows[i], columns[j])
+
+    return values
 
 
 def total(densities: Mapping[str, SpectralDensity], weights: Sequence[float]) -> SpectralDensity | None:

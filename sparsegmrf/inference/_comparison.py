@@ -147,9 +147,6 @@ def _fits(problem: Problem) -> tuple[dict[str, _Found], dict[str, str]]:
     found: dict[str, _Found] = {}
     left_out: dict[str, str] = {}
     for name, model in _candidates(found):
-        if isinstance(model, Sum) and any(each.exact.any() for each in problem.observations):
-            left_out[name] = "needs noise"
-            continue
         try:
             found[name] = _fit(problem.with_model(model))
         except TooLargeError as error:

@@ -1,22 +1,35 @@
 """Conditioning a field on pixels that were observed, with noise or exactly, or counted."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from sparsegmrf.errors import ArgumentError, LostDigitsError, NotPositiveDefiniteError
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors import Factor
 from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.factors.spectral import SpectralForm
+from sparsegmrf.factors.total import TotalFactor, TotalForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference._laplace import condition_on_counts
 from sparsegmrf.inference._null_space import check_null_space_observed
-from sparsegmrf.inference._observations import Observations, observations, posterior_precision
+from sparsegmrf.inference._observations import (
+    Observations,
+    observations,
+    posterior_of_total,
+    posterior_precision,
+)
 from sparsegmrf.inference._operators import ObservationOperator, as_operator
-from sparsegmrf.inference._total_digits import check_total_digits, may_lose_digits
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
-from sparsegmrf.typing import ArrayLike
+from sparsegmrf.typing import ArrayLike, FloatArray
+
+_ALL_KNOWN = (
+    "noise_variance must leave something unknown, but every pixel is observed exactly; the field given these pixels is "
+    "the image itself."
+)
 
 
 def condition(
@@ -123,6 +136,8 @@ def condition(
     if operator is not None:
         return _through_operator(gmrf, y, mask, noise_variance, as_operator(operator))
     data = with_known(gmrf, observations(y, mask, noise_variance, gmrf.shape))
+    if isinstance(gmrf.given, TotalForm):
+        return _given_totals(gmrf, gmrf.given, data)
     # The posterior of the deviation r = x - mu.
     deviation = np.where(data.observed, data.values - gmrf.mean, 0.0)
     right = data.weight * deviation
@@ -134,13 +149,23 @@ def condition(
         field = GMRF(P)
         return field.with_mean(gmrf.mean + field.factor.solve(right))
     if held.all():
-        raise ArgumentError(
-            "noise_variance must leave something unknown, but every pixel is observed exactly; the field given "
-            "these pixels is the image itself."
-        )
+        raise ArgumentError(_ALL_KNOWN)
     right = np.where(held, 0.0, right - gmrf.precision @ np.where(held, deviation, 0.0))
     field = _free(P, gmrf.lattice.restricted(~held))
     return field.with_mean(np.where(held, data.values, gmrf.mean + field.factor.solve(right)))
+
+
+def _given_totals(gmrf: GMRF, form: TotalForm, data: Observations) -> GMRF:
+    """Return a sum of fields given observations of it; pixels known earlier are among these."""
+    unknowns = GMRF(form.inner)
+    seen = replace(data, values=np.where(data.observed, data.values - gmrf.mean, 0.0), combination=form.weights)
+    if data.exact.all():
+        raise ArgumentError(_ALL_KNOWN)
+    total = GMRF(TotalForm(posterior_of_total(unknowns.precision, seen), form.weights))
+    factor = total.factor
+    assert isinstance(factor, TotalFactor)
+    deviation = seen.total(_mean_given_total(unknowns, seen, factor.inner))
+    return total.with_mean(np.where(data.exact, data.values, gmrf.mean + deviation))
 
 
 def check_field(gmrf: GMRF) -> None:
@@ -163,25 +188,17 @@ def check_unconstrained(gmrf: GMRF) -> None:
 
 
 def fields_given_total(gmrf: GMRF, data: Observations) -> GMRF:
-    """Return stacked fields given noisy observations of their weighted sum.
+    """Return stacked fields given observations of their weighted sum."""
+    field = GMRF(posterior_of_total(gmrf.precision, data))
+    return field.with_mean(_mean_given_total(gmrf, data, field.factor))
 
-    Raises
-    ------
-    LostDigitsError
-        If the noise is so small beside the fields that rounding hides what tells these apart.
-    """
-    field = GMRF.from_precision(posterior_precision(gmrf.precision, data)[0])
-    if may_lose_digits(gmrf.precision, data):
-        try:
-            covariances = field.factor.selected_inverse()
-        except NotPositiveDefiniteError as error:
-            raise LostDigitsError(
-                "noise_variance must not be so small beside the fields of a sum that rounding makes their precision "
-                f"singular: {error} Give at least some 1e-10 of the variance of the fields."
-            ) from error
-        check_total_digits(data, covariances)
+
+def _mean_given_total(gmrf: GMRF, data: Observations, factor: Factor) -> FloatArray:
+    """Return the mean of stacked fields given observations of their weighted sum, by the factor of their precision."""
     residual = np.where(data.observed, data.values - data.total(gmrf.mean), 0.0)
-    return field.with_mean(gmrf.mean + field.factor.solve(data.spread(data.weight * residual)))
+    known = data.lifted(np.where(data.exact, residual, 0.0))
+    right = data.spread(data.weight * residual) - gmrf.precision @ known
+    return np.asarray(gmrf.mean + known + factor.solve(right))
 
 
 def _through_operator(
@@ -196,6 +213,8 @@ def _through_operator(
             "constrain(gmrf, operator.tocsr(gmrf.shape), y.ravel())."
         )
     check_null_space_observed(gmrf, data.observed, B)
+    if isinstance(gmrf.given, TotalForm):
+        return _totals_through_operator(gmrf, gmrf.given, data, B)
     added = B.information(data.weight)
     if gmrf.precision.boundary == "torus":  # the operator does not wrap: no plane points off the image
         planes = [added.plane(k) for k in range(len(added.offsets))]
@@ -204,6 +223,14 @@ def _through_operator(
     right = B.adjoint(data.weight * np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0))
     field = _free(P if gmrf.lattice.is_complete else decoupled(P, ~gmrf.domain), gmrf.lattice)
     return field.with_mean(gmrf.mean + field.factor.solve(right))
+
+
+def _totals_through_operator(gmrf: GMRF, form: TotalForm, data: Observations, B: ObservationOperator) -> GMRF:
+    """Return a sum of fields given ``y = B x + e``."""
+    given = form.given_information(B.information(data.weight))
+    total = GMRF(given)
+    right = B.adjoint(data.weight * np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0))
+    return total.with_mean(gmrf.mean + total.factor.solve(right))
 
 
 def with_known(gmrf: GMRF, data: Observations) -> Observations:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from sparsegmrf._validate import finite, images
+from sparsegmrf._validate import finite, images, read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.typing import ArrayLike, FloatArray
@@ -101,7 +101,7 @@ def variance_of(gmrf: GMRF, weights: ArrayLike) -> FloatArray | float:
 
 def whitened(gmrf: GMRF, weights: FloatArray) -> FloatArray:
     """Return ``A Q^-1 w`` of images of weights ``(K, ...)`` as rows ``(K, n)``, whose products are covariances."""
-    return np.concatenate([np.zeros((0, gmrf.lattice.size)), *_white(gmrf, weights)])
+    return np.concatenate(list(_white(gmrf, weights))) if len(weights) else np.zeros((0, gmrf.lattice.size))
 
 
 def _white(gmrf: GMRF, weights: FloatArray) -> Iterator[FloatArray]:
@@ -111,4 +111,4 @@ def _white(gmrf: GMRF, weights: FloatArray) -> Iterator[FloatArray]:
     """
     for first in range(0, len(weights), _BLOCK):
         block = weights[first : first + _BLOCK]
-        yield gmrf.factor.whiten(gmrf.factor.solve(block)).reshape(len(block), -1)
+        yield gmrf.factor.covariance_roots(read_only(block.reshape(len(block), gmrf.lattice.size)))

@@ -14,11 +14,10 @@ from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._parameters import FieldModel, unknowns_of
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference._scores import crps
-from sparsegmrf.inference._total_digits import LOST, check_total_digits
 from sparsegmrf.inference._trend import Trend
 from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
@@ -26,8 +25,6 @@ from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 SETS = 3
 """Sets of blocks for the search, and as many for the comparison."""
 SHARE = 0.1
-_ELSEWHERE = 100.0 * LOST
-"""Nats that rounding may make at estimates that a search has found where it may make `LOST`: on other blocks."""
 _ROOM = 4.0
 _STEP = 0.5
 _TOLERANCE = 0.02
@@ -114,14 +111,14 @@ class HeldOut:
         Times it was evaluated.
     """
 
-    def __init__(self, objective: Objective, sets: list[tuple[Blocks, ...]], *, lost: float = LOST) -> None:
-        self.objective, self.sets, self.evaluations, self._lost = objective, sets, 0, lost
+    def __init__(self, objective: Objective, sets: list[tuple[Blocks, ...]]) -> None:
+        self.objective, self.sets, self.evaluations = objective, sets, 0
         self._refactorize = Refactorizer()
 
     @classmethod
-    def of(cls, objective: Objective, sets: list[tuple[Blocks, ...]], *, lost: float = LOST) -> "HeldOut":
+    def of(cls, objective: Objective, sets: list[tuple[Blocks, ...]]) -> "HeldOut":
         """Return the criterion after checking that what remains determines trend and level."""
-        prior, trend = objective.model.gmrf(objective.shape), objective.trend
+        prior, trend = unknowns_of(objective.model, objective.shape), objective.trend
         for blocks in sets:
             rest = [each.data.without(own.held_out) for each, own in zip(objective.images, blocks, strict=True)]
             nulls = [NullVectors.of(prior, each.observed, each.combination) for each in rest]
@@ -132,7 +129,7 @@ class HeldOut:
                     f"covariates must vary where nothing is held out, got {', '.join(trend.names)}: {error} Or use "
                     "method='ml'."
                 ) from error
-        return cls(objective, sets, lost=lost)
+        return cls(objective, sets)
 
     def __call__(self, at: FloatArray) -> float:
         """Return the mean CRPS at the best scale, in intensity."""
@@ -168,7 +165,7 @@ class HeldOut:
         images = objective.frame.deviations
         if objective.estimated:
             images = tuple(dataclasses.replace(each, weight=each.weight / variance) for each in images)
-        Q = PriorPrecision.of(model.stencil(objective.shape), model.gmrf(objective.shape))
+        Q = PriorPrecision.of(model.stencil(objective.shape), unknowns_of(model, objective.shape))
         parts = [part for blocks in self.sets for part in self._predict(Q, images, blocks)]
         return np.concatenate([error for error, _ in parts]), np.concatenate([spread for _, spread in parts])
 
@@ -184,22 +181,18 @@ class HeldOut:
             Q.check_digits(each.data)
         found = regression(Q, rest, self._refactorize)
         return [
-            _errors(data, out.held_out, found, number, self._lost)
+            _errors(data, out.held_out, found, number)
             for number, (data, out) in enumerate(zip(images, blocks, strict=True))
         ]
 
 
-def _errors(
-    data: Observations, held: BoolArray, found: Regression, number: int, lost: float
-) -> tuple[FloatArray, FloatArray]:
+def _errors(data: Observations, held: BoolArray, found: Regression, number: int) -> tuple[FloatArray, FloatArray]:
     """Return errors and standard deviations of the held-out pixels of an image."""
     part, factor = found.parts[number], found.posteriors[number]
     assert factor is not None  # what is held out is not known exactly
     left = part.left[:, held]
     mean = data.total(part.fields[0])[held] + found.beta @ left
-    covariances = factor.selected_inverse()
-    check_total_digits(data.without(held), covariances, lost)
-    variance = data.variance(covariances)[held]
+    variance = data.covariances(factor)[1][held]
     variance = variance + np.einsum("kp,kp->p", left, found.covariance @ left)
     return data.values[held] - mean, np.sqrt(variance + data.noise_variance[held])
 
@@ -251,7 +244,7 @@ def cross_validate(memo: Memo, start: FloatArray, stream: np.random.Generator) -
     at, converged, reason, ends = _minimize(criterion, start)
     full, likeliest = objective.unprofiled(memo.solution(start))
     best = full.start(*_scaled(objective, at, criterion.best_scale(at)))
-    chosen, fresh = HeldOut(full, sets[:SETS], lost=_ELSEWHERE), HeldOut.of(full, sets[SETS:], lost=_ELSEWHERE)
+    chosen, fresh = HeldOut(full, sets[:SETS]), HeldOut.of(full, sets[SETS:])
     sums, sizes = fresh.by_block(best)
     ml_sums, _ = fresh.by_block(likeliest)
     gain = ml_sums - sums

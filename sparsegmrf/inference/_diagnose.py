@@ -1,22 +1,24 @@
 """Whether numbers and model can be trusted: residual of the solve, whiteness of innovations, sampled variances."""
 
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.total import TotalForm
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._condition import fields_given_total
 from sparsegmrf.inference._count_draw import draw_given_counts
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._fill import FillResult
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._observations import Observations
+from sparsegmrf.inference._parameters import FieldModel, unknowns_of
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.models import Sum
-from sparsegmrf.typing import BoolArray, FloatArray, Offset, Seed
+from sparsegmrf.typing import BoolArray, FloatArray, Offset, Seed, Shape
 
 _LAGS: tuple[Offset, ...] = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 5), (5, 0))
 _BATCH = 16
@@ -193,16 +195,31 @@ def diagnose(
 
 def _diagnosis_of_sum(result: FitResult, data: Observations, samples: int, stream: np.random.Generator) -> Diagnosis:
     """Diagnose a fit of stacked fields whose sum is observed: the innovations are those of all of them."""
-    shape, posterior = result.shape, result.posterior()
+    shape, variance = result.shape, result.noise_variance
+    unknowns = unknowns_of(result.model, shape)
+    rest = replace(data, values=np.where(data.observed, data.values - result.trend, 0.0))
+    if result.model.gmrf(shape).channels > 1:
+        posterior = result.posterior()
+    else:
+        posterior = fields_given_total(unknowns, rest.with_noise_variance(variance))
     x = posterior.sample(rng=stream)
-    variance = np.broadcast_to(result.noise_variance, shape)
-    weight = np.divide(1.0, variance, out=np.zeros(shape), where=data.observed)
-    b = data.spread(weight * np.where(data.observed, data.values - result.trend, 0.0))
-    residual = float(np.linalg.norm(posterior.precision @ posterior.mean - b) / np.linalg.norm(b))
-    noise = whiteness((data.values - result.trend - data.total(x)) * np.sqrt(weight), data.observed)
-    members = cast(Sum, result.model).models
-    e = np.stack([_innovations_of(member.gmrf(shape), x[..., c]) for c, member in enumerate(members)], axis=-1)
+    noise, residual = None, _residual_of_white(unknowns, stream)
+    if not data.exact.any():
+        weight = np.divide(1.0, np.broadcast_to(variance, shape), out=np.zeros(shape), where=data.observed)
+        b = data.spread(weight * rest.values)
+        residual = float(np.linalg.norm(posterior.precision @ posterior.mean - b) / np.linalg.norm(b))
+        noise = whiteness((data.values - result.trend - data.total(x)) * np.sqrt(weight), data.observed)
+    fields = _fields_of(result.model, shape)
+    e = np.stack([_innovations_of(each, x[..., c]) for c, each in enumerate(fields)], axis=-1)
     return _diagnosis(posterior, residual, whiteness(e, e != 0.0), noise, samples, stream)
+
+
+def _fields_of(model: FieldModel, shape: Shape) -> list[GMRF]:
+    """Return the independent fields that a model stacks at a pixel."""
+    field = model.gmrf(shape)
+    if isinstance(field.given, TotalForm):
+        return [GMRF(each) for each in field.given.inner.parts]
+    return [each for one in model.models for each in _fields_of(one, shape)] if isinstance(model, Sum) else [field]
 
 
 def _diagnosis_of_counts(result: CountFitResult, samples: int, stream: np.random.Generator) -> Diagnosis:

@@ -21,13 +21,12 @@ import numpy as np
 from sparsegmrf.errors import LostDigitsError
 from sparsegmrf.factors import Factor
 from sparsegmrf.inference._frame import Replicate
-from sparsegmrf.inference._observations import Observations, posterior_precision
+from sparsegmrf.inference._observations import Observations, posterior_of_total, posterior_precision
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
-from sparsegmrf.inference._total_digits import check_total_digits, may_lose_digits
 from sparsegmrf.inference._trend import Trend
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import BoolArray, FloatArray
+from sparsegmrf.typing import FloatArray
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 _STIFF = 1e8
@@ -122,23 +121,18 @@ def evidence(
         z, r = np.tensordot(mix, Z, 1), np.tensordot(mix, R, 1)
         quadratic += float(np.sum(r * r) + np.sum(z * Q.times(z)))
         base += float(np.log(w[noisy]).sum()) - (0.0 if posterior is None else posterior.logdet)
-        suspect = posterior is not None and may_lose_digits(Q.stencil, data)
-        selected = None
-        if posterior is not None and (directions is not None or suspect):
-            selected = posterior.selected_inverse()
-            check_total_digits(data, selected)
         if directions is None:
             continue
         g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
-        S = None if selected is None else _without(selected, data.exact)
+        S, of_seen = (None, 0.0) if posterior is None else data.covariances(posterior)
+        S = None if S is None else _without_known(S, data)
         for k, dQ in enumerate(directions):
             assert prior_S is not None
             traces[k] += 0.5 * (dQ.inner(prior_S) - (0.0 if S is None else dQ.inner(S)))
             squares[k] += 0.5 * float(np.sum(z * g[k]))
             if restricted and p:
                 traces[k] -= 0.5 * float(np.sum(covariance * _products(Z[1:], dQ @ Z[1:])))
-        variance = 0.0 if S is None else float(np.sum(w * data.variance(S)))
-        traces[-1] -= 0.5 * (np.count_nonzero(noisy) - variance)
+        traces[-1] -= 0.5 * (np.count_nonzero(noisy) - float(np.sum(w * of_seen)))
         squares[-1] -= 0.5 * float(np.sum(r * r))
         if restricted and p:
             traces[-1] += 0.5 * float(np.sum(covariance * _products(R[1:], R[1:])))
@@ -225,6 +219,8 @@ def regression(Q: PriorPrecision, images: Sequence[Replicate], factorizer: Refac
         like = next((j for j in range(k) if _alike(images[j].data, image.data)), None)
         if like is not None:
             posteriors.append(posteriors[like])
+        elif image.data.combination is not None:  # what is not seen of the unknowns is left even where all is exact
+            posteriors.append(factorizer(posterior_of_total(Q.stencil, image.data)))
         elif image.data.exact.all():
             posteriors.append(None)
         else:
@@ -246,7 +242,7 @@ def _part(Q: PriorPrecision, posterior: Factor | None, image: Replicate) -> Part
     """
     data = image.data
     y = np.where(data.observed, data.values, 0.0)
-    known = np.where(data.exact, y, 0.0)
+    known = data.lifted(np.where(data.exact, y, 0.0))
     spread = data.lifted(image.columns)
     Q_spread = Q.times(spread)
     z, fields, deviations, stiff = known, spread, np.zeros_like(spread), _is_stiff(Q, data)
@@ -256,17 +252,26 @@ def _part(Q: PriorPrecision, posterior: Factor | None, image: Replicate) -> Part
             right = right - Q.stencil @ known
         of_columns = data.spread(data.weight * image.columns) if stiff else Q_spread
         right = np.concatenate([right[np.newaxis], of_columns])
-        found = posterior.solve(np.where(data.exact, 0.0, right) if data.exact.any() else right)
+        found = posterior.solve(_without_exact(right, data))
         z = known + found[0] if data.exact.any() else found[0]
         fields, deviations = (found[1:], spread - found[1:]) if stiff else (spread - found[1:], found[1:])
     left = data.total(deviations)
     Z = np.concatenate([z[np.newaxis], fields])
-    rest = np.concatenate([(y - data.total(z))[np.newaxis], left])
-    R = np.where(data.exact, 0.0, rest) * np.sqrt(data.weight)
     QZ = np.concatenate([Q.times(z)[np.newaxis], Q.times(fields) if stiff else Q_spread - Q.times(deviations)])
+    rest = np.concatenate([_residual(Q, data, y - data.total(z), QZ[0])[np.newaxis], left])
+    R = np.where(data.exact, 0.0, rest) * np.sqrt(data.weight)
     gram = _products(R, R) + _products(QZ, Z)
     gram[0, 1:] = gram[1:, 0]  # by what the precision makes of covariates, which is small and known
     return Part(Z, left, R, (gram + gram.T) / 2.0)
+
+
+def _residual(Q: PriorPrecision, data: Observations, rest: FloatArray, Qz: FloatArray) -> FloatArray:
+    """Return ``y - a^T z``; from ``Q z = a w (y - a^T z)`` where the noise is so small that rounding is more."""
+    a = np.ones(1) if data.combination is None else data.combination
+    shape = (*data.values.shape, len(a))
+    large = data.weight > Q.stencil.diagonal().reshape(shape).max(axis=-1)
+    told = Qz.reshape(shape) @ a / float(a @ a)
+    return np.divide(told, data.weight, out=rest.copy(), where=large)
 
 
 def _is_stiff(Q: PriorPrecision, data: Observations) -> bool:
@@ -280,9 +285,7 @@ def _average_information(
 ) -> FloatArray:
     """Return ``g_i^T (Q^-1 - P^-1) g_j / 2``; for the noise ``W (r - z)`` stands for ``g``, ``W^-1`` for ``Q^-1``."""
     noise = data.weight * r
-    right = np.concatenate([g, data.spread(noise)[np.newaxis]])
-    if data.exact.any():
-        right = np.where(data.exact, 0.0, right)
+    right = _without_exact(np.concatenate([g, data.spread(noise)[np.newaxis]]), data)
     found = -_products(right, np.zeros_like(right) if posterior is None else posterior.solve(right))
     found[-1, -1] += float(np.sum(r * noise))
     if len(g):
@@ -294,6 +297,13 @@ def _products(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.tensordot(a, b, (range(1, a.ndim), range(1, b.ndim)))
 
 
-def _without(S: SymmetricStencil, exact: BoolArray) -> SymmetricStencil:
+def _without_exact(right: FloatArray, data: Observations) -> FloatArray:
+    """Return right-hand sides that are zero at exact pixels; of stacked unknowns their factor leaves these out."""
+    return right if data.combination is not None or not data.exact.any() else np.where(data.exact, 0.0, right)
+
+
+def _without_known(S: SymmetricStencil, data: Observations) -> SymmetricStencil:
     """Return the selected inverse with the ones at exact pixels, whose variance is zero, taken away."""
-    return S.plus_diagonal(np.where(exact, -1.0, 0.0)) if exact.any() else S
+    if data.combination is not None or not data.exact.any():
+        return S
+    return S.plus_diagonal(np.where(data.exact, -1.0, 0.0))

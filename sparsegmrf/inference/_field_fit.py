@@ -186,13 +186,13 @@ class FieldFit(LinearPredictions):
         """
         self._check_known()
         if shape is None or tuple(shape) == self.shape:
-            return self.model.gmrf(self.shape, mean=self._lifted(self.trend))
+            return self._with_mean(self.model.gmrf(self.shape), self.trend)
         if not set(self.coefficients) <= {"constant"}:
             raise ArgumentError(
                 f"shape must be that of the image, {self.shape}, with covariates {', '.join(self.coefficients)}, whose "
                 f"images on others are not known, got {tuple(shape)}; give fit.model.gmrf(shape, mean=...) the trend."
             )
-        return self.model.gmrf(shape, mean=self._lifted(np.full(shape, self.coefficients.get("constant", 0.0))))
+        return self._with_mean(self.model.gmrf(shape), np.full(shape, self.coefficients.get("constant", 0.0)))
 
     def _completed(self) -> Self:
         """Return the fit with what stands for covariates that are not known in their place: for computing."""
@@ -217,10 +217,12 @@ class FieldFit(LinearPredictions):
             raise ArgumentError(f"replicate must be below {count}, the number of images, got {number}.")
         return number
 
-    def _lifted(self, image: FloatArray) -> FloatArray:
-        """Return fields of the model that add up to an image."""
+    def _with_mean(self, field: GMRF, image: FloatArray) -> GMRF:
+        """Return a field of the model whose mean is an image, or whose fields add up to one on average."""
         a = self.problem.combination
-        return image if a is None else image[..., np.newaxis] * (a / float(a @ a))
+        if a is None or field.channels == 1:
+            return field.with_mean(image)
+        return field.with_mean(image[..., np.newaxis] * (a / float(a @ a)))
 
     def summary(self) -> str:
         """Return a table of the estimates with standard errors, and the fit's figures, as text."""

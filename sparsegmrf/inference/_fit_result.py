@@ -226,10 +226,12 @@ class FitResult(FieldFit):
         stacked = field.channels > 1
         posterior = self.posterior(number) if stacked else self._put_back(number, self._deviations(number, field))
         mean = self.trend + data.total(posterior.mean) if stacked else np.array(posterior.mean)
-        of_field = data.variance(posterior.factor.selected_inverse()) if stacked else posterior.marginal_variance()
+        of_field = data.covariances(posterior.factor)[1] if stacked else posterior.marginal_variance()
+        if data.exact.any():  # what is known is known to the last digit
+            mean, of_field = np.where(data.exact, data.values, mean), np.where(data.exact, 0.0, of_field)
         variance = of_field + np.einsum("kij,kij->ij", spread, spread)
         deviations = posterior.sample(count, rng=stream) - posterior.mean
-        draws = mean + (data.total(deviations) if stacked else deviations)
+        draws = mean + np.where(data.exact, 0.0, data.total(deviations) if stacked else deviations)
         given = self._noise_of(number)
         noise = np.full(self.shape, given) if np.ndim(given) == 0 else np.where(data.observed, given, np.nan)
         return mean, variance, noise, draws

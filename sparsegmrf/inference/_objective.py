@@ -17,7 +17,7 @@ from sparsegmrf.inference._frame import Frame, Replicate
 from sparsegmrf.inference._memo import Point, Workspace
 from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.inference._parameters import Coordinates, FieldModel, scale_of
+from sparsegmrf.inference._parameters import Coordinates, FieldModel, scale_of, unknowns_of
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._spectra import Spectra
 from sparsegmrf.inference._spectral_evidence import spectral_evidence
@@ -101,7 +101,7 @@ class Objective:
         Its numbers mean the same as those of another objective of the same model and noise, if one is given.
         """
         model, shape, given = problem.model, problem.shape, problem.observations
-        field = model.gmrf(shape)
+        field = unknowns_of(model, shape)
         nulls = [NullVectors.of(field, each.observed, each.combination) for each in given]
         trend = Trend.of(problem.covariates.names, problem.covariates.images, nulls)
         unit = (None if hasattr(model, "scaled") else 1.0) if like is None else like.frame.unit
@@ -122,7 +122,7 @@ class Objective:
     @classmethod
     def as_given(cls, problem: "Problem", working: tuple[Observations, ...]) -> "Objective":
         """Return the objective of working responses of a problem, in the unit they have, no scale profiled."""
-        field = problem.model.gmrf(problem.shape)
+        field = unknowns_of(problem.model, problem.shape)
         nulls = [NullVectors.of(field, each.observed, None) for each in working]
         trend = Trend.of(problem.covariates.names, problem.covariates.images, nulls)
         frame, images, trend = Frame.as_given(working, trend, nulls)
@@ -254,7 +254,7 @@ class Objective:
                 dataclasses.replace(each, data=dataclasses.replace(each.data, weight=each.data.weight / variance))
                 for each in images
             )
-        field = model.gmrf(self.shape)
+        field = unknowns_of(model, self.shape)
         directions = None
         if gradient:
             derivatives = model.derivatives(self.shape)
@@ -388,7 +388,7 @@ class Objective:
 
     def _variance_of(self, model: FieldModel) -> float:
         """Return the mean variance of what is observed of a field, on a lattice of moderate size."""
-        variance = model.gmrf(self._probe_of(model)).marginal_variance()
+        variance = unknowns_of(model, self._probe_of(model)).marginal_variance()
         if self._combination is not None:
             variance = variance @ self._combination**2
         return float(variance.mean())

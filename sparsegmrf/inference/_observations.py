@@ -7,7 +7,11 @@ import numpy as np
 from sparsegmrf._observed import observe
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors import Factor
+from sparsegmrf.factors.congruent import CongruentFactor, CongruentForm, total_and_rest
+from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil._congruent import congruent
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
@@ -99,17 +103,42 @@ class Observations:
             return images
         return images[..., np.newaxis] * (self.combination / float(self.combination @ self.combination))
 
-    def variance(self, covariances: SymmetricStencil) -> FloatArray:
-        """Return the variance of what is observed without noise, an image, from a selected inverse."""
-        if self.combination is None:
-            return covariances.diagonal()
-        return np.asarray(np.einsum("ijcd,c,d->ij", covariances.plane(0), self.combination, self.combination))
+    def covariances(self, posterior: Factor) -> tuple[SymmetricStencil, FloatArray]:
+        """Return the selected inverse of the posterior's factor, and the variance of what is observed without noise.
+
+        That of a sum is read off its own place: next to little noise it is a small difference of those of the fields.
+        """
+        if isinstance(posterior, CongruentFactor) and self.combination is not None:
+            own = posterior.inner.selected_inverse()
+            place = int(np.argmax(np.abs(self.combination @ posterior.matrix)))
+            return congruent(own, posterior.matrix.T), np.array(own.diagonal()[..., place])
+        S = posterior.selected_inverse()
+        return S, S.diagonal()
+
+
+def posterior_of_total(Q: SymmetricStencil, data: Observations) -> CongruentForm:
+    """Return the precision ``Q + a w a^T`` of stacked unknowns given their weighted sum, which exact ones are held at.
+
+    In terms of the sum and all unknowns but one the weights stand alone: however large they are, the others keep their
+    digits, and where the sum is known it drops out.
+    """
+    a = data.combination
+    assert a is not None
+    M = total_and_rest(Q, a)
+    place = int(np.argmax(np.abs(a @ M)))
+    P = congruent(Q, M)
+    planes = [P.plane(k) for k in range(len(P.offsets))]
+    planes[0][..., place, place] += data.weight
+    P = P._with_planes(np.stack(planes))
+    if not data.exact.any():
+        return CongruentForm(P, M)
+    held = np.zeros(P.lattice.image_shape, dtype=bool)
+    held[..., place] = data.exact
+    return CongruentForm(RestrictedForm(decoupled(P, held), P.lattice.restricted(~held)), M)
 
 
 def posterior_precision(Q: SymmetricStencil, data: Observations) -> tuple[SymmetricStencil, BoolArray | None]:
-    """Return ``Q + W`` with exact observations taken out, and these (None: there are none)."""
-    if data.combination is not None:
-        return _plus_blocks(Q, data.weight, data.combination), None
+    """Return ``Q + W`` of one field with exact observations taken out, and these (None: there are none)."""
     if data.uniform_weight:
         return Q.plus_diagonal(data.uniform_weight), None
     P = Q.plus_diagonal(data.weight) if data.weight.any() else Q
@@ -150,11 +179,3 @@ def observations(
         weight = np.where(noisy, 1.0 / np.where(noisy, variance, 1.0), 0.0)
     finite("1 / noise_variance", weight, "use 0 for exact observations")
     return Observations(values, observed, weight, exact)
-
-
-def _plus_blocks(Q: SymmetricStencil, w: FloatArray, a: FloatArray) -> SymmetricStencil:
-    """Return ``Q`` plus the block ``w_p a a^T`` at every pixel."""
-    planes = [Q.plane(k) for k in range(len(Q.offsets))]
-    planes[0] += w[..., np.newaxis, np.newaxis] * np.outer(a, a)
-    boundary = "torus" if Q.boundary == "torus" else "dirichlet"
-    return SymmetricStencil(Q.offsets, planes, Q.shape, channels=Q.channels, boundary=boundary)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsegmrf._interval import Interval
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.total import TotalForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, Shape
@@ -145,6 +146,12 @@ def check_model(model: object) -> None:
     if isinstance(model, type) or not all(hasattr(model, name) for name in needed):
         what = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
         raise ArgumentError(f"model must be a model of a field, such as Matern(range=10.0), got {what}.")
+
+
+def unknowns_of(model: FieldModel, shape: Shape) -> GMRF:
+    """Return the field of the unknowns that the precision of a model has, several per pixel where it is a sum."""
+    field = model.gmrf(shape)
+    return GMRF(field.given.inner, method=field.method) if isinstance(field.given, TotalForm) else field
 
 
 def free_names(model: FieldModel, held: Sequence[str]) -> list[str]:

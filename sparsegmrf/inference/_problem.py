@@ -17,7 +17,7 @@ from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._laplace import check_level_is_finite
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, observations
-from sparsegmrf.inference._parameters import FieldModel, check_model, free_names
+from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, unknowns_of
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.models import Channels, Sum
@@ -131,8 +131,8 @@ class Problem:
     @property
     def combination(self) -> FloatArray | None:
         """Weights ``(C,)`` of the fields stacked at a pixel whose sum is observed; None: there is one field."""
-        model = self.model
-        return model.observation if isinstance(model, Sum) and len(model.models) > 1 else None
+        found: FloatArray | None = getattr(self.model, "combination", None)
+        return found
 
     @property
     def observations(self) -> tuple[Observations, ...]:
@@ -215,11 +215,6 @@ class Problem:
                 "noise_variance must be zero nowhere or at all observed pixels, got both; a fit takes noisy or exact "
                 "observations."
             )
-        if self.combination is not None and exact.any():
-            raise ArgumentError(
-                'noise_variance must be a variance or "estimate" with a sum of fields, got exact observations; they '
-                "would tie the fields of a pixel to each other. Give a small variance."
-            )
 
 
 def _check_fields(model: FieldModel, *, gaussian: bool) -> None:
@@ -280,7 +275,7 @@ def _check_counts(model: FieldModel, images: Sequence[Counts]) -> None:
                 f"image must hold other counts, too, but all {count} observed ones are {value}, which sends the level "
                 "to infinity; condition a field with known parameters on them."
             )
-    field = model.gmrf((shape[0], shape[1]))
+    field = unknowns_of(model, (shape[0], shape[1]))
     if field.channels > 1:
         raise ArgumentError(
             f"model must have one field with counts, got a {type(model).__name__} of {field.channels} stacked at a "

@@ -1,6 +1,6 @@
 """Factors of precisions of one pattern, analysed once."""
 
-from sparsegmrf.factors import Factor, factorize
+from sparsegmrf.factors import Factor, Form, factorize
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.stencil import SymmetricStencil
 
@@ -11,8 +11,10 @@ class Refactorizer:
     def __init__(self) -> None:
         self._last: Factor | None = None
 
-    def __call__(self, precision: SymmetricStencil) -> Factor:
+    def __call__(self, precision: SymmetricStencil | Form) -> Factor:
         """Return the factor of a precision."""
+        if isinstance(precision, Form):
+            return precision.factor(self, "auto")
         again = None if self._last is None else self._last.refactorized(precision)
         self._last = factorize(precision) if again is None else again
         return self._last

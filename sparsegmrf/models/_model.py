@@ -16,7 +16,7 @@ from sparsegmrf.models._joint_limits import Bounds, JointLimits
 from sparsegmrf.models._window import check_window
 from sparsegmrf.stationary_edge import StationaryEdgeField
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import ArrayLike, Shape
+from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
 __all__ = ["POSITIVE", "REAL", "Bounds", "JointLimits", "Model", "frozen_map"]
 
@@ -47,6 +47,7 @@ class Model(ABC):
     - `build_spectral_density`: variances by frequency, with derivatives, in closed form; by default they are those of
       `build_spectral`, and the derivatives are read off their stencils;
     - `build_gmrf`: the field; by default a `GMRF`. An intrinsic model returns an `IntrinsicGMRF`;
+    - `combination`: if the precision has several unknowns per pixel, what is observed of them;
     - `cropped`: the model on a window; by default itself, which is right unless it has maps;
     - `joint_limits` and `is_inside`: if parameters bound each other, and to save `limits` where a cheaper test will do;
     - `describe_end`: for messages.
@@ -76,6 +77,11 @@ class Model(ABC):
     @abstractmethod
     def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return by parameter the open interval ``(low, high)`` in which ``Q`` is positive definite on a lattice."""
+
+    @property
+    def combination(self) -> FloatArray | None:
+        """Weights ``(C,)`` of the unknowns stacked at a pixel whose sum is observed; None: there is one unknown."""
+        return None
 
     def joint_limits(self, shape: Shape) -> JointLimits | None:
         """Return a box of linear forms around the values that several parameters can have together.
@@ -312,6 +318,11 @@ class Model(ABC):
         """
         if "boundary" not in {field.name for field in dataclasses.fields(self)}:  # type: ignore[arg-type]
             raise StencilError(f"{type(self).__name__} has no field without borders; take that of one spatial model.")
+        if self.combination is not None:
+            raise StencilError(
+                f"{type(self).__name__} is a sum of {len(self.combination)} fields here, which is not made without "
+                "borders; take a larger lattice and cut the image out of it, or a whole-numbered smoothness."
+            )
         wrapped = self.replace(boundary="torus").build_stencil(image_shape(shape))
         return StationaryEdgeField(wrapped, mean, method, tolerance=tolerance)
 

@@ -10,8 +10,9 @@ import scipy.linalg
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.factors.independent import IndependentForm, Member, stacked
+from sparsegmrf.factors.independent import IndependentForm, Member, split, stacked
 from sparsegmrf.factors.spectral_density import SpectralDensity, total
+from sparsegmrf.factors.total import TotalForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._model import Bounds, JointLimits, Model
 from sparsegmrf.stencil import SymmetricStencil
@@ -22,7 +23,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, eq=False)
 class Sum(Model):
-    """Independent fields on one lattice, stacked per pixel: ``Q`` has diagonal ``C x C`` blocks, one entry per model.
+    """Independent fields on one lattice, stacked per pixel: ``Q`` has diagonal ``C x C`` blocks, one entry per field.
 
     What is observed is ``y = sum_c w_c x_c`` with the `observation` weights ``w``. The fields of a draw are in its
     channels, and `observe` adds them up.
@@ -30,7 +31,8 @@ class Sum(Model):
     Parameters
     ----------
     models : sequence of Model
-        One per field, with one unknown per pixel.
+        One per field, with one unknown per pixel; or a sum itself, as a `Matern` of fractional smoothness is, which
+        takes a channel for each of its fields.
     labels : sequence of str, optional
         A name per field; parameters are called ``name_label``. By default 0, 1, ...
     observation : array_like, (C,), optional
@@ -80,6 +82,16 @@ class Sum(Model):
         """Those of all models, as ``name_label``."""
         return self._named([model.parameters for model in self.models])
 
+    @property
+    def combination(self) -> FloatArray | None:
+        """The weights, those of a model that is a sum times those of its fields; None of a single field."""
+        weights = [
+            weight * (np.ones(1) if model.combination is None else model.combination)
+            for model, weight in zip(self.models, self.observation, strict=True)
+        ]
+        found = np.concatenate(weights)
+        return found if len(found) > 1 else None
+
     def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return the limits of all parameters."""
         return self._named([model.limits(shape) for model in self.models])
@@ -109,10 +121,10 @@ class Sum(Model):
         ArgumentError
             If `x` does not have a channel per field.
         """
-        array = real_array("x", x)
-        if len(self.models) == 1:
+        array, weights = real_array("x", x), self.combination
+        if weights is None:
             return np.asarray(array * self.observation[0])
-        return np.asarray(images("x", array, (*array.shape[-3:-1], len(self.models))) @ self.observation)
+        return np.asarray(images("x", array, (*array.shape[-3:-1], len(weights))) @ weights)
 
     def describe_end(self, name: str, high: bool) -> str | None:
         """Return what the model becomes at an end of a parameter."""
@@ -132,7 +144,7 @@ class Sum(Model):
 
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
-        return stacked([model.build_stencil(shape) for model in self.models])
+        return stacked([each for model in self.models for each in _fields(model, model.build_stencil(shape))])
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""
@@ -143,7 +155,11 @@ class Sum(Model):
         result = {}
         for name, each in self.models[field].build_derivatives(shape).items():
             zero = SymmetricStencil([(0, 0)], [0.0], shape, boundary=each.boundary)
-            result[name] = stacked([each if c == field else zero for c in range(len(self.models))])
+            moved = []
+            for c, model in enumerate(self.models):
+                count = 1 if model.combination is None else len(model.combination)
+                moved += _fields(model, each) if c == field else [zero] * count
+            result[name] = stacked(moved)
         return result
 
     def build_spectral_density(self, shape: Shape) -> SpectralDensity | None:
@@ -158,7 +174,7 @@ class Sum(Model):
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field with the model's own boundary."""
-        members = [cast("Member", model.build_gmrf(shape, 0.0, method).given) for model in self.models]
+        members = [each for model in self.models for each in _members(model.build_gmrf(shape, 0.0, method).given)]
         return GMRF(IndependentForm(members), mean, method)
 
     def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
@@ -172,3 +188,15 @@ class Sum(Model):
     def _named(self, members: Sequence[dict[str, Value]]) -> dict[str, Value]:
         pairs = zip(members, self.labels, strict=True)
         return {f"{name}_{label}": value for own, label in pairs for name, value in own.items()}
+
+
+def _fields(model: Model, stencil: SymmetricStencil) -> list[SymmetricStencil]:
+    """Return the stencils of the fields of a model that is a sum; else its own."""
+    return [stencil] if model.combination is None else split(stencil)
+
+
+def _members(given: object) -> Sequence[Member]:
+    """Return the precisions of the fields of a sum; else the one given."""
+    if isinstance(given, TotalForm):
+        return _members(given.inner)
+    return given.members if isinstance(given, IndependentForm) else [cast("Member", given)]

@@ -52,7 +52,8 @@ class Law:
     @cached_property
     def free(self):
         """``B V``, ``(n, r)``, with the null vectors ``V`` of the precision."""
-        return seen_of(self.model, self.shape) @ self.field.null_vectors.toarray()
+        V = self.field.null_vectors.toarray()
+        return seen_of(self.model, self.shape) @ V if V.size else np.zeros((len(self.covariance), 0))
 
     @cached_property
     def moved(self):
@@ -80,8 +81,6 @@ class Law:
         if not field.lattice.is_complete:
             return ["model must have a value at every pixel"]
         o, found = np.flatnonzero(observed), []
-        if isinstance(self.model, Sum) and field.channels > 1 and noise is None:
-            found.append("noise_variance must be a variance")
         if not is_independent(self.free[o]):
             found.append("image must have enough observed pixels to fix")
         if not self.covariates(kind)[o].any(axis=0).all() or not trend_of(kind, self.shape)[o].any(axis=0).all():
@@ -140,14 +139,16 @@ class Law:
 
 def seen_of(model, shape):
     """What is seen of the unknowns, ``(n, n C)``: the weighted sum of a pixel's."""
-    weights = model.observation if isinstance(model, Sum) else np.ones(1)
+    weights = model.combination
+    if weights is None:
+        weights = model.observation if isinstance(model, Sum) else np.ones(1)
     return np.kron(np.eye(shape[0] * shape[1]), weights)
 
 
 def covariance_of(model, shape):
     """``B Q^+ B^T``."""
-    field, B = model.gmrf(shape), seen_of(model, shape)
-    return B @ reference.pseudo_inverse(field.tocsr().toarray(), field.rank_deficiency) @ B.T
+    Q, B = model.stencil(shape).tocsr().toarray(), seen_of(model, shape)
+    return B @ reference.pseudo_inverse(Q, model.gmrf(shape).rank_deficiency) @ B.T
 
 
 def coefficients(y, C, X):

@@ -88,6 +88,7 @@ COMPOSED = {
     "Sum of one, weighted": Sum([SAR((0.1, 0.3))], observation=[2.0]),
     "Sum weighted": Sum([CAR(0.2), Matern(4.0), SAR(0.1)], observation=[2.0, -0.5, 1.0]),
     "Sum with a random walk": Sum([Intrinsic(1, 2.0), Matern(3.0, boundary="dirichlet")], observation=[0.5, 1.0]),
+    "Sum with a fractional one": Sum([Matern(4.0, nu=0.5), CAR(0.2)], observation=[1.0, -0.5]),
     "Sum with order 2": Sum([CAR(0.2), Intrinsic(2, 2.0)]),
     "Channels": Channels(Matern(RANGE, 2.0), [[1.0, 0.5], [0.5, 3.0]]),
     "Channels of a pair": Channels(CAR((0.3, 0.1)), [[1.0, 0.0], [0.0, 3.0]]),

@@ -9,8 +9,9 @@ from hypothesis import Phase, example, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from sparsegmrf import CAR, GMRF, SAR, Channels, Matern, Sum, TensionSpline
+from sparsegmrf import CAR, GMRF, SAR, Channels, Matern, Sum, TensionSpline, factorize
 from sparsegmrf.ensembles import CholeskyField
+from sparsegmrf.factors.total import TotalForm
 from sparsegmrf.models import Model
 from tests.conftest import require
 from tests.contracts import factor_contract
@@ -89,12 +90,15 @@ class Claim:
             return GMRF(self.precision, method=self.method.removeprefix("blocks, ")).factor
         if not isinstance(self.model, Model):
             return GMRF(self.precision, method=self.method).factor
-        return self.model.gmrf(SHAPE, method=self.method).factor
+        given = self.model.gmrf(SHAPE, method=self.method).given
+        return factorize(given.inner if isinstance(given, TotalForm) else given, self.method)
 
 
 def is_diagonal(model, shape):
     if isinstance(model, Channels):
         return is_diagonal(model.model, shape)
+    if isinstance(model.gmrf(shape).given, TotalForm):
+        return model.gmrf(shape).given.spectral is not None
     if isinstance(model, Sum):
         return all(is_diagonal(member, shape) for member in model.models)
     return model.spectral(shape) is not None
@@ -107,7 +111,7 @@ def takes(method, model, shape=SHAPE):
     if method == "triangular" or (method.startswith("blocks, ") and not isinstance(model, Channels | Sum)):
         return False
     if method == "spectral":
-        return model not in FRACTIONAL.values() and is_diagonal(model, shape)
+        return is_diagonal(model, shape)
     return "dissection" not in method or model.stencil(shape).boundary != "torus"
 
 

@@ -64,7 +64,7 @@ def test_offsets_of_derivatives_are_among_those_of_the_precision(model):
 def test_all_factors_that_apply_agree(model):
     stencil, form = model.stencil(SHAPE), model.spectral(SHAPE)
     oracle = DenseFactor(stencil)
-    x = np.random.default_rng(1).standard_normal((2, *SHAPE))
+    x = np.random.default_rng(1).standard_normal((2, *stencil.lattice.image_shape))
     factors = [sparsegmrf.factorize(stencil)]
     if form is not None:
         factors.append(SpectralFactor(form))
@@ -85,7 +85,7 @@ def test_cholmod_agrees(model):
     assert_allclose(CholmodFactor(stencil).logdet, DenseFactor(stencil).logdet, rtol=1e-10, atol=1e-10)
 
 
-@every({**PROPER, **FRACTIONAL})
+@every(PROPER)
 def test_field_has_the_precision_and_its_density(model):
     field = model.gmrf(SHAPE, mean=3.0)
     assert isinstance(field, GMRF)
@@ -170,10 +170,8 @@ def test_nothing_passed_in_is_changed_or_kept():
         CAR(0.24),
         SAR(0.2),
         TensionSpline(1.0, proper=1.0),
-        Matern(4.0, 2.0, 0.5),
-        Matern(4.0, nu=1.5, anisotropy=(1.5, 0.4)),
     ],
-    ids=["Matern", "Matern 2", "CAR", "SAR", "TensionSpline", "Matern 0.5", "Matern 1.5"],
+    ids=["Matern", "Matern 2", "CAR", "SAR", "TensionSpline"],
 )
 def test_field_with_stationary_edges_has_the_covariances_of_a_large_torus(model):
     field = model.stationary((6, 7), tolerance=1e-6)
