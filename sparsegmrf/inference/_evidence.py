@@ -255,7 +255,7 @@ def _part(Q: PriorPrecision, posterior: Factor | None, image: Replicate) -> Part
         found = posterior.solve(_without_exact(right, data))
         z = known + found[0] if data.exact.any() else found[0]
         fields, deviations = (found[1:], spread - found[1:]) if stiff else (spread - found[1:], found[1:])
-    left = data.total(deviations)
+    left = np.where(data.exact, 0.0, data.total(deviations))
     Z = np.concatenate([z[np.newaxis], fields])
     QZ = np.concatenate([Q.times(z)[np.newaxis], Q.times(fields) if stiff else Q_spread - Q.times(deviations)])
     rest = np.concatenate([_residual(Q, data, y - data.total(z), QZ[0])[np.newaxis], left])
