@@ -1,6 +1,7 @@
 """A Gaussian on images whose precision is given per pixel by its sparse Cholesky factor, as decoders predict it."""
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.cholesky_covariances import whitening_stencil
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.stencil._offsets import later_offsets
-from sparsegmrf.torch._batches import apply, broadcast, expanded, factors, on_cpu, one_batch_axis
+from sparsegmrf.torch import _dense
+from sparsegmrf.torch._batches import Parameters, apply, broadcast, expanded, factors, on_cpu, one_batch_axis
 from sparsegmrf.torch._covariances import solve_missing, variances
+from sparsegmrf.torch._indexing import batch_index
 from sparsegmrf.torch._operations import mul_l, mul_lt, solve_lt
 from sparsegmrf.torch._parameters import broadcast_batch, checked_parameters, same_kind
 from sparsegmrf.torch._stability import contraction_margin, relative_spread, warn_of_growth, warn_of_overflow
@@ -120,13 +123,62 @@ class CholeskyGMRF(Distribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "CholeskyGMRF":
         """Return the distribution with batch axes expanded to `batch_shape`, as views."""
-        new: CholeskyGMRF = self._get_checked_instance(CholeskyGMRF, _instance)
-        batch = torch.Size(batch_shape)
-        new.radius, new._shared = self.radius, self._shared
-        new._set_expanded(self.loc, batch)
+        return self._with(self.loc, self._shared, torch.Size(batch_shape), _instance)
+
+    def __getitem__(self, index: Any) -> "CholeskyGMRF":
+        """Return the items of the batch that `index` names, as views where tensors have them: ``field[3]``.
+
+        Whatever a tensor takes: integers, slices, None, an ellipsis, tensors of integers or bool. It reaches over the
+        batch axes alone: ``field[k].log_prob(x[k])`` is ``field.log_prob(x)[k]``.
+
+        Raises
+        ------
+        IndexError
+            If `index` names more axes than the batch has, or an item that is not in it.
+        """
+        place = batch_index(index, self.batch_shape)
+        loc = self.loc[place]
+        shared = self._shared
+        if math.prod(shared[0].shape[:-3]) == 1:  # the one factor of all items
+            shared = self._indexed(shared, (0,) * (shared[0].ndim - 3))
+        else:
+            shared = self._indexed(expanded(shared, self.batch_shape), place)
+        return self._with(loc, shared, loc.shape[:-3])
+
+    def __iter__(self) -> Iterator["CholeskyGMRF"]:
+        """Iterate over the first batch axis."""
+        if not self.batch_shape:
+            raise TypeError("a distribution without batch axes cannot be iterated over; it has one item, itself.")
+        return (self[k] for k in range(self.batch_shape[0]))
+
+    def to(self, *args: Any, **kwargs: Any) -> "CholeskyGMRF":
+        """Return the distribution on another device or in another dtype; arguments are those of `torch.Tensor.to`.
+
+        Gradients flow back to the parameters. Values are checked anew for a smaller dtype.
+
+        Raises
+        ------
+        ArgumentError
+            If the dtype is neither float32 nor float64.
+        """
+        loc, log_diag, off_diag, cross = (part.to(*args, **kwargs) for part in (self.loc, *self._shared))
+        if loc.dtype not in (torch.float32, torch.float64):
+            raise ArgumentError(f"dtype must be float32 or float64, got {loc.dtype}; the distribution takes no other.")
+        return self._with(loc, (log_diag, off_diag, cross), self.batch_shape)
+
+    def _with(self, loc: Tensor, shared: Parameters, batch: torch.Size, instance: Any = None) -> "CholeskyGMRF":
+        """Return a distribution of this class with other parameters; nothing is validated again."""
+        new: CholeskyGMRF = self._get_checked_instance(CholeskyGMRF, instance)
+        new.radius, new._shared = self.radius, shared
+        new._set_expanded(loc, batch)
         super(CholeskyGMRF, new).__init__(batch, self.event_shape, validate_args=False)
         new._validate_args = self._validate_args
         return new
+
+    @staticmethod
+    def _indexed(parameters: Parameters, place: tuple[Any, ...]) -> Parameters:
+        log_diag, off_diag, cross = parameters
+        return log_diag[place], off_diag[place], cross[place]
 
     @property
     def offsets(self) -> IntArray:
@@ -151,6 +203,51 @@ class CholeskyGMRF(Distribution):
         """
         result = on_cpu(variances, *factors(self._shared)).reshape(self._shared[0].shape)
         return result.expand(self.loc.shape).clone()
+
+    @property
+    def precision_matrix(self) -> Tensor:
+        """Dense precision ``Q = L L^T``, ``(*batch, n, n)``, in 1/intensity^2, of at most 4096 unknowns ``n = C H W``.
+
+        Rows and columns are in the order of ``x.flatten(-3)``, as for a `torch.distributions.MultivariateNormal` on
+        flattened images. Raises `TooLargeError` beyond; `to_gmrf` has sparse matrices of any size.
+        """
+        return self._matrix("precision_matrix", _dense.precision_matrix)
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """Dense covariance ``Q^-1``, ``(*batch, n, n)``, in intensity^2; order and size as of `precision_matrix`.
+
+        Raises `UnstableError` where it leaves the range of the dtype; see `contraction_margin`.
+        """
+        return self._matrix("covariance_matrix", _dense.covariance_matrix)
+
+    @property
+    def scale_tril(self) -> Tensor:
+        """Lower triangular factor ``T`` of the covariance, ``Q^-1 = T T^T``, in intensity; as `covariance_matrix`."""
+        return self._matrix("scale_tril", _dense.scale_tril)
+
+    def covariance_with(self, pixel: tuple[int, int], channel: int = 0) -> Tensor:
+        """Return the covariance of every pixel with one pixel as images, ``(*batch, C, H, W)``, in intensity^2.
+
+        One column of the covariance by two triangular solves, for images of any size; differentiable.
+
+        Parameters
+        ----------
+        pixel : (int, int)
+            Row and column.
+        channel : int
+            Which channel of that pixel.
+
+        Raises
+        ------
+        ArgumentError
+            If the pixel or channel is not on the image.
+        UnstableError
+            If a covariance leaves the range of the dtype; see `contraction_margin`.
+        """
+        column = _dense.covariance_with(self._shared, pixel, channel).to(self.loc)
+        column = _dense.checked_range("covariance_with", column, self.contraction_margin)
+        return column.expand(self.loc.shape).clone()
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Draw ``mu + L^-T e``, ``(*sample, *batch, C, H, W)``; follows ``torch.manual_seed``.
@@ -288,6 +385,10 @@ class CholeskyGMRF(Distribution):
         mean = loc[0] if len(loc) == 1 else loc.transpose(1, 2, 0)
         return GMRF.from_whitening(whitening_stencil(diagonal, weights, cross), mean)
 
+    def _matrix(self, name: str, make: Callable[[Parameters], Tensor]) -> Tensor:
+        matrix = _dense.checked_range(name, make(self._shared).to(self.loc), self.contraction_margin)
+        return matrix.expand(*self.batch_shape, *matrix.shape[-2:])
+
     def _checked(self, name: str, value: Tensor) -> Tensor:
         if not isinstance(value, Tensor):
             raise ArgumentError(f"{name} must be a tensor, got {type(value).__name__}.")
@@ -296,7 +397,7 @@ class CholeskyGMRF(Distribution):
             raise ArgumentError(
                 f"{name} must have shape (..., {', '.join(map(str, self.event_shape))}), got {tuple(value.shape)}."
             )
-        if self._validate_args:
+        if self._validate_args and value.numel():  # torch's check takes no empty tensor
             self._validate_sample(value)
         return value
 
