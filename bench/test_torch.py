@@ -17,7 +17,7 @@ import sparsegmrf
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from sparsegmrf.torch import CholeskyGMRF  # noqa: E402
+from sparsegmrf.torch import CholeskyGMRF, _missing  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # torch's notes on its sparse tensors
 SIZES = pytest.mark.parametrize(("batch", "side"), [(64, 64), (8, 512)])
@@ -212,6 +212,20 @@ def draw_by_scipy(inputs, radius):
         return tuple(torch.as_tensor(result) for result in results)
 
     return call
+
+
+@RADII
+@pytest.mark.parametrize("member", ["sparsegmrf", "dissection"])
+def test_conditional_mean(timed, monkeypatch, radius, member):
+    inputs, _ = parameters(1, 28, radius)
+    field = CholeskyGMRF(*(part.detach() for part in inputs), radius=radius)
+    mask = torch.zeros(28, 28, dtype=torch.bool)
+    mask[8:20, 8:20] = True
+    expected = field.conditional_mean(field.loc, mask)
+    if member == "dissection":  # what images take that are too large for a band
+        monkeypatch.setattr(_missing, "_LARGEST_BAND", -1.0)
+    group = f"conditional mean, one image of 28 x 28, radius {radius}"
+    timed(group, member, lambda: (field.conditional_mean(field.loc, mask),), check=as_before((expected,)))
 
 
 @pytest.mark.parametrize("radius", [1])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sparsegmrf.factors import cholesky_covariances as arrays
+from sparsegmrf.torch import _missing
 from sparsegmrf.torch._operations import Factors, mul_lt, outer_like
 
 
@@ -57,7 +58,7 @@ def solve_missing(diagonal: Tensor, weights: Tensor, cross: Tensor, missing: Ten
     """Return ``Q_uu^-1 b_u`` on the missing unknowns, zero elsewhere; ``missing`` and ``b`` ``(N, C, H, W)``."""
     *factor, right = _doubles(diagonal, weights, cross, b)
     mask = np.ascontiguousarray(missing.detach().numpy())
-    return _tensor(arrays.solve_missing(factor[0], factor[1], factor[2], mask, right), b)
+    return _tensor(_missing.solve_missing(factor[0], factor[1], factor[2], mask, right), b)
 
 
 def _doubles(*tensors: Tensor) -> tuple[npt.NDArray[np.float64], ...]:
