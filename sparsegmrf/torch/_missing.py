@@ -17,7 +17,7 @@ from sparsegmrf.stencil._offsets import later_offsets
 from sparsegmrf.stencil.triangular import _pairs
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
-_LARGEST_BAND = 2e7
+_LARGEST_BAND = 2e8
 """Operations ``n b^2`` up to which the band is taken; a dissection needs as long for its analysis."""
 
 
