@@ -11,6 +11,7 @@ from sparsegmrf.factors.cholesky_operations import neighbours
 from sparsegmrf.torch.distribution import CholeskyGMRF
 
 _CONTRACTION = 0.99
+_HALVES = torch.bfloat16, torch.float16
 
 
 class CholeskyHead(nn.Module):
@@ -25,6 +26,10 @@ class CholeskyHead(nn.Module):
     the recursion of a channel forgets geometrically, and channels enter each other with bounded weights. The weights of
     the convolution start at `initial_scale` of their usual size and its bias at ``log d = initial_log_diag``, hence at
     nearly independent pixels.
+
+    Under `torch.autocast` the head computes in the dtype of its weights, whatever the feature maps are in, and takes a
+    mean of any floating-point dtype: a precision has no digits to spare. So the decoder may run in bfloat16, and the
+    head stands within it. In any other case features and weights have one dtype, as for every layer.
 
     Training that works: fit the mean by squared error first, then freeze it and fit the head at a tenth of the learning
     rate, then both if wanted.
@@ -120,8 +125,17 @@ class CholeskyHead(nn.Module):
         features : Tensor, (*batch, in_channels, H, W)
             Feature maps of the images' height and width.
         """
+        kind = features.device.type
+        if not torch.is_autocast_enabled(kind):
+            return self._parameters_of(features)
+        with torch.autocast(kind, enabled=False):
+            return self._parameters_of(features.to(self.layer.weight.dtype))
+
+    def _parameters_of(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         batch = features.shape[:-3]
         output: Tensor = self.layer(features.reshape(math.prod(batch), *features.shape[-3:]))
+        if output.dtype in _HALVES:  # a head that was itself converted
+            output = output.float()
         output = output.reshape(*batch, *output.shape[-3:])
         first, second = self.channels, self.channels * (1 + self.neighbours)
         log_diag = self.low + (self.high - self.low) * torch.sigmoid(output[..., :first, :, :])
@@ -135,8 +149,13 @@ class CholeskyHead(nn.Module):
         return log_diag, off_diag, cross
 
     def forward(self, features: Tensor, loc: Tensor, *, validate_args: bool | None = None) -> CholeskyGMRF:
-        """Return the distribution with mean `loc`, ``(*batch, C, H, W)``, given `features`."""
+        """Return the distribution with mean `loc`, ``(*batch, C, H, W)``, given `features`.
+
+        A mean in bfloat16 or float16, as autocast makes it, is converted to the dtype of the other parameters.
+        """
         log_diag, off_diag, cross = self.parameters_of(features)
+        if loc.dtype in _HALVES:
+            loc = loc.to(log_diag.dtype)
         return CholeskyGMRF(loc, log_diag, off_diag, cross, radius=self.radius, validate_args=validate_args)
 
     def extra_repr(self) -> str:

@@ -6,6 +6,8 @@ from tests.conftest import require
 
 torch = require("torch")
 
+from torch.distributions import kl_divergence  # noqa: E402
+
 from sparsegmrf.torch import CholeskyGMRF, CholeskyHead  # noqa: E402
 
 
@@ -96,6 +98,71 @@ def test_training_step_with_a_head_compiles_without_a_graph_break():
         results.append([value, *torch.autograd.grad(value, head.parameters())])
     for plain, compiled in zip(*results, strict=True):
         torch.testing.assert_close(compiled, plain)
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("channels", "kernel_size"), [(1, 1), (2, 3)])
+def test_head_casts_itself_to_float32_under_autocast(half, channels, kernel_size):
+    torch.manual_seed(8)
+    decoder = torch.nn.Conv2d(5, 5, 3, padding=1)
+    mean = torch.nn.Conv2d(5, channels, 1)
+    head = CholeskyHead(5, channels, kernel_size=kernel_size, initial_scale=1.0)
+    x = torch.randn(2, channels, 6, 7)
+    with torch.autocast("cpu", dtype=half):
+        maps = decoder(features())
+        loc = mean(maps)
+        assert maps.dtype == loc.dtype == half
+        field = head(maps, loc)
+        loss = -field.log_prob(x).mean() - field.entropy().mean() + field.rsample().square().mean()
+    assert field.loc.dtype == field.off_diag.dtype == loss.dtype == torch.float32
+    loss.backward()
+    layers = [*decoder.parameters(), *mean.parameters(), *head.parameters()]
+    gradients = [part.grad.clone() for part in layers]
+    assert all(part.dtype == torch.float32 and part.isfinite().all() for part in gradients)
+    # The same numbers as those of float32 on the rounded maps: nothing of the head itself is rounded to half.
+    plain = head(maps.float(), loc.float())
+    for name in ("loc", "log_diag", "off_diag", "cross"):
+        assert torch.equal(getattr(field, name), getattr(plain, name))
+
+
+def test_fields_compute_in_full_precision_under_autocast():
+    torch.manual_seed(9)
+    p = CholeskyHead(5, 2, 2, initial_scale=1.0)(features(), torch.zeros(2, 2, 6, 7))
+    x = torch.randn(2, 2, 6, 7)
+    mask = x > 0.0
+    results = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            values = [p.log_prob(x), p.log_prob(x, backend="torch"), p.variance, p.conditional_mean(x, mask)]
+            values += [p.covariance_matrix, p.precision_matrix, p.scale_tril, p.covariance_with((1, 2))]
+            results.append([*values, kl_divergence(p, p.expand((2,))), p.contraction_margin(), p.growth()])
+    for plain, under_autocast in zip(*results, strict=True):
+        assert torch.equal(plain, under_autocast)
+
+
+def test_head_of_another_dtype_keeps_it_or_gives_float32():
+    maps, loc = features(), torch.zeros(2, 1, 6, 7)
+    double = CholeskyHead(5).double()
+    assert double(maps.double(), loc.double()).off_diag.dtype == torch.float64
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert double(maps.bfloat16(), loc.bfloat16()).loc.dtype == torch.float64
+    half = CholeskyHead(5).bfloat16()
+    assert half(maps.bfloat16(), loc.bfloat16()).off_diag.dtype == torch.float32
+    with pytest.raises(RuntimeError, match="type"):
+        CholeskyHead(5)(maps.bfloat16(), loc)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_head_compiles_under_autocast_without_a_graph_break():
+    torch.manual_seed(10)
+    head, loc = CholeskyHead(5, 1, initial_scale=1.0), torch.zeros(2, 1, 6, 7)
+
+    def loss(maps):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return -head(maps.bfloat16(), loc, validate_args=False).log_prob(loc + 1.0).mean()
+
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(features()), loss(features()))
 
 
 def test_wrong_settings_are_refused_by_name():
