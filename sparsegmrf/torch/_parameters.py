@@ -1,5 +1,7 @@
 """Checks of the parameters, made once when a distribution is made."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -41,6 +43,40 @@ def checked_parameters(
             f"{tuple(cross.shape)}; leave it out for channels that are not coupled."
         )
     return loc, log_diag, off_diag, cross, radius
+
+
+def log_diag_limit(dtype: torch.dtype) -> float:
+    """Return the largest ``|log d|`` at which ``d^2`` and ``1 / d^2`` are normal numbers: 43.668 or 354.2."""
+    return -0.5 * math.log(torch.finfo(dtype).tiny)
+
+
+def check_range(loc: Tensor, log_diag: Tensor, off_diag: Tensor, cross: Tensor) -> None:
+    """Refuse infinite parameters, and log-diagonals of which a precision or variance would be infinite or zero."""
+    limit = log_diag_limit(log_diag.dtype)
+    remedy = "scale the images, or narrow log_diag_bounds of a CholeskyHead"
+    if log_diag.dtype == torch.float32:
+        remedy += ", or compute in float64"
+    expected = f"lie between -{limit:.5g} and {limit:.5g}, or d^2 or 1/d^2 of d = exp(log_diag) leaves the range of"
+    _refuse_beyond(limit, "log_diag", log_diag, expected, remedy)
+    for name, tensor in (("loc", loc), ("off_diag", off_diag), ("cross", cross)):
+        finite_in(name, tensor)
+
+
+def finite_in(name: str, tensor: Tensor) -> None:
+    """Refuse a tensor that holds an infinite value."""
+    _refuse_beyond(torch.finfo(tensor.dtype).max, name, tensor, "be finite in", "scale the images")
+
+
+def _refuse_beyond(limit: float, name: str, tensor: Tensor, expected: str, remedy: str) -> None:
+    values = tensor.detach()
+    beyond = values.abs() > limit  # not of NaN, which torch's own check tells
+    if not bool(beyond.any()):
+        return
+    first = tuple(int(index) for index in beyond.nonzero()[0])
+    raise ArgumentError(
+        f"{name} must {expected} {tensor.dtype}, got {int(beyond.sum())} values beyond, the first "
+        f"{float(values[first]):.6g} at {first}; {remedy}."
+    )
 
 
 def broadcast_batch(loc: Tensor, log_diag: Tensor, off_diag: Tensor, cross: Tensor) -> torch.Size:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sparsegmrf._validate import finite_number, integer_at_least, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.cholesky_operations import neighbours
+from sparsegmrf.torch._parameters import log_diag_limit
 from sparsegmrf.torch.distribution import CholeskyGMRF
 
 _CONTRACTION = 0.99
@@ -61,8 +62,8 @@ class CholeskyHead(nn.Module):
     Raises
     ------
     ArgumentError
-        If a count is not positive, a limit is not finite, `initial_log_diag` is not within its bounds, or `kernel_size`
-        is even.
+        If a count is not positive, a limit is not finite or beyond the range of float64, `initial_log_diag` is not
+        within its bounds, or `kernel_size` is even.
 
     References
     ----------
@@ -101,6 +102,12 @@ class CholeskyHead(nn.Module):
             raise ArgumentError(f"kernel_size must be odd, got {kernel_size}: the image keeps its size.")
         self.contractive = contractive
         self.low, self.high = (finite_number("log_diag_bounds", bound) for bound in log_diag_bounds)
+        limit = log_diag_limit(torch.float64)
+        if not -limit <= self.low < self.high <= limit:
+            raise ArgumentError(
+                f"log_diag_bounds must be (low, high) with {-limit:.5g} <= low < high <= {limit:.5g}, beyond which a "
+                f"diagonal or variance leaves the range of float64, got {log_diag_bounds}; narrow them or swap them."
+            )
         start = finite_number("initial_log_diag", initial_log_diag)
         if not self.low < start < self.high:
             raise ArgumentError(
@@ -126,7 +133,7 @@ class CholeskyHead(nn.Module):
             Feature maps of the images' height and width.
         """
         kind = features.device.type
-        if not torch.is_autocast_enabled(kind):
+        if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
             return self._parameters_of(features)
         with torch.autocast(kind, enabled=False):
             return self._parameters_of(features.to(self.layer.weight.dtype))

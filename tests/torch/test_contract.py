@@ -41,6 +41,74 @@ def test_nan_in_a_parameter_is_refused_by_name(name):
     CholeskyGMRF(**parameters, validate_args=False)
 
 
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, 43.6), (torch.float64, 354.1)])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_largest_log_diagonals_have_finite_results(dtype, limit, sign):
+    log_diag = torch.full((1, 3, 4), sign * limit, dtype=dtype)
+    p = CholeskyGMRF(torch.zeros_like(log_diag), log_diag, torch.zeros(1, 4, 3, 4, dtype=dtype))
+    mask = torch.eye(3, 4).bool()
+    x = p.rsample((2,))
+    results = [x, p.variance, p.stddev, p.entropy(), p.log_prob(x), p.conditional_mean(x, mask), p.growth()]
+    results += [p.covariance_matrix, p.precision_matrix, p.scale_tril, p.covariance_with((0, 0)), p.mahalanobis(x)]
+    assert all(part.isfinite().all() for part in results)
+    assert p.variance.min() > 0.0
+    torch.testing.assert_close(p.variance, (-2.0 * log_diag.double()).exp().to(dtype))
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float32, "43.668"), (torch.float64, "354.2")])
+@pytest.mark.parametrize("extreme", [-math.inf, -800.0, -360.0, 360.0, 800.0, math.inf])
+def test_extreme_log_diagonals_are_refused_with_their_values(dtype, limit, extreme):
+    p = field((2,), 2, dtype=dtype)
+    log_diag = p.log_diag.clone()
+    log_diag[1, 0, 2, 3] = extreme
+    with pytest.raises(
+        ValueError, match=rf"log_diag must lie between -{limit} and {limit}.*{dtype}.* 1 values"
+    ) as error:
+        CholeskyGMRF(p.loc, log_diag, p.off_diag, p.cross)
+    assert f"the first {extreme:g} at (1, 0, 2, 3); scale the images" in str(error.value)
+    assert ("float64" in str(error.value).split(";")[1]) == (dtype == torch.float32)
+    CholeskyGMRF(p.loc, log_diag, p.off_diag, p.cross, validate_args=False)
+
+
+@pytest.mark.parametrize("name", ["loc", "off_diag", "cross"])
+def test_infinite_parameters_are_refused_by_name(name):
+    parameters = parameters_of(field((2,), 2))
+    parameters[name][1, 0, 0, 0] = -math.inf
+    with pytest.raises(
+        ValueError, match=rf"{name} must be finite in torch.float64, got \d+ values beyond, the first -inf"
+    ):
+        CholeskyGMRF(**parameters)
+
+
+def test_an_extreme_log_diagonal_is_named_before_what_it_has_spoilt():
+    p = field((2,), 2)
+    log_diag = p.log_diag + 1000.0
+    with pytest.raises(ValueError, match="log_diag must lie"):
+        CholeskyGMRF(p.loc, log_diag, 0.0 * log_diag.exp().unsqueeze(2).expand(p.off_diag.shape), p.cross)
+
+
+def test_infinite_values_are_refused_by_name():
+    p = field((2,), 2)
+    x = p.sample()
+    x[1, 1, 2, 3] = math.inf
+    mask = x.isinf()
+    for ask in (p.log_prob, p.whiten, p.mahalanobis, lambda x: p.conditional_mean(x, ~mask)):
+        with pytest.raises(ValueError, match=r"value must be finite .* the first inf at \(1, 1, 2, 3\)"):
+            ask(x)
+    with pytest.raises(ValueError, match="white must be finite"):
+        p.unwhiten(x)
+    assert p.conditional_mean(x, mask).isfinite().all()  # missing values are not read
+
+
+def test_values_beyond_a_smaller_dtype_are_refused_where_it_is_asked_for():
+    zeros = torch.zeros(1, 3, 4, dtype=torch.float64)
+    p = CholeskyGMRF(zeros, zeros + 100.0, zeros.expand(1, 4, 3, 4))
+    with pytest.raises(ValueError, match=r"log_diag must lie .* torch.float32"):
+        p.to(torch.float32)
+    with pytest.raises(ValueError, match=r"off_diag must be finite in torch.float32"):
+        CholeskyGMRF(zeros, zeros, zeros.expand(1, 4, 3, 4) - 1e300).to(torch.float32)
+
+
 def test_constraints_and_support_are_declared():
     p = field((2,), 2)
     assert set(p.arg_constraints) == set(PARAMETERS)

@@ -152,6 +152,19 @@ def test_head_of_another_dtype_keeps_it_or_gives_float32():
         CholeskyHead(5)(maps.bfloat16(), loc)
 
 
+def test_head_runs_where_there_is_no_autocast():
+    head = CholeskyHead(5).to("meta")
+    assert head.parameters_of(features().to("meta"))[0].shape == (2, 1, 6, 7)
+
+
+def test_wide_bounds_are_refused_by_the_field_once_they_are_reached():
+    head = CholeskyHead(5, log_diag_bounds=(-100.0, 100.0))
+    loc = torch.zeros(2, 1, 6, 7)
+    assert head(features(), loc).variance.isfinite().all()
+    with pytest.raises(ValueError, match="narrow log_diag_bounds"):
+        head(features(scale=1e6), loc)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_head_compiles_under_autocast_without_a_graph_break():
     torch.manual_seed(10)
@@ -170,6 +183,8 @@ def test_wrong_settings_are_refused_by_name():
         ({"kernel_size": 2}, "kernel_size"),
         ({"initial_log_diag": 9.0}, "initial_log_diag"),
         ({"radius": 0}, "radius"),
+        ({"log_diag_bounds": (-400.0, 7.0)}, r"log_diag_bounds .* got \(-400.0, 7.0\)"),
+        ({"log_diag_bounds": (7.0, -5.0)}, "log_diag_bounds must be .* low < high"),
         ({"initial_scale": -1.0}, "initial_scale"),
     ):
         with pytest.raises(ValueError, match=name):
