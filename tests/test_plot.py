@@ -4,9 +4,11 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from sparsegmrf import Intrinsic, Matern
 from sparsegmrf.autoregression import experiment
 from sparsegmrf.errors import ArgumentError, FileError
-from sparsegmrf.plot import averaged_periodogram, experiment_figure, fit_figure, write_figure
+from sparsegmrf.inference import variogram
+from sparsegmrf.plot import averaged_periodogram, experiment_figure, fit_figure, variogram_figure, write_figure
 
 
 def panels(figure):
@@ -161,3 +163,32 @@ def test_pictures_that_are_no_images_are_refused():
         fit_figure(good, np.zeros(3), good)
     with pytest.raises(ArgumentError, match="draw must hold real numbers"):
         fit_figure(good, good, good.astype(complex))
+
+
+def test_variogram_figure_shows_points_of_the_image_and_the_line_of_the_model():
+    model = Matern(range=6.0, sigma=2.0)
+    image = model.gmrf((40, 50)).sample(rng=0)
+    found = variogram(image, max_lag=12)
+    figure = variogram_figure(image, model, noise_variance=0.25, max_lag=12, unit="K", title="a title")
+    left, right = figure.axes
+    np.testing.assert_array_equal(left.collections[0].get_offsets(), np.stack([found.lags, found.semivariances], 1))
+    line = next(each for each in left.lines if each.get_label() == "Matern")
+    np.testing.assert_allclose(line.get_ydata(), found.expected(model, 0.25))
+    (correlations,) = (each for each in right.lines if each.get_label() == "Matern")
+    np.testing.assert_allclose(correlations.get_ydata(), 1.0 - found.expected(model) / 4.0, rtol=1e-9)
+    assert "K" in left.get_ylabel()
+    assert figure.get_suptitle() == "a title"
+
+
+def test_variogram_figure_of_an_intrinsic_model_or_none_has_one_panel_and_directions_their_colours():
+    image = Matern(range=6.0).gmrf((20, 25)).sample(rng=0)
+    assert len(variogram_figure(image, Intrinsic(), max_lag=4).axes) == 1
+    (ax,) = variogram_figure(image, directions=[0.0, np.pi / 2], max_lag=4).axes
+    assert [each.get_label() for each in ax.collections] == ["image, 0°", "image, 90°"]
+    noise = np.full(image.shape, 0.5)
+    (ax,) = variogram_figure(image, Intrinsic(), noise_variance=noise, max_lag=4).axes
+    expected = variogram(image, max_lag=4).expected(Intrinsic(), 0.5)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), expected)
+    for wrong in ({"directions": []}, {"directions": [np.nan]}, {"noise_variance": np.ones(3)}):
+        with pytest.raises(ArgumentError, match=next(iter(wrong))):
+            variogram_figure(image, Intrinsic(), **wrong)

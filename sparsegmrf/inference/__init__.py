@@ -14,6 +14,7 @@ from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, WaldTest
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._variogram import Variogram, variogram
 
 __all__ = [
     "Candidate",
@@ -30,6 +31,7 @@ __all__ = [
     "ModelComparison",
     "Prediction",
     "Problem",
+    "Variogram",
     "WaldTest",
     "Whiteness",
     "compare_fits",
@@ -39,4 +41,5 @@ __all__ = [
     "factor",
     "fill",
     "fit",
+    "variogram",
 ]

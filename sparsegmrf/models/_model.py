@@ -1,7 +1,7 @@
 """What every model of a precision offers: parameters, stencil, derivatives, limits, field."""
 
 import dataclasses
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from numbers import Real
 from typing import Literal, Self, overload
 
@@ -12,6 +12,7 @@ from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.spectral_density import SpectralDensity
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.models._covariogram import Covariogram
 from sparsegmrf.models._joint_limits import Bounds, JointLimits
 from sparsegmrf.models._window import check_window
 from sparsegmrf.stationary_edge import StationaryEdgeField
@@ -25,7 +26,7 @@ POSITIVE: Bounds = (0.0, float("inf"))
 REAL: Bounds = (float("-inf"), float("inf"))
 
 
-class Model(ABC):
+class Model(Covariogram):
     """Named parameters that stand for a precision on any lattice; immutable.
 
     A model of your own is a frozen dataclass, ``@dataclass(frozen=True, eq=False)``, that derives from this class. It

@@ -10,6 +10,7 @@ from sparsegmrf.plot._pictures import (
     write_figure,
 )
 from sparsegmrf.plot._pixels import pixel_figure
+from sparsegmrf.plot._variogram import variogram_figure
 
 __all__ = [
     "FIGURE_SUFFIXES",
@@ -20,5 +21,6 @@ __all__ = [
     "pixel_figure",
     "show_picture",
     "truth_figure",
+    "variogram_figure",
     "write_figure",
 ]

@@ -1,0 +1,147 @@
+"""Figure of an empirical variogram beside that of a model."""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sparsegmrf._observed import observe
+from sparsegmrf._validate import finite_number, real_array
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference import Variogram, variogram
+from sparsegmrf.models import Model
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+
+_AREA = 60.0
+"""Area in square points of the marker of the bin with most pairs."""
+
+
+def variogram_figure(
+    image: ArrayLike,
+    model: Model | None = None,
+    mask: BoolArray | str | None = "nan",
+    *,
+    noise_variance: float | ArrayLike = 0.0,
+    max_lag: float | None = None,
+    directions: ArrayLike | None = None,
+    title: str = "",
+    unit: str = "",
+) -> Figure:
+    """Draw the variogram of an image, and that of a model: semivariances on the left, correlations on the right.
+
+    Empirical semivariances are points, their area the number of pairs; those of the model, averaged over the same
+    pairs, a line. Correlations are those of the model's field: the empirical ones are ``1 - (g - noise) / C(0)`` with
+    its variance ``C(0)``. An intrinsic model has none, and without a model there is no right side.
+
+    Parameters
+    ----------
+    image : array_like, (H, W)
+        Intensities less the trend, such as ``image - fit.trend``; NaN where missing.
+    model : Model, optional
+        Such as ``fit.model``.
+    mask : "nan", ndarray of bool, (H, W), or None
+        True where a pixel is missing, as for `sparsegmrf.inference.variogram`.
+    noise_variance : float or array_like, (H, W)
+        Of independent noise in intensity^2, such as ``fit.noise_variance``, which the semivariances have besides; of an
+        image of variances the mean over the observed pixels.
+    max_lag : float, optional
+        Longest lag in pixels, as for `sparsegmrf.inference.variogram`.
+    directions : array_like, (D,), optional
+        Angles in radians from increasing columns towards increasing rows, each drawn in a colour of its own; by default
+        all directions together.
+    title, unit : str
+        Title of the figure, and the unit of intensity.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not registered with pyplot; save it with `write_figure`.
+
+    Raises
+    ------
+    ArgumentError
+        As `sparsegmrf.inference.variogram`, and if `directions` is no list of angles.
+
+    Examples
+    --------
+    >>> from sparsegmrf import Matern
+    >>> model = Matern(range=6.0)
+    >>> len(variogram_figure(model.gmrf((40, 50)).sample(rng=0), model).axes)
+    2
+    """
+    angles = _angles(directions)
+    noise = _level_of_noise(noise_variance, image, mask)
+    found = [variogram(image, mask, max_lag=max_lag, direction=each) for each in angles]
+    expected = None if model is None else [each.expected(model, noise) for each in found]
+    variance = None if model is None else _variance(model, found[0])
+    figure = Figure(figsize=(6.2 if variance is None else 11.4, 4.4), layout="constrained")
+    if title:
+        figure.suptitle(title, fontsize=11)
+    axes = figure.subplots(1, 1 if variance is None else 2, squeeze=False)[0]
+    named = type(model).__name__
+    _draw(axes[0], found, [each.semivariances for each in found], expected, angles, named)
+    if noise > 0.0:
+        axes[0].axhline(noise, color="0.6", linewidth=0.8, linestyle=":", label="noise variance")
+    if variance is not None:
+        axes[0].axhline(variance + noise, color="0.6", linewidth=0.8, linestyle="--", label="variance, with noise")
+    axes[0].set_ylim(bottom=0.0)
+    axes[0].set_ylabel(f"semivariance{f' ({unit})$^2$' if unit else ''}", fontsize=9)
+    axes[0].legend(fontsize=8, frameon=False)
+    if variance is not None and expected is not None:
+        points = [1.0 - (each.semivariances - noise) / variance for each in found]
+        _draw(axes[1], found, points, [1.0 - (each - noise) / variance for each in expected], angles, named)
+        axes[1].axhline(0.0, color="0.6", linewidth=0.8)
+        axes[1].set_ylabel("correlation", fontsize=9)
+    return figure
+
+
+def _draw(
+    ax: Axes,
+    found: list[Variogram],
+    points: list[FloatArray],
+    lines: list[FloatArray] | None,
+    angles: list[float | None],
+    named: str,
+) -> None:
+    for k, (each, angle) in enumerate(zip(found, angles, strict=True)):
+        along = "" if angle is None else f", {math.degrees(angle):.0f}\N{DEGREE SIGN}"
+        area = 4.0 + _AREA * each.counts / each.counts.max()
+        ax.scatter(each.lags, points[k], s=area, color=f"C{k}", alpha=0.55, linewidth=0.0, label=f"image{along}")
+        if lines is not None:
+            ax.plot(each.lags, lines[k], color=f"C{k}", linewidth=1.6, label=f"{named}{along}")
+    ax.set_xlim(left=0.0)
+    ax.set_xlabel("lag (pixels)", fontsize=9)
+    ax.tick_params(labelsize=8)
+
+
+def _angles(directions: ArrayLike | None) -> list[float | None]:
+    if directions is None:
+        return [None]
+    array = np.atleast_1d(real_array("directions", directions))
+    if array.ndim != 1 or not array.size:
+        raise ArgumentError(f"directions must be a list of angles in radians, got shape {array.shape}.")
+    return [finite_number("directions", each) for each in array]
+
+
+def _level_of_noise(noise_variance: float | ArrayLike, image: ArrayLike, mask: BoolArray | str | None) -> float:
+    """Return the mean noise variance of the observed pixels."""
+    array = real_array("noise_variance", noise_variance)
+    if array.ndim == 0:
+        return float(array)
+    if array.shape != np.shape(image):
+        raise ArgumentError(
+            f"noise_variance must be a number or have the shape {np.shape(image)} of the image, got {array.shape}."
+        )
+    found = observe(image, mask)
+    return float(array.mean() if found.missing is None else array[~found.missing].mean())
+
+
+def _variance(model: Model, at: Variogram) -> float | None:
+    """Return the variance of the field without borders, None if it is intrinsic: ``C(0) = g(h) / (1 - r(h))``."""
+    semivariances = np.asarray(model.variogram(at.offsets))
+    try:
+        correlations = np.asarray(model.correlation(at.offsets))
+    except ArgumentError:  # there is a variogram, but no variance
+        return None
+    return float(semivariances.sum() / (1.0 - correlations).sum())
