@@ -1,15 +1,22 @@
 """What every fit of a field returns."""
 
+import html
+import math
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
+from scipy.special import ndtri
 
+from sparsegmrf._saved import Saved
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.typing import Shape
 
 
-class Fitted(ABC):
+class Fitted(Saved, ABC):
     """Estimates, the likelihood they reach, and the field they make.
 
     A subclass is a frozen dataclass with at least the fields below. Where a search found the estimates it also has
@@ -57,9 +64,103 @@ class Fitted(ABC):
     def summary(self) -> str:
         """Return the estimates and the fit's figures as text."""
 
+    def table(self, level: float = 0.95) -> dict[str, list[Any]]:
+        """Return the estimates as a table, column by column: a dict that ``pandas.DataFrame`` takes.
+
+        Parameters
+        ----------
+        level : float
+            Between 0 and 1: of the intervals.
+
+        Returns
+        -------
+        dict of list
+            ``"name"``, ``"estimate"``, ``"std_error"``, and the ends ``"low"`` and ``"high"`` of the confidence
+            intervals. NaN where there is no standard error; without rows where parameters have no names.
+
+        Raises
+        ------
+        ArgumentError
+            If `level` is not between 0 and 1.
+        """
+        values, errors = self._estimates()
+        intervals = self._intervals(level)
+        return {
+            "name": list(values),
+            "estimate": list(values.values()),
+            "std_error": [errors[name] for name in values],
+            "low": [intervals[name][0] for name in values],
+            "high": [intervals[name][1] for name in values],
+        }
+
+    def _repr_html_(self) -> str:
+        """Return estimates with standard errors and 95% intervals, and the fit's figures, for notebooks."""
+        heading, *rest = (html.escape(part) for part in self.summary().split("\n\n"))
+        columns = self.table()
+        lines = [f"<pre>{heading}</pre>"]
+        if columns["name"]:
+            titles = ("", "estimate", "std. error", "low 95%", "high 95%")
+            lines += ["<table>", f"<tr>{''.join(f'<th>{each}</th>' for each in titles)}</tr>"]
+            for name, *numbers in zip(*columns.values(), strict=True):
+                cells = (f"<td>{'' if math.isnan(each) else f'{each:.6g}'}</td>" for each in numbers)
+                lines.append(f"<tr><th>{html.escape(name)}</th>{''.join(cells)}</tr>")
+            lines.append("</table>")
+        return "\n".join([*lines, *(f"<pre>{each}</pre>" for each in rest[-1:])])
+
+    def _estimates(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Return all estimates that have a name, and their standard errors."""
+        return dict(getattr(self, "parameters", {})), self.standard_errors
+
+    def _intervals(self, level: float) -> dict[str, tuple[float, float]]:
+        """Return confidence intervals of all estimates that have a name."""
+        if not 0.0 < level < 1.0:
+            raise ArgumentError(f"level must be between 0 and 1, got {level}.")
+        z = float(ndtri((1.0 + level) / 2.0))
+        values, errors = self._estimates()
+        return {name: (value - z * errors[name], value + z * errors[name]) for name, value in values.items()}
+
+    @classmethod
+    def _from_saved(cls, given: Mapping[str, Any]) -> Saved:
+        """Return the fit; nothing but this has looked at what its constructor is given."""
+        for name, hint in get_type_hints(cls).items():
+            if name in given and not _is_of(given[name], hint):
+                raise ArgumentError(f"{name} of {cls.__name__} must be of type {_named(hint)}, got {given[name]!r}.")
+        return super()._from_saved(given)
+
     def _maximal_loglik(self, criterion: str) -> float:
         """Return `loglik`; a fit that has not maximized it refuses the criterion instead."""
         return self.loglik
+
+
+def _is_of(value: object, hint: Any) -> bool:
+    """Return whether a value is of the type of a field, as far as types are simple."""
+    if hint is Any:
+        return True
+    if hint is float:
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    origin, arguments = get_origin(hint) or hint, get_args(hint)
+    if origin is UnionType:
+        return any(_is_of(value, each) for each in arguments)
+    if not isinstance(origin, type):
+        return True
+    if not isinstance(value, origin):
+        return False
+    if origin is dict:
+        return all(isinstance(key, str) and _is_of(each, arguments[1]) for key, each in value.items())  # type: ignore[attr-defined]
+    if origin is tuple and Ellipsis not in arguments:
+        parts: tuple[object, ...] = value  # type: ignore[assignment]
+        return len(parts) == len(arguments) and all(map(_is_of, parts, arguments))
+    return True
+
+
+def _named(hint: Any) -> str:
+    return (
+        " or ".join(map(_named, get_args(hint)))
+        if isinstance(hint, UnionType)
+        else getattr(get_origin(hint) or hint, "__name__", str(hint))
+    )
 
 
 def akaike(loglik: float, n_parameters: int) -> float:

@@ -1,14 +1,15 @@
 """Causal autoregressions: every pixel is predicted from earlier ones in raster order."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from sparsegmrf import _frozen
 from sparsegmrf._observed import observe
+from sparsegmrf._saved import Saved, check_names
 from sparsegmrf._validate import finite, finite_number, image_shape, one_of, positive_number, read_only, real_array
 from sparsegmrf.autoregression._estimation import Estimates, least_squares, yule_walker
 from sparsegmrf.autoregression._moments import moments, moments_and_autocovariances
@@ -24,7 +25,7 @@ METHODS = ("least_squares", "yule_walker")
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class CausalAR:
+class CausalAR(Saved):
     """Causal (unilateral) autoregression on images.
 
     ``x_p = mean + sum_k w_k (x[p + o_k] - mean) + sigma e_p`` with white ``e`` and all ``o_k`` earlier in raster order.
@@ -246,6 +247,17 @@ class CausalAR:
     def is_stable(self) -> bool:
         """Return whether the field is stationary and an impulse dies out; `stability` tells the margin."""
         return self.stability().stable
+
+    def _saved_fields(self) -> dict[str, object]:
+        """Return offsets and weights as lists, so that a file can be written by hand."""
+        both = {"offsets": self.offsets.tolist(), "weights": self.weights.tolist()}
+        return {**both, "sigma": self.sigma, "mean": self.mean}
+
+    @classmethod
+    def _from_saved(cls, given: Mapping[str, Any]) -> "CausalAR":
+        names = ("offsets", "weights", "sigma", "mean")
+        check_names(cls, given, dict.fromkeys(names), names)
+        return cls(given["weights"], given["sigma"], given["mean"], support=given["offsets"])
 
     def __repr__(self) -> str:
         pairs: Sequence[str] = [

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from sparsegmrf._saved import Saved
 from sparsegmrf._validate import image_shape, read_only
 from sparsegmrf.ensembles._ensemble import as_ensemble, as_pairs, later_neighbours
 from sparsegmrf.ensembles._fit import EnsembleFit
@@ -18,7 +19,7 @@ from sparsegmrf.typing import ArrayLike, FloatArray, Offsets, Shape
 
 
 @dataclass(frozen=True, eq=False)
-class CholeskyField:
+class CholeskyField(Saved):
     """Field whose precision is made of a lower triangular matrix ``L``, given per pixel.
 
     ``"LLt"``: ``Q = L L^T``; pixel ``p`` holds column ``p``: ``L[p, p]`` and ``L[p + o_k, p]`` on later neighbours.

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from sparsegmrf._saved import Saved
 from sparsegmrf._validate import finite_number, image_shape, integer_at_least, positive_number, read_only
 from sparsegmrf.ensembles._ensemble import as_ensemble, as_pairs, later_neighbours
 from sparsegmrf.ensembles._fit import EnsembleFit
@@ -18,7 +19,7 @@ from sparsegmrf.typing import ArrayLike, FloatArray, Offsets, Shape
 
 
 @dataclass(frozen=True, eq=False)
-class SymmetricField:
+class SymmetricField(Saved):
     """Field whose precision is given entry by entry: ``Q[p, p]``, and ``Q[p, p + o_k]`` on later neighbours.
 
     It has as many parameters as numbers, so that it has no named ones. The precision is cut off at the border.

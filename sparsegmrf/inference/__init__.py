@@ -14,6 +14,7 @@ from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, WaldTest
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._saved_fit import SavedFit
 from sparsegmrf.inference._variogram import Variogram, variogram
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ModelComparison",
     "Prediction",
     "Problem",
+    "SavedFit",
     "Variogram",
     "WaldTest",
     "Whiteness",

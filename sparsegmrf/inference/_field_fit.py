@@ -1,12 +1,14 @@
 """Estimates of a field's parameters and trend, with their uncertainty: what fits of any likelihood have."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
+from sparsegmrf._saved import Saved, kind_of, loaded
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
@@ -15,6 +17,7 @@ from sparsegmrf.inference._linear_predictions import LinearPredictions
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._saved_fit import LEVEL, SavedFit
 from sparsegmrf.inference._scores import half_width
 from sparsegmrf.priors import Prior
 from sparsegmrf.typing import FloatArray, Shape
@@ -224,6 +227,80 @@ class FieldFit(LinearPredictions):
             return field.with_mean(image)
         return field.with_mean(image[..., np.newaxis] * (a / float(a @ a)))
 
+    def saved(self) -> SavedFit:
+        """Return what is kept of the fit in a file: everything but the images and what is made of them."""
+        model: Any = self.model
+        if not isinstance(model, Saved):
+            raise ArgumentError(
+                f"model must derive from sparsegmrf.models.Model to be saved, got {type(model).__name__}; save its "
+                "parameters yourself."
+            )
+        return SavedFit(
+            kind=kind_of(type(self)),
+            model=model,
+            method=self.method,
+            likelihood=self.problem.likelihood.name,
+            shape=self.shape,
+            n_observed=self.n_observed,
+            parameters=self.parameters,
+            undetermined=self.undetermined,
+            coefficients=self.coefficients,
+            coefficient_errors=self.coefficient_errors,
+            coefficient_covariance=self.coefficient_covariance,
+            noise_variance=getattr(self, "noise_variance", None),
+            priors=tuple(self.priors),
+            loglik=float(self.loglik),
+            log_prior=float(self.log_prior),
+            restricted_loglik=getattr(self, "restricted_loglik", None),
+            cv_score=getattr(self, "cv_score", None) if self.method == "cv" else None,
+            converged=bool(self.converged),
+            reason=self.reason,
+            evaluations=self.evaluations,
+            _standard_errors=self.standard_errors,
+            _confidence_intervals=self.confidence_intervals(LEVEL),
+            _summary=self.summary(),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> SavedFit:  # type: ignore[override]
+        """Return what `to_json` has written of a fit: a `SavedFit`, which has no images.
+
+        Parameters
+        ----------
+        text : str
+            As `to_json` writes it.
+
+        Raises
+        ------
+        ArgumentError
+            If the text is no such object, or that of another kind of fit.
+
+        Examples
+        --------
+        >>> from sparsegmrf import Matern, fit
+        >>> found = fit(Matern(), Matern(range=8.0).gmrf((32, 32)).sample(rng=1), noise_variance=None)
+        >>> again = type(found).from_json(found.to_json())
+        >>> again.parameters == found.parameters, again.standard_errors == found.standard_errors
+        (True, True)
+        """
+        found = loaded(text, cls)
+        if not isinstance(found, SavedFit) or found.kind != kind_of(cls):
+            raise ArgumentError(f"text must hold a {cls.__name__}, got kind {found._saved_kind()!r}.")
+        return found
+
+    def _saved_fields(self) -> Mapping[str, object]:
+        return self.saved()._saved_fields()
+
+    @classmethod
+    def _from_saved(cls, given: Mapping[str, Any]) -> Saved:
+        return SavedFit._from_saved({**given, "kind_of_fit": kind_of(cls)})
+
+    def _estimates(self) -> tuple[dict[str, float], dict[str, float]]:
+        return {**self.parameters, **self.coefficients}, {**self.standard_errors, **self.coefficient_errors}
+
+    def _intervals(self, level: float) -> dict[str, tuple[float, float]]:
+        return self.confidence_intervals(level)
+
     def summary(self) -> str:
         """Return a table of the estimates with standard errors, and the fit's figures, as text."""
         kind, pixels = type(self.model).__name__, self.trend.size * len(self.problem.images)
@@ -234,9 +311,9 @@ class FieldFit(LinearPredictions):
             lines.append(f"{name:>{width}}{value:14.6g}{self.standard_errors[name]:14.3g}")
         for name, value in self.coefficients.items():
             lines.append(f"{name:>{width}}{value:14.6g}{self.coefficient_errors[name]:14.3g}")
+        lines.append("")
         if self.undetermined:
             lines.append(f"not determined: {', '.join(self.undetermined)}")
-        lines.append("")
         if self.priors:
             lines.append(f"posterior mode, priors on {', '.join(self.priors)}; log-prior {self.log_prior:.4f} nats")
         criteria = "" if self.priors or self.method == "cv" else f", AIC {self.aic:.2f}, BIC {self.bic:.2f}"

@@ -7,6 +7,7 @@ from typing import Literal, Self, overload
 
 import numpy as np
 
+from sparsegmrf._saved import Saved
 from sparsegmrf._validate import image_shape, one_of
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors.spectral import SpectralForm
@@ -26,7 +27,7 @@ POSITIVE: Bounds = (0.0, float("inf"))
 REAL: Bounds = (float("-inf"), float("inf"))
 
 
-class Model(Covariogram):
+class Model(Covariogram, Saved):
     """Named parameters that stand for a precision on any lattice; immutable.
 
     A model of your own is a frozen dataclass, ``@dataclass(frozen=True, eq=False)``, that derives from this class. It

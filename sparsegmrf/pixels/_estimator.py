@@ -2,11 +2,12 @@
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
+from sparsegmrf._saved import Saved, check_names
 from sparsegmrf.errors import ArgumentError, ImageLayoutError, NotFittedError
 from sparsegmrf.fitted import akaike, schwarz
 from sparsegmrf.pixels._layout import numbers
@@ -16,7 +17,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Estimator(ABC):
+class Estimator(Saved, ABC):
     """Base of densities of pixels whose constructor stores its arguments unchanged under their own names.
 
     As scikit-learn asks, `fit` returns the estimator itself, which is therefore the fit's result too: it has the
@@ -150,6 +151,26 @@ class Estimator(ABC):
         defaults = inspect.signature(type(self).__init__).parameters
         changed = [f"{k}={v!r}" for k, v in self.get_params().items() if repr(v) != repr(defaults[k].default)]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+    def _saved_fields(self) -> dict[str, object]:
+        """Return the constructor's parameters, and what the fit has left."""
+        settings = self.get_params()
+        return {"settings": settings, "fitted": {n: each for n, each in vars(self).items() if n not in settings}}
+
+    @classmethod
+    def _from_saved(cls, given: Mapping[str, Any]) -> "Estimator":
+        check_names(cls, given, {"settings": None, "fitted": None}, ("settings", "fitted"))
+        settings, fitted = given["settings"], given["fitted"]
+        for name, each in given.items():
+            if not isinstance(each, Mapping):
+                raise ArgumentError(f"{name} of {cls.__name__} must be an object of names and values, got {each!r}.")
+        made: Estimator = cls().set_params(**settings)
+        methods = sorted(name for name in fitted if hasattr(cls, name))
+        if methods:
+            raise ArgumentError(f"fitted of {cls.__name__} must hold what a fit leaves, got {', '.join(methods)}.")
+        # Whatever a list was has come back as a tuple.
+        vars(made).update({n: list(each) if n == "objective_" else each for n, each in fitted.items()})
+        return made
 
     def _fitted(self, name: str) -> Any:
         """Return an attribute that a fit leaves behind."""

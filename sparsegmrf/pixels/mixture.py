@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from sparsegmrf import _threads
+from sparsegmrf._saved import Saved
 from sparsegmrf._validate import finite_number, generator, integer_at_least, read_only
 from sparsegmrf.errors import ArgumentError, ConvergenceError, SingularCovarianceError
 from sparsegmrf.pixels._covariance import cholesky_of
@@ -19,7 +20,7 @@ _SEEDING = 4096
 
 
 @dataclass(frozen=True, eq=False)
-class _Components:
+class _Components(Saved):
     """Log-weights (K,), means (K, C), covariances (K, C, C) and their Cholesky factors."""
 
     log_weights: FloatArray
