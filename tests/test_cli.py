@@ -9,10 +9,13 @@ import pytest
 import skimage.data
 
 import sparsegmrf
+from sparsegmrf import CAR
 from sparsegmrf.autoregression import CausalAR
 from sparsegmrf.cli import main
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.io import read_image, read_model, write_model
+
+CAUSAL = '"format": "sparsegmrf", "version": 1, "kind": "CausalAR"'
 
 
 @pytest.fixture
@@ -271,7 +274,12 @@ def test_place_and_format_of_outputs_are_checked_before_the_work(grass, here, re
         (["ar", "whiten", "grass.png", "--model", "nowhere.json"], "nowhere.json"),
         (["ar", "whiten", "grass.png", "--model", "text.png"], "cannot be read"),
         (["ar", "whiten", "grass.png", "--model", "lacking.json"], "lacks mean, sigma"),
-        (["ar", "whiten", "grass.png", "--model", "list.json"], '"model": "causal_ar"'),
+        (["ar", "whiten", "grass.png", "--model", "list.json"], '"format": "sparsegmrf"'),
+        (
+            ["ar", "whiten", "grass.png", "--model", "field.json"],
+            "model must hold a CausalAR, got field.json with a CAR",
+        ),
+        (["ar", "sample", "strange.json"], "kind must be one that is known here, got 'os.system'"),
         (["ar", "whiten", "grass.png", "--model", "later.json"], "earlier"),
         (["ar", "sample", "later.json"], "earlier"),
         (["ar", "sample", "grass.png", "--out", "draw.bmp"], "suffix of path must be one of"),
@@ -285,9 +293,11 @@ def test_place_and_format_of_outputs_are_checked_before_the_work(grass, here, re
 )
 def test_what_the_user_can_mend_is_one_line_and_exit_code_2(grass, here, refused, arguments, message):
     (here / "text.png").write_text("no image\nat all\n")
-    (here / "lacking.json").write_text('{"model": "causal_ar", "offsets": [], "weights": []}')
+    (here / "lacking.json").write_text(f'{{{CAUSAL}, "offsets": [], "weights": []}}')
     (here / "list.json").write_text("[1, 2]")
-    later = '{"model": "causal_ar", "offsets": [[0, 1]], "weights": [0.5], "sigma": 1, "mean": 0}'
+    write_model("field.json", CAR(0.2))
+    (here / "strange.json").write_text('{"format": "sparsegmrf", "version": 1, "kind": "os.system"}')
+    later = f'{{{CAUSAL}, "offsets": [[0, 1]], "weights": [0.5], "sigma": 1, "mean": 0}}'
     (here / "later.json").write_text(later)
     np.save("complex.npy", np.zeros((9, 9), complex))
     np.save("constant.npy", np.ones((20, 20)))
@@ -307,9 +317,7 @@ def test_model_files_keep_every_digit_and_refuse_what_is_none(here):
         np.testing.assert_array_equal(getattr(read, name), getattr(model, name))
     with pytest.raises(FileError, match="cannot be read"):
         read_model("nowhere.json")
-    (here / "model.json").write_text(
-        '{"model": "causal_ar", "offsets": [[0, -1]], "weights": ["x"], "sigma": 1, "mean": 0}'
-    )
+    (here / "model.json").write_text(f'{{{CAUSAL}, "offsets": [[0, -1]], "weights": ["x"], "sigma": 1, "mean": 0}}')
     with pytest.raises(ArgumentError, match="weights must hold real numbers"):
         read_model("model.json")
 

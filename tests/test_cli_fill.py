@@ -8,10 +8,10 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from sparsegmrf import fill
+from sparsegmrf import fill, fit
 from sparsegmrf.cli import _demo, main
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.io import read_image
+from sparsegmrf.io import read_fit, read_image, write_model
 from sparsegmrf.models import Matern
 from sparsegmrf.plot import fill_figure, truth_figure
 from sparsegmrf.scores import coverage, crps
@@ -74,10 +74,12 @@ def test_fill_prints_the_fit_and_writes_what_the_library_returns(holes, here, ru
     fields = json.loads((here / "out" / "holes-fit.json").read_text())
     assert fields["parameters"] == result.fit.parameters
     errors = result.fit.standard_errors
-    assert fields["standard_errors"] == {name: None if np.isnan(errors[name]) else errors[name] for name in errors}
+    assert fields["standard_errors"] == {
+        name: {"float": "nan"} if np.isnan(errors[name]) else errors[name] for name in errors
+    }
     assert fields["undetermined"] == list(result.fit.undetermined) == ["kappa"]  # a thin plate is as good
     assert fields["loglik"] == result.fit.loglik
-    assert (fields["model"], fields["converged"], fields["shape"]) == ("TensionSpline", False, list(SHAPE))
+    assert (fields["model"]["kind"], fields["converged"], fields["shape"]) == ("TensionSpline", False, list(SHAPE))
     assert iio.imread("out/holes-fill.png").std() > 10
 
 
@@ -92,11 +94,20 @@ def test_model_noise_and_trend_are_those_asked_for(holes, run):
     np.testing.assert_array_equal(np.load("out/holes-std.npy"), expected.std)
 
 
+def test_model_may_be_a_file_of_a_fit(holes, here, run):
+    found = fit(Matern(), holes, noise_variance=0.09)
+    write_model("fit.json", found)
+    run("fill", "holes.npy", "--out", "out", "--model", "fit.json", "--fixed", "range", "--fixed", "sigma")
+    expected = fill(holes, model=found.model, fixed=("range", "sigma"))
+    np.testing.assert_array_equal(np.load("out/holes-mean.npy"), expected.mean)
+    assert read_fit("out/holes-fit.json").model.parameters == found.model.parameters
+
+
 def test_best_prints_and_keeps_what_it_chose_from(holes, here, run):
     printed = run("fill", "holes.npy", "--out", "out", "--model", "best", "--seed", "3")
     expected = fill(holes, model="best", rng=3).comparison
     assert expected.summary() in printed
-    kept = json.loads((here / "out" / "holes-fit.json").read_text())["comparison"]
+    kept = json.loads((here / "out" / "holes-fit.json").read_text())["about"]["comparison"]
     assert kept["chosen"] == expected.chosen.name
     assert {name: each["crps"] for name, each in kept["candidates"].items()} == {
         each.name: each.crps for each in expected.candidates

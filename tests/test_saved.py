@@ -151,6 +151,9 @@ def test_fits_of_fields_are_saved_without_images(image):
         )
         names += " log_prior restricted_loglik n_observed n_parameters converged reason evaluations undetermined shape"
         for name in (*names.split(), "method"):
+            if name == "noise_variance" and np.ndim(found.noise_variance):
+                assert again.noise_variance is None
+                continue
             same(getattr(found, name), getattr(again, name))
         same(found.confidence_intervals(), again.confidence_intervals())
         same(found.table(), again.table())

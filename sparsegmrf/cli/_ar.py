@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from sparsegmrf._files import check_outputs
-from sparsegmrf.cli._causal import Autoregression, Draw, Outcome, fit_model, innovations
+from sparsegmrf.cli._causal import Autoregression, Draw, Outcome, causal_model, fit_model, innovations
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, ReadingOne, figure_path, map_suffix, write_map
 from sparsegmrf.cli._report import Progress, show_causal_fit, show_table, show_written
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.io import read_model, write, write_model
+from sparsegmrf.io import write, write_model
 from sparsegmrf.io._write import writer_for
 from sparsegmrf.plot import fit_figure, write_figure
 
@@ -63,7 +63,7 @@ def whiten(
         check_outputs([target], [image, model, reading.mask])
         writer_for(target, loaded.raster, "out")
         step("fitting" if model is None else f"reading {model.name}")
-        chosen = options.fit(loaded).model if model is None else read_model(model)
+        chosen = options.fit(loaded).model if model is None else causal_model(model)
         step("whitening")
         white = innovations(chosen, loaded.pixels, loaded.missing)
         stretch = write_map(target, white.image, loaded.raster, "innovations", "1")
@@ -92,7 +92,7 @@ def sample(
     with Progress(3) as step:
         step(f"reading {source.name}")
         if source.suffix.lower() == ".json":
-            fitted, size = read_model(source), shape or (256, 256)
+            fitted, size = causal_model(source), shape or (256, 256)
         else:
             loaded = reading.load(source)
             fitted = options.fit(loaded).model

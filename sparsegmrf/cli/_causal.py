@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import typer
 from sparsegmrf.autoregression import CausalAR, CausalARFit, OrderSelection, select_order
 from sparsegmrf.cli._rasters import Loaded
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.io import read_model
 from sparsegmrf.stencil import TriangularStencil
 from sparsegmrf.typing import BoolArray, FloatArray
 
@@ -26,6 +28,16 @@ class Autoregression:
     def fit(self, loaded: Loaded) -> CausalARFit:
         """Fit the support asked for."""
         return CausalAR.fit(loaded.pixels, self.support, self.order, self.radius, self.method, loaded.missing)
+
+
+def causal_model(path: Path) -> CausalAR:
+    """Return the causal autoregression of a file, or of a fit in one."""
+    found = read_model(path)
+    if not isinstance(found, CausalAR):
+        raise ArgumentError(
+            f"model must hold a CausalAR, got {path} with a {type(found).__name__}; see ar fit --model."
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,16 @@
-"""What ``fit`` and ``fill`` have in common: options of the field, the noise and the trend, and estimates as JSON."""
+"""What ``fit`` and ``fill`` have in common: options of field, noise and trend, and what files say of them."""
 
-import json
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import typer
 
-from sparsegmrf._files import replacing
 from sparsegmrf.cli._models import chosen_model, names
 from sparsegmrf.cli._rasters import Loaded
 from sparsegmrf.errors import FileError
-from sparsegmrf.inference import CountFitResult, FitResult, ModelComparison
+from sparsegmrf.inference import ModelComparison
 from sparsegmrf.io._mask import read_alongside
 from sparsegmrf.models import Model
 from sparsegmrf.typing import FloatArray
@@ -25,7 +20,7 @@ from sparsegmrf.typing import FloatArray
 class FieldOptions:
     """Options that say what is fitted to an image."""
 
-    model: Annotated[str, typer.Option(help=f"{names()}: the field that is fitted.")] = "matern"
+    model: Annotated[str, typer.Option(help=f"{names()}, or a .json file: the field that is fitted.")] = "matern"
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE: a parameter to start from, or a field of the model; repeatable."),
@@ -72,42 +67,14 @@ def files(*texts: str | None) -> list[str]:
     return [text for text in texts if text is not None and Path(text).is_file()]
 
 
-def estimates(
-    options: FieldOptions, fit: FitResult | CountFitResult, comparison: ModelComparison | None, unit: str
-) -> dict[str, object]:
-    """Return what is known of a fit."""
-    is_maximum = fit.method != "cv"
-    noise, score = (fit.noise_variance, fit.cv_score) if isinstance(fit, FitResult) else (None, None)
+def about(options: FieldOptions, comparison: ModelComparison | None, unit: str) -> dict[str, object]:
+    """Return what a file of a fit says of how it was made."""
     return {
         "sparsegmrf": version("sparsegmrf"),
-        "shape": fit.shape,
         "unit": unit,
-        "n_observed": fit.n_observed,
-        "model": type(fit.model).__name__,
-        "model_fields": fit.model,
         "options": {each.name: getattr(options, each.name) for each in fields(options)},
-        "method": fit.method,
-        "parameters": fit.parameters,
-        "standard_errors": fit.standard_errors,
-        "confidence_intervals": fit.confidence_intervals(),
-        "undetermined": fit.undetermined,
-        "noise_variance": noise if isinstance(noise, float) else None,
-        "coefficients": fit.coefficients,
-        "coefficient_errors": fit.coefficient_errors,
-        "loglik": fit.loglik,
-        "aic": fit.aic if is_maximum else None,
-        "bic": fit.bic if is_maximum else None,
-        "cv_score": score,
-        "converged": bool(fit.converged),
-        "reason": fit.reason,
         "comparison": None if comparison is None else _compared(comparison),
     }
-
-
-def write_json(path: Path, values: Mapping[str, object]) -> None:
-    """Write values as JSON, whole or not at all; what is not finite becomes null, a model its fields."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_plain(values), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _compared(comparison: ModelComparison) -> dict[str, object]:
@@ -122,17 +89,3 @@ def _compared(comparison: ModelComparison) -> dict[str, object]:
         },
         "left_out": comparison.left_out,
     }
-
-
-def _plain(value: Any) -> object:
-    """Return a value, and what it holds, as JSON has it."""
-    if isinstance(value, Model):
-        own = {each.name: getattr(value, each.name) for each in fields(value) if each.init}  # type: ignore[arg-type]
-        return _plain({"class": type(value).__name__, **own})
-    if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, tuple | list | np.ndarray):
-        return [_plain(each) for each in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return value

@@ -9,14 +9,14 @@ import numpy as np
 import typer
 
 from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
-from sparsegmrf.cli._field import FieldOptions, estimates, files, write_json
+from sparsegmrf.cli._field import FieldOptions, about, files
 from sparsegmrf.cli._models import names as model_names
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne, map_suffix
 from sparsegmrf.cli._report import Progress, show_filled, show_written
 from sparsegmrf.inference import FillResult
 from sparsegmrf.inference import fill as fill_gaps
-from sparsegmrf.io import Picture, Raster, write
+from sparsegmrf.io import Picture, Raster, write, write_model
 from sparsegmrf.plot import fill_figure, write_figure
 
 IMAGES: Mapping[str, str] = {
@@ -32,7 +32,9 @@ IMAGES: Mapping[str, str] = {
 class FillOptions(FieldOptions):
     """How gaps are filled, as the command line has it."""
 
-    model: Annotated[str, typer.Option(help=f"{model_names()}: the field that is fitted.")] = "tension-spline"
+    model: Annotated[str, typer.Option(help=f"{model_names()}, or a .json file: the field that is fitted.")] = (
+        "tension-spline"
+    )
     covariates: Annotated[Literal["constant", "linear", "none"], typer.Option(help="Trend.")] = "linear"
     samples: Annotated[int, typer.Option(help="Number of draws given the observed pixels.")] = 0
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0
@@ -56,7 +58,7 @@ def fill(
         step(f"reading {image.name}")
         loaded = reading.load(image)
         written = [out / name for name in names(image.stem, loaded.raster, options.samples)]
-        refuse_overwriting(written, [image, *files(reading.mask, options.noise_variance)])
+        refuse_overwriting(written, [image, *files(reading.mask, options.model, options.noise_variance)])
         step("fitting and filling")
         result = options.fill(loaded)
         step("writing")
@@ -95,5 +97,5 @@ def write_results(folder: Path, stem: str, raster: Raster, options: FillOptions,
         write(path, getattr(result, field), like=raster, name=meaning)
     if options.samples:
         write(folder / f"{stem}-samples{raster.stack_suffix}", result.samples, like=raster, name="draw")
-    found = estimates(options, result.fit, result.comparison, raster.unit or "intensity")
-    write_json(folder / f"{stem}-fit.json", found)
+    said = about(options, result.comparison, raster.unit or "intensity")
+    write_model(folder / f"{stem}-fit.json", result.fit, about=said)

@@ -9,13 +9,14 @@ import typer
 
 from sparsegmrf import inference
 from sparsegmrf._files import check_outputs
-from sparsegmrf.cli._field import FieldOptions, estimates, files, quantity, write_json
+from sparsegmrf.cli._field import FieldOptions, about, files, quantity
 from sparsegmrf.cli._models import BEST
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne
 from sparsegmrf.cli._report import Progress, show_fit, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import CountFitResult, FitResult, ModelComparison
+from sparsegmrf.io import write_model
 from sparsegmrf.likelihoods import Binomial, Likelihood, Poisson
 
 
@@ -72,7 +73,7 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="Write the estimates to this .json file.")] = None,
 ) -> None:
     """Fit a field, noise and trend to an image with gaps: parameters with standard errors, likelihood, AIC, BIC."""
-    read = files(reading.mask, options.noise_variance, options.exposure, options.trials)
+    read = files(reading.mask, options.model, options.noise_variance, options.exposure, options.trials)
     check_outputs([out], [raster, *read])
     if out is not None and out.suffix.lower() != ".json":
         raise ArgumentError(f"out must end in .json, got {out}.")
@@ -82,8 +83,8 @@ def fit(
         step("fitting")
         found, comparison = options.fit(loaded)
         step("computing standard errors")
-        figures = estimates(options, found, comparison, loaded.unit)
+        said = about(options, comparison, loaded.unit)
         if out is not None:
-            write_json(out, figures)
+            write_model(out, found, about=said)
     show_fit(f"{raster.name} ({' x '.join(map(str, np.shape(loaded.pixels)))})", found, comparison, loaded.unit)
     show_written([out])

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sparsegmrf import models
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.io import read_model
 from sparsegmrf.models import Intrinsic, Matern, Model, TensionSpline
 
 
@@ -49,12 +50,13 @@ def names() -> str:
 
 
 def chosen_model(name: str, settings: Sequence[str]) -> Model | Literal["best"]:
-    """Return a model of the table with some fields or parameters set by texts ``NAME=VALUE``, or ``"best"``."""
-    if one_of("model", name, (*MODELS, BEST)) == BEST:
+    """Return a model of the table, or of a file, with some fields set by texts ``NAME=VALUE``, or ``"best"``."""
+    is_file = name.lower().endswith(".json")
+    if not is_file and one_of("model", name, (*MODELS, BEST)) == BEST:
         if settings:
             raise ArgumentError(f"set must be left out with model {BEST}, got {', '.join(settings)}.")
         return BEST
-    model = MODELS[name]
+    model = model_of(name) if is_file else MODELS[name]
     changes: dict[str, object] = {}
     for text in settings:
         key, sign, value = (part.strip() for part in text.partition("="))
@@ -65,6 +67,14 @@ def chosen_model(name: str, settings: Sequence[str]) -> Model | Literal["best"]:
             )
         changes[key] = _value(key, value, known[key])
     return model.replace(**changes)
+
+
+def model_of(name: str) -> Model:
+    """Return the model of a file, or of a fit in one."""
+    found = read_model(name)
+    if not isinstance(found, Model):
+        raise ArgumentError(f"model must hold a field such as Matern, got {name} with a {type(found).__name__}.")
+    return found
 
 
 def settable(model: Model) -> dict[str, object]:

@@ -235,6 +235,7 @@ class FieldFit(LinearPredictions):
                 f"model must derive from sparsegmrf.models.Model to be saved, got {type(model).__name__}; save its "
                 "parameters yourself."
             )
+        noise: Any = getattr(self, "noise_variance", None)
         return SavedFit(
             kind=kind_of(type(self)),
             model=model,
@@ -247,7 +248,7 @@ class FieldFit(LinearPredictions):
             coefficients=self.coefficients,
             coefficient_errors=self.coefficient_errors,
             coefficient_covariance=self.coefficient_covariance,
-            noise_variance=getattr(self, "noise_variance", None),
+            noise_variance=None if noise is None or np.ndim(noise) else float(noise),
             priors=tuple(self.priors),
             loglik=float(self.loglik),
             log_prior=float(self.log_prior),

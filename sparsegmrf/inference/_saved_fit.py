@@ -45,8 +45,8 @@ class SavedFit(Fitted):
         Estimates of the trend with standard errors, by covariate.
     coefficient_covariance : ndarray, (p, p)
         Their covariance, the parameters taken as known.
-    noise_variance : float, ndarray or None
-        Estimated or given, in intensity^2; None of counts.
+    noise_variance : float or None
+        Estimated or given, in intensity^2; None of counts, and where it was an image.
     priors : tuple of str
         Parameters that had a prior.
     loglik, log_prior : float
@@ -72,7 +72,7 @@ class SavedFit(Fitted):
     coefficients: dict[str, float]
     coefficient_errors: dict[str, float]
     coefficient_covariance: FloatArray
-    noise_variance: float | FloatArray | None
+    noise_variance: float | None
     priors: tuple[str, ...]
     loglik: float
     log_prior: float

@@ -1,10 +1,10 @@
-"""Images of every format by one reader and one writer, models as JSON; a file is written whole or not at all."""
+"""Images of every format by one reader and writer, models and fits as JSON; a file is written whole or not at all."""
 
 from sparsegmrf._files import replacing
 from sparsegmrf.io._formats import Format
 from sparsegmrf.io._images import ImageFile, read_channels, read_image
 from sparsegmrf.io._mask import read_mask
-from sparsegmrf.io._models import read_model, write_model
+from sparsegmrf.io._models import read_fit, read_model, write_model
 from sparsegmrf.io._picture import Picture, picture_of
 from sparsegmrf.io._raster import Raster
 from sparsegmrf.io._read import read
@@ -20,6 +20,7 @@ __all__ = [
     "picture_of",
     "read",
     "read_channels",
+    "read_fit",
     "read_image",
     "read_mask",
     "read_model",

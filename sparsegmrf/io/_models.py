@@ -1,61 +1,64 @@
-"""Models as JSON."""
+"""Files of models and fits: JSON as `to_json` has it."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 from sparsegmrf._files import PathLike, replacing
-from sparsegmrf.autoregression import CausalAR, CausalARFit
-from sparsegmrf.errors import FileError
+from sparsegmrf._saved import Saved, loaded, saved
+from sparsegmrf.autoregression import CausalAR
+from sparsegmrf.ensembles import CholeskyField, SymmetricField
+from sparsegmrf.errors import ArgumentError, FileError
+from sparsegmrf.fitted import Fitted
+from sparsegmrf.models import Model
+from sparsegmrf.pixels import PixelGaussian, PixelMixture
 
-_MODEL = "causal_ar"
+AnyModel: TypeAlias = Model | CausalAR | CholeskyField | SymmetricField
+AnyFit: TypeAlias = Fitted | PixelGaussian | PixelMixture
 
 
-def write_model(path: PathLike, model: CausalAR | CausalARFit) -> None:
-    """Write a causal autoregression as JSON, every digit kept.
+def write_model(path: PathLike, model: AnyModel | AnyFit, *, about: Mapping[str, object] | None = None) -> None:
+    """Write a model, or a fit with its estimates and their uncertainty, as JSON, every digit kept.
 
     Parameters
     ----------
     path : path
         The file; written whole or not at all.
-    model : CausalAR or CausalARFit
-        The model, or the fit that found it: its standard errors, likelihood and criteria are then written too, as
-        ``"fit"``, for other readers.
+    model : Model, CausalAR, CholeskyField, SymmetricField, or a fit
+        What is written, by its `to_json`. Of a fit all but the images.
+    about : mapping, optional
+        What is to be said besides, for other readers: under ``"about"``.
+
+    Raises
+    ------
+    ArgumentError
+        If `model` is none, or holds something that JSON does not.
+    FileError
+        If the file cannot be written.
     """
-    fit, chosen = (model, model.model) if isinstance(model, CausalARFit) else (None, model)
-    fields: dict[str, object] = {
-        "model": _MODEL,
-        "offsets": chosen.offsets.tolist(),
-        "weights": chosen.weights.tolist(),
-        "sigma": chosen.sigma,
-        "mean": chosen.mean,
-    }
-    if fit is not None:
-        names = ("method", "support", "n_observed", "n_parameters", "loglik", "aic", "bic", "standard_errors")
-        fields["fit"] = {name: getattr(fit, name) for name in names}
+    if not isinstance(model, AnyModel | AnyFit):
+        raise ArgumentError(f"model must be a model or a fit of this package, got {type(model).__name__}.")
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(saved(model, about), encoding="utf-8")
 
 
-def read_model(path: PathLike) -> CausalAR:
-    """Read a causal autoregression from JSON.
+def read_model(path: PathLike) -> AnyModel:
+    """Read a model from JSON; of a fit its model, at the estimates.
 
     Parameters
     ----------
     path : path
-        An object with ``"model": "causal_ar"``, ``offsets`` earlier in raster order, ``weights``, ``sigma``, ``mean``;
-        other entries are not read.
+        Written by `write_model`, by a command, or by hand: an object with ``"format": "sparsegmrf"``, ``"version": 1``,
+        ``"kind"``, such as ``"Matern"``, and fields.
 
     Returns
     -------
-    CausalAR
-        The model.
+    Model, CausalAR, CholeskyField or SymmetricField
 
     Raises
     ------
     FileError
-        If the file is missing, is no JSON, or lacks an entry.
-    ArgumentError
-        If an entry has a value that a model cannot have.
+        If the file is missing, is no such JSON, or a field has a value that a model cannot have.
 
     Examples
     --------
@@ -65,14 +68,44 @@ def read_model(path: PathLike) -> CausalAR:
     ...     read_model(folder + "/model.json").weights.tolist()
     [0.5, 0.4]
     """
+    found = _read(path)
+    model = found.model if isinstance(found, Fitted) else found
+    if not isinstance(model, AnyModel):
+        raise FileError(f"path must hold a model, or a fit of one, got {Path(path)} of kind {found._saved_kind()!r}.")
+    return model
+
+
+def read_fit(path: PathLike) -> AnyFit:
+    """Read a fit from JSON.
+
+    Parameters
+    ----------
+    path : path
+        Written by `write_model`, or by ``sparsegmrf fit``, ``fill`` or ``ar fit``.
+
+    Returns
+    -------
+    SavedFit, CausalARFit, CholeskyFit, SymmetricFit, PixelGaussian or PixelMixture
+        A `SavedFit` of what `sparsegmrf.fit` has found: its images are not in the file.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, is no such JSON, or holds a model alone.
+    """
+    found = _read(path)
+    if not isinstance(found, AnyFit):
+        raise FileError(f"path must hold a fit, got {Path(path)} of kind {found._saved_kind()!r}; read_model reads it.")
+    return found
+
+
+def _read(path: PathLike) -> Saved:
     source = Path(path)
     try:
-        fields = json.loads(source.read_text(encoding="utf-8"))
+        text = source.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise FileError(f"path must be a model in JSON, got {source}, which cannot be read: {error}.") from error
-    if not isinstance(fields, dict) or fields.get("model") != _MODEL:
-        raise FileError(f'path must be a model in JSON with "model": "{_MODEL}", got {source} without it.')
-    missing = sorted({"offsets", "weights", "sigma", "mean"} - set(fields))
-    if missing:
-        raise FileError(f"{source} must have offsets, weights, sigma and mean, but lacks {', '.join(missing)}.")
-    return CausalAR(fields["weights"], fields["sigma"], fields["mean"], support=fields["offsets"])
+    try:
+        return loaded(text)
+    except ArgumentError as error:
+        raise FileError(f"path must be a model in JSON, got {source}, which cannot be read: {error}") from error
