@@ -113,7 +113,10 @@ def loaded(text: object, preferred: type[Saved] = Saved) -> Saved:
     record = {name: value for name, value in whole.items() if name == "kind" or name not in _ENVELOPE}
     if not isinstance(record.get("kind"), str):
         raise ArgumentError(f"kind must name what the text holds, got {record.get('kind')!r}.")
-    return _made(record, preferred)
+    try:
+        return _made(record, preferred)
+    except RecursionError as error:
+        raise ArgumentError("text must hold values that are not nested hundreds of times.") from error
 
 
 def kind_of(cls: type) -> str:

@@ -271,6 +271,7 @@ def envelope(**record):
         (json.dumps({"format": "sparsegmrf", "version": 2, "kind": "CAR"}), "version must be 1, got 2"),
         (json.dumps({"format": "sparsegmrf", "version": True, "kind": "CAR"}), "version must be 1, got True"),
         (envelope(), "kind must name"),
+        (f'{envelope(kind="Matern")[:-1]}, "range": {"[" * 900}{"]" * 900}}}', "nested hundreds of times|JSON|range"),
         (envelope(kind=["CAR"]), "kind must name"),
         (envelope(kind="os.system"), "kind must be one that is known here, got 'os.system'"),
         (envelope(kind="Model"), "kind must be one that is known here, got 'Model'"),
