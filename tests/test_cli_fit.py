@@ -145,6 +145,12 @@ def test_options_are_those_of_the_library(holes, run, arguments, options):
     assert_same(*run("holes.npy", *arguments), library(holes, Matern(), **options))
 
 
+def test_smoothness_is_estimated_by_a_word(holes, run):
+    printed, fields = run("holes.npy", "--set", "nu=estimate", "--fixed", "range")
+    assert_same(printed, fields, library(holes, Matern(nu="estimate"), fixed=["range"]))
+    assert "nu" in fields["parameters"]
+
+
 def test_model_starts_where_it_is_set_and_keeps_fields_that_are_set(holes, run):
     settings = ["range=4", "nu=2", "boundary=dirichlet", "anisotropy=1.5,0.3"]
     words = [word for setting in settings for word in ("--set", setting)]
@@ -226,7 +232,7 @@ def test_file_of_a_fit_is_read_by_the_library_and_its_model_is_fitted_again(hole
         (["holes.npy", "--model", "car.json", "--out", "car.json"], "is an input or another output already"),
         (["nowhere.npy"], "nowhere.npy, which is none"),
         (["holes.npy", "--model", "disc"], "'thin-plate', 'best', got 'disc'"),
-        (["holes.npy", "--set", "rnage=3"], "one of range, sigma, nu, anisotropy, boundary, diffusion with model mat"),
+        (["holes.npy", "--set", "rnage=3"], "one of range, sigma, nu, anisotropy, boundary, diffusion, terms with"),
         (["holes.npy", "--set", "range"], "set must be NAME=VALUE"),
         (["holes.npy", "--set", "range=3", "--set", "range=4"], "each name once"),
         (["holes.npy", "--set", "range=far"], "range must be a number, or several with commas between them, got 'far'"),

@@ -40,8 +40,11 @@ MODELS: Mapping[str, Model] = dict(sorted({**_by_class(), **_FROM_ELSEWHERE}.ite
 BEST: Literal["best"] = "best"
 """What ``--model`` may say besides: the best of several fields."""
 
-_MAPS = ("barrier", "mask")
-"""Fields of models that no line of text holds."""
+_OTHER = ("barrier", "mask", "nu_is_free")
+"""Fields of models that no line of text holds, or another one sets."""
+
+_WORDS: Mapping[str, tuple[str, ...]] = {"nu": ("estimate",)}
+"""Words that stand for a number."""
 
 
 def names() -> str:
@@ -79,7 +82,7 @@ def model_of(name: str) -> Model:
 
 def settable(model: Model) -> dict[str, object]:
     """Return fields and parameters of a model that a text can set, with the values that they have."""
-    names = [each.name for each in fields(model) if each.init and each.name not in _MAPS]  # type: ignore[arg-type]
+    names = [each.name for each in fields(model) if each.init and each.name not in _OTHER]  # type: ignore[arg-type]
     return {**{name: getattr(model, name) for name in names}, **model.parameters}
 
 
@@ -87,7 +90,7 @@ def _value(name: str, text: str, present: object) -> object:
     """Return a text as a truth value, a word, a number or several numbers, whichever a field holds."""
     if isinstance(present, bool):
         return one_of(name, text, ("true", "false")) == "true"
-    if isinstance(present, str):
+    if isinstance(present, str) or text in _WORDS.get(name, ()):
         return text
     try:
         numbers = [_number(part) for part in text.split(",")]

@@ -182,6 +182,9 @@ def _sentence(memo: Memo, ended: Ended, start: FloatArray, found: Curvature) -> 
             parts.append(f"{name} has no error next to where rounding hides the likelihood")
             continue
         way = moved.get(name, _scale_has_moved(memo, ended))
+        if alone is not None and name not in moved and _is_field(memo, ended):
+            parts.append(f"{name} is not determined by itself")  # field and noise share what they add up to
+            continue
         parts.append(_end(objective, name, way, alone is not None, falls=_falls(memo, ended.at, name, way)))
     for name in rest[running:]:
         parts.append(f"{name} goes with it and is not determined")
@@ -242,6 +245,12 @@ def _scale_has_moved(memo: Memo, ended: Ended) -> float:
     if objective.scale is None or share is None:
         return 0.0
     return float(np.copysign(np.inf, objective.scale[1] if share > 1.0 else -objective.scale[1]))
+
+
+def _is_field(memo: Memo, ended: Ended) -> bool:
+    """Return whether most of what is seen is the field, not the noise."""
+    share = memo(ended.at).noise_share
+    return share is not None and share <= 1.0
 
 
 def _like_noise(memo: Memo, ended: Ended) -> str | None:
