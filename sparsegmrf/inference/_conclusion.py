@@ -162,10 +162,7 @@ def _sentence(memo: Memo, ended: Ended, start: FloatArray, found: Curvature) -> 
     if alone is not None:
         parts.append(alone)
     if ended.ending is Ending.NO_NOISE:
-        stacked = hasattr(objective.model, "models")  # a sum of fields is not observed without noise
-        told = (
-            f"the image shows no independent noise; fit with noise_variance={'a small number' if stacked else 'None'}"
-        )
+        told = "the image shows no independent noise; fit with noise_variance=None"
         parts.append(f"{NOISE} ran to zero" + (f": {told}" if alone is None else ", the field taking its place"))
     if ended.ending is Ending.FAR and not found.undetermined:
         far = [name for name, moved in zip(objective.names, np.abs(ended.at - start), strict=True) if moved > FAR]

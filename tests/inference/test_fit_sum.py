@@ -95,7 +95,5 @@ def test_sum_of_fine_and_coarse_is_estimated():
 
 def test_what_a_sum_cannot_do_is_refused():
     image, missing = problem(2, SHAPE)
-    with pytest.raises(ArgumentError, match=r'^noise_variance must be a variance or "estimate" with a sum of fields'):
-        fit(MODELS["weighted"], image, mask=missing, noise_variance=None)
     with pytest.raises(ArgumentError, match="no two that are intrinsic"):
         fit(Sum([TensionSpline(), TensionSpline(kappa=1.0)]), image, mask=missing)
