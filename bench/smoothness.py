@@ -64,6 +64,8 @@ def exponential(out):
         right.loglog(k, power, mark, markersize=5, label=name, fillstyle="none")
     right.loglog(k, power[len(k) // 3] * (k / k[len(k) // 3]) ** -3.0, "k--", linewidth=1.0, label="slope -3")
     right.set(xlabel="frequency, cycles per pixel", ylabel="power", title="spectrum, averaged over directions")
+    right.set_xticks([0.05, 0.1, 0.2, 0.4], ["0.05", "0.1", "0.2", "0.4"])
+    right.minorticks_off()
     right.legend()
     figure.savefig(out, dpi=110)
 
