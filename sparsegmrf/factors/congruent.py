@@ -148,9 +148,13 @@ def total_and_rest(Q: SymmetricStencil, weights: FloatArray) -> FloatArray:
     The total takes the place of the unknown with the smallest precision for its weight, so that nothing large is added
     to the precisions of the others.
     """
-    own = Q.diagonal().reshape(-1, Q.channels).mean(axis=0)
-    place = int(np.argmin(np.divide(own, weights**2, out=np.full(len(own), np.inf), where=weights != 0.0)))
+    place = place_of_total(Q.diagonal().reshape(-1, Q.channels).max(axis=0), weights)
     M = np.eye(len(weights))
     M[place] = -weights / weights[place]
     M[place, place] = 1.0 / weights[place]
     return M
+
+
+def place_of_total(largest: FloatArray, weights: FloatArray) -> int:
+    """Return which unknown the total takes the place of, given the largest precisions of each."""
+    return int(np.argmin(np.divide(largest, weights**2, out=np.full(len(largest), np.inf), where=weights != 0.0)))

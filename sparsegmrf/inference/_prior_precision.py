@@ -6,6 +6,7 @@ import numpy as np
 
 from sparsegmrf.errors import LostDigitsError
 from sparsegmrf.factors._form import Form
+from sparsegmrf.factors.congruent import place_of_total
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.stencil import SymmetricStencil
@@ -16,6 +17,8 @@ _LOST = 1e-2
 """Rounding of the coefficients over the eigenvalue of the level; the likelihood's error in nats is a tenth of it."""
 _LOST_BY_SUMS = 1e-3
 """The same where the eigenvalue is a sum of them; about the likelihood's error in nats."""
+_LOST_APART = 1e-4
+"""The same of the levels of stacked fields apart from their sum; a tenth of the likelihood's error in nats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +72,7 @@ class PriorPrecision:
                     f"{size / level:.1e} times what the observations say of the level, of which rounding leaves "
                     f"nothing beyond {_LOST / _EPSILON:.0e}. Leave the field out, or give it more variance."
                 )
+        self._check_levels_apart(largest, weights)
         if None not in self.of_ones:
             return
         sums = self.stencil @ np.ones(diagonal.shape).reshape(self.stencil.lattice.image_shape)
@@ -81,6 +85,25 @@ class PriorPrecision:
                     "model must have a level of its own, got a precision whose coefficients add up to "
                     f"{sum_of_row / size:.1e} of the largest, which is rounding: its range is too long for its lattice "
                     "and smoothness. Take an intrinsic field, such as TensionSpline(), or a shorter range."
+                )
+
+    def _check_levels_apart(self, largest: FloatArray, weights: FloatArray) -> None:
+        """Refuse stacked fields of whose levels rounding leaves nothing; the observations tell of one sum only.
+
+        In terms of that sum and all fields but one the others' levels have the precisions ``q_c + (w_c / w_j)^2 q_j``.
+        """
+        if len(weights) == 1 or None in self.of_ones:
+            return
+        own = np.array(self.of_ones, dtype=np.float64)
+        place = place_of_total(largest, weights)
+        shares = (weights / weights[place]) ** 2
+        sizes, levels = largest + shares * largest[place], own + shares * own[place]
+        for size, level in np.delete(np.column_stack([sizes, levels]), place, axis=0).tolist():
+            if level > 0.0 and _EPSILON * size > _LOST_APART * level:
+                raise LostDigitsError(
+                    "model must have levels that can be told from rounding, got a sum with a field whose level has "
+                    f"{level / size:.1e} of the precision that a pixel has: its range is too long for its smoothness. "
+                    "Take an intrinsic field, such as TensionSpline(), or a shorter range."
                 )
 
     def times(self, x: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose
 from scipy.stats import multivariate_normal
 
 from sparsegmrf import fill, fit
+from sparsegmrf.errors import LostDigitsError
 from sparsegmrf.models import CAR, Intrinsic, Matern, Sum
 
 SHAPE = (12, 15)
@@ -66,3 +67,23 @@ def test_map_of_noise_that_is_small_in_places_makes_no_nan(noise):
     assert np.isfinite(found.std).all()
     assert np.isfinite(found.samples).all()
     assert (found.std[:4] <= 1.01 * np.sqrt(noise)).all()
+
+
+def test_long_ranges_of_stacked_fields_are_refused_before_their_levels_are_rounding():
+    model = Matern(range=4.0, nu=1.5, boundary="torus")
+    image = IMAGE.copy()
+    image[4:7, 5:9] = np.nan
+    with pytest.raises(LostDigitsError, match=r"^model must have levels that can be told from rounding"):
+        fit(model.replace(range=2000.0), image, noise_variance=0.3, fixed=["range", "sigma"])
+    for reach in (20.0, 150.0):
+        long = model.replace(range=reach, sigma=reach)
+        v, _ = long.spectral_density(SHAPE).values((slice(0, SHAPE[0]), slice(0, SHAPE[1])))
+        rows, columns = np.indices(SHAPE).reshape(2, -1)
+        column = np.fft.ifft2(v).real
+        C = column[(rows[:, None] - rows) % SHAPE[0], (columns[:, None] - columns) % SHAPE[1]]
+        o = np.isfinite(image).ravel()
+        expected = multivariate_normal(np.zeros(o.sum()), C[np.ix_(o, o)] + 0.3 * np.eye(o.sum())).logpdf(
+            image.ravel()[o]
+        )
+        found = fit(long, image, noise_variance=0.3, covariates=None, fixed=["range", "sigma"])
+        assert found.loglik == pytest.approx(expected, abs=2e-3)
