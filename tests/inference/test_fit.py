@@ -233,7 +233,7 @@ def test_fixed_parameters_stay_and_the_others_are_the_conditional_optimum():
         method="BFGS",
         options={"gtol": 1e-6},
     )
-    # Differences of the likelihood tell its minimizer gradients to 1e-6 or so, a few 1e-5 of the logarithm of the noise.
+    # By differences the minimizer knows gradients to 1e-6 or so, and the logarithm of the noise to a few 1e-5.
     assert_allclose(np.log(list(result.parameters.values())), found.x, atol=2e-4)
 
 
