@@ -13,7 +13,8 @@ from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._congruent import congruent
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.stencil._decoupled import decoupled
+from sparsegmrf.typing import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,15 @@ class CongruentForm(Form):
 
     inner: SymmetricStencil | RestrictedForm
     matrix: FloatArray
+
+    @classmethod
+    def holding(cls, P: SymmetricStencil, M: FloatArray, place: int, held: BoolArray | None) -> "CongruentForm":
+        """Return the form in which one of the ``u``, that at `place`, is held at zero at some pixels ``(H, W)``."""
+        if held is None or not held.any():
+            return cls(P, M)
+        out = np.zeros(P.lattice.image_shape, dtype=bool)
+        out[..., place] = held
+        return cls(RestrictedForm(decoupled(P, out), P.lattice.restricted(~out)), M)
 
     @property
     def lattice(self) -> Lattice:
@@ -153,6 +163,11 @@ def total_and_rest(Q: SymmetricStencil, weights: FloatArray) -> FloatArray:
     M[place] = -weights / weights[place]
     M[place, place] = 1.0 / weights[place]
     return M
+
+
+def place_of(weights: FloatArray, M: FloatArray) -> int:
+    """Return which of the ``u`` is the total."""
+    return int(np.argmax(np.abs(weights @ M)))
 
 
 def place_of_total(largest: FloatArray, weights: FloatArray) -> int:

@@ -11,20 +11,27 @@ from sparsegmrf._validate import read_only
 from sparsegmrf.errors import StencilError
 from sparsegmrf.factors._factor import Factor, Method
 from sparsegmrf.factors._form import Form
-from sparsegmrf.factors.congruent import CongruentFactor, CongruentForm, total_and_rest
+from sparsegmrf.factors.congruent import CongruentFactor, CongruentForm, place_of, total_and_rest
 from sparsegmrf.factors.independent import IndependentForm
 from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.factors.spectral import SpectralFactor, SpectralForm
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._congruent import congruent
-from sparsegmrf.stencil._decoupled import decoupled
-from sparsegmrf.typing import FloatArray, IntArray
+from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
 _NO_STENCIL = (
     "precision must be sparse for this, but a field that is a sum of Markov fields has none; take these, stacked per "
     "pixel, by field.given.inner, or a whole-numbered smoothness."
 )
+
+
+class ByTotal(NamedTuple):
+    """Precision of the total and the unknowns but one, the place of the total among them, and ``M`` of ``x = M u``."""
+
+    precision: SymmetricStencil
+    place: int
+    matrix: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,51 +105,38 @@ class TotalForm(Form):
         return TotalFactor(self, self.inner.factor(factorize, method), factorize)
 
     @cached_property
-    def by_total(self) -> tuple[SymmetricStencil, int]:
-        """Precision of the total and the unknowns but one, and the place of the total among them."""
+    def by_total(self) -> "ByTotal":
+        """The precision in terms of the total and the unknowns but one."""
         if isinstance(self.inner, CongruentForm):
             held = self.inner.inner
-            M, Q = self.inner.matrix, held.stencil if isinstance(held, Form) else held
+            M, P = self.inner.matrix, held.stencil if isinstance(held, Form) else held
         else:
             stencil = self.inner.stencil
             M = total_and_rest(stencil, self.weights)
-            Q = congruent(stencil, M)
-        return Q, int(np.argmax(np.abs(self.weights @ M)))
+            P = congruent(stencil, M)
+        return ByTotal(P, place_of(self.weights, M), M)
 
     def given_information(self, added: SymmetricStencil) -> "TotalForm":
         """Return the precision of the total with a stencil added to it, as independent measurements add one."""
-        P, place = self.by_total
-        M = (
-            self.inner.matrix
-            if isinstance(self.inner, CongruentForm)
-            else total_and_rest(self.inner.stencil, self.weights)
-        )
+        P, place, M = self.by_total
         planes = [np.zeros((*added.shape, P.channels, P.channels)) for _ in added.offsets]
         for k, plane in enumerate(planes):
             plane[..., place, place] = added.plane(k)
         boundary = "torus" if P.boundary == "torus" else "dirichlet"
         both = P + SymmetricStencil(added.offsets, planes, P.shape, channels=P.channels, boundary=boundary)
-        held = self._held
-        if held is None:
-            return TotalForm(CongruentForm(both, M), self.weights)
-        out = np.zeros(P.lattice.image_shape, dtype=bool)
-        out[..., place] = held
-        restricted = RestrictedForm(decoupled(both, out), P.lattice.restricted(~out))
-        return TotalForm(CongruentForm(restricted, M), self.weights)
+        return TotalForm(CongruentForm.holding(both, M, place, self._held), self.weights)
 
     @property
-    def _held(self) -> Any:
+    def _held(self) -> BoolArray | None:
         """Pixels whose total is known."""
         if not isinstance(self.inner, CongruentForm) or not isinstance(self.inner.inner, RestrictedForm):
             return None
-        return ~self.inner.inner.lattice.domain[..., self.by_total[1]]
+        return np.asarray(~self.inner.inner.lattice.domain[..., self.by_total.place])
 
 
 class _Marginal(NamedTuple):
-    """Precision of the total and the others, the factor of the others given the total, and ``logdet``."""
+    """The factor of the others given the total, and ``logdet``."""
 
-    precision: SymmetricStencil
-    place: int
     others: Factor
     logdet: float
 
@@ -193,7 +187,7 @@ class TotalFactor(Factor):
         """Return the covariances on the unknowns' own offsets as a stencil."""
         w = self._form.weights
         if isinstance(self._inner, CongruentFactor):  # the total is one of its own unknowns
-            S, place = self._inner.inner.selected_inverse(), self._form.by_total[1]
+            S, place = self._inner.inner.selected_inverse(), self._form.by_total.place
             planes = [S.plane(k)[..., place, place] for k in range(len(S.offsets))]
         else:
             S = self._inner.selected_inverse()
@@ -219,8 +213,7 @@ class TotalFactor(Factor):
 
     def squares(self, x: FloatArray) -> FloatArray:
         """Return ``x^T Q x`` for ``(batch, n)``."""
-        marginal = self._marginal
-        P, place, others = marginal.precision, marginal.place, marginal.others
+        (P, place, _), others = self._form.by_total, self._marginal.others
         u = np.zeros((*x.shape, P.channels))
         u[..., place] = np.where(self.lattice.domain.ravel(), x, 0.0)
         images = u.reshape(-1, *P.lattice.image_shape)
@@ -256,7 +249,7 @@ class TotalFactor(Factor):
 
     @cached_property
     def _marginal(self) -> _Marginal:
-        P, place = self._form.by_total
+        P, place, _ = self._form.by_total
         kept = [c for c in range(P.channels) if c != place]
         planes = [P.plane(k)[..., kept, :][..., kept] for k in range(len(P.offsets))]
         if len(kept) == 1:
@@ -267,7 +260,7 @@ class TotalFactor(Factor):
         # The unknowns' own determinant, on the scale of the total: |det M| = 1 / |w| at every pixel.
         own = abs(float(self._form.weights[place]))
         logdet = self._inner.logdet - 2.0 * P.lattice.n_pixels * float(np.log(own)) - others.logdet
-        return _Marginal(P, place, others, logdet)
+        return _Marginal(others, logdet)
 
     def _spread(self, b: FloatArray) -> FloatArray:
         """Return the unknowns ``w b_p`` of every pixel."""

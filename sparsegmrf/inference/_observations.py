@@ -8,8 +8,7 @@ from sparsegmrf._observed import observe
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors import Factor
-from sparsegmrf.factors.congruent import CongruentFactor, CongruentForm, total_and_rest
-from sparsegmrf.factors.restricted import RestrictedForm
+from sparsegmrf.factors.congruent import CongruentFactor, CongruentForm, place_of, total_and_rest
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._congruent import congruent
 from sparsegmrf.stencil._decoupled import decoupled
@@ -110,7 +109,7 @@ class Observations:
         """
         if isinstance(posterior, CongruentFactor) and self.combination is not None:
             own = posterior.inner.selected_inverse()
-            place = int(np.argmax(np.abs(self.combination @ posterior.matrix)))
+            place = place_of(self.combination, posterior.matrix)
             return congruent(own, posterior.matrix.T), np.array(own.diagonal()[..., place])
         S = posterior.selected_inverse()
         return S, S.diagonal()
@@ -125,16 +124,11 @@ def posterior_of_total(Q: SymmetricStencil, data: Observations) -> CongruentForm
     a = data.combination
     assert a is not None
     M = total_and_rest(Q, a)
-    place = int(np.argmax(np.abs(a @ M)))
+    place = place_of(a, M)
     P = congruent(Q, M)
     planes = [P.plane(k) for k in range(len(P.offsets))]
     planes[0][..., place, place] += data.weight
-    P = P._with_planes(np.stack(planes))
-    if not data.exact.any():
-        return CongruentForm(P, M)
-    held = np.zeros(P.lattice.image_shape, dtype=bool)
-    held[..., place] = data.exact
-    return CongruentForm(RestrictedForm(decoupled(P, held), P.lattice.restricted(~held)), M)
+    return CongruentForm.holding(P._with_planes(np.stack(planes)), M, place, data.exact)
 
 
 def posterior_precision(Q: SymmetricStencil, data: Observations) -> tuple[SymmetricStencil, BoolArray | None]:
