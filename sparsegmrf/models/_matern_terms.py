@@ -12,10 +12,9 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.spectral_density import SpectralDensity, Values
 from sparsegmrf.models._operator import BASES, Operator
-from sparsegmrf.models._polynomial import polynomial, polynomial_derivative
 from sparsegmrf.models._rational import Numbers, Rule, largest_frequency, rule, variance_of_term
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.product import rescaled
+from sparsegmrf.stencil.product import diagonal_stencil, power, power_derivative, product, rescaled
 from sparsegmrf.typing import FloatArray, Shape
 
 _TINY = 1e-20
@@ -72,7 +71,8 @@ class Terms:
 
     def stencils(self, shape: Shape) -> list[SymmetricStencil]:
         """Return the precisions."""
-        return [self._stencil(term, shape) for term in range(self.count)]
+        powers = self._powers(self.operator.stencil(shape))
+        return [self._of_powers(term, powers) for term in range(self.count)]
 
     def spectral(self, shape: Shape) -> list[SpectralForm] | None:
         """Return the precisions by their eigenvalues, or None."""
@@ -121,9 +121,11 @@ class Terms:
         G = self.operator.stencil(shape)
         directions = self.operator.derivatives(shape)
         moving = self._moving(parameters)
-        found = {name: self._derivatives(G, each, directions.get(name)) for name, each in moving.items()}
+        powers = self._powers(G)
+        found = {name: self._derivatives(powers, G, each, directions.get(name)) for name, each in moving.items()}
         if "sigma" in parameters:
-            found["sigma"] = [Q * (-2.0 / float(self.sigma)) for Q in self.stencils(shape)]
+            by_sigma = -2.0 / float(self.sigma)
+            found["sigma"] = [self._of_powers(term, powers) * by_sigma for term in range(self.count)]
         return found
 
     def _moving(self, parameters: Mapping[str, float]) -> dict[str, _Moved]:
@@ -203,10 +205,6 @@ class Terms:
         v = self._variance_at(stepped[0], stepped[1], stepped[2], stepped[3])
         return float(v.imag / _TINY)
 
-    def _coefficients(self, term: int) -> FloatArray:
-        """Return those of ``M^(n+1) + p M^n``."""
-        return np.array([*np.zeros(self.exponent - 1), float(self.rule.poles[term]), 1.0])
-
     def _t2(self, term: int) -> FloatArray:
         """Return ``T_i^2``."""
         return precision_scale(self._variance / self.rule.weights[term], self.sigma)
@@ -222,25 +220,39 @@ class Terms:
         return symbol
 
     def _stencil(self, term: int, shape: Shape) -> SymmetricStencil:
-        M = self._relative(self.operator.stencil(shape).plus_diagonal(self.kappa2))
-        return self._by_range(polynomial(M, self._coefficients(term)), self._t2(term))
+        return self._of_powers(term, self._powers(self.operator.stencil(shape)))
 
-    def _derivatives(self, G: SymmetricStencil, moved: _Moved, E: SymmetricStencil | None) -> list[SymmetricStencil]:
+    def _powers(self, G: SymmetricStencil) -> list[SymmetricStencil]:
+        """Return ``M^(n-1)``, ``M^n`` and ``M^(n+1)``, of which every precision is made."""
+        M, n = self._relative(G.plus_diagonal(self.kappa2)), self.exponent - 1
+        below = diagonal_stencil(1.0, M) if n == 1 else power(M, n - 1)
+        lower = M if n == 1 else product(below, M, commute=True)
+        return [below, lower, product(lower, M, commute=True)]
+
+    def _of_powers(self, term: int, powers: list[SymmetricStencil]) -> SymmetricStencil:
+        """Return ``Q_i``."""
+        pole = float(self.rule.poles[term])
+        return self._by_range(SymmetricStencil._combination([pole, 1.0], powers[1:]), self._t2(term))
+
+    def _derivatives(
+        self, powers: list[SymmetricStencil], G: SymmetricStencil, moved: _Moved, E: SymmetricStencil | None
+    ) -> list[SymmetricStencil]:
         """Return the derivatives of all precisions, ``G`` moving in the direction `E`; numbers only, no maps.
 
-        Of the logarithm of the factor before the polynomial, of ``M = 1 + G / kappa^2``, and of the pole.
+        Of the logarithm of the factor before the polynomial, of ``M = 1 + G / kappa^2``, and of the pole. Where
+        ``kappa^2`` moves, ``M`` does along ``1 - M``, with which it commutes.
         """
-        kappa2 = float(self.kappa2)
-        log_slope = self._log_slope(moved)
-        M = self._relative(G.plus_diagonal(self.kappa2))
-        step = G * (-moved.kappa2 / kappa2**2) if E is None else E * (1.0 / kappa2)
+        kappa2, n, along = float(self.kappa2), self.exponent - 1, []
+        log_slope, s = self._log_slope(moved), moved.kappa2 / float(self.kappa2)
+        if E is not None:
+            M, step = self._relative(G.plus_diagonal(self.kappa2)), E * (1.0 / kappa2)
+            along = [power_derivative(M, step, n), power_derivative(M, step, n + 1)]
         found = []
-        for term in range(self.count):
-            c, t2 = self._coefficients(term), self._t2(term)
+        for term, pole in enumerate(self.rule.poles.tolist()):
             outer = log_slope - float(moved.weights[term] / self.rule.weights[term])
-            of_pole = np.array([*np.zeros(self.exponent - 1), float(moved.poles[term]), 0.0])
-            inner = polynomial_derivative(M, step, c) + polynomial(M, of_pole + outer * c)
-            found.append(self._by_range(inner, t2))
+            of_lower = outer * pole + float(moved.poles[term]) + s * (n + 1.0 - n * pole)
+            numbers = [s * n * pole, of_lower, outer - s * (n + 1.0), *([pole, 1.0] if along else [])]
+            found.append(self._by_range(SymmetricStencil._combination(numbers, [*powers, *along]), self._t2(term)))
         return found
 
     def _relative(self, K: SymmetricStencil) -> SymmetricStencil:
