@@ -42,7 +42,9 @@ class FillOptions(FieldOptions):
     def fill(self, image: Loaded) -> FillResult:
         """Fill the gaps of an image."""
         start, arguments = self.start(), self.arguments(image)
-        return fill_gaps(image.raster.image, model=start, n_samples=self.samples, rng=self.seed, **arguments)
+        return fill_gaps(
+            image.raster.image, model=start, n_samples=self.samples, rng=self.seed, likelihood=None, **arguments
+        )
 
 
 @with_groups

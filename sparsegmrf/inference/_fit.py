@@ -1,6 +1,5 @@
 """Maximum likelihood of a model's parameters, the noise and the trend, from an image with gaps."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
@@ -10,7 +9,7 @@ from sparsegmrf._validate import generator, positive_number
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult
-from sparsegmrf.inference._labels import Labels, is_labelled
+from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import result_of
@@ -140,17 +139,12 @@ def fit(  # type: ignore[misc]  # the options are these
     distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
     labels = Labels.of_images(image)
     if labels is not None:
-        mask, distribution, image = labels.aligned("mask", mask), _aligned(distribution, labels), np.asarray(image)
+        mask, distribution, image = (
+            labels.aligned("mask", mask),
+            labels.aligned_likelihood(distribution),
+            np.asarray(image),
+        )
     problem = Problem.read(model, image, mask, distribution, covariates, method, fixed, priors, labels)
     memo, start = find_start(problem, max(end, _ROUGH))
     found = search(memo, start, end)
     return result_of(problem, found, stream)
-
-
-def _aligned(likelihood: Gaussian | Likelihood, labels: Labels) -> Gaussian | Likelihood:
-    """Return the likelihood with what has labels among its numbers brought to the axes of the image."""
-    if not dataclasses.is_dataclass(likelihood):
-        return likelihood
-    given = {each.name: getattr(likelihood, each.name) for each in dataclasses.fields(likelihood)}
-    own = {name: labels.aligned(name, value) for name, value in given.items() if is_labelled(value)}
-    return dataclasses.replace(likelihood, **own) if own else likelihood
