@@ -7,16 +7,18 @@ from typing import Self
 import numpy as np
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import one_of, positive_number
+from sparsegmrf._validate import image_shape, one_of, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.spectral_density import Places, SpectralDensity, Values
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._ends import end_of_scale
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
+from sparsegmrf.models._pc_share import PCShare
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models.independent import Independent
 from sparsegmrf.models.intrinsic import Intrinsic
 from sparsegmrf.models.sum import Sum
+from sparsegmrf.priors import Prior
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
@@ -118,6 +120,48 @@ class BYM(Model):
         tau = _variance_of_walk((int(shape[0]), int(shape[1])), self.boundary) / (self.sigma**2 * self.phi)
         unstructured = Independent(self.sigma * float(np.sqrt(1.0 - self.phi)), boundary=self.boundary)
         return Sum([Intrinsic(tau=tau, boundary=self.boundary), unstructured], labels=["structured", "unstructured"])
+
+    def phi_prior(self, shape: Shape, u: float = 0.5, probability: float = 2.0 / 3.0) -> Prior:
+        """Return the penalized-complexity prior of ``phi`` on a lattice, with ``P(phi < u) = probability``.
+
+        Exponential in the distance from independent pixels, for ``fit(..., priors={"phi": ...})``. Without a prior the
+        maximum of the likelihood is often at an end, where counts do not tell the parts apart. `sigma` and `phi` of the
+        model do not matter.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width in pixels.
+        u : float
+            A share, between 0 and 1.
+        probability : float
+            How probable it is to be below, in (0, 1).
+
+        Raises
+        ------
+        ArgumentError
+            If either is not between 0 and 1.
+
+        References
+        ----------
+        Riebler et al. (2016), section 3.3 and appendix; 0.5 and 2/3 are R-INLA's.
+
+        Examples
+        --------
+        >>> prior = BYM().phi_prior((16, 16))
+        >>> prior.support, prior.log_density(0.1) > prior.log_density(0.9)
+        ((0.0, 1.0), True)
+        """
+        given = {"u": positive_number("u", u), "probability": positive_number("probability", probability)}
+        for name, value in given.items():
+            if not value < 1.0:
+                raise ArgumentError(f"{name} must lie between 0 and 1, got {value:g}.")
+        height, width = image_shape(shape)
+        walk = Intrinsic(boundary=self.boundary).build_spectral((height, width))
+        assert walk is not None
+        eigenvalues = walk.eigenvalues.ravel() * _variance_of_walk((height, width), self.boundary)
+        excess = np.concatenate([[-1.0], 1.0 / eigenvalues[1:] - 1.0])  # the first belongs to the level
+        return PCShare(excess, **given)
 
     def observe(self, x: ArrayLike) -> FloatArray:
         """Return the sums ``(..., H, W)`` of stacked parts ``(..., H, W, 2)``, as draws have them.

@@ -6,7 +6,9 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import fit
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import BYM, Independent, Intrinsic, Matern, Sum
+from sparsegmrf.priors import PCSigma
 
 SHAPE = (6, 7)
 BOUNDARIES = ("neumann", "torus")
@@ -71,6 +73,48 @@ def test_independent_pixels_have_the_identity(boundary):
     assert_allclose(model.gmrf(SHAPE).marginal_variance(), 0.25)
 
 
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("phi", [1e-6, 0.01, 0.4, 0.99, 0.9999])
+def test_prior_of_the_share_is_exponential_in_the_distance_of_the_dense_covariances(boundary, phi):
+    model = BYM(boundary=boundary)
+    S = np.linalg.pinv(BYM(1.0, 1.0 - 1e-12, boundary).stencil(SHAPE).tocsr().toarray()[::2, ::2], hermitian=True)
+    m = np.linalg.eigvalsh(S) - 1.0
+
+    def distance(share):
+        # Twice the divergence of two dense normal laws; its series where that is rounding.
+        x = share * m
+        return np.sqrt(np.sum(x - np.log1p(x)) if share > 1e-4 else np.sum(x**2 / 2.0 - x**3 / 3.0))
+
+    prior = model.phi_prior(SHAPE, u=0.3, probability=0.8)
+    rate = -np.log(0.2) / distance(0.3)
+    h = 1e-4 * min(phi, 1.0 - phi)
+    slope = (8.0 * (distance(phi + h) - distance(phi - h)) - distance(phi + 2 * h) + distance(phi - 2 * h)) / (12.0 * h)
+    assert prior.log_density(phi) == pytest.approx(np.log(rate * slope) - rate * distance(phi), rel=1e-5, abs=1e-5)
+    moved = [prior.log_density(phi + step * h) for step in (1, -1, 2, -2)]
+    difference = (8.0 * (moved[0] - moved[1]) - (moved[2] - moved[3])) / (12.0 * h)
+    assert prior.derivative(phi) == pytest.approx(difference, rel=1e-4, abs=1e-6)
+
+
+def test_prior_of_the_share_has_the_probability_given_below_the_share_given():
+    prior = BYM().phi_prior(SHAPE)
+    odds = np.linspace(-30.0, 0.0, 60001)  # logits: up to 0.5, the share of R-INLA's default
+    share = 1.0 / (1.0 + np.exp(-odds))
+    density = np.array([np.exp(prior.log_density(each)) * each * (1.0 - each) for each in share])
+    assert np.trapezoid(density, odds) == pytest.approx(2.0 / 3.0, abs=1e-6)
+
+
+def test_a_prior_keeps_the_share_of_counts_from_the_end_to_which_their_likelihood_runs():
+    y = np.random.default_rng(0).poisson(5.0 * np.exp(0.5 * np.random.default_rng(1).standard_normal((20, 24))))
+    plain = fit(BYM(), y, likelihood=Poisson(5.0))
+    drawn = fit(
+        BYM(), y, likelihood=Poisson(5.0), priors={"phi": BYM().phi_prior(y.shape), "sigma": PCSigma(1.0, 0.01)}
+    )
+    assert not plain.converged
+    assert "Independent() is this model, but for its level" in plain.reason
+    assert drawn.converged
+    assert 0.001 < drawn.parameters["phi"] < 0.3
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -80,6 +124,8 @@ def test_independent_pixels_have_the_identity(boundary):
         (lambda: BYM(boundary="dirichlet"), r"^boundary must be"),
         (lambda: Independent(sigma=-1.0), r"^sigma must be positive"),
         (lambda: Independent(boundary="open"), r"^boundary must be"),
+        (lambda: BYM().phi_prior(SHAPE, u=1.0), r"^u must lie between 0 and 1, got 1"),
+        (lambda: BYM().phi_prior(SHAPE, probability=0.0), r"^probability must be positive"),
         (lambda: BYM().observe(np.zeros(SHAPE)), r"^x must"),
     ],
 )
