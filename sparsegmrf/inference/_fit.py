@@ -58,7 +58,8 @@ def fit(  # type: ignore[misc]  # the options are these
 
     Counts are ``y_p ~ Poisson(E_p exp(eta_p))`` or ``Bin(n_p, 1 / (1 + exp(-eta_p)))`` with ``eta = x + X beta`` and no
     noise. What is maximized then, over parameters and coefficients together and with the exact gradient, is the Laplace
-    approximation of their likelihood (`LaplacePosterior`), the field integrated out at its mode.
+    approximation of their likelihood (`LaplacePosterior`), the field integrated out at its mode; of a `Sum`, a `BYM`
+    or a field of fractional smoothness all fields stacked at a pixel, of which the counts see the sum.
 
     Parameters
     ----------

@@ -243,6 +243,35 @@ def test_estimates_of_bym_are_near_the_truth_within_their_errors(kind):
     assert 0.92 < inside.mean() < 0.98  # 0.95, within four standard errors of 1056 pixels if these were independent
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_intervals_of_risk_hold_the_truth_as_often_as_they_say(kind):
+    shares, truth, shape = [], BYM(0.6, 0.6), (20, 24)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        eta = truth.observe(truth.gmrf(shape).sample(rng=rng)) + 0.2
+        size = np.exp(rng.normal(1.0, 0.7, shape)) if kind == "poisson" else rng.integers(3, 20, shape)
+        true = np.exp(eta) if kind == "poisson" else 1.0 / (1.0 + np.exp(-eta))
+        y = rng.poisson(size * true) if kind == "poisson" else rng.binomial(size, true)
+        risk = fit(BYM(), y, mask=rng.random(shape) < 0.1, likelihood=LIKELIHOOD[kind](size)).relative_risk()
+        shares.append(np.mean((risk.lower < true) & (true < risk.upper)))
+    # Of images whose parameters are estimated a little less than 0.95; the standard error is about 0.004.
+    assert 0.92 < np.mean(shares) < 0.96
+
+
+@pytest.mark.parametrize("name", ["fractional", "fractional and independent", "bym torus", "weighted"])
+def test_every_sum_is_diagnosed(name):
+    model = MODELS[name]
+    rng, stacked = np.random.default_rng(5), model.gmrf((24, 24)).sample(rng=7)
+    eta = (model.observe(stacked) if stacked.ndim == 3 else stacked) + 2.0
+    result = fit(model, rng.poisson(np.exp(eta)), likelihood=Poisson(), fixed=list(model.parameters))
+    found = diagnose(result, rng=2)
+    assert found.residual < 1e-9
+    assert found.noise.p_value > 1e-6
+    assert found.innovations.p_value > 1e-6
+    assert abs(found.variance_ratio_z) < 5.5
+
+
 def test_fits_of_one_field_are_not_moved_by_the_way_they_stand_in_a_sum():
     y, size, missing = problem("poisson", 9)
     alone = fit(SAR(0.2), y, mask=missing, likelihood=Poisson(size), tolerance=1e-7)
