@@ -141,6 +141,16 @@ def test_large_counts_of_a_sum_keep_their_digits(level):
     assert found.loglik == pytest.approx(exact, rel=1e-4 if level == 1e6 else 1e-9)
 
 
+def test_results_of_large_counts_are_those_of_the_field():
+    truth = BYM(1.0, 0.6)
+    field = truth.observe(truth.gmrf((20, 25)).sample(rng=2))
+    found = [fit(BYM(), np.rint(level * np.exp(field)), likelihood=Poisson()) for level in (1e9, 1e12)]
+    for result in found:
+        assert result.converged, result.reason
+    assert_allclose(list(found[1].parameters.values()), list(found[0].parameters.values()), rtol=1e-7)
+    assert_allclose(found[1].predict().mean - found[0].predict().mean, np.log(1e3), rtol=1e-7)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_estimates_and_errors_are_those_of_the_dense_likelihood(kind):
     y, size, missing = problem(kind, 12, (8, 9))
