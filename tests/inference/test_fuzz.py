@@ -5,6 +5,7 @@
 
 import collections
 import os
+import re
 
 import pytest
 
@@ -28,3 +29,18 @@ def test_drawn_fits_end_with_what_is_true(batch, capsys):
         print(dict(outcomes))
     assert not wrong, "\n".join(wrong)
     assert outcomes["not at a maximum"] + outcomes["ran away"] <= 0.1 * outcomes.total()
+
+
+@pytest.mark.parametrize(
+    ("seed", "told"),
+    [
+        (317, r"range ran to infinity: .*, as far as rounding lets it be seen"),
+        (797, r"rho ran to the end 1 of its interval: .*, as far as rounding lets it be seen"),
+        (124, r"^rho ran to the end 1 of its interval: neighbours are tied"),
+        (1764, r"sigma_1 is not determined by the image; sigma_0 goes with it"),
+    ],
+)
+def test_ends_that_rounding_hides_or_that_are_shared_are_named(seed, told):
+    drawn = Drawn(seed)
+    assert re.search(told, drawn.found.reason), drawn.found.reason
+    assert drawn.outcome() == "ran to an end"
