@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TOP = {
     *(".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE"),
-    *("Makefile", "README.md", "bench", "docs", "examples", "kernels", "pyproject.toml", "sparsegmrf", "tests"),
+    *("Makefile", "README.md", "bench", "docs", "examples", "findings", "kernels", "pyproject.toml", "sparsegmrf"),
+    "tests",
 }
 NAMESPACES = {
     *("models", "factors", "likelihoods", "priors", "fields", "scores", "inference", "autoregression", "ensembles"),
@@ -28,7 +29,8 @@ OF_EXTRAS = {"plot": "matplotlib", "torch": "torch", "geo": None}
 """Namespaces that are imported by themselves, and the library that one needs for it."""
 VALUES = {"plot.FIGURE_SUFFIXES", "factors.Method"}
 """Public names that are a constant or a type alias, which have no docstring of their own."""
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "bench/README.md")]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES += [ROOT / "bench" / "README.md", ROOT / "findings" / "README.md"]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
 
@@ -169,6 +171,20 @@ def test_readme_lists_every_page():
     index = re.findall(r"^\| \[([\w.]+)\]\(docs/([\w.]+)\) \|", text("README.md"), flags=re.MULTILINE)
     assert all(name == target for name, target in index)
     assert sorted(name for name, _ in index) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+
+
+def test_findings_are_listed_and_say_which_versions_they_are_about():
+    listed = re.findall(r"^\| \[([\w.]+)\]\(([\w.]+)\) \| [^|]+ \|$", text("findings/README.md"), flags=re.MULTILINE)
+    scripts = sorted((ROOT / "findings").glob("*.sh"))
+    assert [each for pair in listed for each in pair] == [path.name for path in scripts for _ in range(2)]
+    for path in scripts:
+        (installed,) = re.findall(r"pip install ((?:\\\n|.)+)", text(path))
+        packages = [each for each in installed.split() if each[0] not in "-\\"]
+        assert packages, path
+        assert all("==" in each for each in packages), path
+        assert path.stat().st_mode & 0o100, path
+        assert "set -euo pipefail" in text(path), path
+        assert "sparsegmrf" not in text(path), path
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/design.md"])
