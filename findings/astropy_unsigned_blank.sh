@@ -7,7 +7,7 @@
 # Valid: section 4.4.2.5 of the FITS standard has BLANK for any integer image and counts it before BZERO is applied;
 #   section 5.2.5 has the unsigned integers. "ignore_blank: if True, the BLANK keyword is ignored" (fits.open).
 # Costs: dead pixels and gaps enter statistics, kriging and fills as the darkest or brightest pixels of the image.
-# Here: read_fits reads stored values and applies BLANK, BSCALE and BZERO itself (tests/test_fits.py).
+# Here: read_fits takes the stored values and applies BLANK, BSCALE and BZERO itself (docs/geo.md, tests/test_fits.py).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

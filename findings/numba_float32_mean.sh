@@ -7,7 +7,7 @@
 # Valid: sum, mean, var and std of arrays of any float type are listed under "Supported NumPy features", and no deviation
 #   is named there; a 5000 x 5000 float32 raster is an ordinary one.
 # Costs: means, variances and sums of squares of large float32 rasters wrong without a word as soon as a function is jitted.
-# Here: images become float64 at the entry, and no kernel sums an image in a narrower type.
+# Here: images become float64 at the entry; fits and fills know no other type (docs/extending.md).
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

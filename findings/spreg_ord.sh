@@ -7,7 +7,7 @@
 # Valid: the docstrings take any W object and offer 'full' and 'ord' as two ways to compute the same estimate. A queen or
 #   rook lattice has transform "O" (binary) unless the user changes it.
 # Costs: a spatial parameter of a SAR model on a lattice nearly doubled, with a log-likelihood that no parameter reaches.
-# Here: SAR and CAR state their matrix, take no argument apart, and are held against dense log-likelihoods.
+# Here: the matrix of SAR and CAR is stated and never changed; their log-likelihoods are held against dense ones.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -54,15 +54,16 @@ def test_pixels_come_back_where_they_were_to_the_last_bit(fits, sky, tmp_path, d
         assert not {"BLANK", "BZERO", "BSCALE"} & set(file[0].header)
 
 
-def test_blank_and_scaled_integers_are_missing_and_in_their_unit(fits, sky, tmp_path):
+@pytest.mark.parametrize(("scale", "zero"), [(0.1, 5.0), (1.0, 32768.0)])  # the latter: unsigned integers
+def test_blank_and_scaled_integers_are_missing_and_in_their_unit(fits, sky, tmp_path, scale, zero):
     stored = np.arange(180, dtype=np.int16).reshape(SHAPE)
     stored[2, 3:8] = -32768
-    sky["BLANK"], sky["BSCALE"], sky["BZERO"] = -32768, 0.1, 5.0
+    sky["BLANK"], sky["BSCALE"], sky["BZERO"] = -32768, scale, zero
     unit = fits.PrimaryHDU(stored, do_not_scale_image_data=True)
     unit.header.update(sky)
     unit.writeto(tmp_path / "in.fits")
     source = read_fits(tmp_path / "in.fits")
-    np.testing.assert_array_equal(source.image, np.where(stored == -32768, np.nan, stored * 0.1 + 5.0))
+    np.testing.assert_array_equal(source.image, np.where(stored == -32768, np.nan, stored * scale + zero))
     source.write(tmp_path / "out.fits", source.image)
     np.testing.assert_array_equal(read_fits(tmp_path / "out.fits").image, source.image)
 
