@@ -27,7 +27,8 @@ differences = (image[:-1, :-1].astype(float) - image[1:, 1:]).reshape(-1, 3)
 exact = np.cov(differences.T) / 2
 print("spectral", version("spectral"))
 print("expected: noise variances are half those of differences of diagonal neighbours, about 9 here")
-found = {dtype: np.diag(spectral.noise_from_diffs(image.astype(dtype)).cov) for dtype in ("float64", "int16", "uint8", "uint16")}
+types = ("float64", "int16", "uint8", "uint16")
+found = {dtype: np.diag(spectral.noise_from_diffs(image.astype(dtype)).cov) for dtype in types}
 for dtype, variances in found.items():
     print(f"{dtype}: {variances.round(1)} (exact {np.diag(exact).round(1)})")
 right = all(np.allclose(found[dtype], np.diag(exact)) for dtype in ("float64", "int16"))
