@@ -5,7 +5,8 @@
 #   BZERO = 32768 for 16 bits (the FITS way to store unsigned integers, and what most cameras write) the result stays
 #   uint16 and a blank pixel is an ordinary 0 or 65535. The keyword is there, ignore_blank is not set, no warning is given.
 # Valid: section 4.4.2.5 of the FITS standard has BLANK for any integer image and counts it before BZERO is applied;
-#   section 5.2.5 has the unsigned integers. "ignore_blank: if True, the BLANK keyword is ignored" (fits.open).
+#   section 5.2.5 has the unsigned integers. "If True, the BLANK keyword is ignored if present. Default is False"
+#   (ignore_blank of fits.open).
 # Costs: dead pixels and gaps enter statistics, kriging and fills as the darkest or brightest pixels of the image.
 # Here: read_fits takes the stored values and applies BLANK, BSCALE and BZERO itself (docs/geo.md, tests/test_fits.py).
 set -euo pipefail

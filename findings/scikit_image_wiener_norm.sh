@@ -5,9 +5,9 @@
 #   half a spectrum was given: what is not square is half, and its columns count twice. So the norm of a full spectrum of a
 #   64 x 48 image comes out nearly twice too large, in every step, and the precisions run away; of a half spectrum with an even
 #   number of columns the last column counts twice as well, though it stands once.
-# Valid: "is_real: True by default. Specify if psf and reg are provided with hermitian hypothesis or not" (docstring of
-#   unsupervised_wiener), without a word on shapes; image_quad_norm "detects whether the input image satisfies the
-#   Hermitian property", and its examples promise the norm of the image.
+# Valid: image may be any (M, N); is_real says whether spectra have "just half the frequency space" (docstring of wiener, to
+#   which that of unsupervised_wiener refers). image_quad_norm "detects whether the input image satisfies the Hermitian
+#   property", and its examples promise the norm of the image for both kinds of spectrum.
 # Costs: a noise variance 30 times too large and a restored image three times worse than the blurred one.
 # Here: transforms state whether they are real; fits on the torus are held against dense ones on even, odd and oblong images.
 set -euo pipefail

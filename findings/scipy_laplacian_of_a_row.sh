@@ -4,8 +4,8 @@
 # Surprising: with boundary conditions "neumann" or "periodic" toarray() and tosparse() have an extra -1 on their diagonal
 #   for each axis of length 1, so that constants are no longer in the null space and all eigenvalues are moved by one.
 #   matvec, eigenvalues() and eigenvectors() of the same object are right, and differ from it.
-# Valid: grid_shape is "A tuple of integers of length N (corresponding to the dimension of the Lapacian)", and toarray
-#   "Converts the Laplacian matrix to dense format". A single row of an image, a profile, or one slice of a volume is such.
+# Valid: grid_shape is "a tuple of integers [...], where each entry gives the size of that dimension", and toarray "converts
+#   the Laplacian data to a dense array". A single row of an image, a profile, or one slice of a volume has such a shape.
 # Costs: a random walk (an intrinsic field) made of it is a proper one that shrinks to zero, with a log-determinant that
 #   fits neither field, as soon as the raster is one pixel high.
 # Here: models are tested from one pixel on, rows and columns included, against dense matrices with their rank.

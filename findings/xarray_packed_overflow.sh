@@ -4,8 +4,8 @@
 # Surprising: files packed in 16 bits, as reanalyses and satellite products are, often use the whole range for the values
 #   that they hold. Who opens one, fills its gaps and writes it back has the packing kept in the encoding; a filled value one
 #   hundredth above the largest wraps around and reads back as one near the smallest. No error, no warning.
-# Valid: assigning into a variable keeps its encoding, which "is used when writing" (Dataset.to_netcdf, encoding); the
-#   values are finite and of the type of the array. CF conventions 8.1 describes such packing.
+# Valid: assigning into a variable keeps its encoding, and to_netcdf writes by it unless another is given (its argument
+#   encoding); the values are finite and of the type of the array. CF conventions 8.1 describes such packing.
 # Costs: exactly the extremes of an interpolated field come out as the opposite extremes.
 # Here: what is written is floating point, never packed; packing of a DataArray is dropped from filled images (docs/geo.md).
 set -euo pipefail
