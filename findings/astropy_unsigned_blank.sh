@@ -4,8 +4,8 @@
 # Surprising: an integer image with BLANK is read as floats with NaN where it is blank, with any BZERO but one. With
 #   BZERO = 32768 for 16 bits (the FITS way to store unsigned integers, and what most cameras write) the result stays
 #   uint16 and a blank pixel is an ordinary 0 or 65535. The keyword is there, ignore_blank is not set, no warning is given.
-# Valid: section 4.4.2.5 of the FITS standard has BLANK for any integer image and counts it before BZERO is applied;
-#   section 5.2.5 has the unsigned integers. "If True, the BLANK keyword is ignored if present. Default is False"
+# Valid: section 4.4.2.5 of the FITS standard has BLANK for any integer image, counted before BZERO is applied, and gives
+#   this very pair, BZERO = 32768 and BLANK = -32768, as its example. "If True, the BLANK keyword is ignored if present. Default is False"
 #   (ignore_blank of fits.open).
 # Costs: dead pixels and gaps enter statistics, kriging and fills as the darkest or brightest pixels of the image.
 # Here: read_fits takes the stored values and applies BLANK, BSCALE and BZERO itself (docs/geo.md, tests/test_fits.py).
