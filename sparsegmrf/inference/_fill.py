@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._channels_fit import ChannelsFillResult, fill_channels
 from sparsegmrf.inference._comparison import ModelComparison, compare
 from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult
@@ -18,7 +19,7 @@ from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import gaussian_result
 from sparsegmrf.inference._start import find_start, search
 from sparsegmrf.likelihoods import Gaussian
-from sparsegmrf.models import TensionSpline
+from sparsegmrf.models import Channels, TensionSpline
 from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
 _TOLERANCE = 0.02
@@ -84,7 +85,15 @@ class FillResult:
         return f"FillResult(shape={self.mean.shape}, {gaps} pixels filled, {self.fit!r})"
 
 
-def fill(
+@overload
+def fill(image: ArrayLike, *, model: Channels, **options: Any) -> ChannelsFillResult: ...
+
+
+@overload
+def fill(image: ArrayLike, *, model: FieldModel | Literal["best"] | None = None, **options: Any) -> FillResult: ...
+
+
+def fill(  # type: ignore[misc]  # the options are these
     image: ArrayLike,
     *,
     mask: ArrayLike | Literal["nan"] | None = "nan",
@@ -94,7 +103,7 @@ def fill(
     fixed: Sequence[str] | str = (),
     n_samples: int = 0,
     rng: Seed = None,
-) -> FillResult:
+) -> FillResult | ChannelsFillResult:
     """Fill the gaps of an image by the field that fits it best.
 
     ``y = trend + field + noise`` with a linear trend and by default a `TensionSpline`: a field without a range, which
@@ -105,7 +114,7 @@ def fill(
 
     Parameters
     ----------
-    image : array_like, (H, W)
+    image : array_like, (H, W), or (H, W, C) with ``model=Channels(...)``
         Intensities; NaN marks gaps unless a mask is given. Of a numpy masked array the mask counts as well. Of an
         xarray ``DataArray`` the results keep dimensions, coordinates, name and attributes; a mask, noise or covariates
         with labels must have its coordinates.
@@ -127,6 +136,7 @@ def fill(
     Returns
     -------
     FillResult
+        Of `Channels`, which borrow from each other in gaps that are not the same, a `ChannelsFillResult`.
 
     Raises
     ------
@@ -150,6 +160,15 @@ def fill(
     >>> bool(np.abs(result.mean - truth)[10:20, 15:25].max() < 4 * result.std[10:20, 15:25].max())
     True
     """
+    if isinstance(model, Channels):
+        return fill_channels(
+            model,
+            image,
+            {"mask": mask, "noise_variance": noise_variance, "covariates": covariates, "fixed": fixed},
+            integer_at_least("n_samples", n_samples, 0),
+            generator(rng),
+            _TOLERANCE,
+        )
     labels = Labels.of(image)
     if labels is not None:
         mask, noise_variance = labels.aligned("mask", mask), labels.aligned("noise_variance", noise_variance)
@@ -196,7 +215,8 @@ def _fit(
     """Fit the model given, the default one, or the best of several."""
     if np.ndim(image) == 3:
         raise ArgumentError(
-            f"image must have shape (H, W), got {np.shape(image)}; fill one slice, or one channel, at a time."
+            f"image must have shape (H, W), got {np.shape(image)}; fill one slice at a time, or channels (H, W, C) by "
+            "model=Channels(spatial model, covariance)."
         )
     first = TensionSpline(kappa=0.5) if model is None or isinstance(model, str) else model
     if isinstance(model, str):
