@@ -8,7 +8,7 @@ from sparsegmrf import CAR, GMRF, Channels, Matern, SymmetricStencil, Triangular
 from sparsegmrf.autoregression import CausalAR
 from sparsegmrf.cli._causal import innovations
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, TooLargeError
-from sparsegmrf.factors.observed_whitening import dissection_rank
+from sparsegmrf.factors._ordered_cholesky import dissection_rank
 from sparsegmrf.fields import IntrinsicGMRF
 from sparsegmrf.lattice import Lattice
 from tests.pixels.test_gaps import MASKS, SHAPE, mask_of

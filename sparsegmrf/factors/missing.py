@@ -4,9 +4,11 @@ With ``m`` the missing and ``o`` the observed pixels of ``N(mu, Q^-1)``, the obs
 ``S_oo^-1 = Q_oo - Q_om Q_mm^-1 Q_mo``. Only missing pixels next to observed ones enter it, the boundary below.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import SuperLU, splu
@@ -14,11 +16,16 @@ from scipy.sparse.linalg import SuperLU, splu
 from sparsegmrf import _frozen
 from sparsegmrf._memory import refuse_if_too_large
 from sparsegmrf.errors import NotPositiveDefiniteError
+from sparsegmrf.factors._ordered_cholesky import OrderedCholesky, dissection_rank
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray, Shape
 
 _ENTRIES = 2**22
 """Numbers that a block of right-hand sides, or of windows, may hold."""
+_FEW = 64
+"""Pixels of a boundary for which solves are cheap."""
+_DENSE = 2**27
+"""Entries of the largest dense matrix."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -50,6 +57,7 @@ class MissingFactor:
     _pixels: IntArray
     _boundary: IntArray  # places of the boundary among the missing pixels
     _component: IntArray  # of each missing pixel
+    _matrix: sp.csr_array
     _lu: SuperLU
 
     def __init__(self, precision: SymmetricStencil, missing: BoolArray) -> None:
@@ -65,6 +73,7 @@ class MissingFactor:
             _pixels=pixels,
             _boundary=np.flatnonzero(touched),
             _component=component,
+            _matrix=inside,
             _lu=_factorized(sp.csc_array(inside), pixels, precision.shape),
         )
 
@@ -85,7 +94,8 @@ class MissingFactor:
         """Return the entries of ``Q_mm^-1`` between pixels of the boundary up to `reach` rows and columns apart.
 
         Connected parts of the missing pixels share right-hand sides: there are as many solves as the largest boundary
-        of one part has pixels.
+        of one part has pixels. Of a part with a large interior this is eliminated instead, and what is left for its
+        boundary inverted.
 
         Raises
         ------
@@ -100,27 +110,63 @@ class MissingFactor:
             24 * pairs, f"{pairs} covariances of missing pixels", "take a smaller template, or a window of the image"
         )
         part = self._component[self._boundary]
-        colour = _rank_within(part)
-        order = np.argsort(colour, kind="stable")  # columns that share a right-hand side stand together
-        first = np.searchsorted(colour[order], np.arange(int(colour.max(initial=-1)) + 2))
-        size = max(1, _ENTRIES // len(self._pixels))
-        blocks = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))]
-        for low in range(0, len(first) - 1, size):
-            columns = order[first[low] : first[min(low + size, len(first) - 1)]]
-            right = np.zeros((len(self._pixels), min(size, len(first) - 1 - low)))
-            right[self._boundary[columns], colour[columns] - low] = 1.0
-            solved = self._lu.solve(right)[self._boundary]
+
+        def pairs_of(columns: IntArray) -> Iterator[tuple[IntArray, IntArray]]:
+            """Yield the pairs of boundary pixels within reach, on one part, some columns at a time."""
             step = max(1, _ENTRIES // windows[0, 0].size)
             for some in (columns[k : k + step] for k in range(0, len(columns), step)):
                 there = windows[rows[some], cols[some]].reshape(len(some), -1)
                 own, other = np.nonzero(there >= 0)
                 i, j = there[own, other], some[own]
                 same = part[i] == part[j]
-                i, j = i[same], j[same]
-                blocks.append((i, j, solved[i, colour[j] - low]))
+                yield i[same], j[same]
+
+        blocks = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))]
+        large = self._with_interior(part)
+        for each in large:
+            columns = np.flatnonzero(part == each)
+            inverse = self._inverse_on_boundary(columns, each)
+            place = np.full(count, -1)
+            place[columns] = np.arange(len(columns))
+            blocks += [(i, j, inverse[place[i], place[j]]) for i, j in pairs_of(columns)]
+        for columns, colour, solved in self._solves(np.flatnonzero(~np.isin(part, large)), part):
+            blocks += [(i, j, solved[i, colour[j]]) for i, j in pairs_of(columns)]
         first_of, second_of, values = zip(*blocks, strict=True)
         at_entry = (np.concatenate(first_of), np.concatenate(second_of))
         return sp.csr_array((np.concatenate(values), at_entry), shape=(count, count))
+
+    def _with_interior(self, part: IntArray) -> IntArray:
+        """Return the parts whose interior is large and whose boundary is not too large for a dense matrix."""
+        rim = np.bincount(part, minlength=int(self._component.max()) + 1)
+        size = np.bincount(self._component)
+        return np.flatnonzero((rim > _FEW) & (rim**2 <= _DENSE) & (size > 2 * rim))
+
+    def _inverse_on_boundary(self, boundary: IntArray, part: int) -> FloatArray:
+        """Return ``Q_mm^-1`` on the boundary of one part, the interior eliminated first."""
+        rim = self._boundary[boundary]
+        inside = self._component == part
+        inside[rim] = False
+        lattice = self._precision.lattice
+        rank = dissection_rank(lattice, int(np.abs(self._precision.offsets).max()))
+        interior = np.flatnonzero(inside)
+        interior = interior[np.argsort(rank[self._pixels[interior]])]
+        order = np.concatenate([interior, rim])
+        factor = OrderedCholesky(self._matrix[order][:, order], lattice, self._pixels[order])
+        upper = factor.transposed(np.eye(len(rim)), len(interior))
+        return np.asarray(scipy.linalg.cho_solve((upper, False), np.eye(len(rim))))
+
+    def _solves(self, boundary: IntArray, part: IntArray) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+        """Yield some columns of ``Q_mm^-1``: their numbers, the place of each number, the rows of the boundary."""
+        colour = np.zeros(len(part), dtype=np.int64)
+        colour[boundary] = _rank_within(part[boundary])
+        order = boundary[np.argsort(colour[boundary], kind="stable")]
+        last = int(colour.max(initial=0)) + 1 if len(boundary) else 0
+        size = max(1, _ENTRIES // len(self._pixels))
+        for low in range(0, last, size):
+            columns = order[slice(*np.searchsorted(colour[order], [low, low + size]))]
+            right = np.zeros((len(self._pixels), min(size, last - low)))
+            right[self._boundary[columns], colour[columns] - low] = 1.0
+            yield columns, colour - low, self._lu.solve(right)[self._boundary]
 
 
 def diagonal_of_observed(Q: SymmetricStencil, missing: BoolArray) -> FloatArray:

@@ -41,6 +41,27 @@ def test_it_has_the_covariances_between_pixels_near_observed_ones(share, entries
     np.testing.assert_allclose(diagonal_of_observed(Q, missing)[~missing], precision, rtol=1e-10)
 
 
+def test_gaps_with_an_interior_have_the_same_covariances_between_pixels_of_their_rims(monkeypatch):
+    rng = np.random.default_rng(3)
+    planes = [4.2 + rng.random((16, 30)), -rng.random((16, 30)), -rng.random((16, 30))]
+    Q = SymmetricStencil([(0, 0), (0, 1), (1, 0)], planes, (16, 30))
+    missing = rng.random((16, 30)) < 0.1
+    missing[2:13, 1:14] = missing[3:14, 17:28] = True
+    missing[6, 5] = False
+    missing[:, 15] = False
+    factor = MissingFactor(Q, missing)
+    by_solves = factor.covariances((4, 5))
+    monkeypatch.setattr(module, "_FEW", 4)
+    assert len(factor._with_interior(factor._component[factor._boundary])) == 2
+    found = factor.covariances((4, 5))
+    assert found.nnz == by_solves.nnz
+    np.testing.assert_allclose(found.toarray(), by_solves.toarray(), rtol=1e-10, atol=1e-14)
+    inverse = np.linalg.inv(Q.tocsr().toarray()[np.ix_(missing.ravel(), missing.ravel())])
+    at = np.flatnonzero(factor.boundary.ravel()[missing.ravel()] >= 0)
+    some = found.toarray() != 0.0
+    np.testing.assert_allclose(found.toarray()[some], inverse[np.ix_(at, at)][some], rtol=1e-10)
+
+
 def test_it_refuses_what_is_not_positive_definite():
     diagonal = np.full((3, 4), 4.0)
     diagonal[1, 2] = -1.0
