@@ -19,6 +19,14 @@ COVARIANCE = "covariance"
 _NOISE_SHARE = 0.1
 _ROUNDS = 3
 """How often the search starts anew where it ended."""
+_TILE = 64
+"""Side in pixels of the tile on which the search of a large image begins."""
+_WORTH = 4
+"""How many times larger the image must be."""
+_LEAST = 512
+"""Values of each channel that the tile must have."""
+_ROUGH = 0.05
+"""Newton step in standard errors at which the search on the tile ends."""
 
 
 class ChannelSearch(NamedTuple):
@@ -128,29 +136,32 @@ class ChannelObjective:
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def maximize(self, tolerance: float) -> ChannelSearch:
-        """Search the maximum by BFGS, until a Newton step is shorter than `tolerance` standard errors."""
+        """Search the maximum by BFGS, until a Newton step is shorter than `tolerance` standard errors.
+
+        On a large image it starts at the maximum on its best-observed tile.
+        """
         at = self.start
         if not len(at):
             return ChannelSearch(self.evidence(at), at, True, "nothing to search", 1)
         self.evidence(at).loglik  # noqa: B018 - what is wrong with the start is told
+        tile, spread = self._on_tile(), np.eye(len(at))
+        if tile is not None:
+            found = tile._search(at, spread, _ROUGH)
+            at, spread = found.x, found.hess_inv * (tile.data.count / self.data.count)
         evaluations, step = 1, np.inf
         for _ in range(_ROUNDS):
-            ended = scipy.optimize.minimize(self._loss, at, jac=True, method="BFGS", options={"gtol": 0.1 * tolerance})
+            ended = self._search(at, spread, tolerance)
             at, evaluations = ended.x, evaluations + int(ended.nfev)
-            step = float(np.sqrt(ended.jac @ ended.hess_inv @ ended.jac))
+            spread, step = np.eye(len(at)), float(np.sqrt(ended.jac @ ended.hess_inv @ ended.jac))
             if step < tolerance:
                 break
-        evidence = self.evidence(at)
-        converged = step < tolerance
         reason = f"the last Newton step is {step:.2g} standard errors long"
         if self.noise:
             gone = self.noise_variance(at) < 1e-6 * self.unit**2
             if gone.any():
                 where = ", ".join(map(str, np.flatnonzero(gone)))
-                reason += (
-                    f"; noise ran to zero in channels {where}, for which noise_variance=None says that there is none"
-                )
-        return ChannelSearch(evidence, at, converged, reason, evaluations)
+                reason += f"; noise ran to zero in channels {where}"
+        return ChannelSearch(self.evidence(at), at, step < tolerance, reason, evaluations)
 
     def noise_variance(self, at: FloatArray) -> FloatArray:
         """Return the noise variances that are searched, ``(C,)``."""
@@ -165,6 +176,34 @@ class ChannelObjective:
             rows.append((low - high) / (2.0 * step))
         information = np.array(rows).reshape(len(at), len(at))
         return np.asarray(np.linalg.inv((information + information.T) / 2.0))
+
+    def _search(self, start: FloatArray, spread: FloatArray, tolerance: float) -> scipy.optimize.OptimizeResult:
+        """Search from a start with a guess of the inverse Hessian."""
+        options = {"gtol": 0.1 * tolerance, "hess_inv0": (spread + spread.T) / 2.0}
+        return scipy.optimize.minimize(self._loss, start, jac=True, method="BFGS", options=options)
+
+    def _on_tile(self) -> "ChannelObjective | None":
+        """Return the objective on the tile with the most observed values; None if the image is not much larger.
+
+        Its trend is a level, if the trend has one.
+        """
+        height, width = self.data.values.shape[:2]
+        if height * width <= _WORTH * _TILE**2:
+            return None
+        h, w = min(height, _TILE), min(width, _TILE)
+        sums = np.pad(self.data.observed.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0), (0, 0)))
+        counts = (sums[h:, w:] - sums[:-h, w:] - sums[h:, :-w] + sums[:-h, :-w]).min(axis=-1)
+        row, column = np.unravel_index(int(np.argmax(counts)), counts.shape)
+        if counts[row, column] < _LEAST:
+            return None
+        rows, columns = slice(int(row), int(row) + h), slice(int(column), int(column) + w)
+        level = any((image == image.flat[0]).all() for image in self.covariates)
+        return dataclasses.replace(
+            self,
+            model=self.model.cropped(rows, columns),
+            data=self.data.window(rows, columns),
+            covariates=np.ones((int(level), h, w)),
+        )
 
     def _loss(self, at: FloatArray) -> tuple[float, FloatArray]:
         """Return minus log-likelihood and gradient; infinite where the precision is not positive definite."""

@@ -98,6 +98,21 @@ def test_units_levels_and_order_of_channels_do_not_matter(noise):
     assert flipped.loglik == pytest.approx(found.loglik, abs=2e-3)
 
 
+@pytest.mark.parametrize("covariates", ["linear", None])
+def test_a_start_on_a_tile_ends_at_the_same_maximum(covariates, monkeypatch):
+    y = drawn((40, 36), 0.2)[..., :2] - LEVEL[:2]
+    y[3:9, 5:30, 0] = np.nan
+    model = Channels(CAR(0.15), np.eye(2))
+    found = fit(model, y, covariates=covariates)
+    monkeypatch.setattr("sparsegmrf.inference._channel_search._TILE", 18)
+    monkeypatch.setattr("sparsegmrf.inference._channel_search._LEAST", 100)
+    by_tile = fit(model, y, covariates=covariates)
+    assert by_tile.converged, by_tile.reason
+    assert by_tile.evaluations < found.evaluations
+    assert by_tile.loglik == pytest.approx(found.loglik, abs=1e-3)
+    assert_allclose(by_tile.model.covariance, found.model.covariance, rtol=0.02, atol=0.02)
+
+
 @pytest.mark.parametrize("kind", ["agree", "differ"])
 def test_filling_with_everything_known_is_conditioning_with_a_trend(kind):
     shape, v = (9, 8), np.array([0.2, 0.4, 0.1])
