@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
-from scipy.special import betainc, expit, gammainc, gammaincc, gammaln
+from scipy.special import betainc, expit, gammainc, gammaincc, gammaln, logit
 
+from sparsegmrf._logit_normal import logit_normal_moments
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
@@ -82,6 +83,13 @@ class Likelihood(ABC):
         """
         return self
 
+    def measured(self, y: FloatArray, observed: BoolArray, name: str) -> BoolArray:
+        """Return the observed pixels of an image at which something could be measured; the others count as missing.
+
+        By default all of them. The arguments are those of `on`, which is given what is returned.
+        """
+        return observed
+
     def extremes(self, y: FloatArray) -> tuple[tuple[str, BoolArray], ...]:
         """Return values, in words, with which measurements send ``eta`` to infinity, and where they have them."""
         return ()
@@ -101,6 +109,31 @@ class Likelihood(ABC):
             "tails(y, eta)."
         )
 
+    def inverse_link(self, eta: FloatArray) -> FloatArray:
+        """Return the rate, or the probability, that a linear predictor stands for: the risk of one at risk."""
+        raise self._has_no_risk()
+
+    def link(self, risk: FloatArray) -> FloatArray:
+        """Return the linear predictor of a rate, or of a probability; refuse what can be none."""
+        raise self._has_no_risk()
+
+    def risk_moments(self, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance of ``inverse_link(eta)`` with ``eta ~ N(mean, variance)``."""
+        raise self._has_no_risk()
+
+    def new_moments(self, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance of new measurements at every pixel, ``eta ~ N(mean, variance)`` integrated out.
+
+        The likelihood is the one given, its own numbers images ``(H, W)``; NaN where these are not known.
+        """
+        raise self._has_no_risk()
+
+    def _has_no_risk(self) -> ArgumentError:
+        return ArgumentError(
+            f"result must have a likelihood with a link for risks and new measurements, but {type(self).__name__} does "
+            "not implement inverse_link(eta), link(risk), risk_moments(mean, variance) and new_moments(mean, variance)."
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Poisson(Likelihood):
@@ -109,7 +142,9 @@ class Poisson(Likelihood):
     Parameters
     ----------
     exposure : float or array_like, (H, W), optional
-        ``E``, positive: expected counts at a rate of one, such as areas, times or populations; 1 by default.
+        ``E``: expected counts at a rate of one, such as areas, times or populations; 1 by default. Where it is zero
+        nothing could be counted, and the pixel is missing. Read at missing pixels only for new counts there, where NaN
+        stands for not known.
     """
 
     exposure: ArrayLike | None = None
@@ -119,8 +154,12 @@ class Poisson(Likelihood):
     def on(self, y: FloatArray, observed: BoolArray, name: str) -> Self:
         """Return the likelihood with the exposures of the observed pixels, ``(m,)``."""
         _refuse(name, "counts, whole numbers of zero or more", y, observed & ((y < 0.0) | (y % 1.0 != 0.0)))
-        remedy = "mask the pixels without exposure"
+        remedy = "mask the pixels of which it is not known"
         return replace(self, exposure=_image("exposure", self.exposure, observed, remedy)[observed])
+
+    def measured(self, y: FloatArray, observed: BoolArray, name: str) -> BoolArray:
+        """Return the observed pixels with exposure; refuse counts where there is none."""
+        return _with_size("exposure", self.exposure, y, observed, name)
 
     def extremes(self, y: FloatArray) -> tuple[tuple[str, BoolArray], ...]:
         """Where nothing was counted."""
@@ -160,6 +199,27 @@ class Poisson(Likelihood):
         expected = self._exposure * np.exp(eta)
         return gammaincc(y, expected), gammainc(y + 1.0, expected)
 
+    def inverse_link(self, eta: FloatArray) -> FloatArray:
+        """Return the rate ``e^eta``, relative to the exposure."""
+        return np.asarray(np.exp(eta))
+
+    def link(self, risk: FloatArray) -> FloatArray:
+        """Return the logarithm of a rate."""
+        if not (risk > 0.0).all():
+            raise ArgumentError(f"threshold must be a positive rate, got {float(np.min(risk)):g}.")
+        return np.asarray(np.log(risk))
+
+    def risk_moments(self, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return those of a log-normal rate, ``m = e^(mean + v/2)`` and ``m^2 (e^v - 1)``."""
+        with np.errstate(over="ignore"):  # a rate of which nothing is known
+            expected = np.exp(mean + 0.5 * variance)
+            return expected, expected * expected * np.expm1(variance)
+
+    def new_moments(self, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return ``E m`` and ``E m + E^2 s`` with mean and variance ``m, s`` of the rate."""
+        m, s = self.risk_moments(mean, variance)
+        return self._exposure * m, self._exposure * (m + self._exposure * s)
+
     @property
     def _exposure(self) -> FloatArray:
         return np.asarray(1.0 if self.exposure is None else self.exposure, dtype=np.float64)
@@ -172,7 +232,8 @@ class Binomial(Likelihood):
     Parameters
     ----------
     trials : int or array_like, (H, W), optional
-        ``n``, positive; 1 by default: presence or absence.
+        ``n``; 1 by default: presence or absence. Where it is zero the pixel is missing. Read at missing pixels only for
+        new counts there, where NaN stands for not known.
     """
 
     trials: ArrayLike | None = None
@@ -182,10 +243,14 @@ class Binomial(Likelihood):
     def on(self, y: FloatArray, observed: BoolArray, name: str) -> Self:
         """Return the likelihood with the trials of the observed pixels, ``(m,)``."""
         _refuse(name, "counts, whole numbers of zero or more", y, observed & ((y < 0.0) | (y % 1.0 != 0.0)))
-        n = _image("trials", self.trials, observed, "mask the pixels without trials")
+        n = _image("trials", self.trials, observed, "mask the pixels of which they are not known")
         _refuse("trials", "whole numbers", n, n % 1.0 != 0.0)
         _refuse(name, "at most the trials (1 unless trials= is given)", y, observed & (y > n))
         return replace(self, trials=n[observed])
+
+    def measured(self, y: FloatArray, observed: BoolArray, name: str) -> BoolArray:
+        """Return the observed pixels with trials; refuse counts where there are none."""
+        return _with_size("trials", self.trials, y, observed, name)
 
     def extremes(self, y: FloatArray) -> tuple[tuple[str, BoolArray], ...]:
         """Where no trial succeeded, and where all did."""
@@ -224,6 +289,26 @@ class Binomial(Likelihood):
         more = betainc(y + 1.0, np.maximum(n - y, 1.0), expit(eta))
         return np.where(y > 0.0, less, 0.0), np.where(y < n, more, 0.0)
 
+    def inverse_link(self, eta: FloatArray) -> FloatArray:
+        """Return the probability ``1 / (1 + e^-eta)``."""
+        return np.asarray(expit(eta))
+
+    def link(self, risk: FloatArray) -> FloatArray:
+        """Return the logarithm of the odds of a probability."""
+        if not ((risk > 0.0) & (risk < 1.0)).all():
+            wrong = risk[~((risk > 0.0) & (risk < 1.0))]
+            raise ArgumentError(f"threshold must be a probability between 0 and 1, got {float(wrong.flat[0]):g}.")
+        return np.asarray(logit(risk))
+
+    def risk_moments(self, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return those of a logit-normal probability, by quadrature to rounding."""
+        return logit_normal_moments(mean, variance)
+
+    def new_moments(self, mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return ``n m`` and ``n (m (1 - m) - s) + n^2 s`` with mean and variance ``m, s`` of the probability."""
+        m, s = self.risk_moments(mean, variance)
+        return self._trials * m, self._trials * (m * (1.0 - m) + (self._trials - 1.0) * s)
+
     @property
     def _trials(self) -> FloatArray:
         return np.asarray(1.0 if self.trials is None else self.trials, dtype=np.float64)
@@ -258,13 +343,35 @@ def as_likelihood(
     return likelihood
 
 
+def _with_size(name: str, size: object, y: FloatArray, observed: BoolArray, image: str) -> BoolArray:
+    """Return the observed pixels at which exposure or trials are not zero; refuse counts at the others."""
+    if size is None:
+        return observed
+    nothing = observed & (_sized(name, size, observed) == 0.0)
+    impossible = nothing & (y != 0.0)
+    if impossible.any():
+        i, j = (int(index) for index in np.argwhere(impossible)[0])
+        raise ArgumentError(
+            f"{image} must be zero where {name} is zero, for nothing could be counted there, but "
+            f"{np.count_nonzero(impossible)} counts are not, the first {float(y[i, j]):g} at pixel {(i, j)}; "
+            f"correct {name}, or mask these pixels."
+        )
+    return np.asarray(observed & ~nothing)
+
+
 def _image(name: str, value: object, observed: BoolArray, remedy: str) -> FloatArray:
     """Return a positive number per pixel, 1 by default and where nothing is observed."""
-    size = real_array(name, 1.0 if value is None else value)
-    if size.shape not in ((), observed.shape):
-        raise ArgumentError(f"{name} must be a number or an image of shape {observed.shape}, got {size.shape}.")
+    size = _sized(name, 1.0 if value is None else value, observed)
     size = finite(name, np.where(observed, size, 1.0), remedy)
     _refuse(name, f"positive ({remedy})", size, size <= 0.0)
+    return size
+
+
+def _sized(name: str, value: object, observed: BoolArray) -> FloatArray:
+    """Return a number, or one per pixel."""
+    size = real_array(name, value)
+    if size.shape not in ((), observed.shape):
+        raise ArgumentError(f"{name} must be a number or an image of shape {observed.shape}, got {size.shape}.")
     return size
 
 

@@ -12,7 +12,8 @@ from sparsegmrf import fill, fit
 from sparsegmrf.cli import _demo, main
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io import read_fit, read_image, write_model
-from sparsegmrf.models import Matern
+from sparsegmrf.likelihoods import Poisson
+from sparsegmrf.models import BYM, Matern
 from sparsegmrf.plot import fill_figure, truth_figure
 from sparsegmrf.scores import coverage, crps
 from tests.conftest import require
@@ -55,6 +56,32 @@ def run(capsys):
 def written(stem, suffix, samples=False, stack=None):
     draws = [f"{stem}-samples{stack or suffix}"] if samples else []
     return {*(f"{stem}-{kind}{suffix}" for kind in KINDS), *draws, f"{stem}-fit.json", f"{stem}-fill.png"}
+
+
+def test_counts_are_filled_with_risks_and_new_counts(here, run):
+    rng = np.random.default_rng(0)
+    exposure = rng.uniform(2.0, 6.0, SHAPE)
+    cases = rng.poisson(exposure * np.exp(Matern(range=5.0, sigma=0.8).gmrf(SHAPE).sample(rng=1))).astype(float)
+    cases[4:9, 6:11] = np.nan
+    np.save("cases.npy", cases)
+    np.save("exposure.npy", exposure)
+    held = ("--model", "bym", "--fixed", "sigma", "--fixed", "phi", "--samples", "2", "--seed", "5")
+    printed = run("fill", "cases.npy", "--out", "out", "--likelihood", "poisson", "--exposure", "exposure.npy", *held)
+    options = {"model": BYM(), "fixed": ["sigma", "phi"], "n_samples": 2, "rng": 5}
+    result = fill(cases, likelihood=Poisson(exposure), **options)
+    risk = result.relative_risk(0.95)
+    expected = {name: getattr(result, name) for name in ("filled", "mean", "std", "predictive_mean", "predictive_std")}
+    expected |= {"samples": result.samples, "lower": risk.lower, "upper": risk.upper}
+    for name, values in expected.items():
+        np.testing.assert_array_equal(np.load(f"out/cases-{name.replace('_', '-')}.npy"), values)
+    assert {path.name for path in (here / "out").iterdir()} == {
+        *(f"cases-{name.replace('_', '-')}.npy" for name in expected),
+        "cases-fit.json",
+        "cases-fill.png",
+    }
+    assert "213 observed, 25 filled" in printed
+    assert "standard deviation of the risk" in printed
+    assert read_fit("out/cases-fit.json").likelihood == "poisson"
 
 
 def test_fill_prints_the_fit_and_writes_what_the_library_returns(holes, here, run):

@@ -14,7 +14,7 @@ from sparsegmrf._files import check_outputs, directory_of_outputs, replacing_in
 from sparsegmrf.cli._fill import FillOptions, names, write_results
 from sparsegmrf.cli._rasters import Loaded, figure_path
 from sparsegmrf.cli._report import Progress, show_filled, show_table, show_written
-from sparsegmrf.inference import FillResult
+from sparsegmrf.inference import CountFillResult, FillResult
 from sparsegmrf.io import Picture, write
 from sparsegmrf.plot import truth_figure, write_figure
 from sparsegmrf.scores import coverage, crps
@@ -41,7 +41,7 @@ class Scene:
         """Where nothing is measured."""
         return np.isnan(self.measured)
 
-    def scores(self, result: FillResult) -> dict[str, str]:
+    def scores(self, result: FillResult | CountFillResult) -> dict[str, str]:
         """Return how well the gaps were filled."""
         y, mean, std = self.truth[self.gaps], result.mean[self.gaps], result.std[self.gaps]
         rmse = float(np.sqrt(np.mean((y - mean) ** 2)))
@@ -116,5 +116,5 @@ def demo(
             write_figure(figure, drawn)
     show_filled("elevation.tif", result, "m")
     show_table({"in the gaps, against the truth": "", **found.scores(result)})
-    written = [name for name in names("elevation", raster, 1) if not name.endswith(".png")]
+    written = [name for name in names("elevation", raster, options) if not name.endswith(".png")]
     show_written([figure, out / "elevation.tif", *(out / name for name in written)])

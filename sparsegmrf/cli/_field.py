@@ -1,6 +1,6 @@
 """What ``fit`` and ``fill`` have in common: options of field, noise and trend, and what files say of them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from sparsegmrf.cli._models import chosen_model, names
-from sparsegmrf.cli._rasters import Loaded
-from sparsegmrf.errors import FileError
+from sparsegmrf.cli._rasters import Loaded, ReadingOne
+from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.inference import ModelComparison
 from sparsegmrf.io._mask import read_alongside
+from sparsegmrf.likelihoods import Binomial, Likelihood, Poisson
 from sparsegmrf.models import Model
 from sparsegmrf.typing import FloatArray
 
@@ -30,6 +31,11 @@ class FieldOptions:
         str, typer.Option(help="Variance of the noise (unit squared), a file of variances, estimate, or none.")
     ] = "estimate"
     covariates: Annotated[Literal["constant", "linear", "none"], typer.Option(help="Trend.")] = "constant"
+    likelihood: Annotated[
+        Literal["gaussian", "poisson", "binomial"], typer.Option(help="What the image holds: intensities, or counts.")
+    ] = "gaussian"
+    exposure: Annotated[str | None, typer.Option(help="Exposure of Poisson counts: a number or a file.")] = None
+    trials: Annotated[str | None, typer.Option(help="Trials of binomial counts: a number or a file.")] = None
 
     def start(self) -> Model | Literal["best"]:
         """Return the model at the parameters to start from, or ``"best"``."""
@@ -48,6 +54,28 @@ class FieldOptions:
             "covariates": None if self.covariates == "none" else self.covariates,
             "fixed": self.fixed or (),
         }
+
+    def counts(self, image: Loaded) -> Likelihood | None:
+        """Return the likelihood of counts; None: the image holds intensities."""
+        given = {"exposure": self.exposure, "trials": self.trials}
+        own = {"gaussian": None, "poisson": "exposure", "binomial": "trials"}[self.likelihood]
+        for name, text in given.items():
+            if text is not None and name != own:
+                raise ArgumentError(f"{name} must be left out with likelihood {self.likelihood}, got {text}.")
+        if own is None:
+            return None
+        text = given[own]
+        size = None if text is None else quantity(own, text, image)
+        return Poisson(size) if self.likelihood == "poisson" else Binomial(size)
+
+    def reading(self, given: ReadingOne) -> ReadingOne:
+        """Return how the image is read: counts as they are stored."""
+        return given if self.likelihood == "gaussian" else replace(given, raw=True)
+
+    @property
+    def numbers(self) -> tuple[str | None, ...]:
+        """What may name a file beside the image."""
+        return self.noise_variance, self.exposure, self.trials
 
 
 def quantity(name: str, text: str, image: Loaded, others: str = "") -> float | FloatArray:

@@ -14,7 +14,7 @@ from sparsegmrf.cli._models import names as model_names
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne, map_suffix
 from sparsegmrf.cli._report import Progress, show_filled, show_written
-from sparsegmrf.inference import FillResult
+from sparsegmrf.inference import CountFillResult, FillResult
 from sparsegmrf.inference import fill as fill_gaps
 from sparsegmrf.io import Picture, Raster, write, write_model
 from sparsegmrf.plot import fill_figure, write_figure
@@ -26,6 +26,16 @@ IMAGES: Mapping[str, str] = {
     "predictive_std": "standard deviation of a new measurement",
 }
 """Fields of a `FillResult` that are written, and what their bands are called."""
+OF_COUNTS: Mapping[str, str] = {
+    "filled": "filled",
+    "mean": "mean of the risk",
+    "std": "standard deviation of the risk",
+    "lower": "lower end of the 95% interval of the risk",
+    "upper": "upper end of the 95% interval of the risk",
+    "predictive_mean": "mean of a new count",
+    "predictive_std": "standard deviation of a new count",
+}
+"""The same of a `CountFillResult` and its `relative_risk`."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +49,22 @@ class FillOptions(FieldOptions):
     samples: Annotated[int, typer.Option(help="Number of draws given the observed pixels.")] = 0
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0
 
-    def fill(self, image: Loaded) -> FillResult:
+    @property
+    def images(self) -> Mapping[str, str]:
+        """Fields of the result that are written."""
+        return IMAGES if self.likelihood == "gaussian" else OF_COUNTS
+
+    def fill(self, image: Loaded) -> FillResult | CountFillResult:
         """Fill the gaps of an image."""
         start, arguments = self.start(), self.arguments(image)
-        return fill_gaps(image.raster.image, model=start, n_samples=self.samples, rng=self.seed, **arguments)
+        return fill_gaps(
+            image.raster.image,
+            model=start,
+            n_samples=self.samples,
+            rng=self.seed,
+            likelihood=self.counts(image),
+            **arguments,
+        )
 
 
 @with_groups
@@ -56,9 +78,9 @@ def fill(
     directory_of_outputs(out)
     with Progress(3) as step:
         step(f"reading {image.name}")
-        loaded = reading.load(image)
-        written = [out / name for name in names(image.stem, loaded.raster, options.samples)]
-        refuse_overwriting(written, [image, *files(reading.mask, options.model, options.noise_variance)])
+        loaded = options.reading(reading).load(image)
+        written = [out / name for name in names(image.stem, loaded.raster, options)]
+        refuse_overwriting(written, [image, *files(reading.mask, options.model, *options.numbers)])
         step("fitting and filling")
         result = options.fill(loaded)
         step("writing")
@@ -66,16 +88,17 @@ def fill(
             write_results(staging, image.stem, loaded.raster, options, result)
             holes = np.where(loaded.gaps, np.nan, loaded.pixels)
             title = f"{image.name}: {described(result)}"
-            figure = fill_figure(holes, result.filled, result.std, title=title, unit=loaded.unit)
+            std = result.predictive_std if isinstance(result, CountFillResult) else result.std
+            figure = fill_figure(holes, result.filled, std, title=title, unit=loaded.unit)
             write_figure(staging / f"{image.stem}-fill.png", figure)
     show_filled(image.name, result, loaded.unit)
     show_written(written)
 
 
-def names(stem: str, raster: Raster, samples: int) -> list[str]:
+def names(stem: str, raster: Raster, options: FillOptions) -> list[str]:
     """Return the names of the files that are written."""
-    images = [f"{stem}-{name.replace('_', '-')}{suffix_of(raster)}" for name in IMAGES]
-    draws = [f"{stem}-samples{raster.stack_suffix}"] if samples else []
+    images = [f"{stem}-{name.replace('_', '-')}{suffix_of(raster)}" for name in options.images]
+    draws = [f"{stem}-samples{raster.stack_suffix}"] if options.samples else []
     return [*images, *draws, f"{stem}-fit.json", f"{stem}-fill.png"]
 
 
@@ -84,18 +107,21 @@ def suffix_of(raster: Raster) -> str:
     return raster.suffix if isinstance(raster, Picture) else map_suffix(raster)
 
 
-def described(result: FillResult) -> str:
+def described(result: FillResult | CountFillResult) -> str:
     """Return the model fitted and its parameters, on one line."""
     parameters = ", ".join(f"{name} = {value:.4g}" for name, value in result.fit.parameters.items())
     return f"{type(result.fit.model).__name__}, {parameters}"
 
 
-def write_results(folder: Path, stem: str, raster: Raster, options: FillOptions, result: FillResult) -> None:
+def write_results(
+    folder: Path, stem: str, raster: Raster, options: FillOptions, result: FillResult | CountFillResult
+) -> None:
     """Write the images of a result, its draws if there are any, and the fit as JSON."""
-    for field, meaning in IMAGES.items():
+    risk = result.relative_risk() if isinstance(result, CountFillResult) else None
+    for field, meaning in options.images.items():
         path = folder / f"{stem}-{field.replace('_', '-')}{suffix_of(raster)}"
-        write(path, getattr(result, field), like=raster, name=meaning)
+        write(path, getattr(result, field, getattr(risk, field, None)), like=raster, name=meaning)
     if options.samples:
         write(folder / f"{stem}-samples{raster.stack_suffix}", result.samples, like=raster, name="draw")
-    said = about(options, result.comparison, raster.unit or "intensity")
+    said = about(options, getattr(result, "comparison", None), raster.unit or "intensity")
     write_model(folder / f"{stem}-fit.json", result.fit, about=said)

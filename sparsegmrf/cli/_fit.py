@@ -1,6 +1,6 @@
 """The command ``fit``: parameters of a field, its noise and its trend by `sparsegmrf.fit`, from a raster with gaps."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +9,7 @@ import typer
 
 from sparsegmrf import inference
 from sparsegmrf._files import check_outputs
-from sparsegmrf.cli._field import FieldOptions, about, files, quantity
+from sparsegmrf.cli._field import FieldOptions, about, files
 from sparsegmrf.cli._models import BEST
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne
@@ -17,7 +17,6 @@ from sparsegmrf.cli._report import Progress, show_fit, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import CountFitResult, FitResult, ModelComparison
 from sparsegmrf.io import write_model
-from sparsegmrf.likelihoods import Binomial, Likelihood, Poisson
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,6 @@ class FitOptions(FieldOptions):
         Literal["ml", "reml", "cv"],
         typer.Option(help="Maximum likelihood, restricted maximum likelihood, or cross-validation."),
     ] = "ml"
-    likelihood: Annotated[
-        Literal["gaussian", "poisson", "binomial"], typer.Option(help="What the image holds: intensities, or counts.")
-    ] = "gaussian"
-    exposure: Annotated[str | None, typer.Option(help="Exposure of Poisson counts: a number or a file.")] = None
-    trials: Annotated[str | None, typer.Option(help="Trials of binomial counts: a number or a file.")] = None
     seed: Annotated[int, typer.Option(help="Seed of what cv and model best hold out.")] = 0
 
     def fit(self, image: Loaded) -> tuple[FitResult | CountFitResult, ModelComparison | None]:
@@ -51,19 +45,6 @@ class FitOptions(FieldOptions):
             start, image.pixels, **arguments, method=self.method, likelihood=counts, rng=self.seed
         ), None
 
-    def counts(self, image: Loaded) -> Likelihood | None:
-        """Return the likelihood of counts; None: the image holds intensities."""
-        given = {"exposure": self.exposure, "trials": self.trials}
-        own = {"gaussian": None, "poisson": "exposure", "binomial": "trials"}[self.likelihood]
-        for name, text in given.items():
-            if text is not None and name != own:
-                raise ArgumentError(f"{name} must be left out with likelihood {self.likelihood}, got {text}.")
-        if own is None:
-            return None
-        text = given[own]
-        size = None if text is None else quantity(own, text, image)
-        return Poisson(size) if self.likelihood == "poisson" else Binomial(size)
-
 
 @with_groups
 def fit(
@@ -73,13 +54,13 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="Write the estimates to this .json file.")] = None,
 ) -> None:
     """Fit a field, noise and trend to an image with gaps: parameters with standard errors, likelihood, AIC, BIC."""
-    read = files(reading.mask, options.model, options.noise_variance, options.exposure, options.trials)
+    read = files(reading.mask, options.model, *options.numbers)
     check_outputs([out], [raster, *read])
     if out is not None and out.suffix.lower() != ".json":
         raise ArgumentError(f"out must end in .json, got {out}.")
     with Progress(3) as step:
         step(f"reading {raster.name}")
-        loaded = reading.load(raster) if options.likelihood == "gaussian" else replace(reading, raw=True).load(raster)
+        loaded = options.reading(reading).load(raster)
         step("fitting")
         found, comparison = options.fit(loaded)
         step("computing standard errors")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsegmrf.cli._causal import Outcome
-from sparsegmrf.inference import CountFitResult, FillResult, FitResult, ModelComparison
+from sparsegmrf.inference import CountFillResult, CountFitResult, FillResult, FitResult, ModelComparison
 
 
 class Progress:
@@ -75,10 +75,10 @@ def show_causal_fit(name: str, outcome: Outcome) -> None:
     )
 
 
-def show_filled(name: str, result: FillResult, unit: str) -> None:
+def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> None:
     """Print the parameters of a filled image with standard errors, and the figures of its fit."""
     fit = result.fit
-    _show_comparison(result.comparison)
+    _show_comparison(getattr(result, "comparison", None))
     table = Table("", "estimate", "std. error", box=box.SIMPLE_HEAD, title=f"{name}: {type(fit.model).__name__}")
     for column in table.columns:
         column.justify = "right"
@@ -87,12 +87,12 @@ def show_filled(name: str, result: FillResult, unit: str) -> None:
     for covariate, value in fit.coefficients.items():
         table.add_row(covariate, f"{value:.6g}", f"{fit.coefficient_errors[covariate]:.2g}")
     Console(highlight=False, markup=False).print(table)
-    std = np.asarray(result.std)
+    std, of_risk = np.asarray(result.std), " of the risk" if isinstance(result, CountFillResult) else ""
     show_table(
         {
             "unit": unit,
             "pixels": f"{fit.n_observed} observed, {std.size - fit.n_observed} filled",
-            "standard deviation": f"{std.min():.4g} to {std.max():.4g}",
+            f"standard deviation{of_risk}": f"{std.min():.4g} to {std.max():.4g}",
             "log-likelihood": f"{fit.loglik:.4f} nats",
             "AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}",
             "converged" if fit.converged else "NOT CONVERGED": fit.reason,

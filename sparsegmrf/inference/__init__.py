@@ -6,6 +6,7 @@ from sparsegmrf.inference._compare_fits import ComparedFit, FitComparison, compa
 from sparsegmrf.inference._comparison import Candidate, ModelComparison
 from sparsegmrf.inference._condition import condition
 from sparsegmrf.inference._constrain import constrain
+from sparsegmrf.inference._count_fill import CountFillResult
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._cross_validation import CrossValidation
 from sparsegmrf.inference._diagnose import Diagnosis, Whiteness, diagnose
@@ -15,6 +16,7 @@ from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, WaldTest
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._risk import Risk
 from sparsegmrf.inference._saved_fit import SavedFit
 from sparsegmrf.inference._variogram import Variogram, variogram
 
@@ -25,6 +27,7 @@ __all__ = [
     "ChannelsFit",
     "ComparedFit",
     "Contrast",
+    "CountFillResult",
     "CountFitResult",
     "CrossValidation",
     "Diagnosis",
@@ -35,6 +38,7 @@ __all__ = [
     "ModelComparison",
     "Prediction",
     "Problem",
+    "Risk",
     "SavedFit",
     "Variogram",
     "WaldTest",

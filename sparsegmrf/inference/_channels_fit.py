@@ -1,13 +1,13 @@
 """Fits and fillings of images of several channels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from sparsegmrf._validate import generator, integer_at_least
+from sparsegmrf._validate import generator, integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.fitted import akaike, schwarz
 from sparsegmrf.gmrf import GMRF
@@ -16,6 +16,7 @@ from sparsegmrf.inference._channel_evidence import ChannelEvidence
 from sparsegmrf.inference._channel_search import ChannelObjective, ChannelSearch
 from sparsegmrf.inference._covariates import Covariates
 from sparsegmrf.inference._prediction import Prediction
+from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.models import Channels
 from sparsegmrf.typing import FloatArray, Seed, Shape
 
@@ -192,7 +193,7 @@ def fit_channels(
     model: Channels,
     image: Any,
     mask: Any,
-    noise_variance: Any,
+    likelihood: Gaussian | Likelihood,
     covariates: object,
     fixed: Sequence[str] | str,
     tolerance: float,
@@ -204,10 +205,16 @@ def fit_channels(
             f"image must have shape (H, W, {channels}), the channels of the model last and two or more of them, got "
             f"{shape}; move them by numpy.moveaxis(image, 0, -1), or fit the spatial model to a single channel."
         )
+    if not isinstance(likelihood, Gaussian):
+        raise ArgumentError(
+            f"likelihood must be Gaussian with Channels, got {likelihood.name}; fit one field to counts."
+        )
+    noise_variance = likelihood.noise_variance
     estimated = isinstance(noise_variance, str)
     if estimated and noise_variance != "estimate":
         raise ArgumentError(f'noise_variance must be "estimate", variances or None, got {noise_variance!r}.')
-    given = 1.0 if estimated else 0.0 if noise_variance is None else noise_variance
+    held_noise = 1.0 if estimated else 0.0 if noise_variance is None else noise_variance
+    given = real_array("noise_variance", held_noise)
     data = channel_observations(image, mask, given, shape, "image")
     trend = Covariates.of(covariates, (shape[0], shape[1]), np.asarray(data.observed.any(axis=-1)))
     for c in range(channels):
@@ -220,7 +227,7 @@ def fit_channels(
     entries = 0 if objective.covariance == "held" else channels * (channels + 1) // 2
     return ChannelsFit(
         model=evidence.model,
-        noise_variance=objective.noise_variance(found.at) if estimated else given,
+        noise_variance=objective.noise_variance(found.at) if estimated else given if given.ndim else float(given),
         coefficients=beta.reshape(-1, channels),
         coefficient_errors=np.sqrt(np.diagonal(covariance)).reshape(-1, channels),
         loglik=evidence.loglik,
@@ -236,10 +243,18 @@ def fit_channels(
 
 
 def fill_channels(
-    model: Channels, image: Any, options: Mapping[str, Any], n_samples: int, rng: np.random.Generator, tolerance: float
+    model: Channels,
+    image: Any,
+    mask: Any,
+    likelihood: Gaussian | Likelihood,
+    covariates: object,
+    fixed: Sequence[str] | str,
+    n_samples: int,
+    rng: np.random.Generator,
+    tolerance: float,
 ) -> ChannelsFillResult:
     """Return the filled image ``(H, W, C)``."""
-    result = fit_channels(model, image, tolerance=tolerance, **options)
+    result = fit_channels(model, image, mask, likelihood, covariates, fixed, tolerance)
     found, data = result.predict(n_samples=n_samples, rng=rng), result._evidence.data
     filled = np.where(data.observed, data.values, found.mean)
     return ChannelsFillResult(found.mean, found.std, found.predictive_std, found.samples, filled, result)

@@ -1,10 +1,12 @@
 """Tables of fits by likelihood, and which of them may be compared at all."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._count_fill import CountFillResult
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._fill import FillResult
@@ -12,6 +14,8 @@ from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._frame import Replicate
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.likelihoods import Binomial, Poisson
+
+_Fit: TypeAlias = FitResult | CountFitResult | FillResult | CountFillResult
 
 _SAME = 1e-7
 """What one span leaves of another, over all of it, that counts as nothing."""
@@ -109,7 +113,8 @@ class FitComparison:
 
 
 def compare_fits(
-    *fits: FitResult | CountFitResult | FillResult, **named: FitResult | CountFitResult | FillResult
+    *fits: FitResult | CountFitResult | FillResult | CountFillResult,
+    **named: FitResult | CountFitResult | FillResult | CountFillResult,
 ) -> FitComparison:
     """Compare fits by log-likelihood, AIC and BIC, and say which may not be compared.
 
@@ -120,7 +125,7 @@ def compare_fits(
 
     Parameters
     ----------
-    *fits, **named : FitResult, CountFitResult or FillResult
+    *fits, **named : FitResult, CountFitResult, FillResult or CountFillResult
         At least one. Those given by name are called so; the others as their models are.
 
     Returns
@@ -166,14 +171,14 @@ def compare_fits(
     return FitComparison(tuple(rows), reference)
 
 
-def _names_of(fits: tuple[FitResult | CountFitResult | FillResult, ...]) -> list[str]:
+def _names_of(fits: tuple[_Fit, ...]) -> list[str]:
     """Return the names of the models, numbered where several are called alike."""
     own = [type(_result_of(f"number {k}", each).model).__name__ for k, each in enumerate(fits)]
     return [name if own.count(name) == 1 else f"{name} {own[: k + 1].count(name)}" for k, name in enumerate(own)]
 
 
 def _result_of(name: str, value: object) -> FieldFit:
-    found = value.fit if isinstance(value, FillResult) else value
+    found = value.fit if isinstance(value, FillResult | CountFillResult) else value
     if not isinstance(found, FieldFit):
         raise ArgumentError(f"fits must be results of fit or fill, got {type(value).__name__} for {name}.")
     return found

@@ -55,7 +55,8 @@ def condition(
 
     Counts are ``y_p ~ Poisson(E_p exp(x_p))`` or ``y_p ~ Bin(n_p, 1 / (1 + exp(-x_p)))``. Their posterior is not
     Gaussian; what is returned is its Laplace approximation ``N(x*, (Q + W)^-1)`` at the mode ``x*``, found by Newton's
-    method, with ``W`` minus the second derivatives of the log-likelihood there.
+    method, with ``W`` minus the second derivatives of the log-likelihood there. Pixels without exposure, or trials, are
+    missing.
 
     Parameters
     ----------

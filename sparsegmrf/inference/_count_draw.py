@@ -25,8 +25,13 @@ class _State(NamedTuple):
     energy: float
 
 
-def draw_given_counts(posterior: LaplacePosterior, counts: Counts, stream: np.random.Generator) -> FloatArray:
+def draw_given_counts(
+    posterior: LaplacePosterior, counts: Counts, stream: np.random.Generator, mode: FloatArray | None = None
+) -> FloatArray:
     """Return a field ``(H, W)`` drawn given counts, not from their Laplace approximation but from what it approximates.
+
+    Of fields stacked at a pixel, whose weighted sum was counted, all of them ``(H, W, C)``; `mode` is the linear
+    predictor at the mode then.
 
     ``-log p(x | y) = d^T P d / 2 + U(d)`` with the deviation ``d`` from the mode and ``U = l(x*) + l'(x*)^T d -
     l(x* + d) - d^T W d / 2``. With velocities ``v ~ N(0, P^-1)`` the first part turns ``(d, v)`` about a circle,
@@ -43,13 +48,14 @@ def draw_given_counts(posterior: LaplacePosterior, counts: Counts, stream: np.ra
     ----------
     B. Shahbaba, S. Lan, W. Johnson, R. Neal (2014), Split Hamiltonian Monte Carlo, Statistics and Computing 24.
     """
+    eta = np.array(posterior.mean) if mode is None else mode
     steps = _FIRST
     while steps <= _MOST:
-        d, accepted = np.zeros(posterior.shape), 0
+        d, accepted = np.zeros(posterior.mean.shape), 0
         for number in range(_TRAJECTORIES):
-            before = _state(posterior, counts, d, posterior.sample(rng=stream) - posterior.mean)
+            before = _state(posterior, counts, eta, d, posterior.sample(rng=stream) - posterior.mean)
             with np.errstate(over="ignore", invalid="ignore"):
-                after = _trajectory(posterior, counts, before, steps)
+                after = _trajectory(posterior, counts, eta, before, steps)
             gain = before.energy - after.energy  # not finite where it flew off: refused
             if number == 0 and not abs(gain) <= _ENERGY:
                 break
@@ -64,28 +70,30 @@ def draw_given_counts(posterior: LaplacePosterior, counts: Counts, stream: np.ra
     )
 
 
-def _trajectory(posterior: LaplacePosterior, counts: Counts, state: _State, steps: int) -> _State:
+def _trajectory(posterior: LaplacePosterior, counts: Counts, eta: FloatArray, state: _State, steps: int) -> _State:
     """Return the state a quarter of the circle on, by kicks that are half before and half after every turn."""
     h = 0.5 * np.pi / steps
     for _ in range(steps):
         v = state.v + 0.5 * h * state.kick
         d, v = np.cos(h) * state.d + np.sin(h) * v, np.cos(h) * v - np.sin(h) * state.d
-        kick = _kick(posterior, counts, d)
+        kick = _kick(posterior, counts, eta, d)
         state = _State(d, v + 0.5 * h * kick, kick, np.inf)
         if not np.isfinite(kick).all():
             return state
-    return _state(posterior, counts, state.d, state.v)
+    return _state(posterior, counts, eta, state.d, state.v)
 
 
-def _state(posterior: LaplacePosterior, counts: Counts, d: FloatArray, v: FloatArray) -> _State:
+def _state(posterior: LaplacePosterior, counts: Counts, eta: FloatArray, d: FloatArray, v: FloatArray) -> _State:
     P = posterior.precision
-    remainder = counts.divergence(posterior.mean, d) - 0.5 * float(np.sum(posterior.curvature * d * d))
+    seen = counts.total(d)
+    remainder = counts.divergence(eta, seen) - 0.5 * float(np.sum(posterior.curvature * seen * seen))
     energy = remainder + 0.5 * float(np.sum(d * (P @ d)) + np.sum(v * (P @ v)))
-    return _State(d, v, _kick(posterior, counts, d), energy)
+    return _State(d, v, _kick(posterior, counts, eta, d), energy)
 
 
-def _kick(posterior: LaplacePosterior, counts: Counts, d: FloatArray) -> FloatArray:
+def _kick(posterior: LaplacePosterior, counts: Counts, eta: FloatArray, d: FloatArray) -> FloatArray:
     """Return ``-P^-1 grad U = P^-1 (l'(x* + d) - l'(x*) + W d)``; infinite past overflow."""
-    moved, there = counts.derivatives(posterior.mean + d).slope, counts.derivatives(posterior.mean).slope
-    force = moved - there + posterior.curvature * d
+    seen = counts.total(d)
+    moved, there = counts.derivatives(eta + seen).slope, counts.derivatives(eta).slope
+    force = counts.spread(moved - there + posterior.curvature * seen)
     return posterior.factor.solve(force) if np.isfinite(force).all() else np.full_like(force, np.inf)

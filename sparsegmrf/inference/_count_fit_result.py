@@ -10,15 +10,18 @@ from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._count_objective import CountObjective, CountSolution
 from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._functional import Given
-from sparsegmrf.inference._laplace import LaplacePosterior, laplace_posterior
+from sparsegmrf.inference._laplace import LaplacePosterior, laplace_posterior, laplace_posterior_of_fields
 from sparsegmrf.inference._linear_estimate import symmetric_root
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._parameters import unknowns_of
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._risk import Risk, exceedance, risk
 from sparsegmrf.inference._search import observed_information
-from sparsegmrf.typing import FloatArray, Seed
+from sparsegmrf.likelihoods import Likelihood
+from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -57,7 +60,8 @@ class CountFitResult(FieldFit):
         """Return the Laplace approximation of the field with its trend given the counts, at the estimates.
 
         Parameters **and trend** are taken as known, as in `FitResult.posterior`; `predict` and `functional` have the
-        uncertainty of the trend's coefficients in.
+        uncertainty of the trend's coefficients in. Of a `Sum` these are the stacked fields without the trend, of which
+        `Sum.observe` makes the total.
 
         Parameters
         ----------
@@ -69,7 +73,23 @@ class CountFitResult(FieldFit):
         ArgumentError
             If there is no such image, or a covariate is not known at some pixels.
         """
-        return laplace_posterior(self.gmrf(), self.problem.counts[self._number(replicate)])
+        self._check_known()
+        number, field = self._number(replicate), self.model.gmrf(self.shape)
+        if field.channels > 1:
+            return self._of_unknowns(number)
+        return laplace_posterior(field.with_mean(self.trend), self.problem.counts[number])
+
+    def _of_unknowns(self, number: int) -> LaplacePosterior:
+        """Return the Laplace approximation of the field with its trend, or of the fields stacked at a pixel without."""
+        counts, field = self.problem.counts[number], unknowns_of(self.model, self.shape)
+        if counts.combination is None:
+            return laplace_posterior(field.with_mean(self.trend), counts)
+        return laplace_posterior_of_fields(field, self.trend, counts)
+
+    def _seen(self, number: int, posterior: LaplacePosterior) -> FloatArray:
+        """Return the linear predictor at the mode."""
+        counts = self.problem.counts[number]
+        return np.array(posterior.mean if counts.combination is None else self.trend + counts.total(posterior.mean))
 
     def predict(self, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
         """Return the linear predictor at every pixel; parameters are taken as known.
@@ -93,11 +113,14 @@ class CountFitResult(FieldFit):
         count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
         if self._unknown.any():
             return self._completed().predict(n_samples=count, rng=stream).without(self._unknown)
-        fields = [self.posterior(k) for k in range(len(self.problem.images))]
-        spreads = np.array([self._trend_spread(each) for each in fields])
-        means = np.array([each.mean for each in fields])
-        variances = np.array([each.marginal_variance() for each in fields]) + np.einsum("rkij->rij", spreads**2)
-        draws = np.array([each.sample(count, rng=stream) for each in fields])
+        counts = self.problem.counts
+        fields = [self._of_unknowns(k) for k in range(len(counts))]
+        spreads = np.array([self._trend_spread(k, each) for k, each in enumerate(fields)])
+        means = np.array([self._seen(k, each) for k, each in enumerate(fields)])
+        variances = np.array([one.covariances(each.factor)[1] for one, each in zip(counts, fields, strict=True)])
+        variances += np.einsum("rkij->rij", spreads**2)
+        deviations = [each.sample(count, rng=stream) - each.mean for each in fields]
+        draws = np.array([mean + one.total(d) for mean, one, d in zip(means, counts, deviations, strict=True)])
         shares = stream.standard_normal((count, len(self.coefficients)))
         draws += np.einsum("sk,rkij->rsij", shares, spreads)
         nothing = np.full(means.shape, np.nan)
@@ -105,9 +128,77 @@ class CountFitResult(FieldFit):
             return Prediction(means[0], variances[0], nothing[0], draws[0])
         return Prediction(means, variances, nothing, np.moveaxis(draws, 0, 1))
 
+    def relative_risk(self, level: float = 0.95) -> Risk:
+        """Return mean, median and interval of the risk at every pixel: the rate relative to the exposure.
+
+        ``exp(eta)`` with the field and its trend ``eta``, without the exposure: 2 where twice as much was to be
+        expected as the exposure says. Of binomial counts it is the probability of a success. ``eta`` is normal as in
+        `predict`, the uncertainty of the trend's coefficients included; parameters are taken as known.
+
+        Parameters
+        ----------
+        level : float
+            Probability of the interval, between 0 and 1.
+
+        Returns
+        -------
+        Risk
+            Of several images ``(R, H, W)``.
+
+        Raises
+        ------
+        ArgumentError
+            If `level` is not between 0 and 1, or the likelihood has no link.
+
+        Examples
+        --------
+        >>> from sparsegmrf import fit
+        >>> from sparsegmrf.likelihoods import Poisson
+        >>> from sparsegmrf.models import BYM
+        >>> truth = 0.5 * np.sin(np.mgrid[:16, :16][1] / 3.0)
+        >>> cases = np.random.default_rng(0).poisson(20.0 * np.exp(truth))
+        >>> found = fit(BYM(), cases, likelihood=Poisson(exposure=20.0)).relative_risk(0.95)
+        >>> bool(np.mean((found.lower < np.exp(truth)) & (np.exp(truth) < found.upper)) > 0.8)
+        True
+        """
+        return risk(self._given_likelihood, *self._normal, level)
+
+    def exceedance(self, threshold: ArrayLike) -> FloatArray:
+        """Return the probability at every pixel that the risk, as of `relative_risk`, is above a threshold.
+
+        Parameters
+        ----------
+        threshold : float or array_like, (H, W)
+            A rate relative to the exposure, positive, or a probability between 0 and 1.
+
+        Returns
+        -------
+        ndarray, (H, W)
+            Of several images ``(R, H, W)``.
+
+        Raises
+        ------
+        ArgumentError
+            If `threshold` has another shape or can be no risk, or the likelihood has no link.
+        """
+        return exceedance(self._given_likelihood, *self._normal, threshold)
+
+    @cached_property
+    def _normal(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance of the linear predictor."""
+        found = self.predict()
+        return found.mean, found.variance
+
+    @property
+    def _given_likelihood(self) -> Likelihood:
+        """The likelihood as it was given."""
+        likelihood = self.problem.likelihood
+        assert isinstance(likelihood, Likelihood)
+        return likelihood
+
     def _given(self, number: int) -> Given:
-        field = self.posterior(number)
-        return Given(field, None, np.array(field.mean), 0.0, self._trend_spread(field))
+        field, a = self._of_unknowns(number), self.problem.combination
+        return Given(field, a, self._seen(number, field), 0.0, self._trend_spread(number, field))
 
     @property
     def _has_own_level(self) -> bool:
@@ -125,7 +216,7 @@ class CountFitResult(FieldFit):
         """Coefficients of the trend's columns, ``(p,)``."""
         return np.linalg.solve(self._gaussian.trend.mix, np.array(list(self.coefficients.values())))
 
-    def _trend_spread(self, field: LaplacePosterior) -> FloatArray:
+    def _trend_spread(self, number: int, field: LaplacePosterior) -> FloatArray:
         """Return images ``(p, H, W)`` whose sum of squares is the trend's share of the variance, ``P^-1 Q X root(C)``.
 
         They are those of the columns that the trend is computed with, of order 1 and without a level that is the
@@ -134,8 +225,9 @@ class CountFitResult(FieldFit):
         columns = self._gaussian.trend.columns
         if not len(columns):
             return columns
-        precision = PriorPrecision.of(self.model.stencil(self.shape), self.model.gmrf(self.shape))
-        left = field.factor.solve(precision.times(columns))
+        counts = self.problem.counts[number]
+        precision = PriorPrecision.of(self.model.stencil(self.shape), unknowns_of(self.model, self.shape))
+        left = counts.total(field.factor.solve(precision.times(counts.lifted(columns))))
         return np.asarray(np.tensordot(self._trend_root.T, left, 1))
 
     @property

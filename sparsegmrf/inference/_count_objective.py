@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import scipy.linalg
 
-from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._evidence import evidence
 from sparsegmrf.inference._laplace_evidence import LaplaceEvidence, laplace_evidence
 from sparsegmrf.inference._memo import Point, Workspace
-from sparsegmrf.inference._mode import find_mode
+from sparsegmrf.inference._mode import Mode, find_mode, first_deviation
 from sparsegmrf.inference._objective import Evaluated, Objective
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._parameters import FieldModel, unknowns_of
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.typing import FloatArray, Shape
 
@@ -134,7 +133,7 @@ class CountObjective:
         """Return what the counts say at working parameters; with `gradient` also the Gaussian problem there."""
         model, _ = self.gaussian.parameters_at(self.of_model(at))
         beta = self.coefficients(at)
-        prior = _with_trend(model, self.gaussian, beta)
+        prior, mean = unknowns_of(model, self.shape), self.gaussian.trend.combined(beta)
         factor = workspace.prior.of_field(prior)
         directions = None
         if gradient:
@@ -142,11 +141,14 @@ class CountObjective:
             directions = [derivatives[name] for name in self.gaussian.searched]
         found = []
         for k, counts in enumerate(self.counts):
-            starts = [*workspace.modes[k : k + 1], counts.first_guess()]
+            starts = [_moved(counts, last, mean) for last in workspace.modes[k : k + 1]]
+            starts.append(first_deviation(counts, mean))
             columns = self.gaussian.trend.columns
-            found.append(laplace_evidence(prior, factor, counts, columns, workspace.posterior, starts, directions))
-        workspace.modes[:] = [each.mode.eta for each in found]
-        working = tuple(_working(each, mode) for each, mode in zip(self.counts, workspace.modes, strict=True))
+            found.append(
+                laplace_evidence(prior, mean, factor, counts, columns, workspace.posterior, starts, directions)
+            )
+        workspace.modes[:] = [each.mode for each in found]
+        working = tuple(_working(each, mode.eta) for each, mode in zip(self.counts, workspace.modes, strict=True))
         gaussian = self.gaussian.with_data(working)
         evaluated = gaussian.evaluate(self.of_model(at), workspace) if gradient else None
         of_covariates = self.gaussian.trend.coefficients(beta)
@@ -183,8 +185,9 @@ class CountObjective:
         return found
 
 
-def _with_trend(model: FieldModel, gaussian: Objective, beta: FloatArray) -> GMRF:
-    return model.gmrf(gaussian.shape, mean=np.tensordot(beta, gaussian.trend.columns, 1))
+def _moved(counts: Counts, last: Mode, mean: FloatArray) -> FloatArray:
+    """Return the deviations from another mean that have the linear predictor of a mode."""
+    return last.deviation + counts.lifted(last.eta - counts.total(last.deviation) - mean)
 
 
 def _scaled_to_data(gaussian: Objective) -> FieldModel:
@@ -206,7 +209,7 @@ def _first_coefficients(counts: tuple[Counts, ...], gaussian: Objective) -> tupl
     the joint density. It is only where the search starts, and may end early.
     """
     model, shape, workspace = gaussian.model, gaussian.shape, Workspace()
-    field = model.gmrf(shape)
+    field = unknowns_of(model, shape)
     precision, prior = PriorPrecision.of(model.stencil(shape), field), workspace.prior.of_field(field)
     etas = [each.first_guess() for each in counts]
     beta = np.full(len(gaussian.trend.names), np.inf)
@@ -216,9 +219,9 @@ def _first_coefficients(counts: tuple[Counts, ...], gaussian: Objective) -> tupl
         move, beta = found.beta - beta, found.beta
         if not len(beta) or np.abs(move).max() <= _NEAR * np.sqrt(np.diagonal(found.beta_covariance).min()):
             break
-        mean = _with_trend(model, gaussian, beta).mean
+        mean = gaussian.trend.combined(beta)
         etas = [
-            find_mode(precision, mean, each, workspace.posterior, [eta]).eta
+            find_mode(precision, mean, each, workspace.posterior, [each.lifted(eta - mean)]).eta
             for each, eta in zip(counts, etas, strict=True)
         ]
     return beta, found.beta_covariance
@@ -229,4 +232,4 @@ def _working(counts: Counts, eta: FloatArray) -> Observations:
     at = counts.derivatives(eta)
     observed = counts.observed
     values = np.where(observed, eta + at.slope / np.where(observed, at.curvature, 1.0), 0.0)
-    return Observations(values, observed, at.curvature, np.zeros_like(observed))
+    return Observations(values, observed, at.curvature, np.zeros_like(observed), counts.combination)

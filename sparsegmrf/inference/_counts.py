@@ -9,6 +9,7 @@ from scipy.special import ndtri, ndtri_exp
 
 from sparsegmrf._observed import observe
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._of_total import OfTotal
 from sparsegmrf.likelihoods import Derivatives, Likelihood
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
@@ -16,7 +17,7 @@ Values = TypeVar("Values", bound=npt.NDArray[Any])
 
 
 @dataclass(frozen=True, eq=False)
-class Counts:
+class Counts(OfTotal):
     """Independent measurements given a linear predictor ``eta``, an image.
 
     Attributes
@@ -29,12 +30,15 @@ class Counts:
         ``y``, zero where missing.
     observed : ndarray of bool, (H, W)
         True where a pixel is observed.
+    combination : ndarray, (C,), or None
+        Weights of the fields stacked at a pixel whose sum is the linear predictor; None: there is one field.
     """
 
     given: Likelihood
     likelihood: Likelihood
     values: FloatArray
     observed: BoolArray
+    combination: FloatArray | None = None
 
     @classmethod
     def of(cls, likelihood: Likelihood, y: object, mask: object, shape: Shape, name: str) -> "Counts":
@@ -46,10 +50,13 @@ class Counts:
             )
         values, missing = seen.block(0, shape[0], 0.0)
         observed = ~missing if missing.size else np.ones(shape, dtype=bool)
+        observed = likelihood.measured(values, observed, name)
         if not observed.any():
             raise ArgumentError(
-                f"{name} must have an observed pixel, but all {observed.size} are missing; check the mask."
+                f"{name} must have an observed pixel, but all {observed.size} are missing; check the mask, and what "
+                "could be counted."
             )
+        values = np.where(observed, values, 0.0)
         return cls(likelihood, likelihood.on(values, observed, name), values, observed)
 
     @property
@@ -66,7 +73,7 @@ class Counts:
         """Return the measurements outside `held`."""
         kept = self.observed & ~held
         values = np.where(kept, self.values, 0.0)
-        return Counts(self.given, self.given.on(values, kept, "image"), values, kept)
+        return Counts(self.given, self.given.on(values, kept, "image"), values, kept, self.combination)
 
     def first_guess(self) -> FloatArray:
         """Return the linear predictor that each measurement suggests by itself; zero where missing."""

@@ -10,6 +10,7 @@ from sparsegmrf.factors.total import TotalForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._condition import fields_given_total
 from sparsegmrf.inference._count_draw import draw_given_counts
+from sparsegmrf.inference._count_fill import CountFillResult
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._fill import FillResult
 from sparsegmrf.inference._fit_result import FitResult
@@ -17,7 +18,7 @@ from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel, unknowns_of
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.models import Sum
+from sparsegmrf.models import BYM, Sum
 from sparsegmrf.typing import BoolArray, FloatArray, Offset, Seed, Shape
 
 _LAGS: tuple[Offset, ...] = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 5), (5, 0))
@@ -110,7 +111,7 @@ class Diagnosis:
 
 
 def diagnose(
-    result: FitResult | CountFitResult | FillResult | GMRF, *, n_samples: int = 64, rng: Seed = 0
+    result: FitResult | CountFitResult | FillResult | CountFillResult | GMRF, *, n_samples: int = 64, rng: Seed = 0
 ) -> Diagnosis:
     """Check a fit or a field: its solve, the whiteness of its innovations, and its variances by sampling.
 
@@ -127,7 +128,7 @@ def diagnose(
 
     Parameters
     ----------
-    result : FitResult, CountFitResult, FillResult or GMRF
+    result : FitResult, CountFitResult, FillResult, CountFillResult or GMRF
         What to check; of a field alone the solve and the variances.
     n_samples : int
         Draws for the variances, at least 2.
@@ -160,7 +161,7 @@ def diagnose(
     (True, True, True)
     """
     draws, stream = integer_at_least("n_samples", n_samples, 2), generator(rng)
-    if isinstance(result, FillResult):
+    if isinstance(result, FillResult | CountFillResult):
         result = result.fit
     if isinstance(result, GMRF):
         return _diagnosis(result, _residual_of_white(result, stream), None, None, draws, stream)
@@ -219,18 +220,25 @@ def _fields_of(model: FieldModel, shape: Shape) -> list[GMRF]:
     field = model.gmrf(shape)
     if isinstance(field.given, TotalForm):
         return [GMRF(each) for each in field.given.inner.parts]
+    if isinstance(model, BYM):
+        return _fields_of(model.sum(shape), shape)
     return [each for one in model.models for each in _fields_of(one, shape)] if isinstance(model, Sum) else [field]
 
 
 def _diagnosis_of_counts(result: CountFitResult, samples: int, stream: np.random.Generator) -> Diagnosis:
     """Diagnose a fit to counts by a draw of the Laplace approximation, and the counts' quantiles given it."""
-    prior, posterior, counts = result.gmrf(), result.posterior(), result.problem.counts[0]
-    x = draw_given_counts(posterior, counts, stream)
-    noise = whiteness(counts.quantile_residuals(x, stream.random(result.shape)), counts.observed)
-    z = posterior.mean - prior.mean
-    slope, of_mode = counts.derivatives(posterior.mean).slope, posterior.curvature * z
-    residual = float(np.linalg.norm(slope - prior.precision @ z) / np.linalg.norm(slope + of_mode))
-    return _diagnosis(posterior, residual, _innovations(prior, x), noise, samples, stream)
+    counts, fields = result.problem.counts[0], _fields_of(result.model, result.shape)
+    posterior = result._of_unknowns(0)
+    eta = result._seen(0, posterior)
+    z = posterior.mean - (result.trend if counts.combination is None else 0.0)
+    d = draw_given_counts(posterior, counts, stream, eta) - posterior.mean
+    noise = whiteness(counts.quantile_residuals(eta + counts.total(d), stream.random(result.shape)), counts.observed)
+    slope, of_mode = counts.derivatives(eta).slope, posterior.curvature * counts.total(z)
+    rest = counts.spread(slope) - unknowns_of(result.model, result.shape).precision @ z
+    residual = float(np.linalg.norm(rest) / np.linalg.norm(counts.spread(slope + of_mode)))
+    stacked = (z + d).reshape(*result.shape, -1)
+    e = np.stack([_innovations_of(each, stacked[..., c]) for c, each in enumerate(fields)], axis=-1)
+    return _diagnosis(posterior, residual, whiteness(e, e != 0.0), noise, samples, stream)
 
 
 def whiteness(e: FloatArray, seen: BoolArray) -> Whiteness:

@@ -10,15 +10,17 @@ from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._channels_fit import ChannelsFillResult, fill_channels
 from sparsegmrf.inference._comparison import ModelComparison, compare
+from sparsegmrf.inference._count_fill import CountFillResult, count_fill
+from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
-from sparsegmrf.inference._result import gaussian_result
+from sparsegmrf.inference._result import result_of
 from sparsegmrf.inference._start import find_start, search
-from sparsegmrf.likelihoods import Gaussian
+from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.models import Channels, TensionSpline
 from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
@@ -90,7 +92,11 @@ def fill(image: ArrayLike, *, model: Channels, **options: Any) -> ChannelsFillRe
 
 
 @overload
-def fill(image: ArrayLike, *, model: FieldModel | Literal["best"] | None = None, **options: Any) -> FillResult: ...
+def fill(image: ArrayLike, *, likelihood: Likelihood, **options: Any) -> CountFillResult: ...
+
+
+@overload
+def fill(image: ArrayLike, *, likelihood: Gaussian | None = None, **options: Any) -> FillResult: ...
 
 
 def fill(  # type: ignore[misc]  # the options are these
@@ -103,7 +109,8 @@ def fill(  # type: ignore[misc]  # the options are these
     fixed: Sequence[str] | str = (),
     n_samples: int = 0,
     rng: Seed = None,
-) -> FillResult | ChannelsFillResult:
+    likelihood: Gaussian | Likelihood | None = None,
+) -> FillResult | CountFillResult | ChannelsFillResult:
     """Fill the gaps of an image by the field that fits it best.
 
     ``y = trend + field + noise`` with a linear trend and by default a `TensionSpline`: a field without a range, which
@@ -111,6 +118,9 @@ def fill(  # type: ignore[misc]  # the options are these
     variances and draws are those given the observed pixels, exactly. The variance of the field is ``P^-1``, and of the
     trend's coefficients ``(X - Z) C (X - Z)^T`` is added, ``Z`` being what the field makes of the covariates ``X`` and
     ``C`` the coefficients' covariance. Parameters are taken as known.
+
+    Of counts the rate relative to the exposure is filled in, or the probability, and the counts that were to be
+    expected, by Laplace's approximation: ``fill(cases, model=BYM(), likelihood=Poisson(exposure=expected))``.
 
     Parameters
     ----------
@@ -132,16 +142,20 @@ def fill(  # type: ignore[misc]  # the options are these
         Number of draws.
     rng : int, Generator or None
         Seed of the draws, and of the places of what is held out.
+    likelihood : Gaussian, Poisson, Binomial or Likelihood, optional
+        How measurements are distributed given the field, in the place of `noise_variance`, as for `fit`. Counts are
+        predicted with the exposure, or the trials, of missing pixels, which may be NaN there: not known.
 
     Returns
     -------
     FillResult
-        Of `Channels`, which borrow from each other in gaps that are not the same, a `ChannelsFillResult`.
+        Of counts a `CountFillResult`; of `Channels`, which borrow from each other in gaps that are not the same, a
+        `ChannelsFillResult`.
 
     Raises
     ------
     ArgumentError
-        As for `fit`.
+        As for `fit`; or with counts and ``model="best"``, which compares fields by measurements held out.
 
     References
     ----------
@@ -160,21 +174,21 @@ def fill(  # type: ignore[misc]  # the options are these
     >>> bool(np.abs(result.mean - truth)[10:20, 15:25].max() < 4 * result.std[10:20, 15:25].max())
     True
     """
+    distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
     if isinstance(model, Channels):
-        return fill_channels(
-            model,
-            image,
-            {"mask": mask, "noise_variance": noise_variance, "covariates": covariates, "fixed": fixed},
-            integer_at_least("n_samples", n_samples, 0),
-            generator(rng),
-            _TOLERANCE,
-        )
+        count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+        return fill_channels(model, image, mask, distribution, covariates, fixed, count, stream, _TOLERANCE)
     labels = Labels.of(image)
     if labels is not None:
-        mask, noise_variance = labels.aligned("mask", mask), labels.aligned("noise_variance", noise_variance)
-        image = np.asarray(image)
+        mask, distribution, image = (
+            labels.aligned("mask", mask),
+            labels.aligned_likelihood(distribution),
+            np.asarray(image),
+        )
     count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-    result, comparison = _fit(image, mask, model, noise_variance, covariates, fixed, stream, labels)
+    result, comparison = _fit(image, mask, model, distribution, covariates, fixed, stream, labels)
+    if isinstance(result, CountFitResult):
+        return count_fill(result, count, stream)
     found, data = result.predict(n_samples=count, rng=stream), result.problem.images[0]
     plain = FillResult(
         mean=found.mean,
@@ -206,12 +220,12 @@ def _fit(
     image: ArrayLike,
     mask: ArrayLike | Literal["nan"] | None,
     model: FieldModel | str | None,
-    noise_variance: Any,
+    likelihood: Gaussian | Likelihood,
     covariates: object,
     fixed: Sequence[str] | str,
     stream: np.random.Generator,
     labels: Labels | None,
-) -> tuple[FitResult, ModelComparison | None]:
+) -> tuple[FitResult | CountFitResult, ModelComparison | None]:
     """Fit the model given, the default one, or the best of several."""
     if np.ndim(image) == 3:
         raise ArgumentError(
@@ -221,13 +235,18 @@ def _fit(
     first = TensionSpline(kappa=0.5) if model is None or isinstance(model, str) else model
     if isinstance(model, str):
         one_of("model", model, ("best",))
+        if not isinstance(likelihood, Gaussian):
+            raise ArgumentError(
+                f'model must be a model with a {likelihood.name} likelihood, got "best", which compares predictions of '
+                "intensities; fit several, and compare them by compare_fits."
+            )
         if len(fixed):
             raise ArgumentError(
                 f'fixed must be empty with model="best", whose fields have other parameters each, got {fixed!r}.'
             )
-    problem = Problem.read(first, image, mask, Gaussian(noise_variance), covariates, fixed=fixed, labels=labels)
+    problem = Problem.read(first, image, mask, likelihood, covariates, fixed=fixed, labels=labels)
     if isinstance(model, str):
         comparison = compare(problem, stream)
         return comparison.chosen.fit, comparison
     memo, start = find_start(problem, _TOLERANCE)
-    return gaussian_result(problem, search(memo, start, _TOLERANCE)), None
+    return result_of(problem, search(memo, start, _TOLERANCE), stream), None

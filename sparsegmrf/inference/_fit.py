@@ -1,6 +1,5 @@
 """Maximum likelihood of a model's parameters, the noise and the trend, from an image with gaps."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
@@ -12,7 +11,7 @@ from sparsegmrf.inference._channels_fit import ChannelsFit, fit_channels
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult
-from sparsegmrf.inference._labels import Labels, is_labelled
+from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import result_of
@@ -66,7 +65,8 @@ def fit(  # type: ignore[misc]  # the options are these
 
     Counts are ``y_p ~ Poisson(E_p exp(eta_p))`` or ``Bin(n_p, 1 / (1 + exp(-eta_p)))`` with ``eta = x + X beta`` and no
     noise. What is maximized then, over parameters and coefficients together and with the exact gradient, is the Laplace
-    approximation of their likelihood (`LaplacePosterior`), the field integrated out at its mode.
+    approximation of their likelihood (`LaplacePosterior`), the field integrated out at its mode; of a `Sum`, a `BYM`
+    or a field of fractional smoothness all fields stacked at a pixel, of which the counts see the sum.
 
     `Channels` are fitted to an image ``(H, W, C)`` with a trend of each channel: the spatial parameters, the covariance
     of the channels and the noise variance of each, by the exact gradient. A parameter that scales the spatial model
@@ -153,22 +153,17 @@ def fit(  # type: ignore[misc]  # the options are these
     end, stream = positive_number("tolerance", tolerance), generator(rng)
     distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
     if isinstance(model, Channels):
-        if method != "ml" or priors is not None or not isinstance(distribution, Gaussian):
-            raise ArgumentError('method must be "ml", without priors, and the noise Gaussian, with Channels.')
-        return fit_channels(model, image, mask, distribution.noise_variance, covariates, fixed, end)
+        if method != "ml" or priors is not None:
+            raise ArgumentError(f'method must be "ml", and priors None, with Channels, got {method!r} and {priors!r}.')
+        return fit_channels(model, image, mask, distribution, covariates, fixed, end)
     labels = Labels.of_images(image)
     if labels is not None:
-        mask, distribution, image = labels.aligned("mask", mask), _aligned(distribution, labels), np.asarray(image)
+        mask, distribution, image = (
+            labels.aligned("mask", mask),
+            labels.aligned_likelihood(distribution),
+            np.asarray(image),
+        )
     problem = Problem.read(model, image, mask, distribution, covariates, method, fixed, priors, labels)
     memo, start = find_start(problem, max(end, _ROUGH))
     found = search(memo, start, end)
     return result_of(problem, found, stream)
-
-
-def _aligned(likelihood: Gaussian | Likelihood, labels: Labels) -> Gaussian | Likelihood:
-    """Return the likelihood with what has labels among its numbers brought to the axes of the image."""
-    if not dataclasses.is_dataclass(likelihood):
-        return likelihood
-    given = {each.name: getattr(likelihood, each.name) for each in dataclasses.fields(likelihood)}
-    own = {name: labels.aligned(name, value) for name, value in given.items() if is_labelled(value)}
-    return dataclasses.replace(likelihood, **own) if own else likelihood

@@ -1,5 +1,6 @@
 """Labelled images, such as xarray's DataArray: known by what they can do, so that no library is imported for them."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from sparsegmrf._cf import OF_RANGE, OF_STORED_VALUES, missing_of
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.typing import FloatArray
 
 _OF_THE_VALUES = ("standard_name", "ancillary_variables")
@@ -89,6 +91,14 @@ class Labels:
         """
         found = np.asarray(self.in_order(name, value)) if is_labelled(value) else value
         return self._with_missing(found) if name == "mask" else found
+
+    def aligned_likelihood(self, likelihood: Gaussian | Likelihood) -> Gaussian | Likelihood:
+        """Return a likelihood with what has labels among its numbers brought to the axes of the image."""
+        if not dataclasses.is_dataclass(likelihood):
+            return likelihood
+        given = {each.name: getattr(likelihood, each.name) for each in dataclasses.fields(likelihood)}
+        own = {name: self.aligned(name, value) for name, value in given.items() if is_labelled(value)}
+        return dataclasses.replace(likelihood, **own) if own else likelihood
 
     def in_order(self, name: str, given: Any) -> Any:
         """Return a labelled argument with its last axes in the image's order, after comparing coordinates.

@@ -1,18 +1,23 @@
 """Fields given counts: the Laplace approximation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.sparse as sp
 
 from sparsegmrf import _frozen
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors import Factor, Form
+from sparsegmrf.factors.congruent import CongruentForm
+from sparsegmrf.factors.total import TotalFactor, TotalForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._counts import Counts
-from sparsegmrf.inference._mode import Mode, find_mode, log_joint
-from sparsegmrf.inference._null_space import check_null_space_observed
+from sparsegmrf.inference._mode import Mode, find_mode, first_deviation, log_joint
+from sparsegmrf.inference._null_space import check_null_vectors_observed
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.likelihoods import Likelihood
+from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, FloatArray
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
@@ -23,7 +28,8 @@ class LaplacePosterior(GMRF):
     """Gaussian approximation ``N(x*, (Q + W)^-1)`` of a field given counts, at its mode.
 
     `condition` makes it; it is a `GMRF` like any other posterior. Its unit is that of the linear predictor: logarithms
-    of rates, or of odds.
+    of rates, or of odds. Of a fitted `Sum` it is that of the stacked fields, ``(Q + a W a^T)^-1`` with the weights
+    ``a`` of the sum.
 
     Attributes
     ----------
@@ -43,18 +49,17 @@ class LaplacePosterior(GMRF):
     curvature: FloatArray
     steps: int
 
-    def __init__(self, prior: GMRF, counts: Counts, mode: Mode) -> None:
-        super().__init__(mode.precision, mode.eta)
+    def __init__(self, given: GMRF, counts: Counts, mode: Mode, log_marginal: float) -> None:
+        super().__init__(given.given, given.mean)
         curvature = np.array(mode.derivatives.curvature)
         curvature.flags.writeable = False
-        value = log_marginal_likelihood(prior, prior.logdet, counts, mode)
         _frozen.assign(
             self,
             likelihood=counts.likelihood.name,
-            log_marginal_likelihood=value,
+            log_marginal_likelihood=log_marginal,
             curvature=curvature,
             steps=mode.steps,
-            factor=mode.factor,
+            factor=given.factor,
         )
 
     def with_mean(self, mean: ArrayLike) -> GMRF:
@@ -73,31 +78,47 @@ class LaplacePosterior(GMRF):
 def condition_on_counts(gmrf: GMRF, y: object, mask: object, likelihood: Likelihood) -> LaplacePosterior:
     """Return the Laplace approximation of a field given measurements that are not Gaussian; see `condition`."""
     counts = Counts.of(likelihood, y, mask, gmrf.shape, "y")
-    check_level_is_finite(gmrf, counts, "y")
+    check_level_is_finite(*_with_unknowns(gmrf, counts), "y")
     return laplace_posterior(gmrf, counts)
 
 
 def laplace_posterior(gmrf: GMRF, counts: Counts) -> LaplacePosterior:
     """Return the Laplace approximation of a field given counts that were checked."""
-    mode = find_mode(PriorPrecision.of(gmrf.precision, gmrf), gmrf.mean, counts, Refactorizer(), [counts.first_guess()])
-    return LaplacePosterior(gmrf, counts, mode)
+    unknowns, seen = _with_unknowns(gmrf, counts)
+    mode, log_marginal = _mode(unknowns, gmrf.mean, seen)
+    if seen.combination is None:
+        return LaplacePosterior(_field(mode.precision, mode.eta, mode.factor), seen, mode, log_marginal)
+    assert isinstance(mode.precision, CongruentForm)
+    form = TotalForm(mode.precision, seen.combination)
+    total = _field(form, mode.eta, TotalFactor(form, mode.factor, Refactorizer()))
+    return LaplacePosterior(total, seen, mode, log_marginal)
 
 
-def log_marginal_likelihood(prior: GMRF, logdet: float, counts: Counts, mode: Mode) -> float:
+def laplace_posterior_of_fields(unknowns: GMRF, mean: FloatArray, counts: Counts) -> LaplacePosterior:
+    """Return that of fields ``(H, W, C)`` of mean zero whose weighted sum about an image ``(H, W)`` was counted."""
+    mode, log_marginal = _mode(unknowns, mean, counts)
+    return LaplacePosterior(_field(mode.precision, mode.deviation, mode.factor), counts, mode, log_marginal)
+
+
+def log_marginal_likelihood(prior: GMRF, mean: FloatArray, logdet: float, counts: Counts, mode: Mode) -> float:
     """Return ``log p(y | x*) + log p(x*) - log q(x*)``, with the `logdet` of the prior's precision, in nats."""
-    joint = log_joint(PriorPrecision.of(prior.precision, prior), prior.mean, counts, mode.eta)
+    joint = log_joint(PriorPrecision.of(prior.precision, prior), mean, counts, mode.deviation)
     return joint + 0.5 * (logdet - mode.factor.logdet + prior.rank_deficiency * _LOG_2PI)
 
 
 def check_level_is_finite(gmrf: GMRF, counts: Counts, argument: str) -> None:
-    """Refuse an intrinsic field whose level the counts do not fix, or send to infinity."""
+    """Refuse an intrinsic field, or one among stacked fields, whose level the counts do not fix or send to infinity."""
     if not gmrf.lattice.is_complete:
         raise ArgumentError(
             "gmrf must be free at every pixel to be given counts, got a field with "
             f"{gmrf.lattice.size - gmrf.lattice.n_free} pixels that are known or outside its domain; crop them."
         )
-    check_null_space_observed(gmrf, counts.observed)
-    vectors = gmrf.null_vectors.tocsc()
+    vectors = gmrf.null_vectors
+    if counts.combination is not None:  # what they add to the sum
+        of_sum = sp.kron(sp.eye_array(gmrf.lattice.n_pixels), counts.combination[np.newaxis], format="csr")
+        vectors = sp.csr_array(of_sum @ vectors)
+    check_null_vectors_observed(vectors, counts.observed)
+    vectors = vectors.tocsc()
     for value, extreme in counts.extremes:
         for first, last in zip(vectors.indptr[:-1], vectors.indptr[1:], strict=True):
             pixels, numbers = vectors.indices[first:last], vectors.data[first:last]
@@ -108,3 +129,24 @@ def check_level_is_finite(gmrf: GMRF, counts: Counts, argument: str) -> None:
                     f"{argument} must fix the level of an intrinsic field, but every count on a connected part of it "
                     f"is {value}, which sends its mode to infinity; use a proper field, or leave out that part."
                 )
+
+
+def _with_unknowns(gmrf: GMRF, counts: Counts) -> tuple[GMRF, Counts]:
+    """Return the fields that a field is the sum of, stacked, with the counts of their sum; any other as it is."""
+    if not isinstance(gmrf.given, TotalForm):
+        return gmrf, counts
+    return GMRF(gmrf.given.inner, method=gmrf.method), replace(counts, combination=gmrf.given.weights)
+
+
+def _mode(prior: GMRF, mean: FloatArray, counts: Counts) -> tuple[Mode, float]:
+    """Return the mode, and the approximate log-likelihood."""
+    precision = PriorPrecision.of(prior.precision, prior)
+    mode = find_mode(precision, mean, counts, Refactorizer(), [first_deviation(counts, mean)])
+    return mode, log_marginal_likelihood(prior, mean, prior.logdet, counts, mode)
+
+
+def _field(given: SymmetricStencil | Form, mean: FloatArray, factor: Factor) -> GMRF:
+    """Return a field with a factor that is there already."""
+    field = GMRF(given, mean)
+    _frozen.assign(field, factor=factor)
+    return field

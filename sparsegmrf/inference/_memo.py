@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sparsegmrf.inference._mode import Mode
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.typing import FloatArray
 
@@ -28,13 +29,13 @@ class Workspace:
     ----------
     prior, posterior : Refactorizer
         Of the precisions of the field, and of the field given the data.
-    modes : list of ndarray, (H, W)
+    modes : list of Mode
         Modes of the field given counts, image by image, where it was evaluated last.
     """
 
     def __init__(self) -> None:
         self.prior, self.posterior = Refactorizer(), Refactorizer()
-        self.modes: list[FloatArray] = []
+        self.modes: list[Mode] = []
 
 
 class Memo:

@@ -7,7 +7,9 @@ import numpy as np
 
 from sparsegmrf.errors import ConvergenceError, NotPositiveDefiniteError
 from sparsegmrf.factors import Factor
+from sparsegmrf.factors.congruent import CongruentForm
 from sparsegmrf.inference._counts import Counts
+from sparsegmrf.inference._observations import with_weight_of_total
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.likelihoods import Derivatives
@@ -26,15 +28,17 @@ _ROUNDING = 4.0 * float(np.finfo(float).eps)
 
 @dataclass(frozen=True, eq=False)
 class Mode:
-    """Where ``l(eta) - (eta - mu)^T Q (eta - mu) / 2`` is largest, and its curvature ``P = Q + W`` there.
+    """Where ``l(mu + a^T u) - u^T Q u / 2`` is largest, and its curvature ``P = Q + a W a^T`` there.
 
     Attributes
     ----------
+    deviation : ndarray, (H, W) or (H, W, C)
+        ``u``: the field less its mean, or the fields stacked at a pixel.
     eta : ndarray, (H, W)
-        The mode.
+        The linear predictor ``mu + a^T u``.
     derivatives : Derivatives
         Of the log-likelihood at the mode.
-    precision : SymmetricStencil
+    precision : SymmetricStencil or CongruentForm
         ``P``.
     factor : Factor
         Of ``P``.
@@ -44,9 +48,10 @@ class Mode:
         ``sqrt(g^T P^-1 g)`` of what is left of the gradient: how far off the mode is, in posterior standard deviations.
     """
 
+    deviation: FloatArray
     eta: FloatArray
     derivatives: Derivatives
-    precision: SymmetricStencil
+    precision: SymmetricStencil | CongruentForm
     factor: Factor
     steps: int
     decrement: float
@@ -59,9 +64,9 @@ def find_mode(
     factorizer: Refactorizer,
     starts: Sequence[FloatArray],
 ) -> Mode:
-    """Return the mode, by Newton steps ``P^-1 g`` from the best of some starts.
+    """Return the mode, by Newton steps ``P^-1 g`` from the best of some deviations from the mean ``(H, W)``.
 
-    ``g = l'(eta) - Q (eta - mu)``. The problem is concave; a step that brings less than a small share of what its slope
+    ``g = a l'(eta) - Q u``. The problem is concave; a step that brings less than a small share of what its slope
     promises is halved. It ends one step after the decrement ``g^T P^-1 g`` has fallen to rounding: that of the sum, or
     where counts are so large that ``eta`` has no more digits that of ``eta`` in its standard deviations.
 
@@ -71,12 +76,13 @@ def find_mode(
         If that does not happen, as where counts leave the mode at infinity.
     """
     Q = prior.stencil
-    eta = max(starts, key=lambda start: log_joint(prior, mean, counts, start))
+    u = max(starts, key=lambda start: log_joint(prior, mean, counts, start))
     settled, square, length = False, np.inf, 1.0
     for steps in range(_MOST):
+        eta = mean + counts.total(u)
         at = counts.derivatives(eta)
-        gradient = at.slope - Q @ prior.without_level(eta - mean)
-        P = Q.plus_diagonal(at.curvature)
+        gradient = counts.spread(at.slope) - Q @ prior.without_level(u)
+        P = _with_curvature(Q, counts, at.curvature)
         try:
             factor = factorizer(P)
         except NotPositiveDefiniteError as error:
@@ -85,34 +91,54 @@ def find_mode(
             raise _not_converged(steps, square, length, "the curvature has vanished") from error
         step = factor.solve(gradient)
         square = float(np.sum(gradient * step))
-        rounding = float(np.sum(P.diagonal() * (_ROUNDING * (1.0 + np.abs(eta))) ** 2))
-        small = square <= max(_SETTLED * eta.size, rounding)
+        small = square <= max(_SETTLED * eta.size, _rounding(Q, counts, at.curvature, eta, u))
         if settled and small:
-            return Mode(eta, at, P, factor, steps, float(np.sqrt(max(square, 0.0))))
+            return Mode(u, eta, at, P, factor, steps, float(np.sqrt(max(square, 0.0))))
         length = _length(Q, counts, eta, step, square)
         if length == 0.0:
             raise _not_converged(steps, square, length, "no shorter step gains anything")
-        eta = eta + length * step
+        u = u + length * step
         settled = small
     raise _not_converged(_MOST, square, length, "the decrement must fall to rounding")
 
 
-def log_joint(prior: PriorPrecision, mean: FloatArray, counts: Counts, eta: FloatArray) -> float:
-    """Return ``l(eta) - (eta - mu)^T Q (eta - mu) / 2`` in nats, without a level that is free."""
-    deviation = prior.without_level(eta - mean)
-    return counts.log_density(eta) - 0.5 * float(np.sum(deviation * (prior.stencil @ deviation)))
+def _rounding(Q: SymmetricStencil, counts: Counts, W: FloatArray, eta: FloatArray, u: FloatArray) -> float:
+    """Return the squared decrement that rounding of the linear predictor, and of stacked fields, makes."""
+    of_eta = _ROUNDING * (1.0 + np.abs(eta))
+    if counts.combination is None:
+        return float(np.sum((Q.diagonal() + W) * of_eta**2))
+    return float(np.sum(W * of_eta**2) + np.sum(Q.diagonal() * (_ROUNDING * np.abs(u)) ** 2))
+
+
+def first_deviation(counts: Counts, mean: FloatArray) -> FloatArray:
+    """Return the deviation that each measurement suggests by itself, shared among stacked fields."""
+    return counts.lifted(counts.first_guess() - mean)
+
+
+def log_joint(prior: PriorPrecision, mean: FloatArray, counts: Counts, u: FloatArray) -> float:
+    """Return ``l(mu + a^T u) - u^T Q u / 2`` in nats, without a level that is free."""
+    deviation = prior.without_level(u)
+    quadratic = float(np.sum(deviation * (prior.stencil @ deviation)))
+    return counts.log_density(mean + counts.total(u)) - 0.5 * quadratic
+
+
+def _with_curvature(Q: SymmetricStencil, counts: Counts, curvature: FloatArray) -> SymmetricStencil | CongruentForm:
+    """Return ``Q + a W a^T``."""
+    if counts.combination is None:
+        return Q.plus_diagonal(curvature)
+    return with_weight_of_total(Q, counts.combination, curvature)
 
 
 def _length(Q: SymmetricStencil, counts: Counts, eta: FloatArray, step: FloatArray, square: float) -> float:
     """Return the first of 1, 1/2, 1/4, ... with a sufficient gain, 0 if there is none.
 
-    The gain of ``t d`` is ``t g^T d - t^2 d^T Q d / 2 - D(t d)`` with the likelihood's divergence ``D``: no difference
-    of two large numbers, so that it can be told down to rounding.
+    The gain of ``t d`` is ``t g^T d - t^2 d^T Q d / 2 - D(t a^T d)`` with the likelihood's divergence ``D``: no
+    difference of two large numbers, so that it can be told down to rounding.
     """
-    quadratic = float(np.sum(step * (Q @ step)))
+    quadratic, moved = float(np.sum(step * (Q @ step))), counts.total(step)
     length = 1.0
     for _ in range(_HALVINGS):
-        gain = length * square - 0.5 * length**2 * quadratic - counts.divergence(eta, length * step)
+        gain = length * square - 0.5 * length**2 * quadratic - counts.divergence(eta, length * moved)
         if gain >= _SUFFICIENT * length * square:
             return length
         length /= 2.0

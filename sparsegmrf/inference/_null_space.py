@@ -1,6 +1,7 @@
 """Whether observations fix the null space of a field."""
 
 import numpy as np
+import scipy.sparse as sp
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
@@ -14,15 +15,20 @@ _IDENTIFIED = 1e-10
 def check_null_space_observed(gmrf: GMRF, observed: BoolArray, B: ObservationOperator | None = None) -> None:
     """Refuse observations under which a direction of the null space stays unknown."""
     V = gmrf.null_vectors
-    if not V.shape[1]:
-        return
-    if B is not None:
+    if B is not None and V.shape[1]:
         matrix = B.tocsr(gmrf.shape)
         V = (matrix / float(abs(matrix).sum(axis=1).max())) @ V
+    check_null_vectors_observed(V, observed)
+
+
+def check_null_vectors_observed(V: sp.csr_array, observed: BoolArray) -> None:
+    """Refuse observations under which one of some null vectors, columns ``(n, r)`` by pixel, stays unknown."""
+    if not V.shape[1]:
+        return
     seen = V[np.flatnonzero(observed)]
     if np.linalg.eigvalsh((seen.T @ seen).toarray())[0] < _IDENTIFIED:
         raise ArgumentError(
-            f"mask must leave enough observed pixels to fix the {gmrf.rank_deficiency} null vectors of the field (its "
+            f"mask must leave enough observed pixels to fix the {V.shape[1]} null vectors of the field (its "
             f"level on every connected part), but {int(np.count_nonzero(observed))} observed pixels do not; use a "
             "proper field, or leave out the parts without observations."
         )

@@ -123,7 +123,7 @@ class Objective:
     def as_given(cls, problem: "Problem", working: tuple[Observations, ...]) -> "Objective":
         """Return the objective of working responses of a problem, in the unit they have, no scale profiled."""
         field = unknowns_of(problem.model, problem.shape)
-        nulls = [NullVectors.of(field, each.observed, None) for each in working]
+        nulls = [NullVectors.of(field, each.observed, each.combination) for each in working]
         trend = Trend.of(problem.covariates.names, problem.covariates.images, nulls)
         frame, images, trend = Frame.as_given(working, trend, nulls)
         return cls(problem.model, problem.free, None, False, images, trend, frame, False, problem.priors)

@@ -7,8 +7,8 @@ import numpy as np
 from sparsegmrf._observed import observe
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.factors import Factor
-from sparsegmrf.factors.congruent import CongruentFactor, CongruentForm, place_of, total_and_rest
+from sparsegmrf.factors.congruent import CongruentForm, place_of, total_and_rest
+from sparsegmrf.inference._of_total import OfTotal
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._congruent import congruent
 from sparsegmrf.stencil._decoupled import decoupled
@@ -21,7 +21,7 @@ def pixels_of(images: FloatArray, observed: BoolArray) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False)
-class Observations:
+class Observations(OfTotal):
     """Observed values and how precise they are, as images.
 
     Attributes
@@ -88,47 +88,27 @@ class Observations:
             exact=self.exact & kept,
         )
 
-    def total(self, fields: FloatArray) -> FloatArray:
-        """Return what is observed of fields ``(..., H, W[, C])`` without noise, images ``(..., H, W)``."""
-        return fields if self.combination is None else np.asarray(fields @ self.combination)
-
-    def spread(self, images: FloatArray) -> FloatArray:
-        """Return the transpose of `total`: fields from images."""
-        return images if self.combination is None else images[..., np.newaxis] * self.combination
-
-    def lifted(self, images: FloatArray) -> FloatArray:
-        """Return fields whose `total` the images ``(..., H, W)`` are."""
-        if self.combination is None:
-            return images
-        return images[..., np.newaxis] * (self.combination / float(self.combination @ self.combination))
-
-    def covariances(self, posterior: Factor) -> tuple[SymmetricStencil, FloatArray]:
-        """Return the selected inverse of the posterior's factor, and the variance of what is observed without noise.
-
-        That of a sum is read off its own place: next to little noise it is a small difference of those of the fields.
-        """
-        if isinstance(posterior, CongruentFactor) and self.combination is not None:
-            own = posterior.inner.selected_inverse()
-            place = place_of(self.combination, posterior.matrix)
-            return congruent(own, posterior.matrix.T), np.array(own.diagonal()[..., place])
-        S = posterior.selected_inverse()
-        return S, S.diagonal()
-
 
 def posterior_of_total(Q: SymmetricStencil, data: Observations) -> CongruentForm:
-    """Return the precision ``Q + a w a^T`` of stacked unknowns given their weighted sum, which exact ones are held at.
+    """Return the precision of stacked unknowns given observations of their weighted sum, held at exact ones."""
+    assert data.combination is not None
+    return with_weight_of_total(Q, data.combination, data.weight, data.exact)
+
+
+def with_weight_of_total(
+    Q: SymmetricStencil, a: FloatArray, weight: FloatArray, held: BoolArray | None = None
+) -> CongruentForm:
+    """Return the precision ``Q + a w a^T`` of stacked unknowns, their weighted sum known where it is held.
 
     In terms of the sum and all unknowns but one the weights stand alone: however large they are, the others keep their
     digits, and where the sum is known it drops out.
     """
-    a = data.combination
-    assert a is not None
     M = total_and_rest(Q, a)
     place = place_of(a, M)
     P = congruent(Q, M)
     planes = [P.plane(k) for k in range(len(P.offsets))]
-    planes[0][..., place, place] += data.weight
-    return CongruentForm.holding(P._with_planes(np.stack(planes)), M, place, data.exact)
+    planes[0][..., place, place] += weight
+    return CongruentForm.holding(P._with_planes(np.stack(planes)), M, place, held)
 
 
 def posterior_precision(Q: SymmetricStencil, data: Observations) -> tuple[SymmetricStencil, BoolArray | None]:

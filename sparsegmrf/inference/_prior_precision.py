@@ -46,8 +46,12 @@ class PriorPrecision:
         return cls(stencil, field.given.of_ones if isinstance(field.given, Form) else (None,) * field.channels)
 
     def without_level(self, x: FloatArray) -> FloatArray:
-        """Return an image less its average where the field's level is free, so that ``Q`` makes the same of both."""
-        return np.asarray(x - x.mean()) if self.of_ones == (0.0,) else x
+        """Return unknowns less their averages where a field's level is free, so that ``Q`` makes the same of both."""
+        if 0.0 not in self.of_ones:
+            return x
+        if len(self.of_ones) == 1:
+            return np.asarray(x - x.mean())
+        return np.asarray(x - np.where(np.array(self.of_ones) == 0.0, x.mean(axis=(0, 1)), 0.0))
 
     def check_digits(self, data: Observations) -> None:
         """Refuse a field whose level is rounding, beside the noise or in the precision itself.

@@ -15,6 +15,7 @@ from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._covariates import Covariates, check_leaves_something, check_own_names, check_varies
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._laplace import check_level_is_finite
+from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, observations
 from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, unknowns_of
@@ -82,7 +83,7 @@ class Problem:
     ) -> "Problem":
         """Return the checked problem; see `fit` for the arguments."""
         check_model(model)
-        _check_fields(model, gaussian=isinstance(likelihood, Gaussian))
+        _check_fields(model)
         one_of("method", method, METHODS)
         if method != "ml" and not isinstance(likelihood, Gaussian):
             raise ArgumentError(f'method must be "ml" with a {likelihood.name} likelihood, got {method!r}.')
@@ -142,8 +143,9 @@ class Problem:
 
     @property
     def counts(self) -> tuple[Counts, ...]:
-        """The images of a likelihood that is not Gaussian."""
-        return cast(tuple[Counts, ...], self.images)
+        """The images of a likelihood that is not Gaussian, as sums of the model's fields."""
+        images = cast(tuple[Counts, ...], self.images)
+        return tuple(dataclasses.replace(each, combination=self.combination) for each in images)
 
     @cached_property
     def objective(self) -> Objective | CountObjective:
@@ -217,9 +219,9 @@ class Problem:
             )
 
 
-def _check_fields(model: FieldModel, *, gaussian: bool) -> None:
+def _check_fields(model: FieldModel) -> None:
     """Refuse fields of which it is not said what is observed, and a weight of a single one, which is its scale."""
-    if gaussian and isinstance(model, Channels):
+    if isinstance(model, Channels):
         raise ArgumentError(
             "model must have one field, or be a Sum, whose weights say what is observed of several, got Channels of "
             f"{len(model.covariance)}; fit and fill take Channels, all else its spatial model with one channel."
@@ -276,10 +278,7 @@ def _check_counts(model: FieldModel, images: Sequence[Counts]) -> None:
                 "to infinity; condition a field with known parameters on them."
             )
     field = unknowns_of(model, (shape[0], shape[1]))
-    if field.channels > 1:
-        raise ArgumentError(
-            f"model must have one field with counts, got a {type(model).__name__} of {field.channels} stacked at a "
-            "pixel; fit one field, or a Gaussian likelihood."
-        )
     for each in images:
+        if each.combination is not None:  # says of fields that share null vectors what they are
+            NullVectors.of(field, each.observed, each.combination)
         check_level_is_finite(field, each, "image")

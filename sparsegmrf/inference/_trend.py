@@ -95,6 +95,10 @@ class Trend:
         """Return the covariates as given times their coefficients, ``(H, W)``, for coefficients of the combinations."""
         return combined(beta, self.columns) + float(beta @ self.taken)
 
+    def combined(self, beta: FloatArray) -> FloatArray:
+        """Return the combinations times their coefficients, ``(H, W)``."""
+        return combined(beta, self.columns)
+
     def coefficients(self, beta: FloatArray) -> FloatArray:
         """Return the coefficients of the covariates as given, for those of the combinations."""
         return np.asarray(self.mix @ beta)

@@ -22,39 +22,54 @@ def weights(kind, size, eta):
 
 
 def mode(Q, mean, kind, y, size, observed):
-    """Mode of the posterior and the precision there, by dense Newton steps that are halved while they lose."""
+    """Mode of the posterior and the precision there."""
+    u, P = mode_of_sum(Q, np.eye(len(mean)), mean, kind, y, size, observed)
+    return mean + u, P
+
+
+def mode_of_sum(Q, A, mean, kind, y, size, observed):
+    """Mode of unknowns ``u`` with ``eta = mean + A u`` and the precision there, by Newton steps halved while they lose.
+
+    The steps start where the counts would have the sum by themselves.
+    """
     o = observed
 
-    def joint(eta):
-        value = log_likelihood(kind, y[o], size[o], eta[o]).sum() - 0.5 * (eta - mean) @ Q @ (eta - mean)
+    def joint(u):
+        value = log_likelihood(kind, y[o], size[o], (mean + A @ u)[o]).sum() - 0.5 * u @ Q @ u
         return value if np.isfinite(value) else -np.inf
 
-    def slope_and_curvature(eta):
-        slope, curved = -Q @ (eta - mean), np.zeros(len(eta))
-        expected, curved[o] = weights(kind, size[o], eta[o])
-        slope[o] += y[o] - expected
-        return slope, Q + np.diag(curved)
+    def slope_and_curvature(u):
+        slope, curved = np.zeros(len(mean)), np.zeros(len(mean))
+        expected, curved[o] = weights(kind, size[o], (mean + A @ u)[o])
+        slope[o] = y[o] - expected
+        return A.T @ slope - Q @ u, Q + A.T @ np.diag(curved) @ A
 
     eta = np.where(o, np.log((y + 0.5) / (size if kind == "poisson" else size - y + 0.5)), 0.0)
+    u = np.linalg.pinv(A) @ (eta - mean)
     for _ in range(100):
-        slope, P = slope_and_curvature(eta)
+        slope, P = slope_and_curvature(u)
         step = np.linalg.solve(P, slope)
-        if np.abs(step).max() < 1e-12 * (1.0 + np.abs(eta).max()):
-            return eta, P
-        while np.abs(step).max() > 1e-6 and joint(eta + step) < joint(eta):
+        if np.abs(step).max() < 1e-12 * (1.0 + np.abs(mean + A @ u).max()):
+            return u, P
+        while np.abs(step).max() > 1e-6 and joint(u + step) < joint(u):
             step = step / 2.0
-        eta = eta + step
+        u = u + step
     raise AssertionError("the oracle has not converged")
 
 
 def log_marginal(Q, mean, kind, y, size, observed):
     """``log p(y|x*) + log p(x*) - log q(x*)`` by densities; of a singular ``Q`` the generalized one."""
-    eta, P = mode(Q, mean, kind, y, size, observed)
-    value = log_likelihood(kind, y[observed], size[observed], eta[observed]).sum()
+    return log_marginal_of_sum(Q, np.eye(len(mean)), mean, kind, y, size, observed)
+
+
+def log_marginal_of_sum(Q, A, mean, kind, y, size, observed):
+    """The same of unknowns with ``eta = mean + A u``."""
+    u, P = mode_of_sum(Q, A, mean, kind, y, size, observed)
+    value = log_likelihood(kind, y[observed], size[observed], (mean + A @ u)[observed]).sum()
     eigenvalues = np.linalg.eigvalsh(Q)
     positive = eigenvalues[eigenvalues > 1e-9 * eigenvalues[-1]]
-    value += 0.5 * (np.log(positive / (2.0 * np.pi)).sum() - (eta - mean) @ Q @ (eta - mean))
-    return value - dense.log_density(np.zeros(len(eta)), np.linalg.inv(P))
+    value += 0.5 * (np.log(positive / (2.0 * np.pi)).sum() - u @ Q @ u)
+    return value - dense.log_density(np.zeros(len(u)), np.linalg.inv(P))
 
 
 def integral(Q, mean, kind, y, size):

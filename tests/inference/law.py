@@ -74,7 +74,7 @@ class Law:
     def refusals(self, observed, noise, kind):
         """Words with which a fit must refuse a case; none: it must not."""
         field = self.field
-        if not isinstance(self.model, Sum) and field.channels > 1:
+        if self.model.combination is None and field.channels > 1:
             return ["model must have one field, or be a Sum"]
         if isinstance(self.model, Sum) and field.channels == 1 and self.model.observation[0] != 1.0:
             return ["observation must be 1 in a sum of a single field"]
@@ -168,7 +168,7 @@ def drawn(model, shape, kind, noise, seed=0):
     """An image of the law, with a trend, in steps of 2^-20."""
     rng = np.random.default_rng(seed)
     field = model.gmrf(shape).sample(rng=rng)
-    image = model.observe(field) if isinstance(model, Sum) else field
+    image = model.observe(field) if hasattr(model, "observe") else field
     trend = trend_of(kind, shape) @ np.array([4.0, 0.1, -0.05])[: {None: 0, "constant": 1, "linear": 3}[kind]]
     image = image + trend.reshape(shape) + np.sqrt(noise) * rng.standard_normal(shape)
     return np.round(image * 2.0**20) / 2.0**20

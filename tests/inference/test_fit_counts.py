@@ -303,7 +303,7 @@ def test_summary_and_criteria_count_parameters_and_coefficients():
         ({"image": np.zeros(5)}, r"^image must have shape \(H, W\)"),
         ({"image": np.full(SHAPE, 2), "likelihood": Binomial()}, r"^image must be at most the trials"),
         ({"mask": np.arange(56).reshape(SHAPE) > 2}, r"^image must have more observed pixels than .*, 3, got 3"),
-        ({"likelihood": Poisson(exposure=0.0)}, r"^exposure must be positive"),
+        ({"likelihood": Poisson(exposure=-1.0)}, r"^exposure must be positive"),
         (
             {"noise_variance": 0.1},
             r"^noise_variance must be left out with likelihood=, got 0.1; a poisson likelihood has",
@@ -318,8 +318,8 @@ def test_summary_and_criteria_count_parameters_and_coefficients():
         ({"tolerance": 0.0}, r"^tolerance must be positive"),
         ({"priors": {"noise_variance": PCSigma(1.0, 0.1)}}, r"^priors must"),
         ({"model": Matern}, r"^model must be a model of a field, .* got the class Matern"),
-        ({"model": Sum([Matern(), SAR()])}, r"^model must have one field with counts, got a Sum of 2 stacked"),
-        ({"model": Channels(Matern(), np.eye(3))}, r"^model must have one field with counts, got a Channels of 3"),
+        ({"model": Sum([Intrinsic(), Intrinsic(2)])}, r"in a sum of fields no two that are intrinsic"),
+        ({"model": Channels(Matern(), np.eye(3))}, r"^model must have one field, or be a Sum, .* got Channels of 3"),
     ],
 )
 def test_bad_input_is_named_with_the_remedy(changes, message):

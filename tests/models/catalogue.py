@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf.models import BYM, CAR, SAR, Channels, Independent, Intrinsic, Matern, Sum, TensionSpline
 from tests import reference
 
 SHAPE = (6, 7)
@@ -54,6 +54,8 @@ PROPER = {
     "Matern barrier": Matern(5.0, 1.0, 1, barrier=BARRIER),
     "Matern maps": Matern(RANGE, SIGMA, 2, anisotropy=(RATIO, ANGLE), boundary="dirichlet", barrier=BARRIER),
     "Matern sigma map": Matern(5.0, SIGMA, 1, anisotropy=(2.0, 2.4)),
+    "Independent": Independent(0.7),
+    "Independent torus": Independent(2.0, boundary="torus"),
     "TensionSpline": TensionSpline(0.3, 2.0, proper=0.01),
     "TensionSpline dirichlet": TensionSpline(0.3, boundary="dirichlet"),
     "TensionSpline torus": TensionSpline(0.3, 2.0, proper=0.01, boundary="torus"),
@@ -90,6 +92,8 @@ COMPOSED = {
     "Sum with a random walk": Sum([Intrinsic(1, 2.0), Matern(3.0, boundary="dirichlet")], observation=[0.5, 1.0]),
     "Sum with a fractional one": Sum([Matern(4.0, nu=0.5), CAR(0.2)], observation=[1.0, -0.5]),
     "Sum with order 2": Sum([CAR(0.2), Intrinsic(2, 2.0)]),
+    "BYM": BYM(0.7, 0.3),
+    "BYM torus": BYM(2.0, 0.8, boundary="torus"),
     "Channels": Channels(Matern(RANGE, 2.0), [[1.0, 0.5], [0.5, 3.0]]),
     "Channels of a pair": Channels(CAR((0.3, 0.1)), [[1.0, 0.0], [0.0, 3.0]]),
 }

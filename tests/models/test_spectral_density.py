@@ -20,7 +20,7 @@ def transform(basis):
     return _transforms.forward(basis, np.eye(n).reshape(n, *SHAPE)).reshape(n, n).T
 
 
-@pytest.mark.parametrize("name", [name for name in KNOWN if name not in FRACTIONAL])
+@pytest.mark.parametrize("name", [name for name in KNOWN if MODELS[name].combination is None])
 def test_variances_and_derivatives_are_those_of_the_dense_precision(name):
     model = MODELS[name]
     weight = float(model.observation[0]) ** 2 if isinstance(model, Sum) else 1.0
@@ -57,6 +57,23 @@ def test_variances_and_derivatives_of_a_sum_are_those_of_its_dense_covariance(na
         moved = -B @ S @ dQ.tocsr().toarray() @ S @ B.T
         own = by_parameter[parameter].ravel()
         assert_allclose(np.diag(own), moved, rtol=0.0, atol=1e-10 * np.abs(moved).max())
+
+
+@pytest.mark.parametrize("name", ["BYM", "BYM torus"])
+def test_variances_and_derivatives_of_bym_are_those_of_its_dense_parts(name):
+    model = MODELS[name]
+    density = model.spectral_density(SHAPE)
+    F, structured = transform(density.basis), model.stencil(SHAPE).tocsr().toarray()[::2, ::2]
+    v, by_parameter = density.values(ALL)
+    assert density.is_intrinsic
+    assert np.isinf(v[0, 0])
+    of_structured = np.diagonal(F @ np.linalg.pinv(structured, hermitian=True) @ F.T)
+    of_unstructured = model.sigma**2 * (1.0 - model.phi)
+    assert_allclose(v.ravel()[1:], (of_structured + of_unstructured)[1:], rtol=1e-12)
+    by_sigma = 2.0 * v.ravel() / model.sigma
+    assert_allclose(by_parameter["sigma"].ravel()[1:], by_sigma[1:], rtol=1e-12)
+    by_phi = of_structured / model.phi - model.sigma**2
+    assert_allclose(by_parameter["phi"].ravel()[1:], by_phi[1:], rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", KNOWN)
