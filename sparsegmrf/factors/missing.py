@@ -16,8 +16,12 @@ from scipy.sparse.linalg import SuperLU, splu
 from sparsegmrf import _frozen
 from sparsegmrf._memory import refuse_if_too_large
 from sparsegmrf.errors import NotPositiveDefiniteError
+from sparsegmrf.factors._form import on_offsets
 from sparsegmrf.factors._ordered_cholesky import OrderedCholesky, dissection_rank
+from sparsegmrf.factors.choose import factorize
+from sparsegmrf.lattice import at_neighbours
 from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray, Shape
 
 _ENTRIES = 2**22
@@ -26,6 +30,8 @@ _FEW = 64
 """Pixels of a boundary for which solves are cheap."""
 _DENSE = 2**27
 """Entries of the largest dense matrix."""
+_SOLVED = 10**8
+"""Numbers solved for from which on a selected inverse on more offsets is cheaper."""
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -83,6 +89,13 @@ class MissingFactor:
         number = np.full(self.missing.shape, -1)
         number.ravel()[self._pixels[self._boundary]] = np.arange(len(self._boundary))
         return number
+
+    @property
+    def solves(self) -> int:
+        """Number of right-hand sides that `covariances` solves for."""
+        part = self._component[self._boundary]
+        rim = np.bincount(part, minlength=1)
+        return int(np.delete(rim, self._with_interior(part)).max(initial=0))
 
     def filled(self, residual: FloatArray) -> FloatArray:
         """Return ``x - mu`` with the conditional means ``-Q_mm^-1 Q_mo (x_o - mu_o)`` at the missing pixels."""
@@ -172,17 +185,44 @@ class MissingFactor:
 def diagonal_of_observed(Q: SymmetricStencil, missing: BoolArray) -> FloatArray:
     """Return the diagonal of ``Q_oo - Q_om Q_mm^-1 Q_mo`` as an image, zero at missing pixels.
 
+    Where gaps hang together in long chains, which have too many boundary pixels for solves, the entries of ``Q_mm^-1``
+    between two neighbours of a pixel come from the selected inverse of a stencil that has their differences as offsets.
+
     Raises
     ------
     NotPositiveDefiniteError, TooLargeError
         As for `MissingFactor` and its `MissingFactor.covariances`.
     """
     factor = MissingFactor(Q, missing)
+    if factor.solves * len(factor._pixels) > _SOLVED and Q.boundary != "torus":
+        return np.where(missing, 0.0, Q.diagonal() - _lost_by_selected_inverse(Q, missing))
     a, b = (2 * np.abs(Q.offsets).max(axis=0)).tolist()
     rim = factor._pixels[factor._boundary]
     columns = Q.tocsr()[:, rim]  # Q_.b of the boundary
     lost = np.asarray((columns @ factor.covariances((a, b))).multiply(columns).sum(axis=1)).ravel()
     return np.where(missing, 0.0, Q.diagonal() - lost.reshape(missing.shape))
+
+
+def _lost_by_selected_inverse(Q: SymmetricStencil, missing: BoolArray) -> FloatArray:
+    """Return ``sum_ab Q[p, p + a] Q_mm^-1[p + a, p + b] Q[p, p + b]`` over missing neighbours of every pixel."""
+    later = [(int(di), int(dj)) for di, dj in Q.offsets.tolist() if (di, dj) != (0, 0)]
+    planes = {o: Q.plane(k) for k, o in enumerate(map(tuple, Q.offsets.tolist())) if o != (0, 0)}
+    around = {o: planes[o] for o in later} | {(-i, -j): at_neighbours(planes[i, j], (-i, -j)) for i, j in later}
+    coupling = {o: np.where(at_neighbours(missing, o), plane, 0.0) for o, plane in around.items()}
+    steps = {(b[0] - a[0], b[1] - a[1]) for a in around for b in around} | set(later) | {(0, 0)}
+    offsets = np.array(sorted(step for step in steps if step >= (0, 0)))
+    inner = decoupled(Q, ~missing)
+    wide = on_offsets(SymmetricStencil.from_planes(Q.offsets, [inner.plane(k) for k in range(len(Q.offsets))]), offsets)
+    Z = factorize(wide).selected_inverse()
+    place = {tuple(offset): k for k, offset in enumerate(Z.offsets.tolist())}
+    lost = np.zeros(Q.shape)
+    for a in around:
+        for b in around:
+            step = (b[0] - a[0], b[1] - a[1])
+            if step >= (0, 0):  # the other half by symmetry
+                twice = 1.0 if step == (0, 0) else 2.0
+                lost += twice * coupling[a] * coupling[b] * at_neighbours(Z.plane(place[step]), a)
+    return lost
 
 
 def _factorized(Q: sp.csc_array, pixels: IntArray, shape: Shape) -> SuperLU:

@@ -39,6 +39,8 @@ def test_it_has_the_covariances_between_pixels_near_observed_ones(share, entries
     np.testing.assert_array_equal(factor.filled(x)[~missing], x[~missing])
     precision = np.diagonal(np.linalg.inv(np.linalg.inv(dense)[np.ix_(~m, ~m)]))
     np.testing.assert_allclose(diagonal_of_observed(Q, missing)[~missing], precision, rtol=1e-10)
+    monkeypatch.setattr(module, "_SOLVED", -1)
+    np.testing.assert_allclose(diagonal_of_observed(Q, missing)[~missing], precision, rtol=1e-10)
 
 
 def test_gaps_with_an_interior_have_the_same_covariances_between_pixels_of_their_rims(monkeypatch):
