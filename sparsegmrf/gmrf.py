@@ -9,19 +9,30 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import finite, generator, images, integer_at_least, read_only, real_array, sample_size
+from sparsegmrf._validate import (
+    boolean_mask,
+    finite,
+    generator,
+    images,
+    integer_at_least,
+    one_of,
+    read_only,
+    real_array,
+    sample_size,
+)
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors import Factor, TriangularFactor, factorize
 from sparsegmrf.factors._factor import Method
 from sparsegmrf.factors._growth import check_growth
 from sparsegmrf.factors._on_lattice import OnLattice
-from sparsegmrf.factors.choose import Precision, method_for, null_vectors_of, read_precision, stencil_of
+from sparsegmrf.factors.choose import REACH, Precision, method_for, null_vectors_of, read_precision, stencil_of
+from sparsegmrf.factors.observed_whitening import whiten_by_precision, whiten_by_rows
 from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 from sparsegmrf.stencil._from_cholesky import whitening_of_cholesky
 from sparsegmrf.stencil._partial_correlation import partial_correlation
-from sparsegmrf.typing import ArrayLike, FloatArray, Offset, Offsets, Seed, Shape
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Offset, Offsets, Seed, Shape
 
 if TYPE_CHECKING:
     from scipy.stats import Covariance
@@ -324,15 +335,50 @@ class GMRF(OnLattice):
         density = 0.5 * (self.logdet - self.rank * _LOG_2PI - squares)
         return density.reshape(batch) if batch else float(density[0])
 
-    def whiten(self, x: ArrayLike) -> FloatArray:
+    def whiten(self, x: ArrayLike, mask: ArrayLike | Literal["nan"] | None = None) -> FloatArray:
         """Return ``A (x - mu)``: white with unit variance where `x` is a draw.
+
+        Of images with missing pixels the observed ones are whitened, exactly: ``L_oo^T (x_o - mu_o)`` with ``L_oo
+        L_oo^T = S_oo^-1`` their precision, as many independent standard normals as pixels, whose squares sum to the
+        quadratic form in their density. Where the field is given by its whitening matrix, such as an autoregression,
+        each row of ``A`` that touches no missing pixel keeps its value.
+
+        Parameters
+        ----------
+        x : array_like, (..., H, W) or (..., H, W, C)
+            Images in intensity, finite where observed.
+        mask : ndarray of bool, (H, W) or (H, W, C), or "nan", optional
+            **True where a pixel is missing** in all images; ``"nan"`` stands for ``np.isnan(x)``, which must then be
+            the same for all. It takes a general sparse factorization of the unknowns, of a field given by its whitening
+            matrix only of those near missing ones.
+
+        Returns
+        -------
+        ndarray
+            The shape of `x`; NaN where missing.
 
         Raises
         ------
         ArgumentError
-            If `x` has another shape or a value is NaN or infinite.
+            If `x` has another shape, an observed value is NaN or infinite, or every pixel is missing; with missing
+            pixels also if the field is intrinsic or under constraints.
         """
-        return self.factor.whiten(self._deviation(x))
+        missing = None if mask is None else self._missing(x, mask)
+        if missing is None or not missing.any():
+            return self.factor.whiten(self._deviation(x))
+        if self.rank < self.lattice.n_free:
+            raise ArgumentError(
+                "mask must be None with a field that is intrinsic or under constraints, whose observed pixels have no "
+                "proper precision; condition it on them instead."
+            )
+        deviation = self._deviation(np.where(missing, self.mean, real_array("x", x)))
+        out, flat = self.lattice.outside, deviation.reshape(-1, self.lattice.size)
+        reach = REACH if sp.issparse(self._given) else int(np.abs(self.precision.offsets).max())
+        if self.whitening is not None:
+            white = whiten_by_rows(self.whitening.tocsr(), self.lattice, reach, missing.ravel(), flat)
+        else:
+            white = whiten_by_precision(self.tocsr(), self.lattice, reach, missing.ravel(), np.where(out, 0.0, flat))
+        return np.where(missing, np.nan, white.reshape(deviation.shape))
 
     def unwhiten(self, e: ArrayLike) -> FloatArray:
         """Return ``mu + A^-1 e``: a draw of the field where `e` is white with unit variance."""
@@ -471,6 +517,23 @@ class GMRF(OnLattice):
         array = images("x", x, self.lattice.image_shape)
         finite("x", array, "a field has no missing pixels: condition it on the observed ones, or fill the gaps first")
         return array - self._mean if self._mean.any() else array
+
+    def _missing(self, x: ArrayLike, mask: ArrayLike | Literal["nan"]) -> BoolArray:
+        """Return where unknowns are missing in all of some images."""
+        shape = self.lattice.image_shape
+        if isinstance(mask, str):
+            one_of("mask", mask, ("nan",))
+            array = np.isnan(images("x", x, shape)).reshape(-1, *shape)
+            if (array != array[:1]).any():
+                raise ArgumentError("mask must be given where images miss different pixels; whiten them one by one.")
+            missing: BoolArray = array[0]
+        else:
+            given = np.asarray(mask)
+            missing = boolean_mask("mask", given, self.shape if given.ndim == 2 else shape)
+            missing = np.array(np.broadcast_to(missing if missing.shape == shape else missing[..., np.newaxis], shape))
+        if missing.all():
+            raise ArgumentError(f"mask must leave a pixel observed, but all {missing.size} are missing.")
+        return missing
 
     def _with_margin(self, margin: int) -> tuple[Factor, tuple[slice, slice]]:
         """Return the factor on an image larger by `margin`, and where this image lies on it."""

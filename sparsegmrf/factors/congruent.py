@@ -26,13 +26,13 @@ class CongruentForm(Form):
 
     Attributes
     ----------
-    inner : SymmetricStencil or RestrictedForm
-        Precision of ``u``.
+    inner : SymmetricStencil or Form
+        Precision of ``u``; a `RestrictedForm` holds some of them.
     matrix : ndarray, (C, C)
         ``M``.
     """
 
-    inner: SymmetricStencil | RestrictedForm
+    inner: SymmetricStencil | Form
     matrix: FloatArray
 
     @classmethod
@@ -66,7 +66,7 @@ class CongruentForm(Form):
         return self.inner.boundary
 
     @property
-    def parts(self) -> tuple[SymmetricStencil | RestrictedForm]:
+    def parts(self) -> tuple[SymmetricStencil | Form]:
         """The inner precision."""
         return (self.inner,)
 

@@ -1,6 +1,7 @@
 """Inference: fields given observations, fits by maximum likelihood, filled images, and what these return."""
 
 from sparsegmrf.inference._categorical import Categorical, factor
+from sparsegmrf.inference._channels_fit import ChannelsFillResult, ChannelsFit
 from sparsegmrf.inference._compare_fits import ComparedFit, FitComparison, compare_fits
 from sparsegmrf.inference._comparison import Candidate, ModelComparison
 from sparsegmrf.inference._condition import condition
@@ -22,6 +23,8 @@ from sparsegmrf.inference._variogram import Variogram, variogram
 __all__ = [
     "Candidate",
     "Categorical",
+    "ChannelsFillResult",
+    "ChannelsFit",
     "ComparedFit",
     "Contrast",
     "CountFillResult",

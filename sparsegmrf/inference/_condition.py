@@ -10,6 +10,8 @@ from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.total import TotalFactor, TotalForm
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._channel_data import channel_observations
+from sparsegmrf.inference._condition_channels import condition_channels
 from sparsegmrf.inference._constrain import ConstrainedGMRF, constrain
 from sparsegmrf.inference._laplace import condition_on_counts
 from sparsegmrf.inference._null_space import check_null_space_observed
@@ -59,15 +61,17 @@ def condition(
     Parameters
     ----------
     gmrf : GMRF
-        The prior field, with one channel. Of an `IntrinsicGMRF` the null space (its level) is fixed by the
-        observations alone. Of a `ConstrainedGMRF` the constraints stay, and pixels known exactly by an earlier
-        `condition` stay known.
-    y : array_like, (H, W)
+        The prior field. One of several channels, such as that of `Channels`, is conditioned with Gaussian noise: by the
+        spatial field alone where the channels are observed at the same pixels, exactly or with noise variances that
+        have one ratio between channels everywhere; else with ``C`` unknowns per pixel. Of an `IntrinsicGMRF` the null
+        space (its level) is fixed by the observations alone. Of a `ConstrainedGMRF` the constraints stay, and pixels
+        known exactly by an earlier `condition` stay known.
+    y : array_like, (H, W) or (H, W, C)
         Observed intensities or counts. Of a numpy masked array the mask counts as `mask`. With a `BlockAverage` it,
         `mask` and `noise_variance` are on the coarse raster, one entry per block.
-    mask : ndarray of bool, (H, W), or "nan", optional
+    mask : ndarray of bool, (H, W) or (H, W, C), or "nan", optional
         **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(y)``. Without a mask a NaN is an error.
-    noise_variance : float or array_like, (H, W), optional
+    noise_variance : float or array_like, (H, W), (C,) or (H, W, C), optional
         ``v`` in intensity^2, zero or more; zero is an exact observation. Not read where a pixel is missing. With an
         `operator` it must be positive: known sums of pixels are linear constraints. A short form of
         ``likelihood=Gaussian(noise_variance=v)``: give one of the two.
@@ -88,10 +92,10 @@ def condition(
     Raises
     ------
     ArgumentError
-        If shapes differ, the field has channels, a noise variance is negative, no pixel is observed, nothing is left
-        to be known, an observed value is not finite, the observed pixels do not fix the null space, an observation
-        through an operator is exact, or counts are no counts, exceed the trials, or send the level of an intrinsic
-        field to infinity.
+        If shapes differ, the field has channels and `operator` or counts are given, a noise variance is negative, no
+        pixel is observed, nothing is left to be known, an observed value is not finite, the observed pixels do not fix
+        the null space, an observation through an operator is exact, or counts are no counts, exceed the trials, or send
+        the level of an intrinsic field to infinity.
     ConvergenceError
         If Newton's method finds no mode.
 
@@ -113,8 +117,11 @@ def condition(
     >>> condition(prior, [[0, 2, 3]], likelihood=Poisson()).mean.round(3).tolist()
     [[-0.183, 0.467, 0.713]]
     """
-    check_field(gmrf)
     distribution = as_likelihood(likelihood, noise_variance, left_out=None)
+    simple = isinstance(distribution, Gaussian) and operator is None
+    several = isinstance(gmrf, GMRF) and gmrf.channels > 1 and simple
+    if not several:
+        check_field(gmrf)
     if not isinstance(distribution, Gaussian):
         if operator is not None:
             raise ArgumentError(
@@ -136,6 +143,9 @@ def condition(
         return constrain(posterior, gmrf.constraints, gmrf.values)
     if operator is not None:
         return _through_operator(gmrf, y, mask, noise_variance, as_operator(operator))
+    if several:
+        seen = channel_observations(y, mask, noise_variance, gmrf.lattice.image_shape)
+        return condition_channels(gmrf, with_known(gmrf, seen))
     data = with_known(gmrf, observations(y, mask, noise_variance, gmrf.shape))
     if isinstance(gmrf.given, TotalForm):
         return _given_totals(gmrf, gmrf.given, data)
@@ -175,7 +185,8 @@ def check_field(gmrf: GMRF) -> None:
         raise ArgumentError(f"gmrf must be a GMRF, got {type(gmrf).__name__}; a model gives one by model.gmrf(shape).")
     if gmrf.channels > 1:
         raise ArgumentError(
-            f"gmrf must have one channel, got {gmrf.channels}; condition a separable field channel by channel."
+            f"gmrf must have one channel here, got {gmrf.channels}; condition takes several, with Gaussian noise and "
+            "without an operator."
         )
 
 
@@ -242,7 +253,7 @@ def with_known(gmrf: GMRF, data: Observations) -> Observations:
     known = ~gmrf.domain
     wrong = np.argwhere(known & data.exact & (data.values != gmrf.mean))
     if len(wrong):
-        pixel = (int(wrong[0, 0]), int(wrong[0, 1]))
+        pixel = tuple(int(index) for index in wrong[0])
         raise ArgumentError(
             f"y must agree with what is known exactly, but pixel {pixel} is held at {gmrf.mean[pixel]:.6g} and y has "
             f"{data.values[pixel]:.6g} without noise; mask it."

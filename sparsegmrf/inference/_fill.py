@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._channels_fit import ChannelsFillResult, fill_channels
 from sparsegmrf.inference._comparison import ModelComparison, compare
 from sparsegmrf.inference._count_fill import CountFillResult, count_fill
 from sparsegmrf.inference._count_fit_result import CountFitResult
@@ -20,7 +21,7 @@ from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import result_of
 from sparsegmrf.inference._start import find_start, search
 from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
-from sparsegmrf.models import TensionSpline
+from sparsegmrf.models import Channels, TensionSpline
 from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
 _TOLERANCE = 0.02
@@ -87,6 +88,10 @@ class FillResult:
 
 
 @overload
+def fill(image: ArrayLike, *, model: Channels, **options: Any) -> ChannelsFillResult: ...
+
+
+@overload
 def fill(image: ArrayLike, *, likelihood: Likelihood, **options: Any) -> CountFillResult: ...
 
 
@@ -105,7 +110,7 @@ def fill(  # type: ignore[misc]  # the options are these
     n_samples: int = 0,
     rng: Seed = None,
     likelihood: Gaussian | Likelihood | None = None,
-) -> FillResult | CountFillResult:
+) -> FillResult | CountFillResult | ChannelsFillResult:
     """Fill the gaps of an image by the field that fits it best.
 
     ``y = trend + field + noise`` with a linear trend and by default a `TensionSpline`: a field without a range, which
@@ -119,7 +124,7 @@ def fill(  # type: ignore[misc]  # the options are these
 
     Parameters
     ----------
-    image : array_like, (H, W)
+    image : array_like, (H, W), or (H, W, C) with ``model=Channels(...)``
         Intensities; NaN marks gaps unless a mask is given. Of a numpy masked array the mask counts as well. Of an
         xarray ``DataArray`` the results keep dimensions, coordinates, name and attributes; a mask, noise or covariates
         with labels must have its coordinates.
@@ -144,7 +149,8 @@ def fill(  # type: ignore[misc]  # the options are these
     Returns
     -------
     FillResult
-        Of counts a `CountFillResult`.
+        Of counts a `CountFillResult`; of `Channels`, which borrow from each other in gaps that are not the same, a
+        `ChannelsFillResult`.
 
     Raises
     ------
@@ -168,7 +174,11 @@ def fill(  # type: ignore[misc]  # the options are these
     >>> bool(np.abs(result.mean - truth)[10:20, 15:25].max() < 4 * result.std[10:20, 15:25].max())
     True
     """
-    labels, distribution = Labels.of(image), as_likelihood(likelihood, noise_variance, left_out="estimate")
+    distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
+    if isinstance(model, Channels):
+        count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+        return fill_channels(model, image, mask, distribution, covariates, fixed, count, stream, _TOLERANCE)
+    labels = Labels.of(image)
     if labels is not None:
         mask, distribution, image = (
             labels.aligned("mask", mask),
@@ -219,7 +229,8 @@ def _fit(
     """Fit the model given, the default one, or the best of several."""
     if np.ndim(image) == 3:
         raise ArgumentError(
-            f"image must have shape (H, W), got {np.shape(image)}; fill one slice, or one channel, at a time."
+            f"image must have shape (H, W), got {np.shape(image)}; fill one slice at a time, or channels (H, W, C) by "
+            "model=Channels(spatial model, covariance)."
         )
     first = TensionSpline(kappa=0.5) if model is None or isinstance(model, str) else model
     if isinstance(model, str):

@@ -6,6 +6,8 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from sparsegmrf._validate import generator, positive_number
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._channels_fit import ChannelsFit, fit_channels
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult
@@ -15,11 +17,16 @@ from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import result_of
 from sparsegmrf.inference._start import find_start, search
 from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
+from sparsegmrf.models import Channels
 from sparsegmrf.priors import Prior
 from sparsegmrf.typing import ArrayLike, Seed
 
 _ROUGH = 0.05
 """Newton step in standard errors at which the search on the tile where a large image's starts ends."""
+
+
+@overload
+def fit(model: Channels, image: ArrayLike, **options: Any) -> ChannelsFit: ...
 
 
 @overload
@@ -43,7 +50,7 @@ def fit(  # type: ignore[misc]  # the options are these
     tolerance: float = 1e-4,
     rng: Seed = None,
     likelihood: Gaussian | Likelihood | None = None,
-) -> FitResult | CountFitResult:
+) -> FitResult | CountFitResult | ChannelsFit:
     """Fit a model's parameters, the noise variance and a trend by exact maximum likelihood.
 
     ``y_p = x_p + sum_k beta_k X_kp + e_p`` at observed pixels, ``x ~ N(0, Q(theta)^-1)``, ``e_p ~ N(0, s)``. Missing
@@ -61,12 +68,18 @@ def fit(  # type: ignore[misc]  # the options are these
     approximation of their likelihood (`LaplacePosterior`), the field integrated out at its mode; of a `Sum`, a `BYM`
     or a field of fractional smoothness all fields stacked at a pixel, of which the counts see the sum.
 
+    `Channels` are fitted to an image ``(H, W, C)`` with a trend of each channel: the spatial parameters, the covariance
+    of the channels and the noise variance of each, by the exact gradient. A parameter that scales the spatial model
+    stays, as the covariance scales. Where the channels are observed at the same pixels (and with noise that has one
+    ratio between channels) a likelihood takes factorizations of the spatial model alone, and without noise the
+    covariance is known in closed form.
+
     Parameters
     ----------
     model : FieldModel
         Model at the parameters to start from, such as those of `sparsegmrf.models`: with ``parameters``, ``limits``,
         ``stencil``, ``derivatives``, ``gmrf`` and ``replace``.
-    image : array_like, (H, W) or (R, H, W)
+    image : array_like, (H, W) or (R, H, W); (H, W, C) with `Channels`
         Intensities. Of a numpy masked array the mask counts as well. Several images are independent draws of one field
         with the same parameters, noise variance and trend; `mask`, noise and counts' numbers may be theirs each. Of an
         xarray ``DataArray`` a mask, noise or covariates with labels must have its coordinates, and are brought to its
@@ -92,7 +105,8 @@ def fit(  # type: ignore[misc]  # the options are these
         simplex, starts at the maximum of the likelihood; three more sets tell whether the two disagree by more than
         noise: `FitResult.cross_validation` and the `reason`.
     fixed : sequence of str
-        Parameters held where they are. With all of them held and the noise given nothing is searched.
+        Parameters held where they are; of `Channels` also ``"covariance"``. With all of them held and the noise given
+        nothing is searched.
     priors : mapping of Prior, optional
         Prior densities by names of parameters and ``"noise_variance"``, such as ``{"range": PCRange(5, 0.05)}``: then
         the estimates are the mode of the posterior density of the working parameters (logarithms of what is
@@ -109,7 +123,7 @@ def fit(  # type: ignore[misc]  # the options are these
     Returns
     -------
     FitResult
-        Of counts a `CountFitResult`.
+        Of counts a `CountFitResult`, of `Channels` a `ChannelsFit`.
 
     Raises
     ------
@@ -138,6 +152,10 @@ def fit(  # type: ignore[misc]  # the options are these
     """
     end, stream = positive_number("tolerance", tolerance), generator(rng)
     distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
+    if isinstance(model, Channels):
+        if method != "ml" or priors is not None:
+            raise ArgumentError(f'method must be "ml", and priors None, with Channels, got {method!r} and {priors!r}.')
+        return fit_channels(model, image, mask, distribution, covariates, fixed, end)
     labels = Labels.of_images(image)
     if labels is not None:
         mask, distribution, image = (

@@ -224,7 +224,7 @@ def _check_fields(model: FieldModel) -> None:
     if isinstance(model, Channels):
         raise ArgumentError(
             "model must have one field, or be a Sum, whose weights say what is observed of several, got Channels of "
-            f"{len(model.covariance)}; fit the spatial model to one channel at a time."
+            f"{len(model.covariance)}; fit and fill take Channels, all else its spatial model with one channel."
         )
     if isinstance(model, Sum) and len(model.models) == 1 and model.observation[0] != 1.0:
         weight = float(model.observation[0])

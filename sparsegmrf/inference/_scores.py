@@ -6,10 +6,11 @@ import numpy as np
 
 from sparsegmrf._validate import finite, finite_number, integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.missing import diagonal_of_observed
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._condition import check_unconstrained, condition, with_known
-from sparsegmrf.inference._observations import observations
-from sparsegmrf.typing import ArrayLike, FloatArray, IntArray
+from sparsegmrf.inference._observations import Observations, observations
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,8 +198,8 @@ def leave_one_out(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, no
     """Predict every observed pixel from all other observed ones, exactly, by one factorization.
 
     With ``S`` the precision of the observed pixels' measurements: ``E[y_p | rest] = y_p - (S r)_p / S_pp`` and variance
-    ``1 / S_pp``. With noise ``S = W - W P^-1 W``, whose diagonal is in the selected inverse of the posterior precision
-    ``P``; without noise, on a complete image, ``S = Q``.
+    ``1 / S_pp``. With ``P`` the posterior precision of the pixels ``u`` that are noisy or missing, ``S_pp = w_p - w_p^2
+    (P^-1)_pp`` of a noisy pixel, from the selected inverse, and ``S_pp = Q_pp - Q_pu P^-1 Q_up`` of an exact one.
 
     Parameters
     ----------
@@ -213,8 +214,9 @@ def leave_one_out(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, no
     Raises
     ------
     ArgumentError
-        As for `condition`; or if some observations are exact and others are noisy or missing: then `condition` on the
-        others.
+        As for `condition`, or if there is one observation only.
+    TooLargeError
+        If exact pixels have more neighbours that are not than memory holds covariances of.
 
     Examples
     --------
@@ -226,27 +228,35 @@ def leave_one_out(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, no
     data = observations(y, mask, noise_variance, gmrf.shape)
     if data.count < 2:
         raise ArgumentError("y must have two observed pixels or more, got one; nothing is left to predict it from.")
-    deviation = np.where(data.observed, data.values - gmrf.mean, 0.0)
     if data.exact.any():
-        if not data.exact.all():
-            raise ArgumentError(
-                "noise_variance must be positive everywhere, or zero on a complete image, for leave-one-out; got zero "
-                f"at {int(data.exact.sum())} of {data.exact.size} pixels. Predict single pixels with condition."
-            )
         check_unconstrained(gmrf)
-        with_known(gmrf, data)  # refuses what contradicts a known pixel
-        score, precision = gmrf.precision @ deviation, gmrf.precision.diagonal()
+    known = with_known(gmrf, data).exact  # refuses what contradicts a known pixel
+    if data.exact.all():
+        score, precision = gmrf.precision @ (data.values - gmrf.mean), gmrf.precision.diagonal()
     else:
         posterior = condition(gmrf, y, mask=mask, noise_variance=noise_variance)
-        w = data.weight
-        score = w * (data.values - posterior.mean)
-        precision = w - w * w * posterior.marginal_variance()
+        score, precision = _precision_of_measurements(gmrf, data, known, posterior)
     seen = data.observed & (gmrf.domain | ~data.exact)
     result = [np.full(gmrf.shape, np.nan) for _ in range(3)]
     result[0][seen] = data.values[seen] - score[seen] / precision[seen]
     result[1][seen] = 1.0 / np.sqrt(precision[seen])
     result[2][seen] = data.values[seen]
     return Predictions(*result)
+
+
+def _precision_of_measurements(
+    gmrf: GMRF, data: Observations, known: BoolArray, posterior: GMRF
+) -> tuple[FloatArray, FloatArray]:
+    """Return ``S r`` and the diagonal of ``S``, images; what stands at missing pixels means nothing."""
+    w = data.weight
+    score = w * (data.values - posterior.mean)
+    precision = w - w * w * posterior.marginal_variance() if w.any() else np.zeros(gmrf.shape)
+    if data.exact.any():
+        P = gmrf.precision.plus_diagonal(w) if w.any() else gmrf.precision
+        exact = gmrf.precision @ (posterior.mean - gmrf.mean)
+        precision = np.where(data.exact, diagonal_of_observed(P, ~known), precision)
+        score = np.where(data.exact, exact, score)
+    return score, precision
 
 
 def _standardized(y: ArrayLike, mean: ArrayLike, std: ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -25,9 +25,9 @@ class Channels(Model):
     and channels one after the other, ``logdet = C logdet Q_s - n log|S|``; what has ``C`` unknowns per pixel is never
     factorized.
 
-    The parameters are the spatial model's. `fit` takes that to one channel at a time; `estimate_covariance` has the
-    best ``S`` in closed form. A scale of ``S`` and one of the spatial model are the same thing; leave the latter's at
-    1.
+    The parameters are the spatial model's. `fit` and `fill` take images ``(H, W, C)`` with gaps and estimate ``S``
+    beside them; `estimate_covariance` has the best ``S`` of complete images in closed form. A scale of ``S`` and one of
+    the spatial model are the same thing; leave the latter's at 1.
 
     Parameters
     ----------

@@ -113,7 +113,8 @@ def matched_filter(
     Channels: ``x_p = m + a_p s + e``, ``e ~ N(0, S)``, gives ``a_p = s^T S^-1 (x_p - m) / (s^T S^-1 s)`` with standard
     error ``(s^T S^-1 s)^(-1/2)``. With a field, one channel and spatially correlated noise: the target is a small image
     ``t`` placed on every pixel ``p``, ``a_p = t_p^T Q (x - mu) / (t_p^T Q t_p)``; what falls off the image does not
-    exist.
+    exist. Of missing pixels neither do their parts of the template, and ``Q`` is replaced by the precision of the
+    observed pixels, ``Q_oo - Q_om Q_mm^-1 Q_mo``.
 
     Parameters
     ----------
@@ -124,8 +125,12 @@ def matched_filter(
         put on ``p``.
     gmrf : GMRF, optional
         Field of the image without targets.
-    background, shrinkage, channel_axis, mask
+    background, shrinkage, channel_axis
         As for `rx`; not with a field.
+    mask : ndarray of bool or "nan", optional
+        True where pixels are missing; of a numpy masked array its own mask counts too. A template of which a pixel is
+        observed has an amplitude also where its centre is missing; one of which none is has NaN and an infinite
+        standard error. Time and memory grow with the largest connected gap: one solve per pixel of its rim.
     additive : bool
         Whether the target adds to the background, ``s = target``, instead of replacing it.
 
@@ -154,11 +159,11 @@ def matched_filter(
     1.0
     """
     if gmrf is not None:
-        if background is not None or mask is not None or shrinkage != 0.0 or additive:
+        if background is not None or shrinkage != 0.0 or additive:
             raise ArgumentError(
-                "background, mask, shrinkage and additive must be left out with a field, which says it all; drop them."
+                "background, shrinkage and additive must be left out with a field, which says it all; drop them."
             )
-        return spatial_matched_filter(image, target, gmrf)
+        return spatial_matched_filter(image, target, gmrf, mask)
     observed, mean, factor, white = _whitened_target(image, target, background, shrinkage, additive, channel_axis, mask)
     norm = float(np.linalg.norm(white))
     _, ratio = projection_map(observed, mean, factor, white / norm)

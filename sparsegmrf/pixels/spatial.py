@@ -6,11 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
+from sparsegmrf._observed import observe
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError, SingularCovarianceError
+from sparsegmrf.factors.missing import MissingFactor
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.pixels._gaps import gap_sums
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import ArrayLike, FloatArray
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,9 +23,9 @@ class TargetMaps:
     Attributes
     ----------
     amplitude : ndarray
-        In units of the target.
+        In units of the target; NaN where nothing of it is observed.
     standard_error : ndarray
-        Its standard deviation, in the same units.
+        Its standard deviation, in the same units; infinite where nothing of the target is observed.
     signal_to_noise : ndarray
         Their ratio, standard normal where there is no target.
     """
@@ -111,15 +114,19 @@ def whitened_residuals(image: ArrayLike, gmrf: GMRF, regressors: Sequence[ArrayL
     return WhitenedResiduals(coefficients, np.sqrt(np.diagonal(covariance)), covariance, residual - fitted, remaining)
 
 
-def spatial_matched_filter(image: object, template: ArrayLike, gmrf: GMRF) -> TargetMaps:
+def spatial_matched_filter(image: object, template: ArrayLike, gmrf: GMRF, mask: object = None) -> TargetMaps:
     """Return the amplitude of a template at every pixel of an image with the noise of a field.
 
     With ``t_p`` the template on pixel ``p``, cut at the border: ``t_p^T Q r = sum_a t_a (Q r)[p + a]`` and, over the
     offsets of the stencil, ``t_p^T Q t_p = sum_k sum_a t_a t_{a + o_k} Q[p + a, p + a + o_k]``: correlations with fixed
-    patterns.
+    patterns. With missing pixels ``r`` is filled with conditional means, and ``Q`` becomes ``S_oo^-1``, which differs
+    where the template reaches the neighbourhood of a missing pixel.
     """
     _one_channel(gmrf)
-    residual = _image("image", image, gmrf) - gmrf.mean  # type: ignore[arg-type]
+    observed = observe(image, mask)
+    if observed.shape != gmrf.shape:
+        raise ArgumentError(f"image must have the field's shape {gmrf.shape}, got {observed.shape}.")
+    values, missing = observed.block(0, gmrf.shape[0], 0.0)
     t = finite("target", real_array("target", template))
     if t.ndim != 2 or not t.any() or t.shape[0] > gmrf.shape[0] or t.shape[1] > gmrf.shape[1]:
         raise ArgumentError(
@@ -128,14 +135,35 @@ def spatial_matched_filter(image: object, template: ArrayLike, gmrf: GMRF) -> Ta
     Q = gmrf.precision
     if Q.boundary == "torus":
         raise ArgumentError("gmrf must not live on a torus, whose templates would wrap around; take another boundary.")
-    along = _correlated(Q @ residual, t)
     norm = _norms(Q, t)
     off = norm <= 1e-12 * norm.max()
     if off.any():
         where = tuple(int(index) for index in np.argwhere(off)[0])
         raise ArgumentError(f"target must not vanish where it lies on the image, got nothing of it at pixel {where}.")
-    error = 1.0 / np.sqrt(norm)
-    return TargetMaps(along / norm, error, along * error)
+    residual = values - gmrf.mean
+    if not missing.size:
+        along = _correlated(Q @ residual, t)
+    else:
+        _check_gaps(gmrf, missing)
+        factor = MissingFactor(Q, missing)
+        score = np.where(missing, 0.0, Q @ factor.filled(residual))
+        along, near = _correlated(score, t), gap_sums(Q, factor, score, t)
+        along[near.at], norm[near.at] = near.along, near.norm
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = 1.0 / np.sqrt(norm)
+        amplitude = np.where(norm > 0.0, along / norm, np.nan)
+    return TargetMaps(amplitude, error, amplitude / error)
+
+
+def _check_gaps(gmrf: GMRF, missing: BoolArray) -> None:
+    """Refuse what leaves nothing, and a field whose precision does not say all."""
+    if missing.all():
+        raise ArgumentError(f"mask must leave a pixel observed, but all {missing.size} are missing.")
+    if not gmrf.lattice.is_complete or gmrf.rank + gmrf.rank_deficiency < gmrf.lattice.n_free:
+        raise ArgumentError(
+            "gmrf must be a field without known pixels or constraints where image has missing pixels; start from the "
+            "field that was conditioned."
+        )
 
 
 def _norms(Q: SymmetricStencil, t: FloatArray) -> FloatArray:

@@ -5,6 +5,7 @@ import pytest
 
 from sparsegmrf import GMRF, condition, fill, fit
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference import Problem
 from sparsegmrf.models import CAR, Channels, Matern, Sum
 
 SHAPE = (12, 13)
@@ -121,11 +122,11 @@ def test_one_observed_pixel_and_a_constant_image_condition_a_given_field():
 
 def test_models_of_several_fields_need_to_say_what_is_observed_of_them():
     model = Channels(CAR(0.2), [[1.0, 0.3], [0.3, 2.0]])
-    for image in (IMAGE, np.stack([IMAGE, IMAGE], axis=-1)):
-        with pytest.raises(ArgumentError, match=r"^model must have one field, or be a Sum, .* got Channels of 2; fit"):
-            fit(model, image)
-    with pytest.raises(ArgumentError, match=r"^model must have one field, or be a Sum"):
-        fill(IMAGE, model=model)
+    with pytest.raises(ArgumentError, match=r"^model must have one field, or be a Sum, .* got Channels of 2; fit"):
+        Problem.read(model, IMAGE)
+    for call in (fit, lambda model, image: fill(image, model=model)):
+        with pytest.raises(ArgumentError, match=r"^image must have shape \(H, W, 2\), the channels of the model last"):
+            call(model, IMAGE)
 
 
 def test_weight_of_a_single_field_is_refused_with_the_model_that_has_it():

@@ -186,7 +186,7 @@ def test_arguments_are_not_changed():
         ({"gmrf": FIVE}, r"^gmrf must be a GMRF, got SymmetricStencil"),
         (
             {"gmrf": GMRF.from_precision(SymmetricStencil([(0, 0)], [1.0], (5, 6), channels=2))},
-            r"^gmrf must have one channel, got 2",
+            r"^y must have the shape \(5, 6, 2\) of the field, channels last",
         ),
     ],
 )

@@ -1,0 +1,260 @@
+"""Fits and fillings of images of several channels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sparsegmrf._validate import generator, integer_at_least, real_array
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.fitted import akaike, schwarz
+from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._channel_data import channel_observations
+from sparsegmrf.inference._channel_evidence import ChannelEvidence
+from sparsegmrf.inference._channel_search import ChannelObjective, ChannelSearch
+from sparsegmrf.inference._covariates import Covariates
+from sparsegmrf.inference._prediction import Prediction
+from sparsegmrf.likelihoods import Gaussian, Likelihood
+from sparsegmrf.models import Channels
+from sparsegmrf.typing import FloatArray, Seed, Shape
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ChannelsFit:
+    """What `fit` returns of `Channels`: estimates, and the field given the observations.
+
+    Attributes
+    ----------
+    model : Channels
+        At the estimates: `Channels.covariance` is that of the channels, `Channels.model` the spatial model.
+    noise_variance : float or ndarray, (C,) or as given
+        Estimated of each channel, or given; 0 without noise.
+    coefficients, coefficient_errors : ndarray, (K, C)
+        Of each covariate in each channel, by generalized least squares, and their standard errors.
+    loglik : float
+        Log-density of the observed values in nats; of an intrinsic spatial model, of the contrasts that do not see its
+        null space.
+    n_observed : int
+        Observed values, all channels together.
+    n_parameters : int
+        Estimated parameters, coefficients included.
+    converged : bool
+        Whether the search ended at a maximum.
+    reason : str
+        Why it ended.
+    evaluations : int
+        Of the likelihood.
+    """
+
+    model: Channels
+    noise_variance: float | FloatArray
+    coefficients: FloatArray
+    coefficient_errors: FloatArray
+    loglik: float
+    n_observed: int
+    n_parameters: int
+    converged: bool
+    reason: str
+    evaluations: int
+    _covariates: Covariates = field(repr=False)
+    _objective: ChannelObjective = field(repr=False)
+    _search: ChannelSearch = field(repr=False)
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Names of the covariates, in the order of the coefficients."""
+        return self._covariates.names
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Parameters of the spatial model."""
+        return self.model.parameters
+
+    @cached_property
+    def standard_errors(self) -> dict[str, float]:
+        """Standard errors of the spatial parameters that were searched, by the observed information."""
+        names = self._objective.coordinates.names
+        if not names:
+            return {}
+        spatial = self._search.at[: len(names)]
+        covariance = self._objective.covariance_of(self._search.at)[: len(names), : len(names)]
+        J = self._objective.coordinates.jacobian(spatial)
+        return dict(zip(names, np.sqrt(np.diagonal(J @ covariance @ J.T)).tolist(), strict=True))
+
+    @property
+    def trend(self) -> FloatArray:
+        """The estimated trend, ``(H, W, C)``."""
+        return np.asarray(np.einsum("khw,kc->hwc", self._evidence.covariates, self.coefficients))
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion ``2 k - 2 loglik``."""
+        return akaike(self.loglik, self.n_parameters)
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion ``k log n_observed - 2 loglik``."""
+        return schwarz(self.loglik, self.n_parameters, self.n_observed)
+
+    def gmrf(self, shape: Shape | None = None) -> GMRF:
+        """Return the field at the estimates, with the trend on the shape fitted, without it on another."""
+        own = self._evidence.field.shape
+        if shape is None or tuple(shape) == own:
+            return self._evidence.field.with_mean(self.trend)
+        return self.model.gmrf(shape)
+
+    def posterior(self) -> GMRF:
+        """Return the field given the observations, parameters and trend taken as known.
+
+        Raises
+        ------
+        ArgumentError
+            If every value is observed exactly.
+        """
+        evidence = self._evidence
+        if evidence.posterior is None:
+            raise ArgumentError("every value is observed exactly; the field given these is the image itself.")
+        mean = np.where(evidence.data.exact, evidence.data.values, self.trend + evidence.deviation)
+        return evidence.posterior.with_mean(mean)
+
+    def predict(self, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
+        """Return field and trend given the observations, images ``(H, W, C)``, with the trend's uncertainty.
+
+        Where a covariate is not known everything is NaN.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of draws.
+        rng : int, Generator or None
+            Their seed.
+        """
+        count, stream, data = integer_at_least("n_samples", n_samples, 0), generator(rng), self._evidence.data
+        mean, variance = self._evidence.mean_and_variance()
+        noise = np.asarray(self.noise_variance)
+        everywhere = noise if noise.ndim < 2 else np.where(data.observed, data.noise_variance, np.nan)
+        found = Prediction(mean, variance, variance + everywhere, self._evidence.draws(count, stream))
+        unknown = self._covariates.unknown_of(self.covariates)
+        return found.without(unknown[..., np.newaxis]) if unknown.any() else found
+
+    def summary(self) -> str:
+        """Return the estimates and the fit's figures as text."""
+        lines = [f"Channels of {type(self.model.model).__name__}, {self.n_observed} observed values", ""]
+        lines += [f"{name:>16}{value:14.6g}" for name, value in self.parameters.items()]
+        lines += ["", "covariance of the channels"]
+        lines += ["".join(f"{value:14.6g}" for value in row) for row in self.model.covariance]
+        if np.ndim(self.noise_variance) < 2:
+            lines += ["", f"noise variance {np.array2string(np.asarray(self.noise_variance), precision=6)}"]
+        for name, row in zip(self.covariates, self.coefficients, strict=True):
+            lines.append(f"{name:>16}" + "".join(f"{value:14.6g}" for value in row))
+        lines += ["", f"log-likelihood {self.loglik:.4f} nats, AIC {self.aic:.2f}, BIC {self.bic:.2f}; {self.reason}"]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"ChannelsFit({self.model!r}, loglik={self.loglik:.6g}, converged={self.converged})"
+
+    @property
+    def _evidence(self) -> ChannelEvidence:
+        return self._search.evidence
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ChannelsFillResult:
+    """What `fill` returns of `Channels`; images have the layout given, ``(H, W, C)``.
+
+    Attributes
+    ----------
+    mean, std, predictive_std : ndarray, (H, W, C)
+        Expectation of the field with its trend, its standard deviation with that of the trend, and that of a new
+        measurement, in intensity; as of `FillResult`.
+    samples : ndarray, (k, H, W, C)
+        Draws of the field with its trend given the observations.
+    filled : ndarray, (H, W, C)
+        The image itself where it is observed, `mean` in the gaps.
+    fit : ChannelsFit
+        The fit behind it.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+    predictive_std: FloatArray
+    samples: FloatArray
+    filled: FloatArray
+    fit: ChannelsFit
+
+    def __repr__(self) -> str:
+        gaps = self.mean.size - self.fit.n_observed
+        return f"ChannelsFillResult(shape={self.mean.shape}, {gaps} values filled, {self.fit!r})"
+
+
+def fit_channels(
+    model: Channels,
+    image: Any,
+    mask: Any,
+    likelihood: Gaussian | Likelihood,
+    covariates: object,
+    fixed: Sequence[str] | str,
+    tolerance: float,
+) -> ChannelsFit:
+    """Return the fit of an image ``(H, W, C)`` by maximum likelihood."""
+    channels, shape = len(model.covariance), np.shape(image)
+    if channels < 2 or len(shape) != 3 or shape[-1] != channels:
+        raise ArgumentError(
+            f"image must have shape (H, W, {channels}), the channels of the model last and two or more of them, got "
+            f"{shape}; move them by numpy.moveaxis(image, 0, -1), or fit the spatial model to a single channel."
+        )
+    if not isinstance(likelihood, Gaussian):
+        raise ArgumentError(
+            f"likelihood must be Gaussian with Channels, got {likelihood.name}; fit one field to counts."
+        )
+    noise_variance = likelihood.noise_variance
+    estimated = isinstance(noise_variance, str)
+    if estimated and noise_variance != "estimate":
+        raise ArgumentError(f'noise_variance must be "estimate", variances or None, got {noise_variance!r}.')
+    held_noise = 1.0 if estimated else 0.0 if noise_variance is None else noise_variance
+    given = real_array("noise_variance", held_noise)
+    data = channel_observations(image, mask, given, shape, "image")
+    trend = Covariates.of(covariates, (shape[0], shape[1]), np.asarray(data.observed.any(axis=-1)))
+    for c in range(channels):
+        trend.check_seen(data.observed[..., c])
+    held = (fixed,) if isinstance(fixed, str) else tuple(fixed)
+    objective = ChannelObjective.of(model, data, trend.images, held, estimated)
+    found = objective.maximize(tolerance)
+    evidence = found.evidence
+    beta, covariance = evidence.estimate
+    entries = 0 if objective.covariance == "held" else channels * (channels + 1) // 2
+    return ChannelsFit(
+        model=evidence.model,
+        noise_variance=objective.noise_variance(found.at) if estimated else given if given.ndim else float(given),
+        coefficients=beta.reshape(-1, channels),
+        coefficient_errors=np.sqrt(np.diagonal(covariance)).reshape(-1, channels),
+        loglik=evidence.loglik,
+        n_observed=data.count,
+        n_parameters=len(objective.coordinates.names) + entries + channels * estimated + len(beta),
+        converged=found.converged,
+        reason=found.reason,
+        evaluations=found.evaluations,
+        _covariates=trend,
+        _objective=objective,
+        _search=found,
+    )
+
+
+def fill_channels(
+    model: Channels,
+    image: Any,
+    mask: Any,
+    likelihood: Gaussian | Likelihood,
+    covariates: object,
+    fixed: Sequence[str] | str,
+    n_samples: int,
+    rng: np.random.Generator,
+    tolerance: float,
+) -> ChannelsFillResult:
+    """Return the filled image ``(H, W, C)``."""
+    result = fit_channels(model, image, mask, likelihood, covariates, fixed, tolerance)
+    found, data = result.predict(n_samples=n_samples, rng=rng), result._evidence.data
+    filled = np.where(data.observed, data.values, found.mean)
+    return ChannelsFillResult(found.mean, found.std, found.predictive_std, found.samples, filled, result)
