@@ -88,10 +88,27 @@ def start_of(problem: Problem, memo: Memo, tile: Found | None) -> FloatArray:
     Of a tile that shows no noise all but the noise counts.
     """
     if tile is not None and tile.ended.ending is Ending.NO_NOISE:
-        return np.append(tile.ended.at[:-1], memo.objective.origin[-1])
+        return _reaching(memo, np.append(tile.ended.at[:-1], memo.objective.origin[-1]))
     if tile is not None and tile.ended.converged and np.isfinite(tried(memo, tile.ended.at).value):
-        return tile.ended.at
+        return _reaching(memo, tile.ended.at)
     return _likeliest(problem, memo.objective, memo)
+
+
+def _reaching(memo: Memo, at: FloatArray) -> FloatArray:
+    """Return the likeliest of what a tile says and of models that it could hardly tell from that."""
+    objective = memo.objective
+    if not isinstance(objective, Objective):
+        return at
+    model, noise = objective.parameters_at(at)
+    others = model.alike_nearby() if hasattr(model, "alike_nearby") else []
+    held = set(objective.model.parameters) - set(objective.free)
+    own = model.parameters
+    points = [at]
+    for other in others:
+        if all(other.parameters[name] == own[name] for name in held):
+            points.append(objective.start(other, noise if objective.estimated else None))
+    values = [_value(memo, each) for each in points] if points[1:] else [0.0]
+    return points[int(np.argmax(values))]
 
 
 def _likeliest(problem: Problem, objective: Objective, memo: Memo) -> FloatArray:

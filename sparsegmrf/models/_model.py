@@ -134,6 +134,13 @@ class Model(Covariogram, Saved):
         """
         return self.describe_end(name, bool(high)) if name in self.parameters else None
 
+    def alike_nearby(self) -> list[Self]:
+        """Return models that a part of an image can hardly tell from this one, since they differ at long lags.
+
+        A fit of a large image goes on from the likeliest of them where a part has been searched first. None by default.
+        """
+        return []
+
     @abstractmethod
     def scaled(self, factor: float) -> Self:
         """Return the model of `factor` times the field: ``Q / factor^2``, exactly if the factor is a power of two.

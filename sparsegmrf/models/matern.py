@@ -29,6 +29,9 @@ from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 _LARGEST_FREE = 4.0
 """Up to which smoothness is estimated."""
 _START = 0.5
+_NEARBY = 8.0
+"""Lag in pixels at which fields that are to look alike nearby vary alike."""
+_LONGER = (math.exp(2.0), math.exp(4.0))
 _MOST_TERMS = 4
 _END_OF_SMOOTHNESS = {
     True: "the field is smoother than any that is estimated; give nu",
@@ -211,6 +214,21 @@ class Matern(Model):
             "the field has no range any more: it is a thin plate, to which Intrinsic(order=2) is close; "
             "TensionSpline() is a field without one"
         )
+
+    def alike_nearby(self) -> list[Self]:
+        """Return fields of longer ranges that vary alike at lags of some pixels, where `nu` is a parameter."""
+        if not (self.nu_is_free and {"range", "sigma"} <= set(self.parameters)):
+            return []
+        own, found = float(self.sigma) * self._growth(float(self.range), self._nu), []
+        for nu in sorted({self._nu, min(self._nu, _START)}):
+            for reach in (longer * float(self.range) for longer in _LONGER):
+                found.append(self.replace(range=reach, nu=nu, sigma=own / self._growth(reach, nu)))
+        return found
+
+    @staticmethod
+    def _growth(reach: float, nu: float) -> float:
+        """Return the deviation of a difference at a nearby lag over `sigma`, but for a factor of about one."""
+        return math.pow(min(1.0, _NEARBY / reach), min(1.0, nu))
 
     def scaled(self, factor: float) -> Self:
         """Return the model of `factor` times the field."""

@@ -105,3 +105,19 @@ def test_noise_of_a_field_whose_scale_is_held_starts_with_what_that_leaves(model
         assert found.parameters["noise_variance"] == pytest.approx(image.var(), rel=0.02)
     elif found.loglik < alone - 2.0:
         assert "cannot be told from noise" not in found.reason
+
+
+def test_a_long_range_that_a_tile_cannot_see_is_found_on_the_whole(monkeypatch):
+    monkeypatch.setattr(_start, "_TILE", 20)
+    image = Matern(range=60.0, nu=0.5).gmrf((72, 76)).sample(rng=3)
+    missing = np.random.default_rng(0).random(image.shape) < 0.2
+    asked = read(Matern(nu="estimate"), image, missing, None, "constant")
+    memo, tile = Memo(asked.objective), search_tile(asked, 0.02)
+    start = start_of(asked, memo, tile)
+    models = [memo.objective.model_at(each) for each in (tile.ended.at, start)]
+    rivals = models[0].alike_nearby()
+    assert len(rivals) == 4
+    assert models[1].range >= models[0].range
+    values = [memo.value(memo.objective.start(each, None)) for each in rivals]
+    assert memo.value(start) == pytest.approx(max(memo.value(tile.ended.at), *values), abs=1e-9)
+    assert Matern(nu=0.5).alike_nearby() == []
