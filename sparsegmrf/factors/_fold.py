@@ -5,24 +5,49 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparsegmrf._edges import wraps
+from sparsegmrf._edges import cut_off, wraps
 from sparsegmrf._validate import read_only
-from sparsegmrf.lattice import Lattice, at_neighbours
+from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._coefficients import block_shape
 from sparsegmrf.stencil._offsets import distinct_offsets
-from sparsegmrf.typing import BoolArray, IntArray
+from sparsegmrf.typing import BoolArray, IntArray, Shape
+
+
+class Side(NamedTuple):
+    """Where the pixels of a side lie once it is folded, and on which of up to two sheets."""
+
+    place: IntArray
+    sheet: IntArray
+
+    @classmethod
+    def of(cls, length: int, around: bool) -> "Side":
+        """Fold a side if it goes around."""
+        place = np.arange(length)
+        if not around:
+            return cls(place, np.zeros(length, dtype=np.int64))
+        return cls(np.minimum(place, length - 1 - place), (2 * place > length - 1).astype(np.int64))
+
+    @property
+    def length(self) -> int:
+        """Pixels of the folded side."""
+        return int(self.place.max()) + 1
+
+    @property
+    def sheets(self) -> int:
+        """How many sheets lie on each other."""
+        return int(self.sheet.max()) + 1
 
 
 class Places(NamedTuple):
     """Where the coefficients of one offset stand in a folded stencil: indices, one per pixel that has a neighbour.
 
-    `pixels` picks these pixels. A coefficient is the part ``[sheet, :, other, :]`` of a block of plane `plane` at the
-    folded pixel `at`, transposed where `turned`.
+    `pixels` picks these pixels. A coefficient is the part ``[sheet, :, other, :]`` of a block at the folded pixel `at`,
+    at the folded offset `step`; transposed where `turned`.
     """
 
     pixels: IntArray
-    plane: IntArray
+    step: IntArray
     at: IntArray
     sheet: IntArray
     other: IntArray
@@ -39,109 +64,135 @@ class Fold:
 
     Attributes
     ----------
-    lattice : Lattice
-        The folded lattice, with several unknowns per pixel.
-    unknowns : ndarray, (n,)
-        For each unknown of the lattice that wraps its index on the folded one.
+    pattern : SymmetricStencil
+        Lattice, offsets and boundary of what is folded.
+    rows, columns : Side
     offsets : ndarray, (K, 2)
         Of the folded stencil: the centre and later ones.
-    places : tuple of Places
-        By offset of the stencil that wraps.
     """
 
-    lattice: Lattice
-    unknowns: IntArray
+    pattern: SymmetricStencil
+    rows: Side
+    columns: Side
     offsets: IntArray
-    places: tuple[Places, ...]
-    _source: SymmetricStencil
 
     @classmethod
-    def of(cls, Q: SymmetricStencil) -> "Fold":
-        """Fold the lattice of a stencil that wraps."""
-        channels = Q.channels
-        (rows, row_sheets), (columns, column_sheets) = (
-            _folded(side, around) for side, around in zip(Q.shape, wraps(Q.boundary), strict=True)
-        )
-        sheets = int(row_sheets.max() + 1) * int(column_sheets.max() + 1)
-        shape = (int(rows.max()) + 1, int(columns.max()) + 1)
-        i, j = (np.broadcast_to(each, Q.shape) for each in (rows[:, np.newaxis], columns))
-        sheet = row_sheets[:, np.newaxis] * int(column_sheets.max() + 1) + column_sheets
-        unknowns = ((i * shape[1] + j) * sheets + sheet).ravel()[:, np.newaxis] * channels + np.arange(channels)
-        steps, found = [], []
-        for k, (di, dj) in enumerate(Q.offsets.tolist()):
-            here = np.zeros(Q.shape, dtype=bool)
-            here[Q._pixels(k)] = True
-            pixels = np.flatnonzero(here)
-            down, across = ((at_neighbours(each, (di, dj)) - each).ravel()[pixels] for each in (i, j))
-            turned = (down < 0) | ((down == 0) & (across < 0))
-            steps.append(np.where(turned[:, np.newaxis], -1, 1) * np.column_stack([down, across]))
-            ends = [(i * shape[1] + j).ravel(), sheet.ravel()]
-            begin = [each[pixels] for each in ends]
-            end = [at_neighbours(each.reshape(Q.shape), (di, dj)).ravel()[pixels] for each in ends]
-            at, first = (np.where(turned, b, a) for a, b in zip(begin, end, strict=True))
-            found.append((pixels, at, first, np.where(turned, begin[1], end[1]), turned))
-        offsets, plane = distinct_offsets(np.concatenate(steps))
-        planes = np.split(plane, np.cumsum([len(each) for each in steps])[:-1])
-        places = tuple(
-            Places(pixels, plane, at, first, other, turned)
-            for plane, (pixels, at, first, other, turned) in zip(planes, found, strict=True)
-        )
-        return cls(Lattice(shape, sheets * channels), read_only(unknowns.ravel()), read_only(offsets), places, Q)
+    def of(cls, Q: SymmetricStencil, shape: Shape | None = None) -> "Fold":
+        """Fold the lattice of a stencil that wraps, or another lattice for its offsets."""
+        lattice = Lattice(Q.shape if shape is None else shape, Q.channels)
+        around, ones = wraps(Q.boundary), [1.0] * len(Q.offsets)
+        rule = cut_off(Q.boundary)
+        pattern = SymmetricStencil(Q.offsets, ones, lattice.shape, channels=Q.channels, boundary=rule)
+        rows, columns = (Side.of(side, wrapped) for side, wrapped in zip(lattice.shape, around, strict=True))
+        bare = cls(pattern, rows, columns, np.zeros((0, 2), dtype=np.int64))
+        steps = [np.unique(bare.places(k).step, axis=0) for k in range(len(Q.offsets))]
+        return cls(pattern, rows, columns, read_only(distinct_offsets(np.concatenate(steps))[0]))
+
+    @property
+    def sheets(self) -> int:
+        """How many pixels lie on each other."""
+        return self.rows.sheets * self.columns.sheets
+
+    @property
+    def lattice(self) -> Lattice:
+        """The folded lattice, with several unknowns per pixel."""
+        return Lattice((self.rows.length, self.columns.length), self.sheets * self.pattern.channels)
+
+    @property
+    def unknowns(self) -> IntArray:
+        """For each unknown of the lattice that wraps its index on the folded one, ``(n,)``."""
+        pixels, channels = np.arange(self.pattern.lattice.n_pixels), self.pattern.channels
+        at, sheet = self._lies(*np.divmod(pixels, self.pattern.shape[1]))
+        return np.asarray((((at * self.sheets + sheet) * channels)[:, np.newaxis] + np.arange(channels)).ravel())
 
     def serves(self, Q: SymmetricStencil) -> bool:
         """Return whether a stencil has the lattice and the offsets of this fold."""
-        own = self._source
-        same = Q.lattice == own.lattice and wraps(Q.boundary) == wraps(own.boundary)
+        own = self.pattern
+        same = Q.lattice == own.lattice and cut_off(Q.boundary) == own.boundary
         return same and np.array_equal(Q.offsets, own.offsets)
+
+    def places(self, k: int) -> Places:
+        """Return where the coefficients of offset `k` stand."""
+        here = np.zeros(self.pattern.shape, dtype=np.bool_)
+        here[self.pattern._pixels(k)] = True
+        pixels = np.flatnonzero(here)
+        (height, width), (di, dj) = self.pattern.shape, self.pattern.offsets[k].tolist()
+        i, j = np.divmod(pixels, width)
+        a, b = (i + di) % height, (j + dj) % width
+        step = np.column_stack([self.rows.place[a] - self.rows.place[i], self.columns.place[b] - self.columns.place[j]])
+        turned = (step[:, 0] < 0) | ((step[:, 0] == 0) & (step[:, 1] < 0))
+        step[turned] *= -1
+        (begin, sheet), (end, other) = self._lies(i, j), self._lies(a, b)
+        return Places(
+            pixels,
+            step,
+            np.where(turned, end, begin),
+            np.where(turned, other, sheet),
+            np.where(turned, sheet, other),
+            turned,
+        )
 
     def fold(self, Q: SymmetricStencil) -> SymmetricStencil:
         """Return the matrix on the folded lattice."""
-        blocks = np.zeros(self._grid(Q))
-        unused = np.ones(self.lattice.size)
+        blocks, lattice = np.zeros(self._grid), self.lattice
+        unused = np.ones(lattice.size)
         unused[self.unknowns] = 0.0
-        per_pixel = blocks[0].reshape(-1, self.lattice.channels, self.lattice.channels)
-        diagonal = np.arange(self.lattice.channels)
-        per_pixel[:, diagonal, diagonal] = unused.reshape(-1, self.lattice.channels)
-        for k, (pixels, plane, at, sheet, other, turned) in enumerate(self.places):
+        diagonal = np.arange(lattice.channels)
+        centre = blocks[0].reshape(-1, lattice.channels, lattice.channels)
+        centre[:, diagonal, diagonal] = unused.reshape(-1, lattice.channels)
+        for k in range(len(Q.offsets)):
+            pixels, step, at, sheet, other, turned = self.places(k)
+            plane = self._plane_of(step)
             values = Q.plane(k).reshape(-1, Q.channels, Q.channels)[pixels]
             mirrored = np.swapaxes(values, -1, -2)
             # Neighbours both ways around a short ring meet at one place, so that each way is added by itself.
-            for way in (turned, ~turned):
-                where = (plane[way], at[way], sheet[way], slice(None), other[way])
-                blocks[where] += np.where(turned[way, np.newaxis, np.newaxis], mirrored[way], values[way])
+            for way, given in ((turned, mirrored), (~turned, values)):
+                blocks[plane[way], at[way], sheet[way], :, other[way]] += given[way]
             if k:  # within a pixel the block has both the coefficient and its mirror image
                 inside = plane == 0
-                where = (plane[inside], at[inside], other[inside], slice(None), sheet[inside])
-                blocks[where] += mirrored[inside]
-        planes = blocks.reshape(len(self.offsets), *self.lattice.shape, *block_shape(self.lattice))
-        return SymmetricStencil._from_planes(self.offsets, planes, self.lattice)
+                blocks[0, at[inside], other[inside], :, sheet[inside]] += mirrored[inside]
+        planes = blocks.reshape(len(self.offsets), *lattice.shape, *block_shape(lattice))
+        return SymmetricStencil._from_planes(self.offsets, planes, lattice)
 
     def unfold(self, S: SymmetricStencil) -> SymmetricStencil:
         """Return the entries of a matrix on the folded lattice that stand at the offsets of the one that wraps."""
-        Q = self._source
-        blocks = np.stack([S.plane(k) for k in range(len(S.offsets))]).reshape(self._grid(Q))
-        result = np.zeros((len(Q.offsets), Q.lattice.n_pixels, Q.channels, Q.channels))
-        for entries, (pixels, plane, at, sheet, other, turned) in zip(result, self.places, strict=True):
-            values = blocks[plane, at, sheet, :, other]
+        own = self.pattern
+        blocks = np.stack([S.plane(k) for k in range(len(S.offsets))]).reshape(self._grid)
+        result = np.zeros((len(own.offsets), own.lattice.n_pixels, own.channels, own.channels))
+        for k, entries in enumerate(result):
+            pixels, step, at, sheet, other, turned = self.places(k)
+            values = blocks[self._plane_of(step), at, sheet, :, other]
             entries[pixels] = np.where(turned[:, np.newaxis, np.newaxis], np.swapaxes(values, -1, -2), values)
-        return Q._with_planes(result.reshape(len(Q.offsets), *Q.shape, *block_shape(Q.lattice)))
+        return own._with_planes(result.reshape(len(own.offsets), *own.shape, *block_shape(own.lattice)))
 
     def pixel(self, folded: tuple[int, ...]) -> tuple[int, ...]:
         """Return the pixel, and with several the unknown of it, at a pixel and unknown of the folded lattice."""
-        (i, j), c = folded[:2], folded[2] if len(folded) > 2 else 0
-        found = int(np.flatnonzero(self.unknowns == self.lattice.unknown((i, j), c))[0])
-        pixel, channel = divmod(found, self._source.channels)
-        where = self._source.lattice.pixel(pixel)
-        return where if self._source.channels == 1 else (*where, channel)
+        (i, j), c, own = folded[:2], folded[2] if len(folded) > 2 else 0, self.pattern
+        pixel, channel = divmod(int(np.flatnonzero(self.unknowns == self.lattice.unknown((i, j), c))[0]), own.channels)
+        where = own.lattice.pixel(pixel)
+        return where if own.channels == 1 else (*where, channel)
 
-    def _grid(self, Q: SymmetricStencil) -> tuple[int, ...]:
-        sheets = self.lattice.channels // Q.channels
-        return (len(self.offsets), self.lattice.n_pixels, sheets, Q.channels, sheets, Q.channels)
+    def _lies(self, i: IntArray, j: IntArray) -> tuple[IntArray, IntArray]:
+        """Return the folded pixels at which pixels lie, and on which sheet."""
+        at = self.rows.place[i] * self.columns.length + self.columns.place[j]
+        return at, self.rows.sheet[i] * self.columns.sheets + self.columns.sheet[j]
+
+    def _plane_of(self, step: IntArray) -> IntArray:
+        """Return which folded offsets steps are."""
+        far = np.abs(self.offsets).max(axis=0)
+        table = np.zeros(2 * far + 1, dtype=np.int64)
+        table[tuple((self.offsets + far).T)] = np.arange(len(self.offsets))
+        return np.asarray(table[tuple((step + far).T)])
+
+    @property
+    def _grid(self) -> tuple[int, ...]:
+        own, sheets = self.pattern.channels, self.sheets
+        return (len(self.offsets), self.lattice.n_pixels, sheets, own, sheets, own)
 
 
-def _folded(side: int, around: bool) -> tuple[IntArray, IntArray]:
-    """Return where each pixel of a side lies once it is folded, and on which of two sheets."""
-    place = np.arange(side)
-    if not around:
-        return place, np.zeros(side, dtype=np.int64)
-    return np.minimum(place, side - 1 - place), (2 * place > side - 1).astype(np.int64)
+def folded(Q: SymmetricStencil, shape: Shape) -> tuple[Lattice, IntArray]:
+    """Return the folded lattice of a shape and the folded offsets of a stencil, which a small lattice has as well."""
+    small = [min(side, 4 * reach + 4 + side % 2) for side, reach in zip(shape, Q.reach, strict=True)]
+    rows, columns = (Side.of(side, around) for side, around in zip(shape, wraps(Q.boundary), strict=True))
+    channels = rows.sheets * columns.sheets * Q.channels
+    return Lattice((rows.length, columns.length), channels), Fold.of(Q, (small[0], small[1])).offsets

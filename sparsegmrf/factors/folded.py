@@ -1,5 +1,6 @@
 """Factor of a precision on a lattice that wraps: the dissection of the lattice folded flat."""
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sparsegmrf.factors._fold import Fold
 from sparsegmrf.factors.dissection import DissectionFactor
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import FloatArray, IntArray
 
 
 class FoldedFactor(Factor):
@@ -81,9 +82,8 @@ class FoldedFactor(Factor):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the factor's numbers and of the indices of the fold."""
-        arrays = [self._fold.unknowns, *(each for places in self._fold.places for each in places)]
-        return self._inner.nbytes + sum(each.nbytes for each in arrays)
+        """Bytes of the factor's numbers and of where the unknowns lie."""
+        return self._inner.nbytes + self._unknowns.nbytes
 
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances ``Q^-1[p, p + o_k]`` (intensity^2) on all offsets of the precision, as a stencil."""
@@ -105,13 +105,17 @@ class FoldedFactor(Factor):
         """Return ``Q^-1 b`` for ``(batch, n)``."""
         return self._taken(self._inner.solve_vectors(self._laid(b)))
 
+    @cached_property
+    def _unknowns(self) -> IntArray:
+        return self._fold.unknowns
+
     def _laid(self, x: FloatArray) -> FloatArray:
-        flat = np.zeros((len(x), self._fold.lattice.size))
-        flat[:, self._fold.unknowns] = x
+        flat = np.zeros((len(x), self._inner.lattice.size))
+        flat[:, self._unknowns] = x
         return read_only(flat)
 
     def _taken(self, flat: FloatArray) -> FloatArray:
-        return np.ascontiguousarray(flat[:, self._fold.unknowns])
+        return np.ascontiguousarray(flat[:, self._unknowns])
 
 
 def _dissected(fold: Fold, Q: SymmetricStencil, before: DissectionFactor | None = None) -> DissectionFactor:

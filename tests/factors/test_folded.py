@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import SymmetricStencil, factorize
+from sparsegmrf import SymmetricStencil, factorize, plan
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.factors import DissectionFactor, FoldedFactor, SpectralFactor, SpectralForm
 from sparsegmrf.factors.choose import method_for
@@ -126,3 +126,15 @@ print(factorize(sp.csr_array(graph), shape=(40, 50)).method)
 """
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "dense"
+
+
+@pytest.mark.parametrize("boundary", PAIRS)
+@pytest.mark.parametrize("reach", [1, 2])
+def test_plan_of_a_ring_is_that_of_the_lattice_folded_flat(boundary, reach):
+    shape = (101, 96)
+    gap = np.random.default_rng(0).uniform(0.0, 1.0, shape)
+    Q = SymmetricStencil([(0, 0), (0, reach), (1, 0)], [5.0, -1.0, -0.5], shape, boundary=boundary).plus_diagonal(gap)
+    factor, predicted = FoldedFactor(Q), plan(shape, Q)
+    assert factor.inner.nbytes == pytest.approx(predicted.factor_bytes, rel=0.02)
+    small = SymmetricStencil(Q.offsets, [5.0, -1.0, -0.5], (5, 6), boundary=boundary)
+    assert plan(shape, small).nonzeros == predicted.nonzeros
