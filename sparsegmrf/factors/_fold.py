@@ -84,8 +84,14 @@ class Fold:
         rule = cut_off(Q.boundary)
         pattern = SymmetricStencil(Q.offsets, ones, lattice.shape, channels=Q.channels, boundary=rule)
         rows, columns = (Side.of(side, wrapped) for side, wrapped in zip(lattice.shape, around, strict=True))
+        # Larger lattices have the folded offsets of one that holds every neighbour of a fold.
+        height, width = (
+            min(side, 4 * reach + 4 + side % 2) for side, reach in zip(lattice.shape, Q.reach, strict=True)
+        )
+        if (height, width) != lattice.shape:
+            return cls(pattern, rows, columns, cls.of(Q, (height, width)).offsets)
         bare = cls(pattern, rows, columns, np.zeros((0, 2), dtype=np.int64))
-        steps = [np.unique(bare.places(k).step, axis=0) for k in range(len(Q.offsets))]
+        steps = [bare.places(k).step for k in range(len(Q.offsets))]
         return cls(pattern, rows, columns, read_only(distinct_offsets(np.concatenate(steps))[0]))
 
     @property
@@ -188,11 +194,3 @@ class Fold:
     def _grid(self) -> tuple[int, ...]:
         own, sheets = self.pattern.channels, self.sheets
         return (len(self.offsets), self.lattice.n_pixels, sheets, own, sheets, own)
-
-
-def folded(Q: SymmetricStencil, shape: Shape) -> tuple[Lattice, IntArray]:
-    """Return the folded lattice of a shape and the folded offsets of a stencil, which a small lattice has as well."""
-    small = [min(side, 4 * reach + 4 + side % 2) for side, reach in zip(shape, Q.reach, strict=True)]
-    rows, columns = (Side.of(side, around) for side, around in zip(shape, wraps(Q.boundary), strict=True))
-    channels = rows.sheets * columns.sheets * Q.channels
-    return Lattice((rows.length, columns.length), channels), Fold.of(Q, (small[0], small[1])).offsets

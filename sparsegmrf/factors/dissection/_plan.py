@@ -9,7 +9,7 @@ from sparsegmrf import _memory
 from sparsegmrf._threads import get_num_threads
 from sparsegmrf._validate import image_shape
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.factors._fold import folded
+from sparsegmrf.factors._fold import Fold
 from sparsegmrf.factors.dissection import _classes, _tree
 from sparsegmrf.factors.dissection._analysis import LANES
 from sparsegmrf.lattice import Lattice
@@ -80,7 +80,8 @@ def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
     lattice, offsets = Lattice(image_shape(shape), stencil.channels), stencil.offsets
     shared = stencil.is_homogeneous and not stencil.is_wrapped
     if stencil.is_wrapped:
-        lattice, offsets = folded(stencil, lattice.shape)
+        fold = Fold.of(stencil, lattice.shape)
+        lattice, offsets = fold.lattice, fold.offsets
     classes = _classes.node_classes(lattice.shape, offsets, leaf_pixels(offsets))
     return predict(lattice, classes, tile_side(lattice, offsets, shared), shared)
 
