@@ -8,6 +8,7 @@ from sparsegmrf import _frozen
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors._factor import Method
 from sparsegmrf.factors._null_space import NullSpace
+from sparsegmrf.factors._transforms import has_level
 from sparsegmrf.factors.intrinsic import IntrinsicForm
 from sparsegmrf.factors.intrinsic_spectral import SpectralIntrinsicForm
 from sparsegmrf.factors.spectral import SpectralForm
@@ -146,6 +147,6 @@ def _form(
         precision = precision.stencil
     null = NullSpace.of(precision, null_space, domain)
     spectral = SpectralForm.of_stencil(precision) if may and null.rank == 1 else None
-    if spectral is None or spectral.basis == "dst":
+    if spectral is None or not has_level(spectral.basis):
         return IntrinsicForm(precision, null)
     return SpectralIntrinsicForm(spectral)

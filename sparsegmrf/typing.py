@@ -12,4 +12,6 @@ ArrayLike = npt.ArrayLike
 Offset = tuple[int, int]
 Offsets = Sequence[Offset] | npt.NDArray[np.int64]
 Shape = tuple[int, int]
+Boundary = str | tuple[str, str]
+Basis = str | tuple[str, str]
 Seed = int | np.random.Generator | None

@@ -29,20 +29,25 @@ def symmetric_matrix(offsets, coefficients, shape, channels=1, boundary="dirichl
             if (di, dj) == (0, 0):
                 blocks[p, p] += block
                 continue
-            a, b = i + di, j + dj
-            if boundary == "torus":
-                q = (a % height) * width + b % width
-                blocks[p, q] += block
-                blocks[q, p] += block.T
-            elif 0 <= a < height and 0 <= b < width:
-                q = a * width + b
-                blocks[p, q] += block
-                blocks[q, p] += block.T
-            elif boundary == "neumann":
+            found = beyond((i + di, j + dj), shape, boundary)
+            if found == "neumann":
                 blocks[p, p] += block
-            if boundary == "neumann" and not (0 <= i - di < height and 0 <= j - dj < width):
+            elif found != "dirichlet":
+                q = found[0] * width + found[1]
+                blocks[p, q] += block
+                blocks[q, p] += block.T
+            if beyond((i - di, j - dj), shape, boundary) == "neumann":
                 blocks[p, p] += block.T
     return from_blocks(blocks)
+
+
+def beyond(pixel, shape, boundary):
+    """A pixel on the image, wrapped where sides meet, or the rule of the side beyond which it is."""
+    rules = (boundary, boundary) if isinstance(boundary, str) else boundary
+    off = {rule for at, side, rule in zip(pixel, shape, rules, strict=True) if not 0 <= at < side} - {"torus"}
+    if off:
+        return "neumann" if "neumann" in off else "dirichlet"
+    return pixel[0] % shape[0], pixel[1] % shape[1]
 
 
 def triangular_matrix(offsets, diagonal, weights, shape, channels=1):
@@ -70,11 +75,9 @@ def planes(matrix, offsets, shape, channels=1, boundary="dirichlet"):
     result = np.zeros((len(offsets), height, width, channels, channels))
     for k, (di, dj) in enumerate(offsets):
         for i, j in pixels(shape):
-            a, b = i + di, j + dj
-            if boundary == "torus":
-                a, b = a % height, b % width
-            if 0 <= a < height and 0 <= b < width:
-                p, q = i * width + j, a * width + b
+            found = beyond((i + di, j + dj), shape, boundary)
+            if not isinstance(found, str):
+                p, q = i * width + j, found[0] * width + found[1]
                 result[k, i, j] = matrix[p * channels : (p + 1) * channels, q * channels : (q + 1) * channels]
     return result
 

@@ -215,6 +215,26 @@ def test_netcdf_stays_one(holes, here, run):
             assert file[name].attrs["units"] == "degC"
 
 
+def test_globe_is_offered_its_boundary_and_joined_where_it_is_asked_for(holes, here, run):
+    require("netCDF4")
+    xarray = require("xarray")
+    lon = np.arange(holes.shape[1]) * 360.0 / holes.shape[1]
+    grid = {"lat": np.linspace(50.0, 40.0, SHAPE[0]), "lon": lon}
+    xarray.DataArray(holes, dims=("lat", "lon"), coords=grid, name="sst").to_netcdf("globe.nc")
+    held = ("--model", "matern", "--fixed", "range", "--fixed", "sigma", "--noise-variance", "0.1")
+    offered = 'boundary=("neumann", "torus") joins'
+    for command in (("fit", "globe.nc"), ("fill", "globe.nc", "--out", "open")):
+        assert offered in " ".join(run(*command, *held).split())
+    joined = ("--boundary", "neumann,torus")
+    assert "joins" not in run("fit", "globe.nc", *held, *joined, "--out", "fit.json")
+    assert read_fit("fit.json").model.boundary == ("neumann", "torus")
+    assert "joins" not in run("fill", "globe.nc", "--out", "out", *held, *joined)
+    model = Matern(boundary=("neumann", "torus"))
+    expected = fill(holes, model=model, fixed=["range", "sigma"], noise_variance=0.1, covariates="linear")
+    with xarray.open_dataset("out/globe-std.nc") as file:
+        np.testing.assert_array_equal(file["sst_std"], expected.std)
+
+
 @pytest.mark.parametrize("library", ["rasterio", "xarray"])
 def test_missing_extra_is_one_line_with_the_remedy(holes, here, capsys, monkeypatch, library):
     if library == "rasterio":

@@ -26,6 +26,10 @@ class FieldOptions:
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE: a parameter to start from, or a field of the model; repeatable."),
     ] = None
+    boundary: Annotated[
+        str | None,
+        typer.Option(help="neumann, dirichlet or torus; or ROWS,COLUMNS: neumann,torus goes around the globe."),
+    ] = None
     fixed: Annotated[list[str] | None, typer.Option(help="Parameter that is held where it is; repeatable.")] = None
     noise_variance: Annotated[
         str, typer.Option(help="Variance of the noise (unit squared), a file of variances, estimate, or none.")
@@ -39,7 +43,8 @@ class FieldOptions:
 
     def start(self) -> Model | Literal["best"]:
         """Return the model at the parameters to start from, or ``"best"``."""
-        return chosen_model(self.model, self.settings or ())
+        rule = () if self.boundary is None else (f"boundary={self.boundary}",)
+        return chosen_model(self.model, (*(self.settings or ()), *rule))
 
     def arguments(self, image: Loaded) -> dict[str, Any]:
         """Return what `sparsegmrf.fit` and `sparsegmrf.fill` take alike."""

@@ -39,10 +39,10 @@ class FitOptions(FieldOptions):
                     "method must be ml and likelihood gaussian with model best, which compares likelihoods, got "
                     f"{self.method} and {self.likelihood}."
                 )
-            best = inference.fill(image.pixels, model=BEST, rng=self.seed, **arguments)
+            best = inference.fill(image.raster.image, model=BEST, rng=self.seed, **arguments)
             return best.fit, best.comparison
         return inference.fit(
-            start, image.pixels, **arguments, method=self.method, likelihood=counts, rng=self.seed
+            start, image.raster.image, **arguments, method=self.method, likelihood=counts, rng=self.seed
         ), None
 
 

@@ -68,7 +68,7 @@ def chosen_model(name: str, settings: Sequence[str]) -> Model | Literal["best"]:
             raise ArgumentError(
                 f"set must be NAME=VALUE, each name once and one of {', '.join(known)} with model {name}, got {text}."
             )
-        changes[key] = _value(key, value, known[key])
+        changes[key] = _boundary(value) if key == "boundary" else _value(key, value, known[key])
     return model.replace(**changes)
 
 
@@ -84,6 +84,12 @@ def settable(model: Model) -> dict[str, object]:
     """Return fields and parameters of a model that a text can set, with the values that they have."""
     names = [each.name for each in fields(model) if each.init and each.name not in _OTHER]  # type: ignore[arg-type]
     return {**{name: getattr(model, name) for name in names}, **model.parameters}
+
+
+def _boundary(text: str) -> str | tuple[str, ...]:
+    """Return a rule, or with a comma the rules of rows and columns, as a model takes them."""
+    rules = tuple(part.strip() for part in text.split(","))
+    return rules[0] if len(rules) == 1 else rules
 
 
 def _value(name: str, text: str, present: object) -> object:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from sparsegmrf.cli._causal import Outcome
 from sparsegmrf.inference import CountFillResult, CountFitResult, FillResult, FitResult, ModelComparison
+from sparsegmrf.inference._around import offer_around
 
 
 class Progress:
@@ -87,6 +88,7 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
     for covariate, value in fit.coefficients.items():
         table.add_row(covariate, f"{value:.6g}", f"{fit.coefficient_errors[covariate]:.2g}")
     Console(highlight=False, markup=False).print(table)
+    around = offer_around(fit.model, fit.problem.labels)
     std, of_risk = np.asarray(result.std), " of the risk" if isinstance(result, CountFillResult) else ""
     show_table(
         {
@@ -96,6 +98,7 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
             "log-likelihood": f"{fit.loglik:.4f} nats",
             "AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}",
             "converged" if fit.converged else "NOT CONVERGED": fit.reason,
+            **({"boundary": around[0]} if around else {}),
         }
     )
 

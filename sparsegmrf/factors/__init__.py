@@ -7,6 +7,7 @@ from sparsegmrf.factors.choose import factorize
 from sparsegmrf.factors.constrained import ConstrainedFactor
 from sparsegmrf.factors.dense import DenseFactor
 from sparsegmrf.factors.dissection import DissectionFactor, Plan, plan
+from sparsegmrf.factors.folded import FoldedFactor
 from sparsegmrf.factors.independent import IndependentFactor
 from sparsegmrf.factors.intrinsic import IntrinsicFactor
 from sparsegmrf.factors.restricted import RestrictedFactor, RestrictedForm
@@ -21,6 +22,7 @@ __all__ = [
     "DenseFactor",
     "DissectionFactor",
     "Factor",
+    "FoldedFactor",
     "Form",
     "IndependentFactor",
     "IntrinsicFactor",

@@ -9,7 +9,7 @@ import numpy as np
 from sparsegmrf.factors._factor import Factor, Method
 from sparsegmrf.factors._on_lattice import OnLattice
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import FloatArray, IntArray
+from sparsegmrf.typing import Boundary, FloatArray, IntArray
 
 
 class Form(OnLattice):
@@ -50,8 +50,8 @@ class Form(OnLattice):
         return self.stencil.offsets
 
     @property
-    def boundary(self) -> str:
-        """The rule at the border."""
+    def boundary(self) -> Boundary:
+        """The rule at the border, or the (rows, columns) pair of rules."""
         return self.stencil.boundary
 
 
@@ -63,7 +63,7 @@ def on_offsets(stencil: SymmetricStencil, offsets: IntArray) -> SymmetricStencil
     return SymmetricStencil(offsets, coefficients, stencil.shape, boundary=stencil.boundary)
 
 
-def coefficient_at(stencil: SymmetricStencil, offset: list[int], boundary: str) -> FloatArray:
+def coefficient_at(stencil: SymmetricStencil, offset: list[int], boundary: Boundary) -> FloatArray:
     """Return a coefficient as it is under `boundary`, or zero."""
     found = np.flatnonzero((stencil.offsets == offset).all(axis=1))
     if not len(found):

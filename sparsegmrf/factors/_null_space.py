@@ -170,7 +170,7 @@ def _parts(Q: SymmetricStencil) -> IntArray:
     """Return the connected part of each unknown; a coefficient that is zero couples nothing."""
     if Q.is_homogeneous and Q.channels == 1:
         parts = Q.lattice.parts([Q.offsets[k] for k in range(len(Q.offsets)) if Q.coefficient(k)])
-        if Q.boundary != "torus" or not parts.any():
+        if not (Q.is_wrapped and parts.any()):
             return parts.ravel()
     matrix = Q.tocsr()
     matrix.eliminate_zeros()

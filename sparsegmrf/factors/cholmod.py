@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsegmrf import _frozen, _threads
+from sparsegmrf._edges import along, has
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._factor import Factor
@@ -15,7 +16,8 @@ from sparsegmrf.factors._matrix import Matrix, matrix_of, not_positive, structur
 from sparsegmrf.kernels import takahashi
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
-from sparsegmrf.typing import FloatArray, IntArray, Shape
+from sparsegmrf.stencil._coefficients import drop_off_image
+from sparsegmrf.typing import Boundary, FloatArray, IntArray, Shape
 
 ORDERINGS = ("default", "best", "amd", "colamd", "metis", "nesdis", "natural")
 _ROWS = 64
@@ -63,7 +65,7 @@ class CholmodFactor(Factor):
 
     method = "cholmod"
     _offsets: IntArray
-    _torus: bool
+    _boundary: Boundary
     _lattice: Lattice
     _analysis: Any
     _pattern: tuple[IntArray, IntArray]
@@ -80,11 +82,12 @@ class CholmodFactor(Factor):
         ordering: str = "default",
     ) -> None:
         cholmod = _scikit_sparse()
-        lattice, offsets, torus = structure_of(precision, shape, channels)
+        lattice, offsets, boundary = structure_of(precision, shape, channels)
         matrix = _by_columns(matrix_of(precision, lattice))
         analysis = cholmod.analyze(matrix, ordering_method=one_of("ordering", ordering, ORDERINGS))
         pattern = (matrix.indptr, matrix.indices)
-        _frozen.assign(self, _offsets=offsets, _torus=torus, _lattice=lattice, _analysis=analysis, _pattern=pattern)
+        _frozen.assign(self, _offsets=offsets, _boundary=boundary, _lattice=lattice)
+        _frozen.assign(self, _analysis=analysis, _pattern=pattern)
         _frozen.assign(self, **_numbers(analysis, matrix, lattice))
 
     def refactorize(self, precision: Matrix) -> "CholmodFactor":
@@ -109,16 +112,16 @@ class CholmodFactor(Factor):
         """
         stencil = isinstance(precision, SymmetricStencil | TriangularStencil)
         own = (None, None) if stencil else (self.shape, self._lattice.channels)
-        lattice, offsets, torus = structure_of(precision, *own)
+        lattice, offsets, boundary = structure_of(precision, *own)
         matrix = _by_columns(matrix_of(precision, lattice))
-        same = (lattice, torus) == (self._lattice, self._torus) and np.array_equal(offsets, self._offsets)
+        same = (lattice, boundary) == (self._lattice, self._boundary) and np.array_equal(offsets, self._offsets)
         arrays = zip((matrix.indptr, matrix.indices), self._pattern, strict=True)
         if not (same and all(np.array_equal(new, old) for new, old in arrays)):
             raise ArgumentError(
                 f"precision must have the pattern this factor was analysed for ({self._lattice}, "
                 f"{len(self._pattern[1])} entries), got {lattice} and {matrix.nnz} entries; make a new CholmodFactor."
             )
-        names = ("_offsets", "_torus", "_lattice", "_analysis", "_pattern")
+        names = ("_offsets", "_boundary", "_lattice", "_analysis", "_pattern")
         kept = {name: getattr(self, name) for name in names}
         return _frozen.make(CholmodFactor, **kept, **_numbers(self._analysis, matrix, lattice))
 
@@ -160,11 +163,12 @@ class CholmodFactor(Factor):
             raise RuntimeError(f"CHOLMOD's factor lacks entries that column {column} fills in; please report this.")
         (height, width), channels = self.shape, self._lattice.channels
         planes = np.zeros((len(self._offsets), self._lattice.n_pixels * channels**2))
+        around = has(self._boundary, "torus")
         place = np.argsort(self._order).astype(np.int64)
 
         def fill(plane: FloatArray, di: int, dj: int, first: int, last: int) -> None:
             unknown = takahashi.fill_plane(
-                first, last, height, width, channels, di, dj, self._torus, place, indptr, indices, Z, plane
+                first, last, height, width, channels, di, dj, around, place, indptr, indices, Z, plane
             )
             if unknown >= 0:
                 raise RuntimeError(f"CHOLMOD's factor lacks an entry of unknown {unknown}; please report this.")
@@ -177,9 +181,10 @@ class CholmodFactor(Factor):
                 for first, last in blocks
             ]
         )
-        return SymmetricStencil._from_planes(
-            self._offsets, planes, self._lattice, "torus" if self._torus else "dirichlet"
-        )
+        for plane, (di, dj) in zip(planes, self._offsets.tolist(), strict=True):
+            leaving = along((di, dj), self._boundary, "dirichlet")
+            drop_off_image(plane.reshape(*self.shape, channels, channels), leaving, self._lattice)
+        return SymmetricStencil._from_planes(self._offsets, planes, self._lattice, self._boundary)
 
     @cached_property
     def _columns(self) -> sp.csc_matrix:

@@ -16,6 +16,7 @@ from sparsegmrf.factors._form import Form
 from sparsegmrf.factors.cholmod import CholmodFactor
 from sparsegmrf.factors.dense import DenseFactor
 from sparsegmrf.factors.dissection import DissectionFactor
+from sparsegmrf.factors.folded import FoldedFactor
 from sparsegmrf.factors.spectral import SpectralFactor, is_diagonal
 from sparsegmrf.factors.triangular import TriangularFactor
 from sparsegmrf.lattice import Lattice
@@ -29,6 +30,9 @@ Precision: TypeAlias = Stencil | Form | sp.sparray | sp.spmatrix
 
 REACH = 5
 """Largest distance in rows or columns, in pixels, at which a sparse matrix is still read as a stencil."""
+
+SMALL = 2000
+"""Most unknowns of a sparse matrix that is no stencil and still factorized densely."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +50,9 @@ class _Method:
 _METHODS = (
     _Method("triangular", lambda Q: isinstance(Q, TriangularStencil), lambda Q, **_: TriangularFactor(Q)),
     _Method("spectral", is_diagonal, lambda Q, **_: SpectralFactor(Q)),
-    _Method("dissection", lambda Q: _is_plain(Q), lambda Q, **_: DissectionFactor(Q)),
+    _Method("dissection", lambda Q: isinstance(Q, SymmetricStencil), lambda Q, **_: _dissected(Q)),
+    _Method("dense", lambda Q: sp.issparse(Q) and Q.shape[0] <= SMALL, DenseFactor),
     _Method("cholmod", lambda Q: True, CholmodFactor),
-    _Method("dense", lambda Q: False, DenseFactor),
 )
 METHODS = ("auto", *(method.name for method in _METHODS))
 
@@ -65,8 +69,9 @@ def factorize(
         array that couples pixels at most 5 rows and 5 columns apart is read as a stencil.
     method : {"auto", "triangular", "spectral", "dissection", "cholmod", "dense"} or callable
         ``"triangular"`` is for whitening matrices, ``"spectral"`` for what a fast transform diagonalizes exactly,
-        ``"dissection"`` for all stencils but those on a torus, ``"cholmod"`` for everything but needs scikit-sparse,
-        ``"dense"`` is the oracle for tiny images. ``"auto"`` takes the first that suits; `Factor.method` and, at debug
+        ``"dissection"`` for all stencils, ``"dense"`` for up to 4096 unknowns, ``"cholmod"`` for everything but needs
+        scikit-sparse. ``"auto"`` takes the first that suits, ``"dense"`` up to 2000 unknowns of a sparse array that is
+        no stencil, ``"cholmod"`` beyond; `Factor.method` and, at debug
         level, the log say which. A callable, such as a subclass of `Factor`, makes the factor of a stencil, and with
         ``shape=`` and ``channels=`` that of a sparse array which is none.
     shape : (int, int), optional
@@ -171,9 +176,10 @@ def _choose(precision: Precision, method: Method) -> _Method:
     return next(each for each in _METHODS if each.name == method or (method == "auto" and each.suits(precision)))
 
 
-def _is_plain(precision: Precision) -> bool:
-    """Tell whether the dissection takes a precision: a stencil that does not wrap."""
-    return isinstance(precision, SymmetricStencil) and precision.boundary != "torus"
+def _dissected(precision: Any) -> Factor:
+    """Return the factor by dissection, of a lattice that wraps once it is folded flat."""
+    wrapped = isinstance(precision, SymmetricStencil) and precision.is_wrapped
+    return FoldedFactor(precision) if wrapped else DissectionFactor(precision)
 
 
 def _reach(matrix: sp.csr_array, lattice: Lattice) -> int:

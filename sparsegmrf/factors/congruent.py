@@ -14,7 +14,7 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._congruent import congruent
 from sparsegmrf.stencil._decoupled import decoupled
-from sparsegmrf.typing import BoolArray, FloatArray
+from sparsegmrf.typing import BoolArray, Boundary, FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,8 @@ class CongruentForm(Form):
         return self.inner.offsets
 
     @property
-    def boundary(self) -> str:
-        """The rule at the border."""
+    def boundary(self) -> Boundary:
+        """The rule at the border, or the (rows, columns) pair of rules."""
         return self.inner.boundary
 
     @property

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.linalg
 
+from sparsegmrf._edges import along
 from sparsegmrf.errors import TooLargeError
 from sparsegmrf.factors._factor import Factor
 from sparsegmrf.factors._matrix import Matrix, matrix_of, not_positive, structure_of
@@ -44,7 +45,7 @@ class DenseFactor(Factor):
         *,
         channels: int | None = None,
     ) -> None:
-        self._lattice, self._offsets, self._torus = structure_of(precision, shape, channels)
+        self._lattice, self._offsets, self._boundary = structure_of(precision, shape, channels)
         size = self._lattice.size
         if size > LARGEST:
             raise TooLargeError(
@@ -80,9 +81,10 @@ class DenseFactor(Factor):
         dense = self.covariance().reshape(height, width, channels, height, width, channels)
         planes = np.zeros((len(self._offsets), height, width, channels, channels))
         for plane, (di, dj) in zip(planes, self._offsets.tolist(), strict=True):
-            rows, columns = np.mgrid[:height, :width] if self._torus else np.mgrid[lattice.with_neighbour((di, dj))]
+            leaving = along((di, dj), self._boundary, "dirichlet")
+            rows, columns = np.mgrid[lattice.with_neighbour(leaving)]
             plane[rows, columns] = dense[rows, columns, :, (rows + di) % height, (columns + dj) % width, :]
-        return SymmetricStencil._from_planes(self._offsets, planes, lattice, "torus" if self._torus else "dirichlet")
+        return SymmetricStencil._from_planes(self._offsets, planes, lattice, self._boundary)
 
     def whiten_vectors(self, x: FloatArray) -> FloatArray:
         """Return ``A x`` for ``(batch, n)``."""

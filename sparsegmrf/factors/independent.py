@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsegmrf import _frozen
+from sparsegmrf._edges import cut_off, wraps
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._factor import Factor, Method
@@ -37,7 +38,7 @@ class IndependentForm(Form):
     Raises
     ------
     ArgumentError
-        If there are no members, one has channels, they are on different lattices, or some but not all live on a torus.
+        If there are no members, one has channels, they are on different lattices, or they do not wrap alike.
     """
 
     members: tuple[Member, ...]
@@ -46,9 +47,8 @@ class IndependentForm(Form):
         if not len(members):
             raise ArgumentError("members must hold at least one precision, got none.")
         _together("members", [member.lattice for member in members])
-        wraps = {member.boundary == "torus" for member in members}
-        if len(wraps) > 1:
-            raise ArgumentError("members must all live on a torus or none, got both; give them one boundary.")
+        if len({wraps(member.boundary) for member in members}) > 1:
+            raise ArgumentError("members must wrap along the same axes, got several boundaries; give them one.")
         union = np.unique(np.concatenate([member.offsets for member in members]), axis=0)
         _frozen.assign(self, members=tuple(_with_offsets(member, union) for member in members))
 
@@ -189,7 +189,7 @@ def stacked(stencils: Sequence[SymmetricStencil]) -> SymmetricStencil:
         return first
     union = np.unique(np.concatenate([stencil.offsets for stencil in stencils]), axis=0)
     boundaries = {stencil.boundary for stencil in stencils}
-    boundary = first.boundary if len(boundaries) == 1 else "dirichlet"
+    boundary = first.boundary if len(boundaries) == 1 else cut_off(first.boundary)
     blocks = []
     for offset in union.tolist():
         values = [coefficient_at(stencil, offset, boundary) for stencil in stencils]
@@ -202,7 +202,7 @@ def split(stencil: SymmetricStencil) -> list[SymmetricStencil]:
     """Return what `stacked` has put together."""
     if stencil.channels == 1:
         return [stencil]
-    boundary = "torus" if stencil.boundary == "torus" else "dirichlet"
+    boundary = cut_off(stencil.boundary)
     planes = [[stencil.plane(k)[..., c, c] for k in range(len(stencil.offsets))] for c in range(stencil.channels)]
     return [SymmetricStencil(stencil.offsets, each, stencil.shape, boundary=boundary) for each in planes]
 

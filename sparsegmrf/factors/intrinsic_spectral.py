@@ -13,6 +13,7 @@ from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._factor import Factor, Method
 from sparsegmrf.factors._null_space import TOLERANCE, NullSpace
+from sparsegmrf.factors._transforms import has_level
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
@@ -35,9 +36,9 @@ class SpectralIntrinsicForm(SpectralForm):
     """
 
     def __init__(self, form: SpectralForm) -> None:
-        if form.basis == "dst":
+        if not has_level(form.basis):
             raise ArgumentError(
-                "the precision is cut off at the border, so that it does not send constants to zero; use GMRF, or the "
+                "the precision is cut off at a border, so that it does not send constants to zero; use GMRF, or the "
                 "boundary 'neumann'."
             )
         values = form.eigenvalues

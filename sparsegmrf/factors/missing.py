@@ -194,7 +194,7 @@ def diagonal_of_observed(Q: SymmetricStencil, missing: BoolArray) -> FloatArray:
         As for `MissingFactor` and its `MissingFactor.covariances`.
     """
     factor = MissingFactor(Q, missing)
-    if factor.solves * len(factor._pixels) > _SOLVED and Q.boundary != "torus":
+    if factor.solves * len(factor._pixels) > _SOLVED and not Q.is_wrapped:
         return np.where(missing, 0.0, Q.diagonal() - _lost_by_selected_inverse(Q, missing))
     a, b = (2 * np.abs(Q.offsets).max(axis=0)).tolist()
     rim = factor._pixels[factor._boundary]

@@ -8,7 +8,8 @@ from typing import Self
 import numpy as np
 
 from sparsegmrf import _frozen, _threads
-from sparsegmrf._validate import finite, one_of, read_only, real_array
+from sparsegmrf._edges import by_axis, cut_off
+from sparsegmrf._validate import finite, read_only, real_array
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, StencilError
 from sparsegmrf.factors import _transforms
 from sparsegmrf.factors._factor import Factor, Method
@@ -16,10 +17,9 @@ from sparsegmrf.factors._form import Form
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.symbol import symbol_at
-from sparsegmrf.typing import FloatArray, IntArray, Offsets, Shape
+from sparsegmrf.typing import Basis, Boundary, FloatArray, IntArray, Offset, Offsets, Shape
 
 NEAREST = ((0, 0), (0, 1), (1, 0))
-_BOUNDARIES = {"dst": "dirichlet", "dct": "neumann", "dft": "torus"}
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -28,9 +28,9 @@ class SpectralForm(Form):
 
     Parameters
     ----------
-    basis : {"dst", "dct", "dft"}
+    basis : {"dst", "dct", "dft"} or (str, str)
         ``"dst"``: DST-I, of stencils cut off at the border, frequencies ``pi (k + 1) / (H + 1)``; ``"dct"``: DCT-II, of
-        no-flux borders, ``pi k / H``; ``"dft"``: torus, ``2 pi fftfreq(H)``.
+        no-flux borders, ``pi k / H``; ``"dft"``: torus, ``2 pi fftfreq(H)``. A pair is for rows and columns.
     eigenvalues : array_like, (H, W)
         One per row and column frequency, in 1/intensity^2. Copied; not checked for their sign.
     offsets : sequence of (int, int)
@@ -51,14 +51,14 @@ class SpectralForm(Form):
     13.862944
     """
 
-    basis: str
+    basis: Basis
     eigenvalues: FloatArray
     _offsets: IntArray
     _stencil: Callable[[], SymmetricStencil] | None
 
     def __init__(
         self,
-        basis: str,
+        basis: Basis,
         eigenvalues: FloatArray,
         offsets: Offsets = NEAREST,
         stencil: Callable[[], SymmetricStencil] | None = None,
@@ -66,19 +66,19 @@ class SpectralForm(Form):
         values = np.array(finite("eigenvalues", real_array("eigenvalues", eigenvalues)))
         if values.ndim != 2 or not values.size:
             raise ArgumentError(f"eigenvalues must be an (H, W) array, got shape {values.shape}.")
-        _frozen.assign(self, **_attributes(one_of("basis", basis, _transforms.BASES), values, offsets, stencil))
+        _frozen.assign(self, **_attributes(_transforms.as_basis(basis), values, offsets, stencil))
 
     @classmethod
     def of_symbol(
         cls,
-        basis: str,
+        basis: Basis,
         shape: Shape,
         symbol: Callable[[FloatArray, FloatArray], FloatArray],
         offsets: Offsets = NEAREST,
         stencil: Callable[[], SymmetricStencil] | None = None,
     ) -> "SpectralForm":
         """Evaluate ``symbol(rows, columns)`` at the frequencies of a basis, in threads over blocks of rows."""
-        rows, columns = (_transforms.angles(basis, side) for side in shape)
+        rows, columns = _transforms.frequencies(basis, shape)
         values = np.empty(shape)
 
         def fill(first: int, last: int) -> None:
@@ -93,7 +93,8 @@ class SpectralForm(Form):
 
         These are, with one unknown per pixel: any stencil on a torus; the five-point stencil with no-flux borders; and,
         cut off at the border, the nine-point stencil whose two diagonal neighbours have the same coefficient. A wider
-        stencil that is cut off is not diagonal.
+        stencil that is cut off is not diagonal. Where one axis wraps, neighbours any number of pixels along it may be
+        coupled, mirror images alike.
         """
         basis = _basis_of_stencil(stencil)
         if basis is None:
@@ -119,14 +120,14 @@ class SpectralForm(Form):
         return self._offsets
 
     @property
-    def boundary(self) -> str:
-        """The rule at the border that goes with the basis."""
-        return _BOUNDARIES[self.basis]
+    def boundary(self) -> Boundary:
+        """The rule at the border that goes with the basis, or the (rows, columns) pair of rules."""
+        return _transforms.boundary_of(self.basis)
 
     @property
     def of_ones(self) -> tuple[float | None, ...]:
         """The eigenvalue of constants, where they are in the basis."""
-        return (None if self.basis == "dst" else float(self.eigenvalues[0, 0]),)
+        return (float(self.eigenvalues[0, 0]) if _transforms.has_level(self.basis) else None,)
 
     @property
     def parts(self) -> tuple[()]:
@@ -255,8 +256,7 @@ class SpectralFactor(Factor):
         offsets = self._form.offsets
         table = self._table()
         planes = np.stack([table.plane(di, dj) for di, dj in offsets.tolist()])
-        boundary = "torus" if self._form.boundary == "torus" else "dirichlet"
-        return SymmetricStencil._from_planes(np.array(offsets), planes, self.lattice, boundary)
+        return SymmetricStencil._from_planes(np.array(offsets), planes, self.lattice, cut_off(self._form.boundary))
 
     def marginal_variance(self) -> FloatArray:
         """Return the diagonal of ``Q^-1`` as an image, in intensity^2, from one transform."""
@@ -302,7 +302,7 @@ class SpectralFactor(Factor):
 
 
 def _attributes(
-    basis: str, values: FloatArray, offsets: Offsets, stencil: Callable[[], SymmetricStencil] | None
+    basis: Basis, values: FloatArray, offsets: Offsets, stencil: Callable[[], SymmetricStencil] | None
 ) -> dict[str, object]:
     """Return the attributes of a `SpectralForm` with eigenvalues that are its own."""
     return {
@@ -331,29 +331,36 @@ def is_diagonal(precision: object) -> bool:
     return isinstance(precision, SymmetricStencil) and _basis_of_stencil(precision) is not None
 
 
-def _basis_of_stencil(stencil: SymmetricStencil) -> str | None:
+def _basis_of_stencil(stencil: SymmetricStencil) -> Basis | None:
     if stencil.channels > 1 or not stencil.is_homogeneous:
         return None
     offsets, weights = stencil._homogeneous_terms()
-    return _basis_of(stencil.boundary, dict(zip(map(tuple, offsets.tolist()), weights.tolist(), strict=True)))
+    coupled = dict(zip(map(tuple, offsets.tolist()), weights.tolist(), strict=True))
+    diagonal = all(_is_diagonal(stencil.boundary, offset, coupled) for offset, weight in coupled.items() if weight)
+    return _transforms.basis_of(stencil.boundary) if diagonal else None
 
 
-def _basis_of(boundary: str, weights: dict[tuple[int, int], float]) -> str | None:
-    """Return the basis that diagonalizes a homogeneous stencil of one unknown per pixel, if one does."""
-    if boundary == "torus":
-        return "dft"
-    coupled = {offset for offset, weight in weights.items() if weight != 0.0} - set(NEAREST)
-    if not coupled:
-        return "dst" if boundary == "dirichlet" else "dct"
-    alike = weights.get((1, -1), 0.0) == weights.get((1, 1), 0.0)
-    return "dst" if boundary == "dirichlet" and coupled == {(1, -1), (1, 1)} and alike else None
+def _is_diagonal(boundary: Boundary, offset: Offset, weights: dict[Offset, float]) -> bool:
+    """Return whether the basis of a boundary diagonalizes the share of an offset and its mirror images.
+
+    Across a border that does not wrap the image is mirrored, with its sign changed where it is cut off: the neighbour
+    must be the next one there, and in the same column. Beside it its mirror image must be coupled as strongly; without
+    flux such a neighbour is missing, not mirrored.
+    """
+    rules, (di, dj) = by_axis(boundary), offset
+    closed = [(rule, step) for rule, step in zip(rules, offset, strict=True) if rule != "torus"]
+    if any(abs(step) > 1 for _, step in closed):
+        return False
+    if not (di and dj) or not closed:
+        return True
+    return all(rule == "dirichlet" for rule, _ in closed) and weights.get((di, -dj), 0.0) == weights[offset]
 
 
 def _root(form: SpectralForm) -> FloatArray:
     least = float(form.eigenvalues.min())
     if not least > 0.0:
         k, l = np.unravel_index(int(form.eigenvalues.argmin()), form.shape)  # noqa: E741
-        rows, columns = (_transforms.angles(form.basis, side) for side in form.shape)
+        rows, columns = _transforms.frequencies(form.basis, form.shape)
         raise NotPositiveDefiniteError(
             f"the precision is not positive definite: eigenvalue {least:g} at frequency ({rows[k]:.4g}, "
             f"{columns[l]:.4g}) radians per pixel; the diagonal is too small for its neighbours.",

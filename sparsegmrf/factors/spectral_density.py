@@ -9,7 +9,7 @@ import numpy as np
 from sparsegmrf.errors import NotPositiveDefiniteError
 from sparsegmrf.factors import _transforms
 from sparsegmrf.factors.spectral import SpectralForm
-from sparsegmrf.typing import FloatArray, IntArray, Shape
+from sparsegmrf.typing import Basis, FloatArray, IntArray, Shape
 
 Places: TypeAlias = tuple[slice, slice] | tuple[IntArray, IntArray]
 """Frequencies by their numbers: the block of some rows and columns, or a list of single ones."""
@@ -26,7 +26,7 @@ class SpectralDensity:
 
     Attributes
     ----------
-    basis : {"dst", "dct", "dft"}
+    basis : {"dst", "dct", "dft"} or (str, str)
         As for `SpectralForm`.
     shape : (int, int)
         Height and width in pixels, and in frequencies.
@@ -48,7 +48,7 @@ class SpectralDensity:
     (1.25, -0.3125)
     """
 
-    basis: str
+    basis: Basis
     shape: Shape
     names: tuple[str, ...]
     is_intrinsic: bool
@@ -62,7 +62,7 @@ class SpectralDensity:
     @classmethod
     def of_symbol(
         cls,
-        basis: str,
+        basis: Basis,
         shape: Shape,
         names: Sequence[str],
         symbol: Callable[[FloatArray, FloatArray], Values],
@@ -73,7 +73,7 @@ class SpectralDensity:
 
         Parameters
         ----------
-        basis : {"dst", "dct", "dft"}
+        basis : {"dst", "dct", "dft"} or (str, str)
             As for `SpectralForm`.
         shape : (int, int)
             Height and width in pixels.
@@ -89,7 +89,7 @@ class SpectralDensity:
 
     @classmethod
     def of_variances(
-        cls, basis: str, shape: Shape, names: Sequence[str], variances: Callable[[FloatArray, FloatArray], Values]
+        cls, basis: Basis, shape: Shape, names: Sequence[str], variances: Callable[[FloatArray, FloatArray], Values]
     ) -> Self:
         """Return the density whose variances, and their derivatives, are a function of frequencies.
 
@@ -131,7 +131,7 @@ class SpectralDensity:
     @classmethod
     def _of(
         cls,
-        basis: str,
+        basis: Basis,
         shape: Shape,
         names: Sequence[str],
         eigenvalues: Callable[[Places], Values],
@@ -163,10 +163,10 @@ class SpectralDensity:
 
 
 def _at_places(
-    basis: str, shape: Shape, function: Callable[[FloatArray, FloatArray], Values]
+    basis: Basis, shape: Shape, function: Callable[[FloatArray, FloatArray], Values]
 ) -> Callable[[Places], Values]:
     """Return a function of row and column frequencies as one of places."""
-    rows, columns = (_transforms.angles(basis, side) for side in shape)
+    rows, columns = _transforms.frequencies(basis, shape)
 
     def values(places: Places) -> Values:
         i, j = places

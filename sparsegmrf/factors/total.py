@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from sparsegmrf._edges import cut_off
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import StencilError
 from sparsegmrf.factors._factor import Factor, Method
@@ -18,7 +19,7 @@ from sparsegmrf.factors.spectral import SpectralFactor, SpectralForm
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._congruent import congruent
-from sparsegmrf.typing import BoolArray, FloatArray, IntArray
+from sparsegmrf.typing import BoolArray, Boundary, FloatArray, IntArray
 
 _NO_STENCIL = (
     "precision must be sparse for this, but a field that is a sum of Markov fields has none; take these, stacked per "
@@ -76,8 +77,8 @@ class TotalForm(Form):
         return np.asarray(self.inner.offsets)
 
     @property
-    def boundary(self) -> str:
-        """The rule at the border."""
+    def boundary(self) -> Boundary:
+        """The rule at the border, or the (rows, columns) pair of rules."""
         return self.inner.boundary
 
     @property
@@ -122,8 +123,7 @@ class TotalForm(Form):
         planes = [np.zeros((*added.shape, P.channels, P.channels)) for _ in added.offsets]
         for k, plane in enumerate(planes):
             plane[..., place, place] = added.plane(k)
-        boundary = "torus" if P.boundary == "torus" else "dirichlet"
-        both = P + SymmetricStencil(added.offsets, planes, P.shape, channels=P.channels, boundary=boundary)
+        both = P + SymmetricStencil(added.offsets, planes, P.shape, channels=P.channels, boundary=cut_off(P.boundary))
         return TotalForm(CongruentForm.holding(both, M, place, self._held), self.weights)
 
     @property
@@ -192,9 +192,7 @@ class TotalFactor(Factor):
         else:
             S = self._inner.selected_inverse()
             planes = [np.einsum("ijcd,c,d->ij", S.plane(k), w, w) for k in range(len(S.offsets))]
-        return SymmetricStencil(
-            S.offsets, planes, S.shape, boundary=S.boundary if S.boundary == "torus" else "dirichlet"
-        )
+        return SymmetricStencil(S.offsets, planes, S.shape, boundary=cut_off(S.boundary))
 
     def marginal_variance(self) -> FloatArray:
         """Return the variance of every pixel as an image, in intensity^2."""
@@ -254,8 +252,7 @@ class TotalFactor(Factor):
         planes = [P.plane(k)[..., kept, :][..., kept] for k in range(len(P.offsets))]
         if len(kept) == 1:
             planes = [each[..., 0, 0] for each in planes]
-        boundary = "torus" if P.boundary == "torus" else "dirichlet"
-        rest = SymmetricStencil(P.offsets, planes, P.shape, channels=len(kept), boundary=boundary)
+        rest = SymmetricStencil(P.offsets, planes, P.shape, channels=len(kept), boundary=cut_off(P.boundary))
         others = self._factorize(rest)
         # The unknowns' own determinant, on the scale of the total: |det M| = 1 / |w| at every pixel.
         own = abs(float(self._form.weights[place]))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sparsegmrf._edges import cut_off
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors import Factor
 from sparsegmrf.factors.restricted import RestrictedForm
@@ -228,9 +229,9 @@ def _through_operator(
     if isinstance(gmrf.given, TotalForm):
         return _totals_through_operator(gmrf, gmrf.given, data, B)
     added = B.information(data.weight)
-    if gmrf.precision.boundary == "torus":  # the operator does not wrap: no plane points off the image
+    if gmrf.precision.is_wrapped:  # the operator does not wrap: no plane points off the image
         planes = [added.plane(k) for k in range(len(added.offsets))]
-        added = SymmetricStencil(added.offsets, planes, gmrf.shape, boundary="torus")
+        added = SymmetricStencil(added.offsets, planes, gmrf.shape, boundary=cut_off(gmrf.precision.boundary))
     P = gmrf.precision + added
     right = B.adjoint(data.weight * np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0))
     field = _free(P if gmrf.lattice.is_complete else decoupled(P, ~gmrf.domain), gmrf.lattice)

@@ -12,6 +12,7 @@ from sparsegmrf._saved import Saved, kind_of, loaded
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._around import offer_around
 from sparsegmrf.inference._conclusion import Curvature
 from sparsegmrf.inference._linear_predictions import LinearPredictions
 from sparsegmrf.inference._objective import Objective
@@ -319,7 +320,7 @@ class FieldFit(LinearPredictions):
             lines.append(f"posterior mode, priors on {', '.join(self.priors)}; log-prior {self.log_prior:.4f} nats")
         criteria = "" if self.priors or self.method == "cv" else f", AIC {self.aic:.2f}, BIC {self.bic:.2f}"
         lines.append(f"log-likelihood {self.loglik:.4f} nats{criteria}")
-        lines += self._more_lines()
+        lines += [*self._more_lines(), *offer_around(self.model, self.problem.labels)]
         lines.append(f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}")
         return "\n".join(lines)
 

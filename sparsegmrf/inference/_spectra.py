@@ -6,12 +6,13 @@ from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf._edges import by_axis
 from sparsegmrf.factors import SpectralDensity, SpectralForm, _transforms
 from sparsegmrf.factors._form import Form
 from sparsegmrf.factors.spectral_density import Places
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._frame import Replicate
-from sparsegmrf.typing import FloatArray, IntArray, Shape
+from sparsegmrf.typing import Basis, FloatArray, IntArray, Shape
 
 _FEW = 16
 """How many times fewer frequencies than there are covariates must have to be taken one by one."""
@@ -56,15 +57,15 @@ class Spectra:
 
     Attributes
     ----------
-    basis : str
-        ``"dst"``, ``"dct"`` or ``"dft"``.
+    basis : str or (str, str)
+        ``"dst"``, ``"dct"`` or ``"dft"``, or a (rows, columns) pair of these.
     images : tuple of Replicate
         In the frame, with the same null vectors and covariates.
     is_intrinsic : bool
         Whether the field has a free level: what is at frequency zero is then left out.
     """
 
-    basis: str
+    basis: Basis
     images: tuple[Replicate, ...]
     is_intrinsic: bool
 
@@ -151,7 +152,7 @@ class Spectra:
         return transforms
 
 
-def _bases(given: object) -> set[str | None]:
+def _bases(given: object) -> set[Basis | None]:
     """Return the bases in which a precision, or those of the fields of a sum, are given by eigenvalues."""
     members = given.parts if isinstance(given, Form) and given.parts else (given,)
     return {each.basis if isinstance(each, SpectralForm) else None for each in members}
@@ -163,33 +164,34 @@ def _is_complete(image: Replicate) -> bool:
     return bool(data.observed.all() and (data.exact == exact).all() and (data.weight == data.weight[0, 0]).all())
 
 
-def transform_back(basis: str, transform: FloatArray) -> FloatArray:
+def transform_back(basis: Basis, transform: FloatArray) -> FloatArray:
     """Return the image of a transform; along a side on which only frequency zero is there it does not vary."""
     height, width = transform.shape
-    if basis != "dst" and not transform[:, 1:].any():
+    rows, columns = by_axis(basis)
+    if columns != "dst" and not transform[:, 1:].any():
         return np.repeat(_transforms.backward(basis, transform[:, :1]) / np.sqrt(width), width, axis=1)
-    if basis != "dst" and not transform[1:].any():
+    if rows != "dst" and not transform[1:].any():
         return np.repeat(_transforms.backward(basis, transform[:1]) / np.sqrt(height), height, axis=0)
     return _transforms.backward(basis, transform)
 
 
-def _transform(basis: str, column: FloatArray) -> FloatArray:
+def _transform(basis: Basis, column: FloatArray) -> FloatArray:
     """Return the transform of a covariate; along a side on which it does not vary only frequency zero is there."""
-    height, width = column.shape
+    (height, width), (rows, columns) = column.shape, by_axis(basis)
     found = np.zeros(column.shape)
-    if basis != "dst" and (column == column[:, :1]).all():
+    if columns != "dst" and (column == column[:, :1]).all():
         found[:, :1] = np.sqrt(width) * _transform_along(basis, column[:, :1])
-    elif basis != "dst" and (column == column[:1]).all():
+    elif rows != "dst" and (column == column[:1]).all():
         found[:1] = np.sqrt(height) * _transform_along(basis, column[:1])
     else:
         found[:] = _transforms.forward(basis, column)
     return found
 
 
-def _transform_along(basis: str, line: FloatArray) -> FloatArray:
-    """Return the transform of a line of pixels, exactly zero beyond frequency zero if it is constant."""
+def _transform_along(basis: Basis, line: FloatArray) -> FloatArray:
+    """Return the transform of a line of pixels, exactly zero beyond frequency zero if it is constant and that one."""
     found = np.zeros(line.shape)
-    if (line == line[:1, :1]).all():
+    if _transforms.has_level(basis) and (line == line[:1, :1]).all():
         found[0, 0] = line[0, 0] * np.sqrt(line.size)
         return found
     return _transforms.forward(basis, np.ascontiguousarray(line))

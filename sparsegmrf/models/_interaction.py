@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Self
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import image_shape, one_of, positive_number
+from sparsegmrf._edges import as_boundary, cut_off
+from sparsegmrf._validate import image_shape, positive_number
 from sparsegmrf.models._model import POSITIVE, Bounds, JointLimits, Model
 from sparsegmrf.models._neighbourhood import Neighbourhood
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.symmetric import BOUNDARIES
-from sparsegmrf.typing import FloatArray, Offsets, Shape
+from sparsegmrf.typing import Boundary, FloatArray, Offsets, Shape
 
 _SHARE = 0.8
 
@@ -22,7 +22,7 @@ class InteractionModel(Model):
     rho: float | tuple[float, ...] | None
     tau: float
     neighbourhood: int | Offsets
-    boundary: str
+    boundary: Boundary
     _neighbours: Neighbourhood
 
     @property
@@ -31,8 +31,8 @@ class InteractionModel(Model):
         """Whether ``W`` averages over the neighbours there are, instead of adding them up."""
 
     def __post_init__(self) -> None:
-        one_of("boundary", self.boundary, BOUNDARIES)
-        _frozen.assign(self, tau=positive_number("tau", self.tau))
+        boundary = as_boundary("boundary", self.boundary)
+        _frozen.assign(self, boundary=boundary, tau=positive_number("tau", self.tau))
         count = 2 * len(Neighbourhood.of(self.neighbourhood, None, 0.0).offsets)
         neighbours = Neighbourhood.of(self.neighbourhood, self.rho, _SHARE if self._averages else _SHARE / count)
         values = tuple(neighbours.values.tolist())
@@ -64,7 +64,7 @@ class InteractionModel(Model):
         """
         neighbours = self._neighbours
         if self._goes_by_degree:
-            found = neighbours.degree_limits(shape)
+            found = neighbours.degree_limits(shape, self.boundary)
         else:
             unit = replace(neighbours, values=neighbours.values / self._count).unit_limits(shape, self.boundary)
             found = {name: (self._count * low, self._count * high) for name, (low, high) in unit.items()}
@@ -105,8 +105,8 @@ class InteractionModel(Model):
         return 2.0 * len(self._neighbours.offsets) if self._averages else 1.0
 
     @property
-    def _rule(self) -> str:
-        return "dirichlet" if self._averages and self.boundary == "neumann" else self.boundary
+    def _rule(self) -> Boundary:
+        return cut_off(self.boundary) if self._averages else self.boundary
 
     def _unit(self, shape: Shape) -> SymmetricStencil:
         return SymmetricStencil([(0, 0)], [1.0], shape, boundary=self._rule)

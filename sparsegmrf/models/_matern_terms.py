@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors._transforms import basis_of
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.spectral_density import SpectralDensity, Values
-from sparsegmrf.models._operator import BASES, Operator
+from sparsegmrf.models._operator import Operator
 from sparsegmrf.models._rational import Numbers, Rule, largest_frequency, rule, variance_of_term
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import diagonal_stencil, power, power_derivative, product, rescaled
@@ -78,7 +79,7 @@ class Terms:
         """Return the precisions by their eigenvalues, or None."""
         if not self.operator.is_spectral or self.kappa2.ndim or self.sigma.ndim:
             return None
-        offsets, basis = self.operator.offsets(self.exponent), BASES[self.operator.boundary]
+        offsets, basis = self.operator.offsets(self.exponent), basis_of(self.operator.boundary)
         return [
             SpectralForm.of_symbol(basis, shape, self._symbol(term), offsets, partial(self._stencil, term, shape))
             for term in range(self.count)
@@ -114,7 +115,7 @@ class Terms:
             return total, found
 
         names = tuple(name for name in parameters if name == "sigma" or name in known)
-        return SpectralDensity.of_variances(BASES[self.operator.boundary], shape, names, variances)
+        return SpectralDensity.of_variances(basis_of(self.operator.boundary), shape, names, variances)
 
     def derivatives(self, shape: Shape, parameters: Mapping[str, float]) -> dict[str, list[SymmetricStencil]]:
         """Return the derivatives by parameter, one per field."""

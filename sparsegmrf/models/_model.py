@@ -7,6 +7,7 @@ from typing import Literal, Self, overload
 
 import numpy as np
 
+from sparsegmrf._edges import has
 from sparsegmrf._saved import Saved
 from sparsegmrf._validate import image_shape, one_of
 from sparsegmrf.errors import ArgumentError, StencilError
@@ -331,6 +332,12 @@ class Model(Covariogram, Saved):
             raise StencilError(
                 f"{type(self).__name__} is a sum of {len(self.combination)} fields here, which is not made without "
                 "borders; take a larger lattice and cut the image out of it, or a whole-numbered smoothness."
+            )
+        boundary = getattr(self, "boundary")  # noqa: B009
+        if boundary != "torus" and has(boundary, "torus"):
+            raise ArgumentError(
+                f"boundary must not wrap one axis only in a field without borders, got {boundary!r}; give one name, or "
+                "take the model's own boundary."
             )
         wrapped = self.replace(boundary="torus").build_stencil(image_shape(shape))
         return StationaryEdgeField(wrapped, mean, method, tolerance=tolerance)

@@ -6,17 +6,17 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import eigsh
 
+from sparsegmrf._edges import cut_off, has, wraps
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
-from sparsegmrf.factors._transforms import angles
+from sparsegmrf.factors._transforms import basis_of, frequencies
 from sparsegmrf.models._joint_limits import Bounds, JointLimits, are_independent, bounding_box, parallelogram
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._offsets import as_offsets, raster_sign
 from sparsegmrf.stencil.symbol import lowest, lowest_at, symbol_at
-from sparsegmrf.typing import FloatArray, IntArray, Shape
+from sparsegmrf.typing import Boundary, FloatArray, IntArray, Shape
 
 NEIGHBOURHOODS = {4: ((1, 0), (0, 1)), 8: ((0, 1), (1, -1), (1, 0), (1, 1))}
-_BASES = {"dirichlet": "dst", "neumann": "dct", "torus": "dft"}
 _LANCZOS = 2**16
 _FREQUENCIES = 2**12  # of a bounding box: fewer make it wider
 _NEWTON = 60
@@ -59,7 +59,7 @@ class Neighbourhood:
         names = ("rho_vertical", "rho_horizontal") if neighbourhood == 4 else tuple(f"rho_{k}" for k in range(count))
         return cls(offsets, names, values, np.arange(count))
 
-    def adjacency(self, shape: Shape, boundary: str, weights: FloatArray | None = None) -> SymmetricStencil:
+    def adjacency(self, shape: Shape, boundary: Boundary, weights: FloatArray | None = None) -> SymmetricStencil:
         """Return ``sum_k weights[k] W_k``; under the no-flux rule a missing neighbour counts on the diagonal."""
         given = np.ones(len(self.offsets)) if weights is None else weights
         return SymmetricStencil([(0, 0), *map(tuple, self.offsets.tolist())], [0.0, *given], shape, boundary=boundary)
@@ -73,19 +73,19 @@ class Neighbourhood:
         """Interaction of each offset."""
         return np.asarray(self.values[self.owner])
 
-    def degree(self, shape: Shape, boundary: str) -> SymmetricStencil:
+    def degree(self, shape: Shape, boundary: Boundary) -> SymmetricStencil:
         """Return the diagonal matrix of the number of neighbours on the image."""
         if boundary == "torus":
             return SymmetricStencil([(0, 0)], [2.0 * len(self.offsets)], shape, boundary=boundary)
-        count = self.adjacency(shape, "dirichlet") @ np.ones(shape)
-        return SymmetricStencil([(0, 0)], [count], shape)
+        count = self.adjacency(shape, cut_off(boundary)) @ np.ones(shape)
+        return SymmetricStencil([(0, 0)], [count], shape, boundary=cut_off(boundary))
 
     def is_dominated(self, by_degree: bool) -> bool:
         """Return whether the diagonal exceeds the sum of the others in every row, on any lattice."""
         size = np.abs(self.weights)
         return bool((size.max() if by_degree else 2.0 * size.sum()) < 1.0 - 1e-9)
 
-    def unit_limits(self, shape: Shape, boundary: str) -> dict[str, Bounds]:
+    def unit_limits(self, shape: Shape, boundary: Boundary) -> dict[str, Bounds]:
         """Return by parameter where ``I - sum_k rho_k W_k`` is positive definite, the others held.
 
         On the nine-point neighbourhood with equal diagonals, the symbol ``1 - 2 v Y - 2 h X - 4 d X Y`` is affine in
@@ -113,7 +113,7 @@ class Neighbourhood:
             )
         return result
 
-    def is_positive(self, shape: Shape, boundary: str) -> bool | None:
+    def is_positive(self, shape: Shape, boundary: Boundary) -> bool | None:
         """Return whether ``I - sum_k rho_k W_k`` is positive definite, by the frequencies of `unit_limits`.
 
         Where it is makes a convex region around zero, so that no interval need be found to know it of a point. None at
@@ -124,7 +124,7 @@ class Neighbourhood:
         rounding = _ZERO * (1.0 + 2.0 * float(np.abs(self.weights).sum()))
         return None if abs(least) <= rounding else bool(least > 0.0)
 
-    def joint_limits(self, shape: Shape, boundary: str, scale: float = 1.0) -> JointLimits | None:
+    def joint_limits(self, shape: Shape, boundary: Boundary, scale: float = 1.0) -> JointLimits | None:
         """Return a box around the values of several parameters at which ``I - sum_k rho_k W_k / scale`` is positive.
 
         With four neighbours the region is a quadrilateral, one side of which is where both interactions are positive
@@ -152,7 +152,7 @@ class Neighbourhood:
         """Whether the neighbours are the four nearest."""
         return set(map(tuple, self.offsets.tolist())) == {(0, 1), (1, 0)}
 
-    def degree_limits(self, shape: Shape) -> dict[str, Bounds]:
+    def degree_limits(self, shape: Shape, boundary: Boundary) -> dict[str, Bounds]:
         """Return by parameter where ``D - sum_k rho_k W_k`` is positive definite on every lattice.
 
         ``x^T Q x`` is the sum of ``x_p^2 + x_q^2 - 2 rho x_p x_q`` over all pairs, so that ``|rho| < 1`` suffices. It
@@ -160,9 +160,10 @@ class Neighbourhood:
         With one parameter and another neighbourhood the lower end is ``1 / lambda_min(D^-1/2 W D^-1/2)``, by Lanczos
         up to 65536 pixels.
         """
-        if len(self.names) > 1 or self._is_bipartite() or shape[0] * shape[1] > _LANCZOS or min(shape) == 1:
+        bipartite = self._is_bipartite(shape, boundary)
+        if len(self.names) > 1 or bipartite or shape[0] * shape[1] > _LANCZOS or min(shape) == 1:
             return dict.fromkeys(self.names, (-1.0, 1.0))
-        W = self.adjacency(shape, "dirichlet").tocsr()
+        W = self.adjacency(shape, cut_off(boundary)).tocsr()
         count = W.sum(axis=1)
         scale = sp.diags_array(np.where(count > 0, 1.0 / np.sqrt(np.maximum(count, 1.0)), 0.0))
         normalized = scale @ W @ scale
@@ -173,19 +174,21 @@ class Neighbourhood:
             least = float(eigsh(normalized, k=1, which="SA", v0=start, tol=1e-10, return_eigenvectors=False)[0])
         return {self.names[0]: (1.0 / least if least < -_ZERO else -np.inf, 1.0)}
 
-    def _is_bipartite(self) -> bool:
+    def _is_bipartite(self, shape: Shape, boundary: Boundary) -> bool:
         """Whether some chessboard colouring by ``(i, j)``, ``i`` or ``j`` tells all neighbours apart."""
         di, dj = self.offsets.T
-        return any(bool((parity % 2 == 1).all()) for parity in (di + dj, di, dj))
+        odd_rows, odd_columns = (around and side % 2 == 1 for around, side in zip(wraps(boundary), shape, strict=True))
+        colourings = ((di + dj, odd_rows or odd_columns), (di, odd_rows), (dj, odd_columns))
+        return any(bool((parity % 2 == 1).all()) for parity, clashes in colourings if not clashes)
 
-    def _frequencies(self, shape: Shape, boundary: str) -> tuple[FloatArray, FloatArray] | None:
+    def _frequencies(self, shape: Shape, boundary: Boundary) -> tuple[FloatArray, FloatArray] | None:
         """Return frequencies that hold the extremes of the lattice's eigenvalues, or None if its basis is not known."""
-        rows, columns = (angles(_BASES[boundary], side) for side in shape)
+        rows, columns = frequencies(basis_of(boundary), shape)
         by_offset = dict(zip(map(tuple, self.offsets.tolist()), self.owner.tolist(), strict=True))
         diagonals = {(1, -1), (1, 1)} & set(by_offset)
         alike = not diagonals or (len(diagonals) == 2 and by_offset[1, -1] == by_offset[1, 1])
         near = set(by_offset) <= {(0, 1), (1, 0), (1, -1), (1, 1)}
-        if near and alike and (boundary != "neumann" or not diagonals):
+        if near and alike and not (has(boundary, "neumann") and diagonals):
             corners = [w[[np.cos(w).argmax(), np.cos(w).argmin()]] for w in (rows, columns)]
             return corners[0][:, np.newaxis], corners[1][np.newaxis]
         return (rows[:, np.newaxis], columns[np.newaxis]) if boundary == "torus" else None

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sparsegmrf._edges import as_boundary
 from sparsegmrf._validate import boolean_mask, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.models._anisotropy import (
@@ -17,18 +18,16 @@ from sparsegmrf.models._laplacian import laplacian
 from sparsegmrf.models._model import frozen_map
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.symmetric import BOUNDARIES
-from sparsegmrf.typing import BoolArray, FloatArray, Offset, Shape
+from sparsegmrf.typing import BoolArray, Boundary, FloatArray, Offset, Shape
 
 SCHEMES = ("monotone", "smooth")
-BASES = {"dirichlet": "dst", "neumann": "dct", "torus": "dft"}
 
 
 class Operator:
     """``G = -div H grad`` on any lattice."""
 
-    def __init__(self, anisotropy: object, boundary: str, barrier: object, scheme: str = "monotone") -> None:
-        self.boundary = one_of("boundary", boundary, BOUNDARIES)
+    def __init__(self, anisotropy: object, boundary: Boundary, barrier: object, scheme: str = "monotone") -> None:
+        self.boundary = as_boundary("boundary", boundary)
         self.barrier: BoolArray | None = None
         if barrier is not None:
             shape = np.asarray(barrier).shape

@@ -7,7 +7,8 @@ from typing import Self
 import numpy as np
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import image_shape, one_of, positive_number
+from sparsegmrf._edges import as_boundary
+from sparsegmrf._validate import image_shape, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.spectral_density import Places, SpectralDensity, Values
 from sparsegmrf.gmrf import GMRF
@@ -20,7 +21,7 @@ from sparsegmrf.models.intrinsic import Intrinsic
 from sparsegmrf.models.sum import Sum
 from sparsegmrf.priors import Prior
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import ArrayLike, FloatArray, Shape
+from sparsegmrf.typing import ArrayLike, Boundary, FloatArray, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +40,8 @@ class BYM(Model):
         Standard deviation in intensity, of counts in logarithms of rates or of odds; positive.
     phi : float
         Share of the structured part in the variance, between 0 and 1.
-    boundary : {"neumann", "torus"}
-        The lattice's own border, or wrapped.
+    boundary : {"neumann", "torus"} or (str, str)
+        The lattice's own border, or wrapped; a pair for rows and columns.
 
     Raises
     ------
@@ -65,7 +66,7 @@ class BYM(Model):
 
     sigma: float = 1.0
     phi: float = 0.5
-    boundary: str = "neumann"
+    boundary: Boundary = "neumann"
 
     def __post_init__(self) -> None:
         _frozen.assign(self, sigma=positive_number("sigma", self.sigma), phi=positive_number("phi", self.phi))
@@ -74,7 +75,7 @@ class BYM(Model):
                 f"phi must lie between 0 and 1, got {self.phi:g}; without an unstructured part take "
                 "Intrinsic(scale=True)."
             )
-        one_of("boundary", self.boundary, ("neumann", "torus"))
+        _frozen.assign(self, boundary=as_boundary("boundary", self.boundary, ("neumann", "torus")))
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -217,6 +218,6 @@ class BYM(Model):
 
 
 @lru_cache(maxsize=64)
-def _variance_of_walk(shape: Shape, boundary: str) -> float:
+def _variance_of_walk(shape: Shape, boundary: Boundary) -> float:
     """Return the geometric mean of the variances of an autoregression with ``tau = 1``."""
     return Intrinsic(boundary=boundary).build_gmrf(shape, 0.0, "auto").geometric_mean_variance()

@@ -5,13 +5,14 @@ from typing import Literal
 
 import numpy as np
 
+from sparsegmrf._edges import as_argument, has, without_flux
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.models._ends import end_of_interaction, end_of_scale
 from sparsegmrf.models._interaction import InteractionModel
 from sparsegmrf.models._neighbourhood import Neighbourhood
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import Offsets, Shape
+from sparsegmrf.typing import Boundary, Offsets, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +35,10 @@ class CAR(InteractionModel):
         later in raster order.
     form : {"constant", "degree"}
         Which diagonal.
-    boundary : {"dirichlet", "neumann", "torus"}
+    boundary : {"dirichlet", "neumann", "torus"} or (str, str)
         ``"dirichlet"``: zero outside. ``"neumann"``: a missing neighbour has the value of the pixel itself.
-        ``"torus"``: wraps. The degree form counts neighbours on the image only, so that the first two are the same.
+        ``"torus"``: wraps. A pair is for rows and columns. The degree form counts neighbours on the image only, so that
+        the first two are the same.
 
     Raises
     ------
@@ -63,7 +65,7 @@ class CAR(InteractionModel):
     tau: float = 1.0
     neighbourhood: int | Offsets = 4
     form: Literal["constant", "degree"] = "constant"
-    boundary: str = "dirichlet"
+    boundary: Boundary = "dirichlet"
     _neighbours: Neighbourhood = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -78,12 +80,11 @@ class CAR(InteractionModel):
         """Return what the model becomes at an end of a parameter."""
         if name == "tau":
             return end_of_scale(not high)
-        if self.boundary == "torus":
-            named = '; Intrinsic(boundary="torus") is this model'
-        elif self._averages or self.boundary == "neumann":
-            named = "; Intrinsic() is this model"
+        walk = f"Intrinsic({as_argument(without_flux(self.boundary), 'neumann')})"
+        if self._averages or not has(self.boundary, "dirichlet"):
+            named = f"; {walk} is this model"
         else:
-            named = "; away from the border Intrinsic() is close to this model"
+            named = f"; away from the border {walk} is close to this model"
         return end_of_interaction(self._neighbours, name, high, self._goes_by_degree, "a random walk", named)
 
     def build_stencil(self, shape: Shape) -> SymmetricStencil:

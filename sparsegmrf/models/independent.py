@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import one_of, positive_number
+from sparsegmrf._edges import as_boundary
+from sparsegmrf._validate import positive_number
 from sparsegmrf.models._ends import end_of_scale
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
-from sparsegmrf.models._operator import BASES
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import Shape
+from sparsegmrf.typing import Boundary, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +25,8 @@ class Independent(Model):
     ----------
     sigma : float
         Standard deviation in intensity, positive.
-    boundary : {"neumann", "dirichlet", "torus"}
-        What pixels do not feel: that of the fields which it is summed with, where these are on a torus.
+    boundary : {"neumann", "dirichlet", "torus"} or (str, str)
+        What pixels do not feel: that of the fields which it is summed with, where these wrap.
 
     Raises
     ------
@@ -43,11 +43,11 @@ class Independent(Model):
     """
 
     sigma: float = 1.0
-    boundary: str = "neumann"
+    boundary: Boundary = "neumann"
 
     def __post_init__(self) -> None:
-        _frozen.assign(self, sigma=positive_number("sigma", self.sigma))
-        one_of("boundary", self.boundary, tuple(BASES))
+        boundary = as_boundary("boundary", self.boundary)
+        _frozen.assign(self, sigma=positive_number("sigma", self.sigma), boundary=boundary)
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -7,8 +7,10 @@ from typing import Literal, Self
 import numpy as np
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import boolean_mask, integer_at_least, one_of, positive_number
+from sparsegmrf._edges import as_boundary, has
+from sparsegmrf._validate import boolean_mask, integer_at_least, positive_number
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors._transforms import basis_of
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.spectral_density import SpectralDensity, Values
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
@@ -16,11 +18,11 @@ from sparsegmrf.models._anisotropy import ISOTROPIC
 from sparsegmrf.models._ends import CONSTANT, PLANE, UNBOUND
 from sparsegmrf.models._laplacian import laplacian
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
-from sparsegmrf.models._operator import BASES, Operator
+from sparsegmrf.models._operator import Operator
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Offset, Shape
+from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Offset, Shape
 
 _SECOND_DIFFERENCES: tuple[tuple[float, dict[Offset, float]], ...] = (
     (1.0, {(0, 0): 1.0, (1, 0): -2.0, (2, 0): 1.0}),
@@ -52,13 +54,13 @@ class Intrinsic(Model):
         True where there is no field, as in NumPy's masked arrays. With order 2 a difference that touches such a pixel
         is left out; where a part of the lattice bends like a hinge at such a place, planes are not all that is left
         free, and the field is refused.
-    boundary : {"neumann", "torus"}
+    boundary : {"neumann", "torus"} or (str, str)
         The lattice's own border, or wrapped (order 1 only).
 
     Raises
     ------
     ArgumentError
-        If `tau` is not positive, or the order is neither 1 nor 2, or is 2 on a torus.
+        If `tau` is not positive, or the order is neither 1 nor 2, or is 2 where an axis wraps.
 
     References
     ----------
@@ -76,16 +78,19 @@ class Intrinsic(Model):
     tau: float = 1.0
     scale: bool = False
     mask: BoolArray | None = None
-    boundary: str = "neumann"
+    boundary: Boundary = "neumann"
     _factors: dict[Shape, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if integer_at_least("order", self.order, 1) > 2:
             raise ArgumentError(f"order must be 1 or 2, got {self.order}.")
         _frozen.assign(self, tau=positive_number("tau", self.tau))
-        one_of("boundary", self.boundary, ("neumann", "torus"))
-        if self.order == 2 and self.boundary == "torus":
-            raise ArgumentError("order must be 1 on a torus, got 2: planes do not wrap.")
+        _frozen.assign(self, boundary=as_boundary("boundary", self.boundary, ("neumann", "torus")))
+        if self.order == 2 and has(self.boundary, "torus"):
+            raise ArgumentError(
+                f"order must be 1 where rows or columns wrap, got 2 with boundary={self.boundary!r}: planes do not "
+                "wrap; TensionSpline, with a small kappa, is a smooth field that does."
+            )
         if self.mask is not None:
             mask = boolean_mask("mask", self.mask, np.asarray(self.mask).shape).copy()
             if mask.ndim != 2 or mask.all():
@@ -147,7 +152,7 @@ class Intrinsic(Model):
         operator = Operator(None, self.boundary, None)
         number = self.tau * self._scale_factor(shape)
         return SpectralForm.of_symbol(
-            BASES[self.boundary],
+            basis_of(self.boundary),
             shape,
             lambda rows, columns: number * operator.eigenvalues(rows, columns),
             operator.offsets(1),
@@ -164,7 +169,7 @@ class Intrinsic(Model):
             g = scale * operator.eigenvalues(rows, columns)
             return self.tau * g, {"tau": g}
 
-        return SpectralDensity.of_symbol(BASES[self.boundary], shape, ("tau",), eigenvalues, is_intrinsic=True)
+        return SpectralDensity.of_symbol(basis_of(self.boundary), shape, ("tau",), eigenvalues, is_intrinsic=True)
 
     def _scale_factor(self, shape: Shape) -> float:
         """Return the geometric mean of the variances under ``R``, or 1."""

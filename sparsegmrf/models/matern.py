@@ -10,6 +10,7 @@ import numpy as np
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, integer_at_least, one_of, positive_number, real_array
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors._transforms import basis_of
 from sparsegmrf.factors.independent import IndependentForm, stacked
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.spectral_density import SpectralDensity, Values
@@ -19,12 +20,12 @@ from sparsegmrf.models._ends import end_of_anisotropy, end_of_scale
 from sparsegmrf.models._lattice_variance import derivative_along, derivative_by_kappa2, lattice_variance
 from sparsegmrf.models._matern_terms import Terms, precision_scale
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model, frozen_map
-from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field, check_map
+from sparsegmrf.models._operator import Operator, anisotropy_of, as_field, check_map
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import power, power_derivative, rescaled, weighted
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
+from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
 
 _LARGEST_FREE = 4.0
 """Up to which smoothness is estimated."""
@@ -69,7 +70,7 @@ class Matern(Model):
         towards increasing rows; numbers or (H, W) maps. `range` is the geometric mean. Two numbers are the parameters
         ``stretch = log(ratio) cos(2 angle)`` and ``shear = log(ratio) sin(2 angle)``; the derivative by a shear of 0 is
         that of one side.
-    boundary : {"neumann", "dirichlet", "torus"}
+    boundary : {"neumann", "dirichlet", "torus"} or (str, str)
         No flux, zero outside, or wrapped. On images larger than the range the variance at a no-flux border is up to
         twice, in corners four times ``sigma^2``. On smaller ones it is more: with ``nu = 1`` about ``1.1 range / w``
         times ``sigma^2`` on a strip ``w`` pixels wide, and ``1.6 range^2 / n`` times on ``n`` pixels that are shorter
@@ -115,7 +116,7 @@ class Matern(Model):
     sigma: float | FloatArray = 1.0
     nu: float | Literal["estimate"] = 1.0
     anisotropy: tuple[ArrayLike, ArrayLike] | None = None
-    boundary: str = "neumann"
+    boundary: Boundary = "neumann"
     barrier: BoolArray | None = None
     diffusion: str = "monotone"
     terms: int = 3
@@ -140,7 +141,8 @@ class Matern(Model):
         self._check_free()
         anisotropy = as_field(self.anisotropy)
         operator = Operator(anisotropy, self.boundary, self.barrier, self.diffusion)
-        _frozen.assign(self, anisotropy=anisotropy, _operator=operator, barrier=operator.barrier)
+        _frozen.assign(self, anisotropy=anisotropy, _operator=operator)
+        _frozen.assign(self, barrier=operator.barrier, boundary=operator.boundary)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -252,7 +254,7 @@ class Matern(Model):
             return None
         t2 = float(self._t2)
         return SpectralForm.of_symbol(
-            BASES[self.boundary],
+            basis_of(self.boundary),
             shape,
             lambda rows, columns: t2 * (self.kappa2 + self._operator.eigenvalues(rows, columns)) ** self.alpha,
             self._operator.offsets(math.ceil(self.alpha)),
@@ -282,7 +284,7 @@ class Matern(Model):
                 found[name] = of_variance[name] * q + by_k * moved
             return q, found
 
-        return SpectralDensity.of_symbol(BASES[self.boundary], shape, ("range", "sigma", *moving), eigenvalues)
+        return SpectralDensity.of_symbol(basis_of(self.boundary), shape, ("range", "sigma", *moving), eigenvalues)
 
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from sparsegmrf._edges import has
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.spectral_density import SpectralDensity
 from sparsegmrf.models._ends import end_of_interaction, end_of_scale
@@ -12,7 +13,7 @@ from sparsegmrf.models._interaction import InteractionModel
 from sparsegmrf.models._neighbourhood import Neighbourhood
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import product, triple_product
-from sparsegmrf.typing import IntArray, Offsets, Shape
+from sparsegmrf.typing import Boundary, IntArray, Offsets, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class SAR(InteractionModel):
     row_standardized : bool
         Whether ``W`` has rows that sum up to 1: neighbours are averaged, ``W = D^-1 A`` with the number ``D`` of
         neighbours on the image.
-    boundary : {"dirichlet", "neumann", "torus"}
+    boundary : {"dirichlet", "neumann", "torus"} or (str, str)
         As for `CAR`; with standardized rows the first two are the same.
 
     Raises
@@ -56,7 +57,7 @@ class SAR(InteractionModel):
     tau: float = 1.0
     neighbourhood: int | Offsets = 4
     row_standardized: bool = False
-    boundary: str = "dirichlet"
+    boundary: Boundary = "dirichlet"
     _neighbours: Neighbourhood = field(init=False, repr=False)
 
     @property
@@ -67,7 +68,7 @@ class SAR(InteractionModel):
         """Return what the model becomes at an end of a parameter."""
         if name == "tau":
             return end_of_scale(not high)
-        named = "" if self.boundary == "torus" else "; Intrinsic(order=2) is close to this model"
+        named = "" if has(self.boundary, "torus") else "; Intrinsic(order=2) is close to this model"
         tied, by_degree = "a thin plate", self._goes_by_degree
         return end_of_interaction(self._neighbours, name, high, by_degree, tied, f": the field is {tied}{named}")
 

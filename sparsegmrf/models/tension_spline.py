@@ -6,19 +6,21 @@ from functools import partial
 from typing import Self
 
 from sparsegmrf import _frozen
+from sparsegmrf._edges import as_argument, has
 from sparsegmrf._validate import finite_number, positive_number
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors._transforms import basis_of
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.spectral_density import SpectralDensity, Values
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.models._ends import CONSTANT, UNBOUND, VANISHES, end_of_anisotropy
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model
-from sparsegmrf.models._operator import BASES, Operator, anisotropy_of, as_field
+from sparsegmrf.models._operator import Operator, anisotropy_of, as_field
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import product
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
+from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class TensionSpline(Model):
     proper : float
         ``eps`` in 1/pixel^2. 0 for the intrinsic field; a tiny positive number gives a proper one whose level varies
         by about ``1 / (4 pi tau kappa^2) log(kappa^2 / eps)``. It is no parameter of a fit.
-    boundary : {"neumann", "dirichlet", "torus"}
+    boundary : {"neumann", "dirichlet", "torus"} or (str, str)
         No flux, zero outside (then it is proper), or wrapped.
     barrier : array_like of bool, (H, W), optional
         True where the field must not pass, as for `Matern`; the intrinsic field is held at the mean there,
@@ -72,7 +74,7 @@ class TensionSpline(Model):
     tau: float = 1.0
     anisotropy: tuple[float, float] | None = None
     proper: float = 0.0
-    boundary: str = "neumann"
+    boundary: Boundary = "neumann"
     barrier: BoolArray | None = None
     diffusion: str = "monotone"
     _operator: Operator = field(init=False, repr=False)
@@ -84,7 +86,8 @@ class TensionSpline(Model):
             raise ArgumentError(f"proper must not be negative, got {proper}; 0 is the intrinsic field.")
         anisotropy = as_field(self.anisotropy)
         operator = Operator(anisotropy, self.boundary, self.barrier, self.diffusion)
-        _frozen.assign(self, proper=proper, anisotropy=anisotropy, _operator=operator, barrier=operator.barrier)
+        _frozen.assign(self, proper=proper, anisotropy=anisotropy, _operator=operator)
+        _frozen.assign(self, barrier=operator.barrier, boundary=operator.boundary)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -94,7 +97,7 @@ class TensionSpline(Model):
     @property
     def is_intrinsic(self) -> bool:
         """Whether constants are in the null space of the precision."""
-        return self.proper == 0.0 and self.boundary != "dirichlet"
+        return self.proper == 0.0 and not has(self.boundary, "dirichlet")
 
     def limits(self, shape: Shape) -> dict[str, Bounds]:
         """Return the limits: ``kappa`` and ``tau`` are positive, ``stretch`` and ``shear`` real; on any lattice."""
@@ -116,11 +119,11 @@ class TensionSpline(Model):
             if self.anisotropy is not None:
                 return "the field is a random walk with the same anisotropy"
             if self.is_intrinsic:
-                rest = ", ".join(filter(None, (mask, 'boundary="torus"' if self.boundary == "torus" else "")))
+                rest = ", ".join(filter(None, (mask, as_argument(self.boundary, "neumann"))))
                 return f"the field is a random walk; Intrinsic({rest}) is this model"
             held = "the field is a random walk that is held to its mean"
             rho = f"{1.0 / (4.0 + self.proper):.10g}"
-            return held if mask else f'{held}; CAR({rho}, boundary="{self.boundary}") is this model'
+            return held if mask else f"{held}; CAR({rho}, {as_argument(self.boundary, '')}) is this model"
         if self.proper > 0.0:
             swapped = f"replace(kappa={math.sqrt(self.proper):.10g}, proper=0.0)"
             return f"kappa^2 and proper have changed places; {swapped} is this model"
@@ -163,7 +166,7 @@ class TensionSpline(Model):
             return None
         operator = self._operator
         return SpectralForm.of_symbol(
-            BASES[self.boundary],
+            basis_of(self.boundary),
             shape,
             lambda rows, columns: _density(operator.eigenvalues(rows, columns), self.kappa**2, self.proper, self.tau),
             operator.offsets(2),
@@ -176,7 +179,7 @@ class TensionSpline(Model):
             return None
         names = ("kappa", "tau", *self._operator.spectral_parameters)
         return SpectralDensity.of_symbol(
-            BASES[self.boundary], shape, names, self._eigenvalues, is_intrinsic=self.is_intrinsic
+            basis_of(self.boundary), shape, names, self._eigenvalues, is_intrinsic=self.is_intrinsic
         )
 
     def _eigenvalues(self, rows: FloatArray, columns: FloatArray) -> Values:

@@ -133,8 +133,8 @@ def spatial_matched_filter(image: object, template: ArrayLike, gmrf: GMRF, mask:
             f"target must be a template (h, w) that is not zero and fits on the image {gmrf.shape}, got {t.shape}."
         )
     Q = gmrf.precision
-    if Q.boundary == "torus":
-        raise ArgumentError("gmrf must not live on a torus, whose templates would wrap around; take another boundary.")
+    if Q.is_wrapped:
+        raise ArgumentError("gmrf must not wrap, as its templates would wrap around; take another boundary.")
     norm = _norms(Q, t)
     off = norm <= 1e-12 * norm.max()
     if off.any():

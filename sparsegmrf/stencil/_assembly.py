@@ -103,6 +103,15 @@ def assemble(lattice: Lattice, terms: Terms, values: FloatArray, *, torus: bool)
     return matrix
 
 
+def entries(matrix: sp.csr_array, kept: BoolArray) -> sp.csr_array:
+    """Return a matrix with some of its stored entries only."""
+    count = np.concatenate([[0], np.cumsum(kept)])
+    indptr = count[matrix.indptr].astype(matrix.indptr.dtype)
+    result = sp.csr_array((matrix.data[kept], matrix.indices[kept], indptr), shape=matrix.shape)
+    result.has_sorted_indices = result.has_canonical_format = True
+    return result
+
+
 def index_dtype(largest: int) -> type[np.int32] | type[np.int64]:
     """Return the index type that holds `largest`, the number of entries or of unknowns."""
     return np.int32 if largest <= _INT32 else np.int64

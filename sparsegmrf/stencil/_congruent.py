@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sparsegmrf._edges import cut_off
 from sparsegmrf.stencil.symmetric import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 
@@ -11,5 +12,4 @@ def congruent(Q: SymmetricStencil, M: FloatArray) -> SymmetricStencil:
     if Q.channels == 1:
         return Q * float(M[0, 0] ** 2)
     planes = [np.matmul(M.T, np.matmul(Q.plane(k), M)) for k in range(len(Q.offsets))]
-    boundary = "torus" if Q.boundary == "torus" else "dirichlet"
-    return SymmetricStencil(Q.offsets, planes, Q.shape, channels=Q.channels, boundary=boundary)
+    return SymmetricStencil(Q.offsets, planes, Q.shape, channels=Q.channels, boundary=cut_off(Q.boundary))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sparsegmrf._edges import wraps
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.lattice import at_neighbours
 from sparsegmrf.stencil._offsets import as_offsets, raster_sign
@@ -19,16 +20,17 @@ def partial_correlation(Q: SymmetricStencil, offset: Offset) -> FloatArray:
     found = np.flatnonzero((Q.offsets == (di, dj)).all(axis=1))
     if not len(found):
         return result
-    if Q.boundary == "torus" and any(2 * reach >= side for reach, side in zip(Q.reach, Q.shape, strict=True)):
+    around = zip(wraps(Q.boundary), Q.reach, Q.shape, strict=True)
+    if any(wrapped and 2 * reach >= side for wrapped, reach, side in around):
         raise ArgumentError(
             f"offset {offset!r} means several neighbours at once on a {Q.shape[0]} x {Q.shape[1]} torus, which is no "
             f"wider than twice the stencil's reach {Q.reach}; take the correlation from tocsr()."
         )
     scale = 1.0 / np.sqrt(Q.diagonal())
-    wrapped = at_neighbours(scale, (di, dj))  # off the image Q[p, q] is zero, whatever stands here
+    beyond = at_neighbours(scale, (di, dj))  # off the image Q[p, q] is zero, whatever stands here
     if Q.channels > 1:
-        scale, wrapped = scale[..., :, np.newaxis], wrapped[..., np.newaxis, :]
-    result -= Q.plane(int(found[0])) * scale * wrapped
+        scale, beyond = scale[..., :, np.newaxis], beyond[..., np.newaxis, :]
+    result -= Q.plane(int(found[0])) * scale * beyond
     if (di, dj) == (0, 0):
         diagonal = np.arange(Q.channels)
         result[(..., diagonal, diagonal) if Q.channels > 1 else ...] = 1.0

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf._edges import along, has, wraps
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.stencil._boundary import neumann_centre
@@ -12,26 +13,35 @@ from sparsegmrf.stencil._coefficients import Pool, block_shape, drop_off_image, 
 from sparsegmrf.stencil._offsets import distinct_offsets
 from sparsegmrf.stencil._stencil import Stencil
 from sparsegmrf.stencil.symbol import lowest, symbol_at
-from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offset
+from sparsegmrf.typing import ArrayLike, Boundary, FloatArray, IntArray, Offset
 
 
 class SymmetricPlanes(Stencil):
     """Centre and later offsets in raster order with their coefficients, and the rule at the border."""
 
-    _boundary: str
+    _boundary: Boundary
 
     @property
-    def boundary(self) -> str:
-        """The rule at the border."""
+    def boundary(self) -> Boundary:
+        """The rule at the border, or the (rows, columns) pair of rules."""
         return self._boundary
 
     @cached_property
     def pool(self) -> Pool:
         """Coefficients as kernels read them, with the boundary rule worked into the centre; read-only."""
-        if self._boundary != "neumann":
-            return self._pool
-        rest = [self._pool.coefficient(k, self._lattice) for k in range(1, len(self._offsets))]
-        return pooled([neumann_centre(self._pool, self._offsets, self._lattice), *rest], self._lattice)
+        pool, lattice = self._pool, self._lattice
+        if has(self._boundary, "neumann"):
+            rest = [pool.coefficient(k, lattice) for k in range(1, len(self._offsets))]
+            pool = pooled([neumann_centre(pool, self._offsets, lattice, self._boundary), *rest], lattice)
+        if len(set(wraps(self._boundary))) == 1:
+            return pool
+        # Kernels wrap both axes or none: what crosses the closed one has the coefficient zero.
+        return pooled([self._on_image(pool.coefficient(k, lattice), k) for k in range(len(self._offsets))], lattice)
+
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether rows or columns wrap."""
+        return has(self._boundary, "torus")
 
     def coefficient(self, k: int) -> FloatArray:
         """Return coefficient `k` as given: a number, block, plane or plane of blocks (read-only view)."""
@@ -39,10 +49,8 @@ class SymmetricPlanes(Stencil):
 
     def plane(self, k: int) -> FloatArray:
         """Return ``Q[p, p + o_k]`` as a plane, ``(H, W)`` or ``(H, W, C, C)``; zero where it points off the image."""
-        block = block_shape(self._lattice)
-        result = np.array(np.broadcast_to(self.pool.coefficient(k, self._lattice), (*self.shape, *block)))
-        self._drop_off_image(result, k)
-        return result
+        plane = self._on_image(self.pool.coefficient(k, self._lattice), k)
+        return np.array(np.broadcast_to(plane, (*self.shape, *block_shape(self._lattice))))
 
     def diagonal(self) -> FloatArray:
         """Return the diagonal as an image ``(H, W)`` or ``(H, W, C)``, without what a small torus folds onto it."""
@@ -129,7 +137,7 @@ class SymmetricPlanes(Stencil):
                 f"other must be on the lattice of this stencil, {self.shape} with channels={self.channels}, got "
                 f"{other.shape} with channels={other.channels}."
             )
-        if (self._boundary == "torus") != (other._boundary == "torus"):
+        if wraps(self._boundary) != wraps(other._boundary):
             raise ArgumentError(f"other must have the boundary {self._boundary!r}, got {other._boundary!r}.")
 
     def _inner_term(self, k: int, other: "SymmetricPlanes", other_k: int) -> float:
@@ -143,14 +151,25 @@ class SymmetricPlanes(Stencil):
         return float(np.einsum("ijcd,ijcd->i" if block else "ij,ij->i", a, b).sum())
 
     def _pixels(self, k: int) -> tuple[slice, slice]:
-        """Return the rows and columns of the pixels that have a neighbour at offset `k`: on a torus all."""
-        everywhere = self._boundary == "torus"
-        return self._lattice.with_neighbour((0, 0) if everywhere else self._offset(k))
+        """Return the rows and columns of the pixels that have a neighbour at offset `k`: all along axes that wrap."""
+        return self._lattice.with_neighbour(self._leaving(k))
 
     def _drop_off_image(self, plane: FloatArray, k: int) -> None:
-        """Set to zero, in place, what points off the image at offset `k`: on a torus nothing."""
-        if self._boundary != "torus":
-            drop_off_image(plane, self._offset(k), self._lattice)
+        """Set to zero, in place, what points off the image at offset `k`: nothing along axes that wrap."""
+        drop_off_image(plane, self._leaving(k), self._lattice)
+
+    def _on_image(self, coefficient: FloatArray, k: int) -> FloatArray:
+        """Return a coefficient as a plane that is zero where it points off the image; shared if it never does."""
+        leaves = self._leaving(k) != (0, 0)
+        if not leaves:
+            return coefficient
+        plane = np.array(np.broadcast_to(coefficient, (*self.shape, *block_shape(self._lattice))))
+        self._drop_off_image(plane, k)
+        return plane
+
+    def _leaving(self, k: int) -> Offset:
+        """Return offset `k` without its steps along axes that wrap."""
+        return along(self._offset(k), self._boundary, "dirichlet", "neumann")
 
     def _offset(self, k: int) -> Offset:
         return (int(self._offsets[k, 0]), int(self._offsets[k, 1]))

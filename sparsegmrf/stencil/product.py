@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 
 from sparsegmrf import _threads
+from sparsegmrf._edges import cut_off
 from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import symmetric_product
@@ -22,7 +23,7 @@ def product(A: SymmetricStencil, B: SymmetricStencil, *, commute: bool = False) 
     Parameters
     ----------
     A, B : SymmetricStencil
-        On the same lattice with one unknown per pixel, both on a torus or neither.
+        On the same lattice with one unknown per pixel, that wrap alike.
     commute : bool
         Whether the caller knows that ``A B = B A``, as for powers of one stencil; halves the work.
 
@@ -38,7 +39,7 @@ def product(A: SymmetricStencil, B: SymmetricStencil, *, commute: bool = False) 
     StencilError
         If there are several unknowns per pixel.
     ArgumentError
-        If the lattices differ, or only one of both is a torus.
+        If the lattices differ, or they do not wrap alike.
 
     Examples
     --------
@@ -47,10 +48,10 @@ def product(A: SymmetricStencil, B: SymmetricStencil, *, commute: bool = False) 
     [[2.0, -3.0, 1.0, 0.0], [-3.0, 6.0, -4.0, 1.0]]
     """
     _check(A, B)
-    torus = A.boundary == "torus"
+    torus = A.is_wrapped
     ours, theirs = _terms(A), _terms(B)
     offsets, triples = _sums(ours, theirs)
-    if torus and A.is_homogeneous and B.is_homogeneous:
+    if A.boundary == "torus" and A.is_homogeneous and B.is_homogeneous:
         weights = A.pool.values[ours[triples[:, 1], 2]] * B.pool.values[theirs[triples[:, 2], 2]]
         total = np.bincount(triples[:, 0], weights).astype(np.float64)
         return SymmetricStencil(offsets, total, A.shape, boundary="torus")
@@ -73,7 +74,7 @@ def product(A: SymmetricStencil, B: SymmetricStencil, *, commute: bool = False) 
         add_product(triples, ours, A, theirs, B, 0.5)
         add_product(_sums(theirs, ours)[1], theirs, B, ours, A, 0.5)
     return SymmetricStencil._from_planes(
-        offsets, planes.reshape(len(offsets), height, width), A.lattice, "torus" if torus else "dirichlet"
+        offsets, planes.reshape(len(offsets), height, width), A.lattice, cut_off(A.boundary)
     )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from sparsegmrf import _frozen, _threads
-from sparsegmrf._validate import finite, finite_number, images, one_of, read_only, real_array
+from sparsegmrf._edges import as_boundary, cut_off, has, wraps
+from sparsegmrf._validate import finite, finite_number, images, read_only, real_array
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.kernels import stencil_product
 from sparsegmrf.lattice import Lattice
@@ -16,6 +17,7 @@ from sparsegmrf.stencil._boundary import check_neumann
 from sparsegmrf.stencil._coefficients import (
     Pool,
     as_coefficient,
+    block_shape,
     freeze,
     pool_of_planes,
     pooled,
@@ -23,9 +25,8 @@ from sparsegmrf.stencil._coefficients import (
 )
 from sparsegmrf.stencil._offsets import as_offsets, check_later, raster_order
 from sparsegmrf.stencil._planes import SymmetricPlanes, combined
-from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Offsets, Shape
+from sparsegmrf.typing import ArrayLike, Boundary, FloatArray, IntArray, Offsets, Shape
 
-BOUNDARIES = ("dirichlet", "neumann", "torus")
 _PIXELS = 2**16
 
 
@@ -46,9 +47,11 @@ class SymmetricStencil(SymmetricPlanes):
         Height and width in pixels.
     channels : int
         Unknowns per pixel ``C``.
-    boundary : {"dirichlet", "neumann", "torus"}
+    boundary : {"dirichlet", "neumann", "torus"} or (str, str)
         ``"dirichlet"`` cuts the stencil off at the border; ``"neumann"`` adds the coefficient of each missing neighbour
-        to the centre (needs coefficients that are shared by all pixels, except the centre's); ``"torus"`` wraps.
+        to the centre (needs coefficients that are shared by all pixels, except the centre's); ``"torus"`` wraps. A pair
+        is for rows and columns: ``("neumann", "torus")`` is a cylinder, whose last column is next to the first. A
+        neighbour that leaves across a side without flux is missing, whatever the other side's rule.
 
     Raises
     ------
@@ -73,7 +76,7 @@ class SymmetricStencil(SymmetricPlanes):
         shape: Shape,
         *,
         channels: int = 1,
-        boundary: str = "dirichlet",
+        boundary: Boundary = "dirichlet",
     ) -> None:
         lattice = Lattice(shape, channels)
         given = as_offsets(offsets)
@@ -83,11 +86,13 @@ class SymmetricStencil(SymmetricPlanes):
         order = raster_order(given)
         named = [as_coefficient(f"coefficients[{k}]", coefficients[k], lattice) for k in order]
         self._offsets, self._lattice = read_only(given[order]), lattice
-        self._boundary, self._pool = one_of("boundary", boundary, BOUNDARIES), pooled(named, lattice)
+        self._boundary, self._pool = as_boundary("boundary", boundary), pooled(named, lattice)
         self._check_values(order)
 
     @classmethod
-    def from_planes(cls, offsets: Offsets, planes: ArrayLike, *, boundary: str = "dirichlet") -> "SymmetricStencil":
+    def from_planes(
+        cls, offsets: Offsets, planes: ArrayLike, *, boundary: Boundary = "dirichlet"
+    ) -> "SymmetricStencil":
         """Return the matrix whose entries ``Q[p, p + o_k]`` are given as planes, such as covariances.
 
         Parameters
@@ -96,8 +101,8 @@ class SymmetricStencil(SymmetricPlanes):
             As for the constructor.
         planes : array_like, (K, H, W) or (K, H, W, C, C)
             One plane per offset, in 1/intensity^2 for a precision; copied. What points off the image is ignored.
-        boundary : {"dirichlet", "torus"}
-            Whether the image is cut off at its border or wraps.
+        boundary : {"dirichlet", "torus"} or (str, str)
+            Whether the image is cut off at its border or wraps; a pair for rows and columns.
 
         Raises
         ------
@@ -115,7 +120,7 @@ class SymmetricStencil(SymmetricPlanes):
         array = real_array("planes", planes)
         if array.ndim not in (3, 5) or array.shape[3:4] != array.shape[4:5]:
             raise ArgumentError(f"planes must have shape (K, H, W) or (K, H, W, C, C), got {array.shape}.")
-        one_of("boundary", boundary, ("dirichlet", "torus"))
+        boundary = as_boundary("boundary", boundary, ("dirichlet", "torus"))
         channels = array.shape[3] if array.ndim == 5 else 1
         if channels == 1:
             array = array.reshape(array.shape[:3])
@@ -123,7 +128,7 @@ class SymmetricStencil(SymmetricPlanes):
 
     @classmethod
     def _from_planes(
-        cls, offsets: IntArray, planes: FloatArray, lattice: Lattice, boundary: str = "dirichlet"
+        cls, offsets: IntArray, planes: FloatArray, lattice: Lattice, boundary: Boundary = "dirichlet"
     ) -> "SymmetricStencil":
         """Wrap planes ``(K, H, W[, C, C])`` that were just made, without copy or check; zero off the image."""
         pool = pool_of_planes(planes, lattice)
@@ -180,7 +185,7 @@ class SymmetricStencil(SymmetricPlanes):
             centre = self._pool.coefficient(0, lattice)
             centre[...] = symmetric_blocks(f"coefficients[{order[0]}], the centre,", centre)
         self._pool.values.flags.writeable = False
-        if self._boundary == "neumann":
+        if has(self._boundary, "neumann"):
             check_neumann(self._pool, [f"coefficients[{k}]" for k in order], lattice)
 
     def tocsr(self) -> sp.csr_array:
@@ -192,19 +197,30 @@ class SymmetricStencil(SymmetricPlanes):
             With sorted column indices, int32 while they fit and int64 beyond; the pattern is kept where a coefficient
             is zero.
         """
+        matrix = self._wrapped_csr()
+        if len(set(wraps(self._boundary))) == 1:
+            return matrix
+        ones = [np.ones((*self.shape, *block_shape(self._lattice)))] * len(self._offsets)
+        coupled = SymmetricStencil(
+            self._offsets, ones, self.shape, channels=self.channels, boundary=cut_off(self._boundary)
+        )
+        return _assembly.entries(matrix, coupled._wrapped_csr().data > 0.0)
+
+    def _wrapped_csr(self) -> sp.csr_array:
+        """Assemble the matrix; where one axis wraps with zeros for what would wrap around the other."""
         later = np.arange(len(self._offsets), dtype=np.int64)
         source = np.concatenate([later[:0:-1], later])
         mirrored = np.arange(len(source)) < len(later) - 1
         offsets = np.where(mirrored[:, np.newaxis], -self._offsets[source], self._offsets[source])
         terms = _assembly.Terms.of(offsets, self.pool, source, mirrored)
-        return _assembly.assemble(self._lattice, terms, self.pool.values, torus=self._boundary == "torus")
+        return _assembly.assemble(self._lattice, terms, self.pool.values, torus=self.is_wrapped)
 
     def __matmul__(self, x: ArrayLike) -> FloatArray:
         """Return ``Q x`` for images ``(..., H, W)`` or ``(..., H, W, C)`` without forming the matrix."""
         array = images("x", x, self._lattice.image_shape)
         flat = array.reshape(-1, self._lattice.size)
         result = np.empty_like(flat)
-        (height, width), channels, torus = self.shape, self.channels, self._boundary == "torus"
+        (height, width), channels, torus = self.shape, self.channels, self.is_wrapped
         offsets, pool = self._offsets, self.pool
 
         def multiply(item_first: int, item_last: int, first: int, last: int) -> None:
@@ -273,7 +289,7 @@ class SymmetricStencil(SymmetricPlanes):
         Raises
         ------
         ArgumentError
-            If `other` is on another lattice, or only one of both is a torus.
+            If `other` is on another lattice, or they do not wrap alike.
         StencilError
             If `other` lacks an offset of this stencil.
 
@@ -309,7 +325,7 @@ class SymmetricStencil(SymmetricPlanes):
         Raises
         ------
         ArgumentError
-            If `other` is no stencil, is on another lattice, or only one of both is a torus.
+            If `other` is no stencil, is on another lattice, or they do not wrap alike.
 
         Examples
         --------
@@ -341,14 +357,11 @@ class SymmetricStencil(SymmetricPlanes):
         offsets, coefficients, shared = combined(numbers, stencils)
         if shared:
             return cls(offsets, coefficients, first.shape, channels=first.channels, boundary=first.boundary)
-        return cls._from_planes(
-            offsets, coefficients, first.lattice, "torus" if first.boundary == "torus" else "dirichlet"
-        )
+        return cls._from_planes(offsets, coefficients, first.lattice, cut_off(first.boundary))
 
     def _with_planes(self, planes: FloatArray) -> "SymmetricStencil":
         """Wrap planes ``(K, H, W[, C, C])`` as `_from_planes` does, on the offsets of this stencil."""
-        boundary = "torus" if self._boundary == "torus" else "dirichlet"
-        return self._from_planes(self._offsets, planes, self._lattice, boundary)
+        return self._from_planes(self._offsets, planes, self._lattice, cut_off(self._boundary))
 
     def _with_pool(self, pool: Pool) -> "SymmetricStencil":
         same = {"_offsets": self._offsets, "_lattice": self._lattice, "_boundary": self._boundary}

@@ -157,7 +157,7 @@ def test_fields_that_do_not_go_together_are_refused():
         IndependentForm([])
     with pytest.raises(ArgumentError, match=r"^members must have one unknown per pixel on one lattice"):
         IndependentForm([FIVE, other])
-    with pytest.raises(ArgumentError, match=r"^members must all live on a torus or none"):
+    with pytest.raises(ArgumentError, match=r"^members must wrap along the same axes"):
         IndependentForm([FIVE, torus])
     with pytest.raises(ArgumentError, match=r"^factors must hold at least one"):
         IndependentFactor([])

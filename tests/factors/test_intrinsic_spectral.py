@@ -85,7 +85,7 @@ def test_it_may_be_a_member_of_independent_fields():
 def test_forms_without_constants_in_the_null_space_are_refused():
     with pytest.raises(ArgumentError, match=r"^null_space must be sent to zero .* eigenvalue 0.1"):
         IntrinsicGMRF(SpectralForm("dct", np.full((4, 5), 0.1)))
-    with pytest.raises(ArgumentError, match=r"cut off at the border"):
+    with pytest.raises(ArgumentError, match=r"cut off at a border"):
         IntrinsicGMRF(SpectralForm("dst", np.ones((4, 5))))
     negative = np.ones((4, 5))
     negative[0, 0], negative[2, 1] = 0.0, -1.0

@@ -183,6 +183,8 @@ def turned(model, turn):
     if fields.get("anisotropy") is not None:
         ratio, angle = (turn(each) if np.ndim(each) else each for each in fields["anisotropy"])
         changes["anisotropy"] = (ratio, np.pi / 2.0 - angle if turn is np.transpose else -angle)
+    if turn is np.transpose and isinstance(fields.get("boundary"), tuple):
+        changes["boundary"] = fields["boundary"][::-1]
     if "neighbourhood" in fields:
         given = fields["neighbourhood"]
         offsets = NEIGHBOURS[given] if isinstance(given, int) else given

@@ -31,6 +31,8 @@ PROPER = {
     "CAR degree 8": CAR(-1.2, neighbourhood=8, form="degree"),
     "CAR degree, torus": CAR(0.9, form="degree", boundary="torus"),
     "CAR degree wide": CAR(0.6, neighbourhood=WIDE, form="degree"),
+    "CAR 8, cylinder": CAR(neighbourhood=8, boundary=("dirichlet", "torus")),
+    "CAR degree, cylinder": CAR(0.9, form="degree", boundary=("torus", "neumann")),
     "SAR": SAR(0.24),
     "SAR pair": SAR((0.1, 0.3), tau=0.5),
     "SAR neumann": SAR(0.2, boundary="neumann"),
@@ -42,6 +44,7 @@ PROPER = {
     "SAR rows, pair": SAR((0.5, -0.9), row_standardized=True),
     "SAR rows 8": SAR(0.6, neighbourhood=8, row_standardized=True),
     "SAR rows, torus": SAR(0.7, neighbourhood=8, row_standardized=True, boundary="torus"),
+    "SAR cylinder": SAR(0.2, tau=0.5, boundary=("neumann", "torus")),
     "Matern": Matern(5.0),
     "Matern dirichlet": Matern(5.0, 2.0, boundary="dirichlet"),
     "Matern smooth": Matern(4.0, anisotropy=(2.0, 0.4), diffusion="smooth"),
@@ -54,6 +57,9 @@ PROPER = {
     "Matern barrier": Matern(5.0, 1.0, 1, barrier=BARRIER),
     "Matern maps": Matern(RANGE, SIGMA, 2, anisotropy=(RATIO, ANGLE), boundary="dirichlet", barrier=BARRIER),
     "Matern sigma map": Matern(5.0, SIGMA, 1, anisotropy=(2.0, 2.4)),
+    "Matern 2, cylinder": Matern(5.0, 2.0, 2, boundary=("neumann", "torus")),
+    "Matern maps, cylinder": Matern(RANGE, SIGMA, 1, barrier=BARRIER, boundary=("torus", "dirichlet")),
+    "Matern of two borders": Matern(5.0, 1.0, 1, anisotropy=(3.0, 0.4), boundary=("neumann", "dirichlet")),
     "Independent": Independent(0.7),
     "Independent torus": Independent(2.0, boundary="torus"),
     "TensionSpline": TensionSpline(0.3, 2.0, proper=0.01),
@@ -66,6 +72,7 @@ FRACTIONAL = {
     "Matern 0.5": Matern(5.0, nu=0.5),
     "Matern 0.5, dirichlet": Matern(5.0, 2.0, nu=0.5, boundary="dirichlet"),
     "Matern 1.5, torus": Matern(5.0, nu=1.5, boundary="torus"),
+    "Matern 1.5, cylinder": Matern(5.0, nu=1.5, boundary=("torus", "neumann")),
     "Matern 1.5, anisotropic": Matern(5.0, nu=1.5, anisotropy=(2.0, 0.4)),
     "Matern 0.7, maps": Matern(RANGE, SIGMA, 0.7, barrier=BARRIER, boundary="torus"),
     "Matern 0.5, sigma map": Matern(5.0, SIGMA, 0.5, anisotropy=(2.0, 2.4), barrier=BARRIER),
@@ -73,6 +80,7 @@ FRACTIONAL = {
 INTRINSIC = {
     "Intrinsic 1": Intrinsic(1, 2.0),
     "Intrinsic 1, torus": Intrinsic(1, boundary="torus"),
+    "Intrinsic 1, scaled, cylinder": Intrinsic(1, 2.0, scale=True, boundary=("neumann", "torus")),
     "Intrinsic 1, mask": Intrinsic(1, 0.5, mask=BARRIER),
     "Intrinsic 1, scaled": Intrinsic(1, 0.5, scale=True),
     "Intrinsic 1, scaled, torus": Intrinsic(1, 0.5, scale=True, boundary="torus"),
@@ -82,10 +90,15 @@ INTRINSIC = {
     "TensionSpline intrinsic": TensionSpline(0.3, 2.0),
     "TensionSpline intrinsic, smooth": TensionSpline(0.3, 2.0, anisotropy=(2.0, 0.4), diffusion="smooth"),
     "TensionSpline intrinsic, torus": TensionSpline(0.3, anisotropy=(2.0, 0.4), boundary="torus"),
+    "TensionSpline intrinsic, cylinder": TensionSpline(0.3, anisotropy=(2.0, 0.4), boundary=("torus", "neumann")),
     "TensionSpline intrinsic, barrier": TensionSpline(0.3, anisotropy=(2.0, 0.4), barrier=BARRIER),
 }
 COMPOSED = {
     "Sum": Sum([CAR((0.3, 0.1), tau=2.0), Matern(RANGE, SIGMA, 1, barrier=BARRIER)], labels=["near", "far_off"]),
+    "Sum on a cylinder": Sum(
+        [Intrinsic(boundary=("neumann", "torus")), Matern(3.0, nu=0.5, boundary=("dirichlet", "torus"))],
+        observation=[0.5, 1.0],
+    ),
     "Sum of one": Sum([SAR((0.1, 0.3))]),
     "Sum of one, weighted": Sum([SAR((0.1, 0.3))], observation=[2.0]),
     "Sum weighted": Sum([CAR(0.2), Matern(4.0), SAR(0.1)], observation=[2.0, -0.5, 1.0]),
@@ -93,6 +106,7 @@ COMPOSED = {
     "Sum with a fractional one": Sum([Matern(4.0, nu=0.5), CAR(0.2)], observation=[1.0, -0.5]),
     "Sum with order 2": Sum([CAR(0.2), Intrinsic(2, 2.0)]),
     "BYM": BYM(0.7, 0.3),
+    "BYM cylinder": BYM(0.7, 0.3, boundary=("neumann", "torus")),
     "BYM torus": BYM(2.0, 0.8, boundary="torus"),
     "Channels": Channels(Matern(RANGE, 2.0), [[1.0, 0.5], [0.5, 3.0]]),
     "Channels of a pair": Channels(CAR((0.3, 0.1)), [[1.0, 0.0], [0.0, 3.0]]),
@@ -111,16 +125,15 @@ def diffusion_matrix(shape, conductance, offsets, boundary, blocked=None):
     for i, j in reference.pixels(shape):
         for di, dj in [*offsets, *((-a, -b) for a, b in offsets)]:
             later = (di, dj) if (di, dj) > (0, 0) else (-di, -dj)
-            a, b = i + di, j + dj
             p = i * width + j
-            if boundary == "torus":
-                a, b = a % height, b % width
-            if not (0 <= a < height and 0 <= b < width):
-                if boundary == "dirichlet" and (blocked is None or not blocked((i, j), (0, 0))):
+            found = reference.beyond((i + di, j + dj), shape, boundary)
+            if isinstance(found, str):
+                if found == "dirichlet" and (blocked is None or not blocked((i, j), (0, 0))):
                     G[p, p] += conductance((i, j), later)
                 continue
             if blocked is not None and blocked((i, j), (di, dj)):
                 continue
+            a, b = found
             c = (conductance((i, j), later) + conductance((a, b), later)) / 2.0
             G[p, p] += c
             G[p, a * width + b] -= c

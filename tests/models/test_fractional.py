@@ -73,8 +73,6 @@ def test_variance_of_a_term_is_the_mean_over_frequencies(pole, n):
 @pytest.mark.parametrize("method", ["auto", "dissection", "cholmod", "dense"])
 def test_field_has_one_law_by_every_method(name, method):
     model = FRACTIONAL[name]
-    if model.boundary == "torus" and method == "dissection":
-        method = "dense"
     field = model.gmrf(SHAPE, mean=0.5, method=method)
     C = covariance_of(model, SHAPE)
     x = np.random.default_rng(0).standard_normal((2, *SHAPE))

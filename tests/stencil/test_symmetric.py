@@ -216,7 +216,12 @@ def test_stencil_of_its_own_planes_is_the_same_matrix(case):
         (np.ones((1, 3, 4, 2, 1)), "dirichlet", ArgumentError, r"^planes must have shape .*, got \(1, 3, 4, 2, 1\)"),
         (np.ones((2, 3, 4)), "dirichlet", StencilError, r"^coefficients must have one entry per offset \(1\), got 2"),
         (np.full((1, 3, 4), np.nan), "dirichlet", ArgumentError, r"must be finite"),
-        (np.ones((1, 3, 4)), "neumann", ArgumentError, r"^boundary must be one of 'dirichlet', 'torus', got 'neumann'"),
+        (
+            np.ones((1, 3, 4)),
+            "neumann",
+            ArgumentError,
+            r"^boundary must be one of 'dirichlet', 'torus', or .* 'neumann'",
+        ),
     ],
 )
 def test_planes_that_make_no_stencil_are_refused(planes, boundary, error, match):

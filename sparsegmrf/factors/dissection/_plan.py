@@ -9,6 +9,7 @@ from sparsegmrf import _memory
 from sparsegmrf._threads import get_num_threads
 from sparsegmrf._validate import image_shape
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors._fold import Fold
 from sparsegmrf.factors.dissection import _classes, _tree
 from sparsegmrf.factors.dissection._analysis import LANES
 from sparsegmrf.lattice import Lattice
@@ -61,7 +62,8 @@ def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
         Height and width in pixels; need not be the stencil's own.
     stencil : SymmetricStencil
         Its offsets and channels count, and whether it is homogeneous: then identical nodes are stored once.
-        (Sharing among per-pixel coefficients is not foreseen.)
+        (Sharing among per-pixel coefficients, and on lattices that wrap, is not foreseen.) One that wraps is that of
+        the lattice folded flat, as `FoldedFactor` has it.
 
     Returns
     -------
@@ -75,10 +77,13 @@ def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
     """
     if not isinstance(stencil, SymmetricStencil):
         raise ArgumentError(f"stencil must be a SymmetricStencil, got {type(stencil).__name__}.")
-    lattice = Lattice(image_shape(shape), stencil.channels)
-    shared = stencil.is_homogeneous
-    classes = _classes.node_classes(lattice.shape, stencil.offsets, leaf_pixels(stencil.offsets))
-    return predict(lattice, classes, tile_side(lattice, stencil.offsets, shared), shared)
+    lattice, offsets = Lattice(image_shape(shape), stencil.channels), stencil.offsets
+    shared = stencil.is_homogeneous and not stencil.is_wrapped
+    if stencil.is_wrapped:
+        fold = Fold.of(stencil, lattice.shape)
+        lattice, offsets = fold.lattice, fold.offsets
+    classes = _classes.node_classes(lattice.shape, offsets, leaf_pixels(offsets))
+    return predict(lattice, classes, tile_side(lattice, offsets, shared), shared)
 
 
 def predict(lattice: Lattice, classes: list[_classes.NodeClass], tile: int, shared: bool) -> Plan:

@@ -30,7 +30,7 @@ class DissectionFactor(Factor):
     Parameters
     ----------
     precision : SymmetricStencil
-        Positive definite, on any lattice, with any number of channels; not on a torus.
+        Positive definite, on any lattice, with any number of channels; on a lattice that does not wrap.
     tile : int, optional
         Side of the largest square tile in pixels. The default suits the stencil; results depend on it by rounding only.
     leaf : int, optional
@@ -39,7 +39,7 @@ class DissectionFactor(Factor):
     Raises
     ------
     ArgumentError
-        If `precision` is no `SymmetricStencil`, or lies on a torus.
+        If `precision` is no `SymmetricStencil`, or wraps.
     TooLargeError
         If the predicted memory exceeds what is available, before anything is allocated; see `sparsegmrf.plan`.
     NotPositiveDefiniteError
@@ -182,7 +182,7 @@ class DissectionFactor(Factor):
     def _has_pattern_of(self, precision: SymmetricStencil) -> bool:
         own = self._precision
         same = precision.lattice == own.lattice and np.array_equal(precision.offsets, own.offsets)
-        return same and precision.boundary != "torus"
+        return same and not precision.is_wrapped
 
 
 def _attributes(
@@ -226,10 +226,10 @@ def _check(precision: Any) -> None:
             f"precision must be a SymmetricStencil, got {type(precision).__name__}; "
             "read a sparse matrix with SymmetricStencil.from_csr."
         )
-    if precision.boundary == "torus":
+    if precision.is_wrapped:
         raise ArgumentError(
-            'precision must not lie on a torus, which has no dissection into separate halves; use boundary="dirichlet" '
-            'or "neumann", or method="cholmod".'
+            f"precision must not wrap, which leaves no separate halves, got boundary={precision.boundary!r}; use "
+            'FoldedFactor, or factorize with method="dissection", which takes it.'
         )
 
 

@@ -214,7 +214,7 @@ def test_singular_precision_is_refused_and_never_repaired():
 def test_wrong_arguments_are_named():
     with pytest.raises(ArgumentError, match="precision must be a SymmetricStencil, got ndarray"):
         DissectionFactor(np.eye(4))
-    with pytest.raises(ArgumentError, match="precision must not lie on a torus"):
+    with pytest.raises(ArgumentError, match="precision must not wrap"):
         DissectionFactor(SymmetricStencil(FIVE, [4.5, -1.0, -1.0], (5, 5), boundary="torus"))
     with pytest.raises(ArgumentError, match="tile must be at least 1, got 0"):
         DissectionFactor(five_point((4, 4)), tile=0)

@@ -1,0 +1,133 @@
+"""Factor of a precision on a lattice that wraps: the dissection of the lattice folded flat."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sparsegmrf import _frozen
+from sparsegmrf._validate import read_only
+from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
+from sparsegmrf.factors._factor import Factor
+from sparsegmrf.factors._fold import Fold
+from sparsegmrf.factors.dissection import DissectionFactor
+from sparsegmrf.lattice import Lattice
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import FloatArray, IntArray
+
+
+class FoldedFactor(Factor):
+    """Sparse factor of a positive definite stencil on a cylinder or a torus, exact, on any lattice.
+
+    A ring of ``W`` columns is laid flat as ``ceil(W / 2)`` columns of two pixels each, and the stencil on it, whose
+    coefficients are blocks, is factorized by `DissectionFactor`: a cut through the flat ring cuts the ring at the two
+    places at which it falls into halves. On a torus rows and columns are folded.
+
+    Parameters
+    ----------
+    precision : SymmetricStencil
+        Positive definite, wrapped along rows, columns or both, with any number of channels.
+
+    Raises
+    ------
+    ArgumentError
+        If `precision` is no `SymmetricStencil`, or does not wrap.
+    TooLargeError
+        As for `DissectionFactor`.
+    NotPositiveDefiniteError
+        If a pivot is not positive; carries the pixel and the pivot.
+
+    Examples
+    --------
+    >>> boundary = ("neumann", "torus")
+    >>> stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (32, 64), boundary=boundary)
+    >>> round(FoldedFactor(stencil).logdet, 6)
+    2451.350941
+    """
+
+    method = "dissection"
+    _fold: Fold
+    _inner: DissectionFactor
+    _lattice: Lattice
+
+    def __init__(self, precision: SymmetricStencil) -> None:
+        if not isinstance(precision, SymmetricStencil) or not precision.is_wrapped:
+            raise ArgumentError(
+                f"precision must be a SymmetricStencil that wraps, got {precision!r}; use DissectionFactor."
+            )
+        fold = Fold.of(precision)
+        _frozen.assign(self, _fold=fold, _inner=_dissected(fold, precision), _lattice=precision.lattice)
+
+    def refactorized(self, precision: SymmetricStencil) -> Factor | None:
+        """Return the factor of another precision if it has the same lattice, offsets and axes that wrap, else None."""
+        if not self._fold.serves(precision):
+            return None
+        inner = _dissected(self._fold, precision, self._inner)
+        return _frozen.make(type(self), _fold=self._fold, _inner=inner, _lattice=precision.lattice)
+
+    @property
+    def lattice(self) -> Lattice:
+        """The pixel grid."""
+        return self._lattice
+
+    @property
+    def inner(self) -> DissectionFactor:
+        """Factor of the folded lattice."""
+        return self._inner
+
+    @property
+    def logdet(self) -> float:
+        """Log-determinant of ``Q`` in nats."""
+        return self._inner.logdet
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the factor's numbers and of where the unknowns lie."""
+        return self._inner.nbytes + self._unknowns.nbytes
+
+    def selected_inverse(self) -> SymmetricStencil:
+        """Return the covariances ``Q^-1[p, p + o_k]`` (intensity^2) on all offsets of the precision, as a stencil."""
+        return self._fold.unfold(self._inner.selected_inverse())
+
+    def marginal_variance(self) -> FloatArray:
+        """Return the diagonal of ``Q^-1`` as an image, in intensity^2."""
+        return self._taken(self._inner.marginal_variance().reshape(1, -1)).reshape(self.lattice.image_shape)
+
+    def whiten_vectors(self, x: FloatArray) -> FloatArray:
+        """Return ``A x`` for ``(batch, n)``."""
+        return self._taken(self._inner.whiten_vectors(self._laid(x)))
+
+    def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
+        """Return ``A^-1 e`` for ``(batch, n)``."""
+        return self._taken(self._inner.unwhiten_vectors(self._laid(e)))
+
+    def solve_vectors(self, b: FloatArray) -> FloatArray:
+        """Return ``Q^-1 b`` for ``(batch, n)``."""
+        return self._taken(self._inner.solve_vectors(self._laid(b)))
+
+    @cached_property
+    def _unknowns(self) -> IntArray:
+        return self._fold.unknowns
+
+    def _laid(self, x: FloatArray) -> FloatArray:
+        flat = np.zeros((len(x), self._inner.lattice.size))
+        flat[:, self._unknowns] = x
+        return read_only(flat)
+
+    def _taken(self, flat: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(flat[:, self._unknowns])
+
+
+def _dissected(fold: Fold, Q: SymmetricStencil, before: DissectionFactor | None = None) -> DissectionFactor:
+    """Return the factor of a folded precision, by the analysis of an earlier one if there is one."""
+    flat = fold.fold(Q)
+    try:
+        return DissectionFactor(flat) if before is None else before.refactorize(flat)
+    except NotPositiveDefiniteError as error:
+        pixel: Any = fold.pixel(error.pixel)
+        raise NotPositiveDefiniteError(
+            f"the precision is not positive definite: pivot {error.pivot:g} at pixel {pixel}; the diagonal is too "
+            "small for its neighbours.",
+            pixel,
+            error.pivot,
+        ) from None
