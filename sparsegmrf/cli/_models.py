@@ -14,11 +14,14 @@ from sparsegmrf.models import Intrinsic, Matern, Model, TensionSpline
 
 
 def _by_class() -> dict[str, Model]:
-    """Return every model that needs no argument by the name of its class: ``tension-spline`` is a `TensionSpline`."""
+    """Return every model that needs no argument by the name of its class.
+
+    ``tension-spline`` is a `TensionSpline`, ``ar1xar1`` an `AR1xAR1`.
+    """
     found: dict[str, Model] = {}
     for each in (getattr(models, name) for name in models.__all__):
         if isinstance(each, type) and issubclass(each, Model) and not isabstract(each) and _needs_nothing(each):
-            found[re.sub(r"(?<=[a-z])(?=[A-Z])", "-", each.__name__).lower()] = each()
+            found[re.sub(r"(?<=[a-z]{2})(?=[A-Z])", "-", each.__name__).lower()] = each()
     return found
 
 

@@ -14,6 +14,7 @@ from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._factor import Factor, Method
 from sparsegmrf.factors._form import Form, coefficient_at, on_offsets
+from sparsegmrf.factors.autoregressive import AutoregressiveForm
 from sparsegmrf.factors.choose import null_vectors_of, stencil_of
 from sparsegmrf.factors.intrinsic import IntrinsicForm
 from sparsegmrf.factors.intrinsic_spectral import SpectralIntrinsicForm
@@ -22,7 +23,7 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
 
-Member: TypeAlias = SymmetricStencil | SpectralForm | IntrinsicForm | SpectralIntrinsicForm
+Member: TypeAlias = SymmetricStencil | SpectralForm | IntrinsicForm | SpectralIntrinsicForm | AutoregressiveForm
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -31,7 +32,7 @@ class IndependentForm(Form):
 
     Parameters
     ----------
-    members : sequence of SymmetricStencil, SpectralForm, IntrinsicForm or SpectralIntrinsicForm
+    members : sequence of SymmetricStencil, SpectralForm, IntrinsicForm, SpectralIntrinsicForm or AutoregressiveForm
         Precision of each field in 1/intensity^2, with one unknown per pixel, all on one lattice. Each is given the
         offsets of all, with zero coefficients, so that covariances on them are known for every field.
 

@@ -1,6 +1,7 @@
 """Models: named parameters that stand for a stencil on a lattice."""
 
 from sparsegmrf.models._model import JointLimits, Model
+from sparsegmrf.models.ar1 import AR1xAR1
 from sparsegmrf.models.bym import BYM
 from sparsegmrf.models.car import CAR
 from sparsegmrf.models.channels import Channels
@@ -15,6 +16,7 @@ __all__ = [
     "BYM",
     "CAR",
     "SAR",
+    "AR1xAR1",
     "Channels",
     "Independent",
     "Intrinsic",

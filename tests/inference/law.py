@@ -185,6 +185,8 @@ def turned(model, turn):
         changes["anisotropy"] = (ratio, np.pi / 2.0 - angle if turn is np.transpose else -angle)
     if turn is np.transpose and isinstance(fields.get("boundary"), tuple):
         changes["boundary"] = fields["boundary"][::-1]
+    if "rho_row" in fields and turn is np.transpose:
+        changes |= {"rho_row": model.rho_column, "rho_column": model.rho_row}
     if "neighbourhood" in fields:
         given = fields["neighbourhood"]
         offsets = NEIGHBOURS[given] if isinstance(given, int) else given

@@ -116,7 +116,7 @@ def test_a_long_range_that_a_tile_cannot_see_is_found_on_the_whole(monkeypatch):
     start = start_of(asked, memo, tile)
     models = [memo.objective.model_at(each) for each in (tile.ended.at, start)]
     rivals = models[0].alike_nearby()
-    assert len(rivals) == 4
+    assert rivals
     assert models[1].range >= models[0].range
     values = [memo.value(memo.objective.start(each, None)) for each in rivals]
     assert memo.value(start) == pytest.approx(max(memo.value(tile.ended.at), *values), abs=1e-9)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sparsegmrf.models import BYM, CAR, SAR, Channels, Independent, Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf.models import BYM, CAR, SAR, AR1xAR1, Channels, Independent, Intrinsic, Matern, Sum, TensionSpline
 from tests import reference
 
 SHAPE = (6, 7)
@@ -60,6 +60,9 @@ PROPER = {
     "Matern 2, cylinder": Matern(5.0, 2.0, 2, boundary=("neumann", "torus")),
     "Matern maps, cylinder": Matern(RANGE, SIGMA, 1, barrier=BARRIER, boundary=("torus", "dirichlet")),
     "Matern of two borders": Matern(5.0, 1.0, 1, anisotropy=(3.0, 0.4), boundary=("neumann", "dirichlet")),
+    "AR1xAR1": AR1xAR1(0.6, 0.85, 1.5),
+    "AR1xAR1, signs": AR1xAR1(-0.4, 0.7),
+    "AR1xAR1 torus": AR1xAR1(0.5, -0.3, 2.0, boundary="torus"),
     "Independent": Independent(0.7),
     "Independent torus": Independent(2.0, boundary="torus"),
     "TensionSpline": TensionSpline(0.3, 2.0, proper=0.01),
@@ -105,10 +108,12 @@ COMPOSED = {
     "Sum with a random walk": Sum([Intrinsic(1, 2.0), Matern(3.0, boundary="dirichlet")], observation=[0.5, 1.0]),
     "Sum with a fractional one": Sum([Matern(4.0, nu=0.5), CAR(0.2)], observation=[1.0, -0.5]),
     "Sum with order 2": Sum([CAR(0.2), Intrinsic(2, 2.0)]),
+    "Sum with AR1xAR1": Sum([AR1xAR1(0.6, 0.3), Matern(4.0, boundary="dirichlet")], observation=[1.0, -0.5]),
     "BYM": BYM(0.7, 0.3),
     "BYM cylinder": BYM(0.7, 0.3, boundary=("neumann", "torus")),
     "BYM torus": BYM(2.0, 0.8, boundary="torus"),
     "Channels": Channels(Matern(RANGE, 2.0), [[1.0, 0.5], [0.5, 3.0]]),
+    "Channels AR1xAR1": Channels(AR1xAR1(0.6, -0.3), [[1.0, 0.5], [0.5, 3.0]]),
     "Channels of a pair": Channels(CAR((0.3, 0.1)), [[1.0, 0.0], [0.0, 3.0]]),
 }
 
