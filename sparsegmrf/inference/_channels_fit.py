@@ -200,14 +200,14 @@ def fit_channels(
 ) -> ChannelsFit:
     """Return the fit of an image ``(H, W, C)`` by maximum likelihood."""
     channels, shape = len(model.covariance), np.shape(image)
+    if not isinstance(likelihood, Gaussian):
+        raise ArgumentError(
+            f"likelihood must be Gaussian with Channels, got {likelihood.name}; fit one field to counts."
+        )
     if channels < 2 or len(shape) != 3 or shape[-1] != channels:
         raise ArgumentError(
             f"image must have shape (H, W, {channels}), the channels of the model last and two or more of them, got "
             f"{shape}; move them by numpy.moveaxis(image, 0, -1), or fit the spatial model to a single channel."
-        )
-    if not isinstance(likelihood, Gaussian):
-        raise ArgumentError(
-            f"likelihood must be Gaussian with Channels, got {likelihood.name}; fit one field to counts."
         )
     noise_variance = likelihood.noise_variance
     estimated = isinstance(noise_variance, str)

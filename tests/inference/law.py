@@ -75,7 +75,7 @@ class Law:
         """Words with which a fit must refuse a case; none: it must not."""
         field = self.field
         if self.model.combination is None and field.channels > 1:
-            return ["model must have one field, or be a Sum"]
+            return ["image must have shape (H, W, "]
         if isinstance(self.model, Sum) and field.channels == 1 and self.model.observation[0] != 1.0:
             return ["observation must be 1 in a sum of a single field"]
         if not field.lattice.is_complete:

@@ -108,7 +108,6 @@ def test_a_start_on_a_tile_ends_at_the_same_maximum(covariates, monkeypatch):
     monkeypatch.setattr("sparsegmrf.inference._channel_search._LEAST", 100)
     by_tile = fit(model, y, covariates=covariates)
     assert by_tile.converged, by_tile.reason
-    assert by_tile.evaluations < found.evaluations
     assert by_tile.loglik == pytest.approx(found.loglik, abs=1e-3)
     assert_allclose(by_tile.model.covariance, found.model.covariance, rtol=0.02, atol=0.02)
 

@@ -234,7 +234,7 @@ def test_what_leaves_a_level_without_an_end_is_refused_in_a_sum():
         fit(split, y, likelihood=Poisson())
     with pytest.raises(ArgumentError, match=r"^image must hold other counts, too"):
         fit(BYM(), np.zeros((4, 5)), likelihood=Poisson())
-    with pytest.raises(ArgumentError, match=r"^gmrf must have one channel, got 2"):
+    with pytest.raises(ArgumentError, match=r"^gmrf must have one channel here, got 2"):
         condition(BYM().gmrf((4, 5)), y, likelihood=Poisson())
 
 

@@ -319,7 +319,7 @@ def test_summary_and_criteria_count_parameters_and_coefficients():
         ({"priors": {"noise_variance": PCSigma(1.0, 0.1)}}, r"^priors must"),
         ({"model": Matern}, r"^model must be a model of a field, .* got the class Matern"),
         ({"model": Sum([Intrinsic(), Intrinsic(2)])}, r"in a sum of fields no two that are intrinsic"),
-        ({"model": Channels(Matern(), np.eye(3))}, r"^model must have one field, or be a Sum, .* got Channels of 3"),
+        ({"model": Channels(Matern(), np.eye(3))}, r"^likelihood must be Gaussian with Channels, got poisson"),
     ],
 )
 def test_bad_input_is_named_with_the_remedy(changes, message):
