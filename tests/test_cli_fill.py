@@ -65,13 +65,27 @@ def test_counts_are_filled_with_risks_and_new_counts(here, run):
     cases[4:9, 6:11] = np.nan
     np.save("cases.npy", cases)
     np.save("exposure.npy", exposure)
-    held = ("--model", "bym", "--fixed", "sigma", "--fixed", "phi", "--samples", "2", "--seed", "5")
+    held = (
+        "--model",
+        "bym",
+        "--fixed",
+        "sigma",
+        "--fixed",
+        "phi",
+        "--samples",
+        "2",
+        "--seed",
+        "5",
+        "--exceedance",
+        "1.5",
+    )
     printed = run("fill", "cases.npy", "--out", "out", "--likelihood", "poisson", "--exposure", "exposure.npy", *held)
     options = {"model": BYM(), "fixed": ["sigma", "phi"], "n_samples": 2, "rng": 5}
     result = fill(cases, likelihood=Poisson(exposure), **options)
     risk = result.relative_risk(0.95)
     expected = {name: getattr(result, name) for name in ("filled", "mean", "std", "predictive_mean", "predictive_std")}
     expected |= {"samples": result.samples, "lower": risk.lower, "upper": risk.upper}
+    expected |= {"exceedance": result.exceedance(1.5)}
     for name, values in expected.items():
         np.testing.assert_array_equal(np.load(f"out/cases-{name.replace('_', '-')}.npy"), values)
     assert {path.name for path in (here / "out").iterdir()} == {
@@ -82,6 +96,25 @@ def test_counts_are_filled_with_risks_and_new_counts(here, run):
     assert "213 observed, 25 filled" in printed
     assert "standard deviation of the risk" in printed
     assert read_fit("out/cases-fit.json").likelihood == "poisson"
+
+
+def test_counts_without_a_threshold_have_no_exceedance(here, run):
+    np.save("cases.npy", np.random.default_rng(0).poisson(3.0, SHAPE).astype(float))
+    run(
+        "fill",
+        "cases.npy",
+        "--out",
+        "out",
+        "--likelihood",
+        "poisson",
+        "--model",
+        "bym",
+        "--fixed",
+        "sigma",
+        "--fixed",
+        "phi",
+    )
+    assert not list((here / "out").glob("*exceedance*"))
 
 
 def test_fill_prints_the_fit_and_writes_what_the_library_returns(holes, here, run):
@@ -273,6 +306,10 @@ def test_missing_extra_is_one_line_with_the_remedy(holes, here, capsys, monkeypa
         ),
         (["holes.npy", "--noise-variance=-1"], "noise"),
         (["holes.npy", "--model", "disc"], "'thin-plate', 'best', got 'disc'"),
+        (["holes.npy", "--exceedance", "2"], "exceedance must be left out with likelihood gaussian"),
+        (["holes.npy", "--exceedance", "0", "--likelihood", "poisson"], "exceedance must be positive"),
+        (["holes.npy", "--exceedance", "nan", "--likelihood", "poisson"], "exceedance must be positive"),
+        (["holes.npy", "--exceedance", "1", "--likelihood", "binomial"], "exceedance must be between 0 and 1"),
         (["holes.npy", "--samples", "-1"], "samples must be at least 0"),
         (["holes.npy", "--seed", "-1"], "rng must be"),
         (["holes.npy", "--out", "nowhere/out"], "existing directory"),

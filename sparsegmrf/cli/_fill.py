@@ -14,10 +14,12 @@ from sparsegmrf.cli._models import names as model_names
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne, map_suffix
 from sparsegmrf.cli._report import Progress, show_filled, show_written
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import CountFillResult, FillResult
 from sparsegmrf.inference import fill as fill_gaps
 from sparsegmrf.io import Picture, Raster, write, write_model
 from sparsegmrf.plot import fill_figure, write_figure
+from sparsegmrf.typing import FloatArray
 
 IMAGES: Mapping[str, str] = {
     "filled": "filled",
@@ -46,13 +48,36 @@ class FillOptions(FieldOptions):
         "tension-spline"
     )
     covariates: Annotated[Literal["constant", "linear", "none"], typer.Option(help="Trend.")] = "linear"
+    exceedance: Annotated[
+        float | None,
+        typer.Option(help="Risk of counts: write the probability of every pixel that its own is above it."),
+    ] = None
     samples: Annotated[int, typer.Option(help="Number of draws given the observed pixels.")] = 0
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0
 
     @property
     def images(self) -> Mapping[str, str]:
         """Fields of the result that are written."""
-        return IMAGES if self.likelihood == "gaussian" else OF_COUNTS
+        if self.likelihood == "gaussian":
+            return IMAGES
+        more = {} if self.exceedance is None else {"exceedance": f"probability of a risk above {self.exceedance:g}"}
+        return {**OF_COUNTS, **more}
+
+    def check_exceedance(self) -> None:
+        """Refuse a threshold that is none of a risk, before anything is fitted."""
+        limit = self.exceedance
+        if limit is None:
+            return
+        if self.likelihood == "gaussian":
+            raise ArgumentError(
+                f"exceedance must be left out with likelihood gaussian, which has no risk, got {limit:g}."
+            )
+        highest = np.inf if self.likelihood == "poisson" else 1.0
+        if not 0.0 < limit < highest:
+            raise ArgumentError(
+                f"exceedance must be {'positive' if highest > 1.0 else 'between 0 and 1'} with likelihood "
+                f"{self.likelihood}, got {limit:g}."
+            )
 
     def fill(self, image: Loaded) -> FillResult | CountFillResult:
         """Fill the gaps of an image."""
@@ -75,6 +100,7 @@ def fill(
     reading: ReadingOne,
 ) -> None:
     """Fill the gaps of an image: parameters with standard errors, filled image, uncertainty, draws, figure."""
+    options.check_exceedance()
     directory_of_outputs(out)
     with Progress(3) as step:
         step(f"reading {image.name}")
@@ -113,14 +139,24 @@ def described(result: FillResult | CountFillResult) -> str:
     return f"{type(result.fit.model).__name__}, {parameters}"
 
 
+def image_of(result: FillResult | CountFillResult, field: str, threshold: float | None) -> FloatArray:
+    """Return an image of a result by its name."""
+    source: object = result
+    if isinstance(result, CountFillResult):
+        if field == "exceedance" and threshold is not None:
+            return result.exceedance(threshold)
+        source = result.relative_risk() if field in ("lower", "upper") else result
+    image: FloatArray = getattr(source, field)
+    return image
+
+
 def write_results(
     folder: Path, stem: str, raster: Raster, options: FillOptions, result: FillResult | CountFillResult
 ) -> None:
     """Write the images of a result, its draws if there are any, and the fit as JSON."""
-    risk = result.relative_risk() if isinstance(result, CountFillResult) else None
     for field, meaning in options.images.items():
         path = folder / f"{stem}-{field.replace('_', '-')}{suffix_of(raster)}"
-        write(path, getattr(result, field, getattr(risk, field, None)), like=raster, name=meaning)
+        write(path, image_of(result, field, options.exceedance), like=raster, name=meaning)
     if options.samples:
         write(folder / f"{stem}-samples{raster.stack_suffix}", result.samples, like=raster, name="draw")
     said = about(options, getattr(result, "comparison", None), raster.unit or "intensity")
