@@ -11,7 +11,7 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._coefficients import block_shape
 from sparsegmrf.stencil._offsets import distinct_offsets
-from sparsegmrf.typing import BoolArray, IntArray, Shape
+from sparsegmrf.typing import BoolArray, Boundary, IntArray, Shape
 
 
 class Side(NamedTuple):
@@ -67,6 +67,8 @@ class Fold:
     pattern : SymmetricStencil
         Lattice, offsets and boundary of what is folded.
     rows, columns : Side
+    boundary : str or (str, str)
+        Of what is folded, as it wraps.
     offsets : ndarray, (K, 2)
         Of the folded stencil: the centre and later ones.
     """
@@ -74,6 +76,7 @@ class Fold:
     pattern: SymmetricStencil
     rows: Side
     columns: Side
+    boundary: Boundary
     offsets: IntArray
 
     @classmethod
@@ -89,10 +92,10 @@ class Fold:
             min(side, 4 * reach + 4 + side % 2) for side, reach in zip(lattice.shape, Q.reach, strict=True)
         )
         if (height, width) != lattice.shape:
-            return cls(pattern, rows, columns, cls.of(Q, (height, width)).offsets)
-        bare = cls(pattern, rows, columns, np.zeros((0, 2), dtype=np.int64))
+            return cls(pattern, rows, columns, Q.boundary, cls.of(Q, (height, width)).offsets)
+        bare = cls(pattern, rows, columns, Q.boundary, np.zeros((0, 2), dtype=np.int64))
         steps = [bare.places(k).step for k in range(len(Q.offsets))]
-        return cls(pattern, rows, columns, read_only(distinct_offsets(np.concatenate(steps))[0]))
+        return cls(pattern, rows, columns, Q.boundary, read_only(distinct_offsets(np.concatenate(steps))[0]))
 
     @property
     def sheets(self) -> int:

@@ -57,6 +57,31 @@ def test_another_precision_on_the_pattern_keeps_the_analysis(boundary):
         assert FoldedFactor(first).refactorized(other) is None
 
 
+@pytest.mark.parametrize("boundary", PAIRS)
+@pytest.mark.parametrize("shape", [(1, 7), (7, 1), (6, 9)])
+def test_factor_from_file_is_the_factor_that_was_written(tmp_path, shape, boundary):
+    stencil = nine_points(shape, boundary, np.linspace(0.0, 1.0, shape[0] * shape[1]).reshape(shape))
+    factor, x = FoldedFactor(stencil), np.random.default_rng(0).standard_normal(shape)
+    factor.to_file(tmp_path / "factor.npz")
+    read = FoldedFactor.from_file(tmp_path / "factor.npz")
+    assert read.lattice == factor.lattice
+    assert read.logdet == factor.logdet
+    assert np.array_equal(read.solve(x), factor.solve(x))
+    assert np.array_equal(read.whiten(x), factor.whiten(x))
+    assert np.array_equal(read.marginal_variance(), factor.marginal_variance())
+    assert read.selected_inverse().boundary == factor.selected_inverse().boundary
+    assert read.refactorized(stencil).logdet == factor.logdet
+
+
+def test_files_of_flat_and_folded_factors_are_not_taken_for_each_other(tmp_path):
+    FoldedFactor(nine_points((6, 9), "torus")).to_file(tmp_path / "folded.npz")
+    DissectionFactor(nine_points((6, 9), "neumann")).to_file(tmp_path / "flat.npz")
+    with pytest.raises(ArgumentError, match="must name a dissection factor"):
+        DissectionFactor.from_file(tmp_path / "folded.npz")
+    with pytest.raises(ArgumentError, match="must name a folded factor"):
+        FoldedFactor.from_file(tmp_path / "flat.npz")
+
+
 def test_pivot_that_is_not_positive_names_its_pixel_of_the_ring():
     centre = np.full((5, 8), 5.0)
     centre[3, 6] = -2.0

@@ -17,18 +17,25 @@ from sparsegmrf.typing import FloatArray
 _FORMAT = 1
 
 
-def write(path: str | os.PathLike[str], precision: SymmetricStencil, analysis: Analysis, blocks: FactorNumbers) -> None:
-    """Write under a temporary name beside `path`, then rename."""
+def write(
+    path: str | os.PathLike[str],
+    precision: SymmetricStencil,
+    analysis: Analysis,
+    blocks: FactorNumbers,
+    kind: str = "dissection",
+    **more: Any,
+) -> None:
+    """Write a factor of a kind, and what more it has, under a temporary name beside `path`, then rename."""
     target = Path(path)
     coefficients: dict[str, Any] = {f"coefficient_{k}": precision.coefficient(k) for k in range(len(precision.offsets))}
     levels: dict[str, Any] = {f"front_start_{k}": starts for k, starts in enumerate(blocks.front_start)}
     logs: dict[str, Any] = {f"log_pivots_{k}": values for k, values in enumerate(blocks.log_pivots)}
+    head: dict[str, Any] = {_key(kind): _FORMAT, **more}
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez(
                 file,
-                sparsegmrf_dissection_factor=_FORMAT,
                 shape=precision.shape,
                 channels=precision.channels,
                 boundary=precision.boundary,
@@ -40,6 +47,7 @@ def write(path: str | os.PathLike[str], precision: SymmetricStencil, analysis: A
                 **coefficients,
                 **levels,
                 **logs,
+                **head,
             )
         os.replace(name, target)
     except BaseException:
@@ -47,13 +55,15 @@ def write(path: str | os.PathLike[str], precision: SymmetricStencil, analysis: A
         raise
 
 
-def read(path: str | os.PathLike[str]) -> tuple[SymmetricStencil, Analysis, FactorNumbers]:
-    """Read what `write` wrote."""
+def read(
+    path: str | os.PathLike[str], kind: str = "dissection", more: tuple[str, ...] = ()
+) -> tuple[SymmetricStencil, Analysis, FactorNumbers, list[Any]]:
+    """Read what `write` wrote, and the arrays `more`."""
     try:
         with np.load(path, allow_pickle=False) as content:
-            if "sparsegmrf_dissection_factor" not in content or int(content["sparsegmrf_dissection_factor"]) != _FORMAT:
+            if _key(kind) not in content or int(content[_key(kind)]) != _FORMAT:
                 raise ArgumentError(
-                    f"path must name a dissection factor in format {_FORMAT}, got {os.fspath(path)!r}; "
+                    f"path must name a {kind} factor in format {_FORMAT}, got {os.fspath(path)!r}; "
                     "write it again with to_file."
                 )
             offsets = content["offsets"]
@@ -62,7 +72,7 @@ def read(path: str | os.PathLike[str]) -> tuple[SymmetricStencil, Analysis, Fact
                 [content[f"coefficient_{k}"] for k in range(len(offsets))],
                 tuple(content["shape"]),
                 channels=int(content["channels"]),
-                boundary=str(content["boundary"]),
+                boundary=boundary_of(content["boundary"]),
             )
             analysis = analyse(precision.lattice, offsets, tile=int(content["tile"]), leaf=int(content["leaf"]))
             starts = [content[f"front_start_{k}"] for k in range(analysis.depth)]
@@ -71,14 +81,24 @@ def read(path: str | os.PathLike[str]) -> tuple[SymmetricStencil, Analysis, Fact
                 precision,
                 analysis,
                 FactorNumbers(_aligned(content["tiles"]), _aligned(content["fronts"]), starts, logs),
+                [content[name] for name in more],
             )
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
         if isinstance(error, ArgumentError):
             raise
         raise ArgumentError(
-            f"path must name a dissection factor written by to_file, got {os.fspath(path)!r}, which cannot be read: "
+            f"path must name a {kind} factor written by to_file, got {os.fspath(path)!r}, which cannot be read: "
             f"{error}."
         ) from error
+
+
+def boundary_of(array: Any) -> Any:
+    """Return a boundary, or one for each axis, from an array of names."""
+    return str(array) if array.ndim == 0 else tuple(str(name) for name in array)
+
+
+def _key(kind: str) -> str:
+    return f"sparsegmrf_{kind}_factor"
 
 
 def _aligned(array: FloatArray) -> FloatArray:

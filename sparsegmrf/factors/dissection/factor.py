@@ -12,6 +12,7 @@ from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.factors._factor import Factor
 from sparsegmrf.factors.dissection import _file, _numeric, _selected
 from sparsegmrf.factors.dissection._analysis import Analysis, Groups, analyse, group_tiles
+from sparsegmrf.factors.dissection._numeric import FactorNumbers
 from sparsegmrf.factors.dissection._plan import leaf_pixels, predict, refuse_beyond_memory, tile_side
 from sparsegmrf.factors.dissection._solve import Solver
 from sparsegmrf.factors.dissection._tree import Level, build
@@ -153,7 +154,11 @@ class DissectionFactor(Factor):
         ArgumentError
             If the file is not a factor written by this version of the format.
         """
-        precision, analysis, blocks = _file.read(path)
+        precision, analysis, blocks, _ = _file.read(path)
+        return cls._from_parts(precision, analysis, blocks)
+
+    @classmethod
+    def _from_parts(cls, precision: SymmetricStencil, analysis: Analysis, blocks: FactorNumbers) -> "DissectionFactor":
         return _frozen.make(cls, **_attributes(precision, analysis, blocks))
 
     def __repr__(self) -> str:

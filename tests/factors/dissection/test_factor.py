@@ -160,6 +160,15 @@ def test_factor_from_file_is_the_factor_that_was_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["factor.npz"]
 
 
+@pytest.mark.parametrize("boundary", ["neumann", ("neumann", "dirichlet")])
+def test_factor_of_any_boundary_is_read_from_its_file(tmp_path, boundary):
+    factor = DissectionFactor(SymmetricStencil(FIVE, [4.1, -1.0, -1.0], (12, 9), boundary=boundary))
+    factor.to_file(tmp_path / "factor.npz")
+    read, x = DissectionFactor.from_file(tmp_path / "factor.npz"), image((12, 9))
+    assert read.logdet == factor.logdet
+    assert np.array_equal(read.solve(x), factor.solve(x))
+
+
 def test_file_that_is_no_factor_is_refused(tmp_path):
     wrong = tmp_path / "wrong.npz"
     np.savez(wrong, a=1)
