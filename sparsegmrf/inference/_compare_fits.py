@@ -1,5 +1,6 @@
 """Tables of fits by likelihood, and which of them may be compared at all."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -180,7 +181,8 @@ def _names_of(fits: tuple[_Fit, ...]) -> list[str]:
 def _result_of(name: str, value: object) -> FieldFit:
     found = value.fit if isinstance(value, FillResult | CountFillResult) else value
     if not isinstance(found, FieldFit):
-        raise ArgumentError(f"fits must be results of fit or fill, got {type(value).__name__} for {name}.")
+        remedy = "; give a dict as compare_fits(**fits)" if isinstance(value, Mapping) else ""
+        raise ArgumentError(f"fits must be results of fit or fill, got {type(value).__name__} for {name}{remedy}.")
     return found
 
 

@@ -151,6 +151,8 @@ def test_what_is_no_fit_is_refused():
         compare_fits()
     with pytest.raises(ArgumentError, match=r"^fits must be results of fit or fill, got Matern for number 0"):
         compare_fits(Matern())
+    with pytest.raises(ArgumentError, match=r"got dict for number 0; give a dict as compare_fits\(\*\*fits\)"):
+        compare_fits({})
     with pytest.raises(ArgumentError, match=r"^fits must have different names, got 'Matern' twice"):
         compare_fits(fitted(Matern()), Matern=fitted(Matern()))
     with pytest.raises(KeyError, match=r"'CAR' is none of Matern"):
