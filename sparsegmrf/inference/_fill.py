@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._channels_fit import ChannelsFillResult, fill_channels
@@ -99,7 +100,8 @@ def fill(image: ArrayLike, *, likelihood: Likelihood, **options: Any) -> CountFi
 def fill(image: ArrayLike, *, likelihood: Gaussian | None = None, **options: Any) -> FillResult: ...
 
 
-def fill(  # type: ignore[misc]  # the options are these
+@one_blas_thread()  # type: ignore[misc]  # the options are these
+def fill(
     image: ArrayLike,
     *,
     mask: ArrayLike | Literal["nan"] | None = "nan",

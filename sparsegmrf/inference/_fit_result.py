@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import boolean_mask, generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
@@ -163,6 +164,7 @@ class FitResult(FieldFit):
         """Return the trend less what null space and trend take of the data: it is of the order of the field."""
         return combined(self._estimate.beta, self._objective.images[number].columns) * self._objective.frame.unit
 
+    @one_blas_thread()
     def predict(self, mask: ArrayLike | None = None, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
         """Return what the observations say of the field with its trend at every pixel, and of new measurements there.
 
