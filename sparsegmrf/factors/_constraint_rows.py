@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._tall_qr import tall_qr
-from sparsegmrf.factors.dissection._blas_threads import one_blas_thread
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
 DEPENDENT = 1e-10

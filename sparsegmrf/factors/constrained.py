@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse as sp
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import finite, images, read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._constraint_rows import ConstraintRows
@@ -16,7 +17,6 @@ from sparsegmrf.factors._form import Form
 from sparsegmrf.factors._low_rank import minus_products
 from sparsegmrf.factors._tall_qr import tall_qr
 from sparsegmrf.factors.choose import Precision, stencil_of
-from sparsegmrf.factors.dissection._blas_threads import one_blas_thread
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray

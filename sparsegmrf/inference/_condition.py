@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._edges import cut_off
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors import Factor
@@ -35,6 +36,7 @@ _ALL_KNOWN = (
 )
 
 
+@one_blas_thread()
 def condition(
     gmrf: GMRF,
     y: ArrayLike,

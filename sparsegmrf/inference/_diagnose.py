@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.total import TotalForm
@@ -110,6 +111,7 @@ class Diagnosis:
         return "\n".join(lines)
 
 
+@one_blas_thread()
 def diagnose(
     result: FitResult | CountFitResult | FillResult | CountFillResult | GMRF, *, n_samples: int = 64, rng: Seed = 0
 ) -> Diagnosis:

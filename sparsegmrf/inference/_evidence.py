@@ -15,6 +15,7 @@ The average information (the mean of the observed and the expected one) needs no
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +50,8 @@ class Evidence:
     traces: FloatArray
     squares: FloatArray
     averages: FloatArray
+    solved: "Solved | None" = None
+    """Where there are derivatives: what they were made of, which is what is asked of a field given the observations."""
 
     @cached_property
     def left(self) -> FloatArray:
@@ -115,6 +118,7 @@ def evidence(
     quadratic = 0.0
     count = 0 if directions is None else len(directions) + 1
     traces, squares, averages = np.zeros(count), np.zeros(count), np.zeros((count, count))
+    variances = []
     for posterior, part, image in zip(found.posteriors, found.parts, images, strict=True):
         data, Z, R = image.data, part.fields, part.residuals
         w, noisy = data.weight, data.weight > 0.0
@@ -126,6 +130,7 @@ def evidence(
         g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
         S, of_seen = (None, 0.0) if posterior is None else data.covariances(posterior)
         S = None if S is None else _without_known(S, data)
+        variances.append(np.broadcast_to(of_seen, w.shape))
         for k, dQ in enumerate(directions):
             assert prior_S is not None
             traces[k] += 0.5 * (dQ.inner(prior_S) - (0.0 if S is None else dQ.inner(S)))
@@ -137,7 +142,8 @@ def evidence(
         if restricted and p:
             traces[-1] += 0.5 * float(np.sum(covariance * _products(R[1:], R[1:])))
         averages += _average_information(g, prior, posterior, data, r / np.sqrt(np.where(noisy, w, 1.0)))
-    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, found.left, traces, squares, averages)
+    solved = None if directions is None else Solved(found, variances)
+    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, found.left, traces, squares, averages, solved)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +202,13 @@ class Regression:
     def left(self) -> FloatArray:
         """Return what is left of each covariate of each image, ``(R, p, H, W)``."""
         return np.array([part.left for part in self.parts])
+
+
+class Solved(NamedTuple):
+    """What an evidence with derivatives has: the regression, and the variance of what is observed, image by image."""
+
+    regression: Regression
+    variances: list[FloatArray]
 
 
 def coefficient_covariance(gram: FloatArray) -> FloatArray:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._saved import Saved, kind_of, loaded
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
@@ -130,6 +131,7 @@ class FieldFit(LinearPredictions):
         """Parameters about which the image says nothing, which have no standard error."""
         return self._curvature[2].undetermined
 
+    @one_blas_thread()
     def confidence_intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
         """Return intervals that hold the true value with a probability of about `level`, by parameter and coefficient.
 

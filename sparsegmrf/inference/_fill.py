@@ -6,6 +6,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._channels_fit import ChannelsFillResult, fill_channels
@@ -13,18 +14,18 @@ from sparsegmrf.inference._comparison import ModelComparison, compare
 from sparsegmrf.inference._count_fill import CountFillResult, count_fill
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
-from sparsegmrf.inference._fit_result import FitResult
+from sparsegmrf.inference._fit_result import FitResult, predict_at_end
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import result_of
-from sparsegmrf.inference._start import find_start, search
+from sparsegmrf.inference._start import Found, find_start, search
 from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.models import Channels, TensionSpline
 from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
-_TOLERANCE = 0.02
+_TOLERANCE = 0.05
 """Newton step in standard errors at which the search ends."""
 
 
@@ -99,7 +100,8 @@ def fill(image: ArrayLike, *, likelihood: Likelihood, **options: Any) -> CountFi
 def fill(image: ArrayLike, *, likelihood: Gaussian | None = None, **options: Any) -> FillResult: ...
 
 
-def fill(  # type: ignore[misc]  # the options are these
+@one_blas_thread()  # type: ignore[misc]  # the options are these
+def fill(
     image: ArrayLike,
     *,
     mask: ArrayLike | Literal["nan"] | None = "nan",
@@ -186,10 +188,14 @@ def fill(  # type: ignore[misc]  # the options are these
             np.asarray(image),
         )
     count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-    result, comparison = _fit(image, mask, model, distribution, covariates, fixed, stream, labels)
+    result, comparison, end = _fit(image, mask, model, distribution, covariates, fixed, stream, labels)
     if isinstance(result, CountFitResult):
         return count_fill(result, count, stream)
-    found, data = result.predict(n_samples=count, rng=stream), result.problem.images[0]
+    data = result.problem.images[0]
+    if end is None:
+        found = result.predict(n_samples=count, rng=stream)
+    else:
+        found = predict_at_end(result, end.memo, end.ended.at, count, stream)
     plain = FillResult(
         mean=found.mean,
         std=found.std,
@@ -225,8 +231,8 @@ def _fit(
     fixed: Sequence[str] | str,
     stream: np.random.Generator,
     labels: Labels | None,
-) -> tuple[FitResult | CountFitResult, ModelComparison | None]:
-    """Fit the model given, the default one, or the best of several."""
+) -> tuple[FitResult | CountFitResult, ModelComparison | None, Found | None]:
+    """Fit the model given, the default one, or the best of several; return also the comparison or the search."""
     if np.ndim(image) == 3:
         raise ArgumentError(
             f"image must have shape (H, W), got {np.shape(image)}; fill one slice at a time, or channels (H, W, C) by "
@@ -247,6 +253,7 @@ def _fit(
     problem = Problem.read(first, image, mask, likelihood, covariates, fixed=fixed, labels=labels)
     if isinstance(model, str):
         comparison = compare(problem, stream)
-        return comparison.chosen.fit, comparison
+        return comparison.chosen.fit, comparison, None
     memo, start = find_start(problem, _TOLERANCE)
-    return result_of(problem, search(memo, start, _TOLERANCE), stream), None
+    found = search(memo, start, _TOLERANCE)
+    return result_of(problem, found, stream), None, found

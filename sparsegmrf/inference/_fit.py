@@ -5,6 +5,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._channels_fit import ChannelsFit, fit_channels
@@ -37,7 +38,8 @@ def fit(model: FieldModel, image: ArrayLike, *, likelihood: Likelihood, **option
 def fit(model: FieldModel, image: ArrayLike, *, likelihood: Gaussian | None = None, **options: Any) -> FitResult: ...
 
 
-def fit(  # type: ignore[misc]  # the options are these
+@one_blas_thread()  # type: ignore[misc]  # the options are these
+def fit(
     model: FieldModel,
     image: ArrayLike,
     *,

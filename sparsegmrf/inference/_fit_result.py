@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import boolean_mask, generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors import DissectionFactor
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._combinations import combined
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
@@ -33,6 +35,14 @@ class TrendEstimate(NamedTuple):
     beta: FloatArray
     covariance: FloatArray
     left: FloatArray
+
+
+class FieldAtPixels(NamedTuple):
+    """Mean, variance and draws ``(n, H, W)`` of what is observed of a field with its trend, this taken as known."""
+
+    mean: FloatArray
+    variance: FloatArray
+    draws: FloatArray
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -163,6 +173,7 @@ class FitResult(FieldFit):
         """Return the trend less what null space and trend take of the data: it is of the order of the field."""
         return combined(self._estimate.beta, self._objective.images[number].columns) * self._objective.frame.unit
 
+    @one_blas_thread()
     def predict(self, mask: ArrayLike | None = None, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
         """Return what the observations say of the field with its trend at every pixel, and of new measurements there.
 
@@ -204,24 +215,37 @@ class FitResult(FieldFit):
             return self._completed().predict(mask, n_samples=n_samples, rng=stream).without(self._unknown)
         if mask is not None:
             return self._without(mask).predict(n_samples=n_samples, rng=stream)
-        spreads = [self._trend_spread(k) for k in range(len(self.problem.images))]
-        parts = [self._of_image(k, spread, n_samples, stream) for k, spread in enumerate(spreads)]
-        means, variances, noises, draws = (np.array(each) for each in zip(*parts, strict=True))
-        shares = stream.standard_normal((n_samples, len(self.coefficients)))
-        for draw, spread in zip(draws, spreads, strict=True):
-            draw += combined(shares, spread)
-        if not self.problem.is_stack:
-            return Prediction(means[0], variances[0], variances[0] + noises[0], draws[0])
-        return Prediction(means, variances, variances + noises, np.moveaxis(draws, 0, 1))
+        found = [self._of_image(k, n_samples, stream) for k in range(len(self.problem.images))]
+        return self._with_trend(found, stream)
 
-    def _of_image(
-        self, number: int, spread: FloatArray, count: int, stream: np.random.Generator
-    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Return mean, variance, noise variance and draws for an image, the last without the trend's uncertainty."""
+    def _with_trend(self, found: "list[FieldAtPixels]", stream: np.random.Generator) -> Prediction:
+        """Return the prediction of what is known of the images' fields, with the uncertainty of their trend."""
+        shares = stream.standard_normal((len(found[0].draws), len(self.coefficients)))
+        variances, noises = [], []
+        for number, each in enumerate(found):
+            spread = self._trend_spread(number)
+            variances.append(each.variance + np.einsum("kij,kij->ij", spread, spread))
+            each.draws[...] += combined(shares, spread)
+            noises.append(self._noise_at(number))
+        if not self.problem.is_stack:
+            return Prediction(found[0].mean, variances[0], variances[0] + noises[0], found[0].draws)
+        means, draws = np.array([each.mean for each in found]), np.array([each.draws for each in found])
+        return Prediction(means, np.array(variances), np.array(variances) + noises, np.moveaxis(draws, 0, 1))
+
+    def _noise_at(self, number: int) -> FloatArray:
+        """Return the noise variance of a measurement at each pixel; NaN where it is not known."""
+        data, given = self._objective.frame.given[number], self._noise_of(number)
+        if data.exact.all():
+            return np.zeros(self.shape)
+        return np.full(self.shape, given) if np.ndim(given) == 0 else np.where(data.observed, given, np.nan)
+
+    def _of_image(self, number: int, count: int, stream: np.random.Generator) -> "FieldAtPixels":
+        """Return mean, variance and draws for an image, the last without the trend's uncertainty."""
         data = self._objective.frame.given[number]
         if data.exact.all():
-            zero = np.zeros(self.shape)
-            return data.values.copy(), zero, zero, np.repeat(data.values[np.newaxis], count, axis=0)
+            return FieldAtPixels(
+                data.values.copy(), np.zeros(self.shape), np.repeat(data.values[np.newaxis], count, axis=0)
+            )
         field = self._seen
         stacked = field.channels > 1
         posterior = self.posterior(number) if stacked else self._put_back(number, self._deviations(number, field))
@@ -229,12 +253,9 @@ class FitResult(FieldFit):
         of_field = data.covariances(posterior.factor)[1] if stacked else posterior.marginal_variance()
         if data.exact.any():  # what is known is known to the last digit
             mean, of_field = np.where(data.exact, data.values, mean), np.where(data.exact, 0.0, of_field)
-        variance = of_field + np.einsum("kij,kij->ij", spread, spread)
         deviations = posterior.sample(count, rng=stream) - posterior.mean
         draws = mean + np.where(data.exact, 0.0, data.total(deviations) if stacked else deviations)
-        given = self._noise_of(number)
-        noise = np.full(self.shape, given) if np.ndim(given) == 0 else np.where(data.observed, given, np.nan)
-        return mean, variance, noise, draws
+        return FieldAtPixels(mean, of_field, draws)
 
     def _without(self, mask: ArrayLike) -> "FitResult":
         """Return this fit with fewer observations: the same parameters, and the trend of what is left."""
@@ -312,6 +333,29 @@ class FitResult(FieldFit):
             f"CRPS of held-out blocks {self.cv_score:.6g}",
             *(f"{name:>16}{value:14.6g} by maximum likelihood" for name, value in by_likelihood),
         ]
+
+
+def predict_at_end(
+    result: FitResult, memo: Memo, at: FloatArray, count: int, stream: np.random.Generator
+) -> Prediction:
+    """Return `FitResult.predict` of a result that was made at the end of a search.
+
+    The last evaluation of the search has the factor and the variances of the field given the observations, at the scale
+    that precisions had there; where it is left, as of one field with noise on a dissected lattice, it is used.
+    """
+    found = memo.last(at)
+    solved = None if found is None else found.evidence.solved
+    factor = None if solved is None or len(solved.regression.posteriors) > 1 else solved.regression.posteriors[0]
+    objective, data = result._objective, memo.objective.images[0].data
+    is_plain = data.combination is None and not data.exact.any() and not result._unknown.any()
+    if found is None or solved is None or not isinstance(factor, DissectionFactor) or not is_plain:
+        return result.predict(n_samples=count, rng=stream)
+    evidence, fields = found.evidence, solved.regression.parts[0].fields
+    root = objective.frame.unit / float(np.sqrt(memo.objective.solution(found).scale))
+    mean = np.tensordot(np.concatenate([[1.0], -evidence.beta]), fields, 1) * objective.frame.unit + result._share(0)
+    mean = objective.frame.put_back(mean, 0)
+    draws = factor.draw_vectors(stream, np.empty((count, mean.size))).reshape(count, *mean.shape)
+    return result._with_trend([FieldAtPixels(mean, root**2 * solved.variances[0], mean + root * draws)], stream)
 
 
 def make_result(problem: Problem, memo: Memo, at: FloatArray, conclusion: Conclusion) -> FitResult:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import boolean_mask
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors import Factor
@@ -22,6 +23,7 @@ _DIGITS = 1e-7
 """Smallest eigenvalue of a block's precision, relative to its terms, that their difference still tells."""
 
 
+@one_blas_thread()
 def leave_block_out(
     gmrf: GMRF, y: ArrayLike, blocks: ArrayLike | Blocks, *, mask: ArrayLike | None = None, noise_variance: ArrayLike
 ) -> Predictions:
@@ -77,6 +79,7 @@ def leave_block_out(
     return result
 
 
+@one_blas_thread()
 def hold_out(
     gmrf: GMRF,
     y: ArrayLike,

@@ -84,6 +84,10 @@ class Memo:
             self._last = key, self.objective.evaluate(at, self._workspace, gradient=False)
         return self.objective.solution(self._last[1])
 
+    def last(self, at: FloatArray) -> Any | None:
+        """Return what was evaluated of a point, if it was the last one."""
+        return self._last[1] if self._last is not None and self._last[0] == _key(at) else None
+
     def unprofiled(self, at: FloatArray) -> tuple["Memo", FloatArray]:
         """Return the function of all estimated numbers, no scale profiled, and the point as these."""
         if self.objective.scale is None:

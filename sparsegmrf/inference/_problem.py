@@ -180,10 +180,43 @@ class Problem:
         trend = "constant" if self.covariates.names else None
         return dataclasses.replace(
             self,
-            model=model.cropped(rows, columns) if hasattr(model, "cropped") else model,
+            model=_cropped(model, rows, columns),
             images=images,
             covariates=Covariates.of(trend, images[0].values.shape),
         )
+
+    def on_tiles(self, side: int, share: float, taken: FloatArray) -> "Problem | None":
+        """Return the problem of several tiles of the lattice, spread over it, as independent images of one field.
+
+        They are the better observed ones of the tiles into which it is cut, a share of them; a level is each one's own,
+        or that of all, as the model has it. None where there are fewer than two with half their pixels observed, or the
+        model has maps, so that tiles differ.
+
+        Parameters
+        ----------
+        side : int
+            Of a tile, in pixels.
+        share : float
+            Of the tiles.
+        taken : ndarray, (R, H, W)
+            What is taken off the images first: their trends.
+        """
+        model: Any = self.model
+        windows = _tiles(np.any([each.observed for each in self.images], axis=0), side, share)
+        if len(windows) < 2 or any(_cropped(model, *window) is not model for window in windows):
+            return None
+        whole = cast(tuple[Observations, ...], self.images)
+        left = [
+            dataclasses.replace(each, values=np.where(each.observed, each.values - off, 0.0))
+            for each, off in zip(whole, taken, strict=True)
+        ]
+        parts = [each.window(*window) for each in left for window in windows]
+        images = tuple(part for part in parts if 2 * part.count >= part.observed.size and np.ptp(part.seen) > 0.0)
+        if len(images) < 2:
+            return None
+        trend = "constant" if self.covariates.names else None
+        covariates = Covariates.of(trend, (side, side))
+        return dataclasses.replace(self, images=images, covariates=covariates, is_stack=True)
 
     def _check(self) -> None:
         """Refuse what cannot be estimated of the images."""
@@ -217,6 +250,29 @@ class Problem:
                 "noise_variance must be zero nowhere or at all observed pixels, got both; a fit takes noisy or exact "
                 "observations."
             )
+
+
+def _cropped(model: Any, rows: slice, columns: slice) -> Any:
+    return model.cropped(rows, columns) if hasattr(model, "cropped") else model
+
+
+def _tiles(observed: BoolArray, side: int, share: float) -> list[tuple[slice, slice]]:
+    """Return every so many of the square tiles of a lattice, of those the best observed ones, without margins."""
+    down, across = (each // side for each in observed.shape)
+    if not down or not across:
+        return []
+    top, left = ((size - side * count) // 2 for size, count in zip(observed.shape, (down, across), strict=True))
+    inner = observed[top : top + side * down, left : left + side * across]
+    counts = inner.reshape(down, side, across, side).sum(axis=(1, 3)).ravel()
+    order = np.argsort(-counts, kind="stable")
+    # Of each group of neighbours in raster order the best observed: spread over the image, however clouds lie.
+    every = max(1, round(1.0 / share))
+    groups = [order[(order // every) == k][:1] for k in range(-(-len(order) // every))]
+    found = []
+    for number in sorted(int(each[0]) for each in groups):
+        i, j = top + side * (number // across), left + side * (number % across)
+        found.append((slice(i, i + side), slice(j, j + side)))
+    return found
 
 
 def _check_fields(model: FieldModel) -> None:

@@ -1,4 +1,4 @@
-"""Where fits start: at what the best-observed tile of the image says."""
+"""Where fits start: at what tiles of the image say, first the best-observed one, then several together."""
 
 from typing import NamedTuple
 
@@ -23,6 +23,10 @@ _BETTER = 1e-3
 """Nats by which the end of a second search must be better."""
 _WORTH = 4
 """How many times larger the image must be."""
+_SHARE = 0.25
+"""Share of the image's tiles that are searched together."""
+_NEAR_ENOUGH = 0.5
+"""Newton step in standard errors at which their search ends: a quarter of one of the whole image."""
 
 
 class Found(NamedTuple):
@@ -79,7 +83,25 @@ def search_tile(problem: Problem, tolerance: float) -> Found | None:
         return None
     memo = Memo(tile[1])
     start = _likeliest(*tile, memo)
-    return search(memo, start, tolerance) if np.isfinite(tried(memo, start).value) else None
+    if not np.isfinite(tried(memo, start).value):
+        return None
+    found = search(memo, start, tolerance)
+    return _on_several(problem, whole, found) if found.ended.converged else found
+
+
+def _on_several(problem: Problem, whole: Objective, found: Found) -> Found:
+    """Search on from the end of one tile on several together, if that ends at a maximum.
+
+    Estimates of a share ``f`` of the image are ``sqrt(1 / f)`` standard errors of those of the whole off.
+    """
+    tiles = problem.on_tiles(_TILE, _SHARE, whole.frame.rest + whole.frame.levels[:, np.newaxis, np.newaxis])
+    if tiles is None:
+        return found
+    memo = Memo(Objective.of(tiles, whole))
+    if not np.isfinite(tried(memo, found.ended.at).value):
+        return found
+    several = Found(memo, found.ended.at, maximize(memo, found.ended.at, _NEAR_ENOUGH), _NEAR_ENOUGH)
+    return several if several.ended.converged else found
 
 
 def start_of(problem: Problem, memo: Memo, tile: Found | None) -> FloatArray:

@@ -9,9 +9,9 @@ import functools
 import numpy as np
 from scipy.linalg.lapack import dpbsv
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf.factors import cholesky_covariances as arrays
 from sparsegmrf.factors.cholesky_operations import Factors, radius_of
-from sparsegmrf.factors.dissection._blas_threads import one_blas_thread
 from sparsegmrf.kernels import gram
 from sparsegmrf.stencil._offsets import later_offsets
 from sparsegmrf.stencil.triangular import _pairs

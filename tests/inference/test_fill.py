@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import fill
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models import Matern
+from sparsegmrf.models import CAR, Intrinsic, Matern, TensionSpline
 from sparsegmrf.scores import coverage
 from tests.inference import dense
 from tests.inference.test_fit import design, problem
@@ -140,3 +140,17 @@ def test_complete_image_without_noise_is_its_own_filling():
         assert np.array_equal(found, image)
     assert not result.std.any()
     assert not result.predictive_std.any()
+
+
+@pytest.mark.parametrize(
+    "model", [TensionSpline(), Matern(), CAR(0.2), Intrinsic()], ids=lambda model: type(model).__name__
+)
+@pytest.mark.parametrize("noise", ["estimate", 0.3])
+def test_what_the_search_leaves_predicts_as_the_fit_does(model, noise):
+    image, missing = problem(4, (30, 33))
+    found = fill(1e3 + 5.0 * image, mask=missing, model=model, noise_variance=noise, n_samples=2, rng=3)
+    fitted = found.fit.predict(n_samples=2, rng=np.random.default_rng(3))
+    assert_allclose(found.mean, fitted.mean, rtol=0, atol=1e-9)
+    assert_allclose(found.std, fitted.std, rtol=1e-9)
+    assert_allclose(found.predictive_std, fitted.predictive_std, rtol=1e-9)
+    assert_allclose(found.samples, fitted.samples, rtol=0, atol=1e-9)

@@ -27,7 +27,7 @@ def test_start_from_a_tile_leads_to_the_same_maximum(noise, monkeypatch):
         TensionSpline(kappa=0.5), image, mask=missing, noise_variance=noise, covariates="linear", tolerance=1e-4
     )
     assert result.fit.converged
-    assert result.fit.loglik == pytest.approx(plain.loglik, abs=1e-3)
+    assert result.fit.loglik == pytest.approx(plain.loglik, abs=2e-3)  # half the square of a step of 0.05
     assert_allclose(list(result.fit.parameters.values()), list(plain.parameters.values()), rtol=1e-2)
 
 
@@ -121,3 +121,28 @@ def test_a_long_range_that_a_tile_cannot_see_is_found_on_the_whole(monkeypatch):
     values = [memo.value(memo.objective.start(each, None)) for each in rivals]
     assert memo.value(start) == pytest.approx(max(memo.value(tile.ended.at), *values), abs=1e-9)
     assert Matern(nu=0.5).alike_nearby() == []
+
+
+def test_tiles_searched_together_start_within_few_standard_errors_of_the_whole(monkeypatch):
+    monkeypatch.setattr(_start, "_TILE", 32)
+    image, missing = problem(5, (160, 192), range=5.0)
+    image = image + 0.3 * np.arange(160)[:, np.newaxis]  # the trend is taken off before tiles have a level each
+    asked = read(TensionSpline(kappa=0.5), image, missing, "estimate", "linear")
+    found = search_tile(asked, 0.05)
+    assert len(found.memo.objective.images) > 5
+    whole = Memo(asked.objective)
+    point = whole(found.ended.at)
+    assert np.sqrt(point.gradient @ np.linalg.solve(point.information, point.gradient)) < 5.0
+
+
+def test_tiles_are_spread_and_the_better_observed_ones_of_their_neighbours():
+    image, missing = problem(5, (65, 98), range=5.0)
+    missing[:] = False
+    missing[1:17, 1:17] = True
+    asked = read(Matern(), image, missing, "estimate", "constant")
+    tiles = asked.on_tiles(16, 0.25, np.zeros((1, *image.shape)))
+    assert [each.values.shape for each in tiles.images] == [(16, 16)] * 6
+    assert all(each.observed.all() for each in tiles.images)
+    assert asked.on_tiles(64, 0.25, np.zeros((1, *image.shape))) is None
+    model = Matern(range=np.linspace(3.0, 5.0, 98) * np.ones((65, 1)))
+    assert read(model, image, missing, "estimate", None).on_tiles(16, 0.25, np.zeros((1, *image.shape))) is None

@@ -12,10 +12,10 @@ from functools import partial
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._graph import run_graph
 from sparsegmrf.factors.dissection import _numeric
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
-from sparsegmrf.factors.dissection._blas_threads import one_blas_thread
 from sparsegmrf.factors.dissection._programs import TileProgram
 from sparsegmrf.factors.dissection._tree import Level
 from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse, dissection_lane_inverse
