@@ -10,6 +10,7 @@ from sparsegmrf.factors.dissection import DissectionFactor, Plan, plan
 from sparsegmrf.factors.folded import FoldedFactor
 from sparsegmrf.factors.independent import IndependentFactor
 from sparsegmrf.factors.intrinsic import IntrinsicFactor
+from sparsegmrf.factors.packed import PackedFactor
 from sparsegmrf.factors.restricted import RestrictedFactor, RestrictedForm
 from sparsegmrf.factors.separable import SeparableFactor
 from sparsegmrf.factors.spectral import SpectralFactor, SpectralForm
@@ -27,6 +28,7 @@ __all__ = [
     "IndependentFactor",
     "IntrinsicFactor",
     "Method",
+    "PackedFactor",
     "Plan",
     "RestrictedFactor",
     "RestrictedForm",

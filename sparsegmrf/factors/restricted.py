@@ -11,6 +11,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._factor import Factor, Method
 from sparsegmrf.factors._form import Form
 from sparsegmrf.factors._low_rank import minus_products
+from sparsegmrf.factors.packed import PackedFactor, packings
 from sparsegmrf.lattice import Lattice, at_neighbours
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
@@ -59,9 +60,12 @@ class RestrictedForm(Form):
         """The stencil."""
         return (self._stencil,)
 
-    def factor(self, factorize: Callable[[Any], Factor], method: Method) -> "RestrictedFactor":
-        """Return the factor made of that of the stencil."""
-        return RestrictedFactor(factorize(self._stencil), self._lattice)
+    def factor(self, factorize: Callable[[Any], Factor], method: Method) -> Factor:
+        """Return the factor made of that of the stencil, or of those of the domain's parts where it is small."""
+        moved = packings(self._stencil, self._lattice) if method in ("auto", "dissection") else None
+        if moved is None:
+            return RestrictedFactor(factorize(self._stencil), self._lattice)
+        return PackedFactor(self._stencil, self._lattice, moved, factorize)
 
 
 class RestrictedFactor(Factor):
