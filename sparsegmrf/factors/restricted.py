@@ -19,7 +19,7 @@ from sparsegmrf.typing import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class RestrictedForm(Form):
-    """Precision of the unknowns in a domain, in a stencil that has the rows of the identity at all others.
+    """Precision of the unknowns in a domain, in a stencil or form that has diagonal rows at all others.
 
     Attributes
     ----------
@@ -29,8 +29,10 @@ class RestrictedForm(Form):
         Its lattice, with the domain.
     """
 
-    _stencil: SymmetricStencil
+    _inner: SymmetricStencil | Form
     _lattice: Lattice
+    _logdet_outside: float = 0.0
+    """Log-determinant of the diagonal rows, zero where they are those of the identity."""
 
     @classmethod
     def of(cls, Q: SymmetricStencil, lattice: Lattice) -> "RestrictedForm":
@@ -52,16 +54,16 @@ class RestrictedForm(Form):
     @property
     def stencil(self) -> SymmetricStencil:
         """The precision as a stencil."""
-        return self._stencil
+        return self._inner.stencil if isinstance(self._inner, Form) else self._inner
 
     @property
-    def parts(self) -> tuple[SymmetricStencil]:
-        """The stencil."""
-        return (self._stencil,)
+    def parts(self) -> tuple[SymmetricStencil | Form]:
+        """The stencil, or the form."""
+        return (self._inner,)
 
     def factor(self, factorize: Callable[[Any], Factor], method: Method) -> "RestrictedFactor":
         """Return the factor made of that of the stencil."""
-        return RestrictedFactor(factorize(self._stencil), self._lattice)
+        return RestrictedFactor(factorize(self._inner), self._lattice, self._logdet_outside)
 
 
 class RestrictedFactor(Factor):
@@ -70,9 +72,11 @@ class RestrictedFactor(Factor):
     Parameters
     ----------
     inner : Factor
-        Factor of a precision that has the rows of the identity outside the domain.
+        Factor of a precision that has diagonal rows outside the domain.
     lattice : Lattice
         Its lattice, with the domain.
+    logdet_outside : float
+        Log-determinant of these rows; zero for those of the identity.
 
     Examples
     --------
@@ -85,8 +89,9 @@ class RestrictedFactor(Factor):
 
     method = "restricted"
 
-    def __init__(self, inner: Factor, lattice: Lattice) -> None:
+    def __init__(self, inner: Factor, lattice: Lattice, logdet_outside: float = 0.0) -> None:
         self._inner, self._lattice, self._outside = inner, lattice, lattice.outside
+        self._logdet_outside = logdet_outside
 
     @property
     def lattice(self) -> Lattice:
@@ -95,13 +100,13 @@ class RestrictedFactor(Factor):
 
     @property
     def inner(self) -> Factor:
-        """Factor of the precision with the rows of the identity outside the domain."""
+        """Factor of the precision with diagonal rows outside the domain."""
         return self._inner
 
     @property
     def logdet(self) -> float:
         """Log-determinant of the precision of the unknowns in the domain, in nats."""
-        return self._inner.logdet
+        return self._inner.logdet - self._logdet_outside
 
     @property
     def nbytes(self) -> int:

@@ -145,7 +145,7 @@ class FitResult(FieldFit):
     def _given(self, number: int) -> Given:
         frame = self._objective.frame
         data, level, spread = frame.deviations[number], float(frame.levels[number]), self._trend_spread(number)
-        if data.exact.all():
+        if self._is_known(data):
             return Given(None, None, data.values + frame.rest[number], level, spread)
         found = self._deviations(number, self._seen)
         mean = np.array(found.mean)
@@ -153,6 +153,10 @@ class FitResult(FieldFit):
             return Given(found, None, mean + frame.rest[number], level, spread)
         mean = data.total(mean) + self._share(number)
         return Given(found, data.combination, mean + frame.rest[number], level, spread)
+
+    def _is_known(self, data: Observations) -> bool:
+        """Return whether every pixel that has a value is observed without noise."""
+        return bool((data.exact | ~self.problem.domain).all())
 
     def _combined(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         frame = self._objective.frame
@@ -200,10 +204,12 @@ class FitResult(FieldFit):
         True
         """
         n_samples, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-        if self._unknown.any():
-            return self._completed().predict(mask, n_samples=n_samples, rng=stream).without(self._unknown)
-        if mask is not None:
-            return self._without(mask).predict(n_samples=n_samples, rng=stream)
+        known = self._completed()
+        found = (known if mask is None else known._without(mask))._predict(n_samples, stream)
+        return found.without(self._undefined) if self._undefined.any() else found
+
+    def _predict(self, n_samples: int, stream: np.random.Generator) -> Prediction:
+        """Return the prediction where every covariate is known; what it is outside the domain means nothing."""
         spreads = [self._trend_spread(k) for k in range(len(self.problem.images))]
         parts = [self._of_image(k, spread, n_samples, stream) for k, spread in enumerate(spreads)]
         means, variances, noises, draws = (np.array(each) for each in zip(*parts, strict=True))
@@ -219,7 +225,7 @@ class FitResult(FieldFit):
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Return mean, variance, noise variance and draws for an image, the last without the trend's uncertainty."""
         data = self._objective.frame.given[number]
-        if data.exact.all():
+        if self._is_known(data):
             zero = np.zeros(self.shape)
             return data.values.copy(), zero, zero, np.repeat(data.values[np.newaxis], count, axis=0)
         field = self._seen

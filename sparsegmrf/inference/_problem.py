@@ -15,7 +15,7 @@ from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._covariates import Covariates, check_leaves_something, check_own_names, check_varies
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._laplace import check_level_is_finite
-from sparsegmrf.inference._null_vectors import NullVectors
+from sparsegmrf.inference._null_vectors import NullVectors, domain_of
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, observations
 from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, unknowns_of
@@ -114,6 +114,11 @@ class Problem:
         """The pixels, and with stacked fields how many of them."""
         return Lattice(self.shape, 1 if self.combination is None else len(self.combination))
 
+    @cached_property
+    def domain(self) -> BoolArray:
+        """Pixels ``(H, W)`` at which the model has a value: those of all of its fields."""
+        return domain_of(unknowns_of(self.model, self.shape).lattice)
+
     @property
     def n_observed(self) -> int:
         """Observed pixels of all images."""
@@ -187,6 +192,8 @@ class Problem:
 
     def _check(self) -> None:
         """Refuse what cannot be estimated of the images."""
+        for number, each in enumerate(self.images):
+            _check_inside(each.observed, self.domain, f"image {number}" if self.is_stack else "image")
         masks = [each.observed for each in self.images]
         seen = np.any(masks, axis=0) if masks[1:] else masks[0]
         self.covariates.check_seen(seen)
@@ -217,6 +224,16 @@ class Problem:
                 "noise_variance must be zero nowhere or at all observed pixels, got both; a fit takes noisy or exact "
                 "observations."
             )
+
+
+def _check_inside(observed: BoolArray, domain: BoolArray, name: str) -> None:
+    """Refuse values at pixels at which the model has none."""
+    wrong = np.argwhere(observed & ~domain)
+    if len(wrong):
+        raise ArgumentError(
+            f"{name} must be missing where the model has no value (its mask or barrier), got {len(wrong)} values there, "
+            f"the first at {tuple(wrong[0].tolist())}; set them to NaN, or leave these pixels in the model."
+        )
 
 
 def _check_fields(model: FieldModel) -> None:
