@@ -121,7 +121,7 @@ def evidence(
         w, noisy = data.weight, data.weight > 0.0
         z, r = np.tensordot(mix, Z, 1), np.tensordot(mix, R, 1)
         quadratic += float(np.sum(r * r) + np.sum(z * Q.times(z)))
-        base += float(np.log(w[noisy]).sum()) - (0.0 if posterior is None else posterior.logdet)
+        base += float(np.log(w[noisy]).sum()) - (Q.logdet_outside if posterior is None else posterior.logdet)
         if directions is None:
             continue
         g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
@@ -171,7 +171,7 @@ class Regression:
     Attributes
     ----------
     posteriors : list of Factor or None
-        Factors of the images' posterior precisions; None where every pixel is known.
+        Factors of the images' posterior precisions; None where every pixel of the domain is known.
     parts : list of Part
         What each image has in it.
     """
