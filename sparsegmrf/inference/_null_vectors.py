@@ -10,9 +10,13 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._observations import pixels_of
 from sparsegmrf.inference._parts import Parts, by_part
 from sparsegmrf.lattice import Lattice
-from sparsegmrf.typing import BoolArray, FloatArray
+from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
 _COLLINEAR = 1e-9
+
+
+class UnfixedLevelError(ArgumentError):
+    """Observations do not fix the null vectors of a field."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +53,7 @@ class NullVectors:
     observed: BoolArray
     basis: FloatArray
     logdet: float
+    _rank: IntArray
     _seen_parts: Parts
     _mix: FloatArray
 
@@ -72,7 +77,7 @@ class NullVectors:
         pivots = np.abs(np.diagonal(triangles, axis1=1, axis2=2))
         wrong = pivots.min(axis=1, initial=1.0) < _COLLINEAR
         if wrong.any():
-            raise ArgumentError(_unfixed(parts, wrong, seen, V.shape[1], field.lattice))
+            raise UnfixedLevelError(_unfixed(parts, wrong, seen, V.shape[1], field.lattice))
         return cls(
             V.shape[1],
             images.reshape(-1, *observed.shape),
@@ -82,9 +87,18 @@ class NullVectors:
             observed,
             basis,
             2.0 * float(np.log(pivots).sum()),
+            rank,
             seen,
             np.linalg.inv(triangles),
         )
+
+    def unfixed_without(self, held: BoolArray) -> BoolArray:
+        """Return the pixels ``(H, W)`` of the parts whose null vectors are not fixed without pixels held out."""
+        pixels = np.flatnonzero(self.observed & ~held)
+        flat = self.images.reshape(len(self.images), -1)
+        _, triangles = self.parts.at(pixels).orthonormal(flat[:, pixels], self._rank)
+        wrong = np.abs(np.diagonal(triangles, axis1=1, axis2=2)).min(axis=1, initial=1.0) < _COLLINEAR
+        return wrong[self.parts.labels].reshape(held.shape) & self.domain
 
     @property
     def holds_constants(self) -> bool:
@@ -132,8 +146,7 @@ class NullVectors:
         root = np.sqrt(weight)
         if not self.count:
             return root * values
-        rank = np.count_nonzero(self._seen_parts.products(self.basis, self.basis).diagonal(axis1=1, axis2=2), axis=1)
-        basis, _ = self._seen_parts.orthonormal(root * self.basis, rank)
+        basis, _ = self._seen_parts.orthonormal(root * self.basis, self._rank)
         return self._seen_parts.without(basis, root * values)
 
     def sees_like(self, other: "NullVectors", tolerance: float) -> bool:

@@ -401,7 +401,7 @@ class Objective:
         if not hasattr(model, "cropped"):
             return height, width
         probe = min(height, _PROBE), min(width, _PROBE)
-        return probe if model.cropped(slice(0, probe[0]), slice(0, probe[1])) is model else (height, width)
+        return probe if model.cropped(slice(0, height), slice(0, width)) is model else (height, width)
 
 
 def spectral_density(model: Any, shape: Shape) -> SpectralDensity | None:
