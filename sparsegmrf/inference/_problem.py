@@ -296,6 +296,5 @@ def _check_counts(model: FieldModel, images: Sequence[Counts]) -> None:
             )
     field = unknowns_of(model, (shape[0], shape[1]))
     for each in images:
-        if each.combination is not None:  # says of fields that share null vectors what they are
-            NullVectors.of(field, each.observed, each.combination)
+        NullVectors.of(field, each.observed, each.combination)  # says which part has no observation
         check_level_is_finite(field, each, "image")
