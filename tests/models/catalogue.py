@@ -124,6 +124,7 @@ COMPOSED = {
     "BYM": BYM(0.7, 0.3),
     "BYM cylinder": BYM(0.7, 0.3, boundary=("neumann", "torus")),
     "BYM torus": BYM(2.0, 0.8, boundary="torus"),
+    "BYM, parts": BYM(0.7, 0.3, mask=PARTS),
     "Channels": Channels(Matern(RANGE, 2.0), [[1.0, 0.5], [0.5, 3.0]]),
     "Channels AR1xAR1": Channels(AR1xAR1(0.6, -0.3), [[1.0, 0.5], [0.5, 3.0]]),
     "Channels of a pair": Channels(CAR((0.3, 0.1)), [[1.0, 0.0], [0.0, 3.0]]),
