@@ -256,7 +256,9 @@ class Objective:
             )
         field = unknowns_of(model, self.shape)
         if field.rank_deficiency != self.images[0].null.count:  # as where an anisotropy opens or closes a strait
-            raise ArgumentError("parameters must leave the connected parts of the field, and its contrasts, as they are.")
+            raise ArgumentError(
+                "parameters must leave the connected parts of the field, and its contrasts, as they are."
+            )
         directions = None
         if gradient:
             derivatives = model.derivatives(self.shape)

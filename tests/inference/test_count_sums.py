@@ -233,7 +233,9 @@ def test_what_leaves_a_level_without_an_end_is_refused_in_a_sum():
     split = Sum([Intrinsic(mask=middle), Independent()])
     with pytest.raises(ArgumentError, match=r"^image must be missing where the model has no value .* got 4 values"):
         fit(split, y, likelihood=Poisson())
-    with pytest.raises(ArgumentError, match=r"^image must fix the level of an intrinsic field, but every count on a co"):
+    with pytest.raises(
+        ArgumentError, match=r"^image must fix the level of an intrinsic field, but every count on a co"
+    ):
         fit(split, y, mask=middle, likelihood=Poisson())
     with pytest.raises(ArgumentError, match=r"^image must hold other counts, too"):
         fit(BYM(), np.zeros((4, 5)), likelihood=Poisson())

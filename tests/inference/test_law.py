@@ -97,7 +97,9 @@ def test_density_and_prediction_are_those_of_the_dense_law(name, noise, missing,
     mean, covariance = law.prediction(y, observed, variance, trend)
     expected = np.diagonal(covariance).reshape(SHAPE)
     rounding = 1e-12 * np.diagonal(law.covariance).max()
-    assert_allclose(predicted.mean.ravel(), mean, rtol=0.0, atol=1e-8 * (np.sqrt(np.nanmax(expected)) + np.abs(y).max()))
+    assert_allclose(
+        predicted.mean.ravel(), mean, rtol=0.0, atol=1e-8 * (np.sqrt(np.nanmax(expected)) + np.abs(y).max())
+    )
     assert_allclose(predicted.variance, expected, rtol=1e-7, atol=rounding)
     if np.ndim(variance):
         variance = np.where(observed, variance, np.nan)
