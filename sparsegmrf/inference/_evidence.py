@@ -6,8 +6,8 @@
 
 An intrinsic ``Q`` with orthonormal null vectors ``V`` is read as the limit of a flat level: the density is that of the
 ``m - r`` contrasts of the observations that do not see ``V``, ``+ logdet(V_o^T V_o)``. Columns of ``X`` in the span of
-``V`` then say nothing and are left out. Where a lattice falls apart each part has null vectors of its own. Pixels outside
-the domain of the field are in ``Q`` and ``P`` alike, and fall out of the density.
+``V`` then say nothing and are left out. Where a lattice falls apart each part has null vectors of its own. Pixels
+outside the domain of the field are in ``Q`` and ``P`` alike, and fall out of the density.
 
 The average information (the mean of the observed and the expected one) needs no traces: with ``g_i = dQ_i z`` it is
 ``g_i^T (Q^-1 - P^-1) g_j / 2``, two solves per parameter.

@@ -113,8 +113,8 @@ def check_level_is_finite(gmrf: GMRF, counts: Counts, argument: str) -> None:
     wrong = np.argwhere(counts.observed & ~domain_of(gmrf.lattice))
     if len(wrong):
         raise ArgumentError(
-            f"{argument} must be missing where the field is known or has no value, outside its domain, got {len(wrong)} "
-            f"counts there, the first at {tuple(wrong[0].tolist())}; set them to NaN, or mask them."
+            f"{argument} must be missing where the field is known or has no value, outside its domain, got "
+            f"{len(wrong)} counts there, the first at {tuple(wrong[0].tolist())}; set them to NaN, or mask them."
         )
     vectors = gmrf.null_vectors
     if counts.combination is not None:  # what they add to the sum

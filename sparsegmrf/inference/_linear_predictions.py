@@ -46,8 +46,8 @@ class LinearPredictions(Fitted):
         -------
         LinearEstimate
             With the covariance of all of them. For ``(H, W)`` the estimate is a float; of several images it is
-            ``(R,)``, and ``(R, K)`` for ``(K, H, W)``. NaN where weights see a pixel of which a covariate is not known, or at which the
-            model has no value.
+            ``(R,)``, and ``(R, K)`` for ``(K, H, W)``. NaN where weights see a pixel of which a covariate is not known,
+            or at which the model has no value.
 
         Raises
         ------

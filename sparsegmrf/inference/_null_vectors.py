@@ -89,7 +89,7 @@ class NullVectors:
             2.0 * float(np.log(pivots).sum()),
             rank,
             seen,
-            np.linalg.inv(triangles),
+            np.asarray(np.linalg.inv(triangles), dtype=np.float64),
         )
 
     def unfixed_without(self, held: BoolArray) -> BoolArray:
@@ -98,7 +98,7 @@ class NullVectors:
         flat = self.images.reshape(len(self.images), -1)
         _, triangles = self.parts.at(pixels).orthonormal(flat[:, pixels], self._rank)
         wrong = np.abs(np.diagonal(triangles, axis1=1, axis2=2)).min(axis=1, initial=1.0) < _COLLINEAR
-        return wrong[self.parts.labels].reshape(held.shape) & self.domain
+        return np.asarray(wrong[self.parts.labels].reshape(held.shape) & self.domain)
 
     @property
     def holds_constants(self) -> bool:
@@ -116,7 +116,8 @@ class NullVectors:
         """Return what the null vectors leave of images ``(K, H, W)`` on the domain; zero outside."""
         if not self.count or not len(images):
             return np.where(self.domain, images, 0.0)
-        flat, own = images.reshape(len(images), -1), self.images.reshape(len(self.images), -1)
+        flat = images.reshape(len(images), -1)
+        own = np.where(self.domain, self.images, 0.0).reshape(len(self.images), -1)
         gram = self.parts.products(own, own)
         empty = np.diagonal(gram, axis1=1, axis2=2) == 0.0
         gram[:, range(len(own)), range(len(own))] += empty
@@ -127,7 +128,7 @@ class NullVectors:
     def seen(self, images: FloatArray) -> FloatArray:
         """Return what they leave of images ``(K, H, W)`` on the observed pixels, ``(m, K)``."""
         X = pixels_of(images, self.observed)
-        return (self._seen_parts.without(self.basis, X) if self.count else X).T
+        return np.asarray(self._seen_parts.without(self.basis, X) if self.count else X).T
 
     def contrasts(self, values: FloatArray) -> FloatArray:
         """Return what they leave of values ``(m,)`` of the observed pixels."""
@@ -139,7 +140,9 @@ class NullVectors:
 
     def without_their_part(self, images: FloatArray) -> FloatArray:
         """Return images less the combinations of null vectors nearest to them on the observed pixels."""
-        return images - self._nearest(pixels_of(images, self.observed)) if self.count and len(images) else images
+        if not self.count or not len(images):
+            return images
+        return np.asarray(images - self._nearest(pixels_of(images, self.observed)))
 
     def weighted_remainder(self, values: FloatArray, weight: FloatArray) -> FloatArray:
         """Return what they leave of values ``(K, m)`` of observed pixels of some weights, times the weights' roots."""

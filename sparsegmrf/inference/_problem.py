@@ -231,8 +231,8 @@ def _check_inside(observed: BoolArray, domain: BoolArray, name: str) -> None:
     wrong = np.argwhere(observed & ~domain)
     if len(wrong):
         raise ArgumentError(
-            f"{name} must be missing where the model has no value (its mask or barrier), got {len(wrong)} values there, "
-            f"the first at {tuple(wrong[0].tolist())}; set them to NaN, or leave these pixels in the model."
+            f"{name} must be missing where the model has no value (its mask or barrier), got {len(wrong)} values "
+            f"there, the first at {tuple(wrong[0].tolist())}; set them to NaN, or leave these pixels in the model."
         )
 
 

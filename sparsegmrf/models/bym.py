@@ -54,7 +54,8 @@ class BYM(Model):
     Raises
     ------
     ArgumentError
-        If `mask` is no image or leaves no two pixels that touch, `sigma` is not positive and finite, `phi` not between 0 and 1, or the boundary is unknown.
+        If `mask` is no image or leaves no two pixels that touch, `sigma` is not positive and finite, `phi` not between
+        0 and 1, or the boundary is unknown.
 
     References
     ----------
@@ -110,9 +111,9 @@ class BYM(Model):
         """Return what the model becomes at an end of a parameter."""
         if name == "sigma":
             return end_of_scale(high)
+        scaled = "scale=True" if self.mask is None else "scale=True, mask=mask"
         return (
-            f"all of the field is structured; Intrinsic(scale=True{'' if self.mask is None else ', mask=mask'}) is this "
-            "model"
+            f"all of the field is structured; Intrinsic({scaled}) is this model"
             if high
             else "nothing of the field is structured; Independent() is this model, but for its level"
         )

@@ -53,8 +53,8 @@ class Intrinsic(Model):
         selected inverse once per lattice.
     mask : array_like of bool, (H, W), optional
         True where there is no field, as in NumPy's masked arrays: fits want nothing observed there, and predict NaN.
-        With order 2 a difference that touches such a pixel is left out; where a part of the lattice bends like a hinge at such a place, planes are not all that is left
-        free, and the field is refused.
+        With order 2 a difference that touches such a pixel is left out; where a part of the lattice bends like a hinge
+        at such a place, planes are not all that is left free, and the field is refused.
     boundary : {"neumann", "torus"} or (str, str)
         The lattice's own border, or wrapped (order 1 only).
 

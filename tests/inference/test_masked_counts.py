@@ -1,4 +1,4 @@
-"""Counts of fields with masks and barriers: Laplace's approximation on the domain, densely, and what is said outside."""
+"""Counts of fields with masks and barriers: Laplace's approximation on the domain, densely, and NaN outside."""
 
 import numpy as np
 import pytest
@@ -151,7 +151,7 @@ def test_single_pixels_have_the_gamma_integrals_of_their_levels():
 
 
 def test_parts_that_fix_no_level_are_refused():
-    y, size, missing = counts_of("poisson")
+    y, size, _ = counts_of("poisson")
     model, domain = MODELS["order 1"], ~PARTS
     alone = np.where(domain, y, np.nan)
     alone[5, 0] = np.nan
