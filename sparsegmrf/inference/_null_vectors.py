@@ -128,7 +128,8 @@ class NullVectors:
     def seen(self, images: FloatArray) -> FloatArray:
         """Return what they leave of images ``(K, H, W)`` on the observed pixels, ``(m, K)``."""
         X = pixels_of(images, self.observed)
-        return np.asarray(self._seen_parts.without(self.basis, X) if self.count else X).T
+        left: FloatArray = self._seen_parts.without(self.basis, X) if self.count else X
+        return left.T
 
     def contrasts(self, values: FloatArray) -> FloatArray:
         """Return what they leave of values ``(m,)`` of the observed pixels."""

@@ -169,8 +169,7 @@ def with_outside(Q: SymmetricStencil, lattice: Lattice) -> tuple[SymmetricStenci
     own = diagonal.max(axis=(0, 1))
     own = np.where(own > 0.0, own, 1.0)
     counts = outside.reshape(-1, lattice.channels).sum(axis=0)
-    added = np.where(outside, (own if lattice.channels > 1 else own[0]) - 1.0, 0.0)
-    return decoupled(Q, outside).plus_diagonal(added), float(counts @ np.log(own))
+    return decoupled(Q, outside, own if lattice.channels > 1 else float(own[0])), float(counts @ np.log(own))
 
 
 def _means_on(labels: IntArray, x: FloatArray) -> FloatArray:
