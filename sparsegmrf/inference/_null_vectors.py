@@ -128,8 +128,9 @@ class NullVectors:
     def seen(self, images: FloatArray) -> FloatArray:
         """Return what they leave of images ``(K, H, W)`` on the observed pixels, ``(m, K)``."""
         X = pixels_of(images, self.observed)
-        left: FloatArray = self._seen_parts.without(self.basis, X) if self.count else X
-        return left.T
+        if self.count:
+            X = self._seen_parts.without(self.basis, X)
+        return X.T
 
     def contrasts(self, values: FloatArray) -> FloatArray:
         """Return what they leave of values ``(m,)`` of the observed pixels."""
@@ -137,7 +138,8 @@ class NullVectors:
 
     def nearest(self, values: FloatArray) -> FloatArray:
         """Return the element ``(H, W)`` of the null space nearest to values ``(m,)`` of the observed pixels."""
-        return self._nearest(values[np.newaxis])[0]
+        found: FloatArray = self._nearest(values[np.newaxis])[0]
+        return found
 
     def without_their_part(self, images: FloatArray) -> FloatArray:
         """Return images less the combinations of null vectors nearest to them on the observed pixels."""
