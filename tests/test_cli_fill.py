@@ -13,7 +13,7 @@ from sparsegmrf.cli import _demo, main
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io import read_fit, read_image, write_model
 from sparsegmrf.likelihoods import Poisson
-from sparsegmrf.models import BYM, Matern
+from sparsegmrf.models import BYM, Intrinsic, Matern, TensionSpline
 from sparsegmrf.plot import fill_figure, truth_figure
 from sparsegmrf.scores import coverage, crps
 from tests.conftest import require
@@ -430,3 +430,19 @@ def test_figures_hold_the_arrays_and_one_colour_scale(holes):
         fill_figure(np.full(SHAPE, np.nan), filled, std)
     with pytest.raises(ArgumentError, match="missing pixels"):
         truth_figure(filled, filled, filled, std, filled)
+
+
+@pytest.mark.parametrize("make", [lambda land: Intrinsic(mask=land), lambda land: TensionSpline(0.5, barrier=land)])
+def test_model_of_a_file_with_a_mask_leaves_what_it_masks_missing(holes, here, run, make):
+    land = np.zeros(SHAPE, dtype=bool)
+    land[:, 12:14] = True
+    np.save(here / "sea.npy", np.where(land, np.nan, holes))
+    write_model(here / "coast.json", make(land))
+    told = run("fill", "sea.npy", "--out", "out", "--model", "coast.json", "--samples", "2", *FAST)
+    result = fill(np.where(land, np.nan, holes), model=make(land), noise_variance=0.1, n_samples=2, rng=0)
+    assert re.search(rf"{result.fit.n_observed} observed, 25 filled", told)
+    for kind, expected in (("filled", result.filled), ("std", result.std)):
+        np.testing.assert_allclose(np.load(here / "out" / f"sea-{kind}.npy"), expected, rtol=1e-6)
+        assert np.array_equal(np.isnan(expected), land)
+    assert np.isnan(np.load(here / "out" / "sea-samples.npy")).sum() == 2 * land.sum()
+    assert type(make(land)).__name__ in run("fit", "sea.npy", "--model", "coast.json", *FAST)

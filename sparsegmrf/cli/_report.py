@@ -89,12 +89,14 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
         table.add_row(covariate, f"{value:.6g}", f"{fit.coefficient_errors[covariate]:.2g}")
     Console(highlight=False, markup=False).print(table)
     around = offer_around(fit.model, fit.problem.labels)
-    std, of_risk = np.asarray(result.std), " of the risk" if isinstance(result, CountFillResult) else ""
+    filled = np.count_nonzero(np.isfinite(np.asarray(result.mean))) - fit.n_observed
+    std = np.asarray(result.std)
+    std, of_risk = std[np.isfinite(std)], " of the risk" if isinstance(result, CountFillResult) else ""
     show_table(
         {
             "unit": unit,
-            "pixels": f"{fit.n_observed} observed, {std.size - fit.n_observed} filled",
-            f"standard deviation{of_risk}": f"{std.min():.4g} to {std.max():.4g}",
+            "pixels": f"{fit.n_observed} observed, {filled} filled",
+            f"standard deviation{of_risk}": f"{std.min():.4g} to {std.max():.4g}" if std.size else "not known",
             "log-likelihood": f"{fit.loglik:.4f} nats",
             "AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}",
             "converged" if fit.converged else "NOT CONVERGED": fit.reason,

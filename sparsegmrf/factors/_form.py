@@ -45,6 +45,11 @@ class Form(OnLattice):
         return (None,) * self.lattice.channels
 
     @property
+    def levels(self) -> tuple[IntArray | None, ...]:
+        """For each unknown of a pixel the parts ``(H, W)`` on which ``Q 1`` is known, -1 outside; None: all is one."""
+        return (None,) * self.lattice.channels
+
+    @property
     def offsets(self) -> IntArray:
         """Offsets on which covariances are wanted."""
         return self.stencil.offsets

@@ -69,6 +69,11 @@ class IndependentForm(Form):
         return tuple(None if isinstance(m, SymmetricStencil) else m.of_ones[0] for m in self.members)
 
     @property
+    def levels(self) -> tuple[IntArray | None, ...]:
+        """For each field the parts that have a level each; None: all is one."""
+        return tuple(None if isinstance(m, SymmetricStencil) else m.levels[0] for m in self.members)
+
+    @property
     def parts(self) -> tuple[Member, ...]:
         """The precisions of the fields."""
         return self.members

@@ -48,11 +48,35 @@ class IntrinsicForm(Form):
 
     @property
     def of_ones(self) -> tuple[float | None, ...]:
-        """Zero, where the null vectors of one part that is all of the lattice begin with a constant."""
-        first = self.null.basis[:1]
-        whole = self.lattice.is_complete and not self.null.labels.any()
-        constant = whole and len(first) and np.ptp(first) <= _CONSTANT * abs(first[0, 0])
-        return (0.0 if constant else None,) * self.lattice.channels
+        """Zero, where the null vectors of every part begin with a constant."""
+        return (0.0 if self._has_free_levels else None,) * self.lattice.channels
+
+    @property
+    def levels(self) -> tuple[IntArray | None, ...]:
+        """The connected parts, -1 outside the domain; None: there is one, everywhere."""
+        if not self._has_free_levels or self._is_whole:
+            return (None,) * self.lattice.channels
+        inside = ~self.lattice.outside
+        parts = np.full(self.lattice.size, -1, dtype=np.int64)
+        parts[inside] = np.unique(self.null.labels[inside], return_inverse=True)[1]
+        return (parts.reshape(self.lattice.shape),)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all of the lattice is one part."""
+        return self.lattice.is_complete and not self.null.labels.any()
+
+    @cached_property
+    def _has_free_levels(self) -> bool:
+        """Whether the first null vector of every part is a constant; of unknowns stacked at a pixel it is not said."""
+        if not len(self.null.basis) or self.lattice.channels > 1:
+            return False
+        first, inside = self.null.basis[0], ~self.lattice.outside
+        if self._is_whole:
+            return bool(np.ptp(first) <= _CONSTANT * abs(first[0]))
+        at, part = np.unique(self.null.labels[inside], return_index=True, return_inverse=True)[1:]
+        values = first[inside]
+        return bool((np.abs(values - values[at][part]) <= _CONSTANT * np.abs(values)).all() and values.all())
 
     @property
     def stencil(self) -> SymmetricStencil:

@@ -113,7 +113,9 @@ class PackedFactor(Factor):
     ) -> None:
         self._offsets, self._boundary = precision.offsets, precision.boundary
         self._lattice, self._moved = lattice, moved
-        self._inner = [factorize(_moved_stencil(precision, lattice, each)) for each in moved]
+        # Between the parts stands a precision like theirs, whatever the unit, and is taken out of the determinant.
+        self._between = float(precision.plane(0).ravel()[moved[0].pixels[0]])
+        self._inner = [factorize(_moved_stencil(precision, lattice, each, self._between)) for each in moved]
 
     @property
     def lattice(self) -> Lattice:
@@ -128,7 +130,8 @@ class PackedFactor(Factor):
     @property
     def logdet(self) -> float:
         """Log-determinant of the precision of the unknowns in the domain, in nats."""
-        return float(sum(each.logdet for each in self._inner))
+        rest = sum(each.shape[0] * each.shape[1] - len(each.pixels) for each in self._moved)
+        return float(sum(each.logdet for each in self._inner) - rest * np.log(self._between))
 
     @property
     def nbytes(self) -> int:
@@ -232,12 +235,12 @@ def _shelves(height: IntArray, width: IntArray, total: int) -> tuple[IntArray, I
         bottom += int(height[following])
 
 
-def _moved_stencil(Q: SymmetricStencil, lattice: Lattice, moved: Packing) -> SymmetricStencil:
-    """Return the precision on the packed lattice, the rows of the identity between the parts."""
+def _moved_stencil(Q: SymmetricStencil, lattice: Lattice, moved: Packing, between: float) -> SymmetricStencil:
+    """Return the precision on the packed lattice, with pixels of a given precision between the parts."""
     planes = np.zeros((len(Q.offsets), moved.shape[0] * moved.shape[1]))
     for k, (di, dj) in enumerate(Q.offsets.tolist()):
         if (di, dj) == (0, 0):
-            planes[k] = 1.0
+            planes[k] = between
             planes[k, moved.places] = Q.plane(k).ravel()[moved.pixels]
             continue
         coupled = np.where(at_neighbours(lattice.domain, (di, dj)), Q.plane(k), 0.0)

@@ -20,7 +20,7 @@ from sparsegmrf.typing import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class RestrictedForm(Form):
-    """Precision of the unknowns in a domain, in a stencil that has the rows of the identity at all others.
+    """Precision of the unknowns in a domain, in a stencil or form that has diagonal rows at all others.
 
     Attributes
     ----------
@@ -30,8 +30,10 @@ class RestrictedForm(Form):
         Its lattice, with the domain.
     """
 
-    _stencil: SymmetricStencil
+    _inner: SymmetricStencil | Form
     _lattice: Lattice
+    _logdet_outside: float = 0.0
+    """Log-determinant of the diagonal rows, zero where they are those of the identity."""
 
     @classmethod
     def of(cls, Q: SymmetricStencil, lattice: Lattice) -> "RestrictedForm":
@@ -53,19 +55,21 @@ class RestrictedForm(Form):
     @property
     def stencil(self) -> SymmetricStencil:
         """The precision as a stencil."""
-        return self._stencil
+        return self._inner.stencil if isinstance(self._inner, Form) else self._inner
 
     @property
-    def parts(self) -> tuple[SymmetricStencil]:
-        """The stencil."""
-        return (self._stencil,)
+    def parts(self) -> tuple[SymmetricStencil | Form]:
+        """The stencil, or the form."""
+        return (self._inner,)
 
     def factor(self, factorize: Callable[[Any], Factor], method: Method) -> Factor:
         """Return the factor made of that of the stencil, or of those of the domain's parts where it is small."""
-        moved = packings(self._stencil, self._lattice) if method in ("auto", "dissection") else None
+        moved = None
+        if method in ("auto", "dissection") and isinstance(self._inner, SymmetricStencil):
+            moved = packings(self._inner, self._lattice)
         if moved is None:
-            return RestrictedFactor(factorize(self._stencil), self._lattice)
-        return PackedFactor(self._stencil, self._lattice, moved, factorize)
+            return RestrictedFactor(factorize(self._inner), self._lattice, self._logdet_outside)
+        return PackedFactor(self.stencil, self._lattice, moved, factorize)
 
 
 class RestrictedFactor(Factor):
@@ -74,9 +78,11 @@ class RestrictedFactor(Factor):
     Parameters
     ----------
     inner : Factor
-        Factor of a precision that has the rows of the identity outside the domain.
+        Factor of a precision that has diagonal rows outside the domain.
     lattice : Lattice
         Its lattice, with the domain.
+    logdet_outside : float
+        Log-determinant of these rows; zero for those of the identity.
 
     Examples
     --------
@@ -89,8 +95,9 @@ class RestrictedFactor(Factor):
 
     method = "restricted"
 
-    def __init__(self, inner: Factor, lattice: Lattice) -> None:
+    def __init__(self, inner: Factor, lattice: Lattice, logdet_outside: float = 0.0) -> None:
         self._inner, self._lattice, self._outside = inner, lattice, lattice.outside
+        self._logdet_outside = logdet_outside
 
     @property
     def lattice(self) -> Lattice:
@@ -99,13 +106,13 @@ class RestrictedFactor(Factor):
 
     @property
     def inner(self) -> Factor:
-        """Factor of the precision with the rows of the identity outside the domain."""
+        """Factor of the precision with diagonal rows outside the domain."""
         return self._inner
 
     @property
     def logdet(self) -> float:
         """Log-determinant of the precision of the unknowns in the domain, in nats."""
-        return self._inner.logdet
+        return self._inner.logdet - self._logdet_outside
 
     @property
     def nbytes(self) -> int:

@@ -209,6 +209,13 @@ def fit_channels(
             f"image must have shape (H, W, {channels}), the channels of the model last and two or more of them, got "
             f"{shape}; move them by numpy.moveaxis(image, 0, -1), or fit the spatial model to a single channel."
         )
+    lattice = model.model.gmrf((shape[0], shape[1])).lattice
+    if not lattice.is_complete:
+        raise ArgumentError(
+            "model must have a value at every pixel with Channels, got a spatial model with "
+            f"{lattice.size - lattice.n_free} pixels outside its domain (a mask or a barrier); fit its channels one by "
+            "one, or take a proper field, such as Matern(barrier=...)."
+        )
     noise_variance = likelihood.noise_variance
     estimated = isinstance(noise_variance, str)
     if estimated and noise_variance != "estimate":

@@ -243,10 +243,7 @@ def _gaussian(fit: FieldFit) -> Objective:
 
 
 def _same_null_space(one: Replicate, other: Replicate) -> bool:
-    if one.null.count != other.null.count:
-        return False
-    left = one.null.remainder(other.null.images)
-    return bool(np.linalg.norm(left) <= _SAME * np.linalg.norm(other.null.images))
+    return one.null.sees_like(other.null, _SAME)
 
 
 def _same_trend(one: Objective, other: Objective) -> bool:

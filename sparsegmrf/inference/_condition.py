@@ -24,6 +24,7 @@ from sparsegmrf.inference._observations import (
     posterior_precision,
 )
 from sparsegmrf.inference._operators import ObservationOperator, as_operator
+from sparsegmrf.inference._prior_precision import with_outside
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.stencil import SymmetricStencil
@@ -178,7 +179,7 @@ def _given_totals(gmrf: GMRF, form: TotalForm, data: Observations) -> GMRF:
     total = GMRF(TotalForm(posterior_of_total(unknowns.precision, seen), form.weights))
     factor = total.factor
     assert isinstance(factor, TotalFactor)
-    deviation = seen.total(_mean_given_total(unknowns, seen, factor.inner))
+    deviation = seen.total(_mean_given_total(unknowns, unknowns.precision, seen, factor.inner))
     return total.with_mean(np.where(data.exact, data.values, gmrf.mean + deviation))
 
 
@@ -204,15 +205,20 @@ def check_unconstrained(gmrf: GMRF) -> None:
 
 def fields_given_total(gmrf: GMRF, data: Observations) -> GMRF:
     """Return stacked fields given observations of their weighted sum."""
-    field = GMRF(posterior_of_total(gmrf.precision, data))
-    return field.with_mean(_mean_given_total(gmrf, data, field.factor))
+    Q, lattice = gmrf.precision, gmrf.lattice
+    if lattice.is_complete:
+        field = GMRF(posterior_of_total(Q, data))
+        return field.with_mean(_mean_given_total(gmrf, Q, data, field.factor))
+    Q, logdet = with_outside(Q, lattice)
+    field = GMRF(RestrictedForm(posterior_of_total(Q, data), lattice, logdet))
+    return field.with_mean(_mean_given_total(gmrf, Q, data, field.factor))
 
 
-def _mean_given_total(gmrf: GMRF, data: Observations, factor: Factor) -> FloatArray:
+def _mean_given_total(gmrf: GMRF, Q: SymmetricStencil, data: Observations, factor: Factor) -> FloatArray:
     """Return the mean of stacked fields given observations of their weighted sum, by the factor of their precision."""
     residual = np.where(data.observed, data.values - data.total(gmrf.mean), 0.0)
     known = data.lifted(np.where(data.exact, residual, 0.0))
-    right = data.spread(data.weight * residual) - gmrf.precision @ known
+    right = data.spread(data.weight * residual) - Q @ known
     return np.asarray(gmrf.mean + known + factor.solve(right))
 
 

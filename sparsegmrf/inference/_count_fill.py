@@ -98,7 +98,7 @@ class CountFillResult:
         return self.fit.functional(weights)
 
     def __repr__(self) -> str:
-        gaps = self.mean.size - self.fit.n_observed
+        gaps = int(np.count_nonzero(np.isfinite(np.asarray(self.mean)))) - self.fit.n_observed
         return f"CountFillResult(shape={self.mean.shape}, {gaps} pixels filled, {self.fit!r})"
 
 

@@ -111,8 +111,11 @@ class CountFitResult(FieldFit):
             Its `predictive_variance` is NaN: counts are not on this scale.
         """
         count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-        if self._unknown.any():
-            return self._completed().predict(n_samples=count, rng=stream).without(self._unknown)
+        found = self._completed()._predict(count, stream)
+        return found.without(self._undefined) if self._undefined.any() else found
+
+    def _predict(self, count: int, stream: np.random.Generator) -> Prediction:
+        """Return the prediction where every covariate is known; what it is outside the domain means nothing."""
         counts = self.problem.counts
         fields = [self._of_unknowns(k) for k in range(len(counts))]
         spreads = np.array([self._trend_spread(k, each) for k, each in enumerate(fields)])

@@ -195,9 +195,9 @@ def _scaled_to_data(gaussian: Objective) -> FieldModel:
     square, total, count = 0.0, 0.0, 0
     for image in gaussian.images:
         observed, w = image.data.observed, image.data.weight[image.data.observed]
-        X = np.column_stack([image.null.basis, image.columns[:, observed].T, image.data.values[observed]])
-        R = np.asarray(np.linalg.qr(np.sqrt(w)[:, np.newaxis] * X, mode="r"))
-        square += float(R[-1, -1] ** 2) if len(R) == X.shape[1] else 0.0
+        X = np.concatenate([image.columns[:, observed], image.data.values[observed][np.newaxis]])
+        R = np.asarray(np.linalg.qr(image.null.weighted_remainder(X, w).T, mode="r"))
+        square += float(R[-1, -1] ** 2) if len(w) > image.null.count + len(image.columns) else 0.0
         total, count = total + float(w.sum()), count + len(w)
     return gaussian.of_variance(max(square - count, _LEAST * square) / total)
 

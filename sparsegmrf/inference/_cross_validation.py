@@ -9,6 +9,7 @@ import numpy as np
 from sparsegmrf.errors import ArgumentError, SparseGMRFError
 from sparsegmrf.inference._conclusion import Conclusion
 from sparsegmrf.inference._evidence import Regression, regression
+from sparsegmrf.inference._frame import Replicate
 from sparsegmrf.inference._holdout import Blocks, gap_copies
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._null_vectors import NullVectors
@@ -238,8 +239,7 @@ class CrossValidated(NamedTuple):
 def cross_validate(memo: Memo, start: FloatArray, stream: np.random.Generator) -> CrossValidated:
     """Search the parameters of the least CRPS from those of maximum likelihood, and compare the two on fresh blocks."""
     objective: Objective = memo.objective
-    observed = [each.data.observed for each in objective.images]
-    sets = [tuple(gap_copies(each, stream, share=SHARE) for each in observed) for _ in range(2 * SETS)]
+    sets = [tuple(_held_out(each, stream) for each in objective.images) for _ in range(2 * SETS)]
     criterion = HeldOut.of(objective, sets[:SETS])
     at, converged, reason, ends = _minimize(criterion, start)
     full, likeliest = objective.unprofiled(memo.solution(start))
@@ -264,6 +264,24 @@ def cross_validate(memo: Memo, start: FloatArray, stream: np.random.Generator) -
     alone = _trend_alone(fresh, sums, sizes)
     reasons = [reason, *_remedies(ends, found.ml_parameters), found.verdict, *([alone] if alone else [])]
     return CrossValidated(Memo(full), best, Conclusion(converged, "; ".join(reasons), None), found)
+
+
+def _held_out(image: Replicate, stream: np.random.Generator) -> Blocks:
+    """Return copies of an image's gaps to hold out, less what would leave nothing to predict a connected part from.
+
+    What is outside the domain of the field is no gap.
+    """
+    null = image.null
+    blocks = gap_copies(null.observed | ~null.domain, stream, share=SHARE)
+    labels = np.where(null.observed, blocks.labels, 0)
+    if null.parts.count > 1:
+        labels[null.unfixed_without(labels > 0)] = 0
+    if not labels.any():
+        raise ArgumentError(
+            "image must have a connected part with enough observed pixels to hold some of them out, got none; use "
+            "method='ml'."
+        )
+    return Blocks(np.unique(np.append(0, labels), return_inverse=True)[1][1:].reshape(labels.shape), null.observed)
 
 
 def _minimize(criterion: HeldOut, start: FloatArray) -> tuple[FloatArray, bool, str, list[str]]:

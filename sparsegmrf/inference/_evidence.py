@@ -6,7 +6,8 @@
 
 An intrinsic ``Q`` with orthonormal null vectors ``V`` is read as the limit of a flat level: the density is that of the
 ``m - r`` contrasts of the observations that do not see ``V``, ``+ logdet(V_o^T V_o)``. Columns of ``X`` in the span of
-``V`` then say nothing and are left out.
+``V`` then say nothing and are left out. Where a lattice falls apart each part has null vectors of its own. Pixels
+outside the domain of the field are in ``Q`` and ``P`` alike, and fall out of the density.
 
 The average information (the mean of the observed and the expected one) needs no traces: with ``g_i = dQ_i z`` it is
 ``g_i^T (Q^-1 - P^-1) g_j / 2``, two solves per parameter.
@@ -111,7 +112,7 @@ def evidence(
     beta, covariance = found.beta, found.covariance
     mix = np.concatenate([[1.0], -beta])
     degrees = sum(each.data.count for each in images) - trend.deficiency - (p if restricted else 0)
-    base = len(images) * prior.logdet + trend.log_null - degrees * _LOG_2PI
+    base = len(images) * (prior.logdet + Q.logdet_outside) + trend.log_null - degrees * _LOG_2PI
     if restricted:
         base += trend.log_gram - float(np.linalg.slogdet(found.gram[1:, 1:])[1])
     prior_S = prior.selected_inverse() if directions else None
@@ -124,7 +125,7 @@ def evidence(
         w, noisy = data.weight, data.weight > 0.0
         z, r = np.tensordot(mix, Z, 1), np.tensordot(mix, R, 1)
         quadratic += float(np.sum(r * r) + np.sum(z * Q.times(z)))
-        base += float(np.log(w[noisy]).sum()) - (0.0 if posterior is None else posterior.logdet)
+        base += float(np.log(w[noisy]).sum()) - (Q.logdet_outside if posterior is None else posterior.logdet)
         if directions is None:
             continue
         g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
@@ -176,7 +177,7 @@ class Regression:
     Attributes
     ----------
     posteriors : list of Factor or None
-        Factors of the images' posterior precisions; None where every pixel is known.
+        Factors of the images' posterior precisions; None where every pixel of the domain is known.
     parts : list of Part
         What each image has in it.
     """
@@ -234,7 +235,7 @@ def regression(Q: PriorPrecision, images: Sequence[Replicate], factorizer: Refac
             posteriors.append(posteriors[like])
         elif image.data.combination is not None:  # what is not seen of the unknowns is left even where all is exact
             posteriors.append(factorizer(posterior_of_total(Q.stencil, image.data)))
-        elif image.data.exact.all():
+        elif (image.data.exact if Q.outside is None else image.data.exact | Q.outside).all():
             posteriors.append(None)
         else:
             posteriors.append(factorizer(posterior_precision(Q.stencil, image.data)[0]))

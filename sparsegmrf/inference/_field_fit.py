@@ -22,7 +22,7 @@ from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._saved_fit import LEVEL, SavedFit
 from sparsegmrf.inference._scores import half_width
 from sparsegmrf.priors import Prior
-from sparsegmrf.typing import FloatArray, Shape
+from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -199,6 +199,11 @@ class FieldFit(LinearPredictions):
                 f"images on others are not known, got {tuple(shape)}; give fit.model.gmrf(shape, mean=...) the trend."
             )
         return self._with_mean(self.model.gmrf(shape), np.full(shape, self.coefficients.get("constant", 0.0)))
+
+    @cached_property
+    def _undefined(self) -> BoolArray:
+        """Pixels at which nothing is predicted: outside the domain of the field, or a covariate is not known."""
+        return np.asarray(self._unknown | ~self.problem.domain)
 
     def _completed(self) -> Self:
         """Return the fit with what stands for covariates that are not known in their place: for computing."""

@@ -36,7 +36,8 @@ class FillResult:
     Attributes
     ----------
     mean : ndarray, (H, W)
-        Expectation of the field with its trend at every pixel, in intensity: gaps filled, noise removed.
+        Expectation of the field with its trend at every pixel, in intensity: gaps filled, noise removed. NaN, as
+        everything else, where the model has no value (its mask or barrier) or a covariate is not known.
     std : ndarray, (H, W)
         Its standard deviation, that of the estimated trend included as in `FitResult.predict` and `functional`, in
         intensity. The field of ``fit.posterior()`` takes the trend as known, and its deviations are smaller.
@@ -84,7 +85,7 @@ class FillResult:
         return self.fit.functional(weights)
 
     def __repr__(self) -> str:
-        gaps = self.mean.size - self.fit.n_observed
+        gaps = int(np.count_nonzero(np.isfinite(np.asarray(self.mean)))) - self.fit.n_observed
         return f"FillResult(shape={self.mean.shape}, {gaps} pixels filled, {self.fit!r})"
 
 

@@ -155,7 +155,7 @@ class FitResult(FieldFit):
     def _given(self, number: int) -> Given:
         frame = self._objective.frame
         data, level, spread = frame.deviations[number], float(frame.levels[number]), self._trend_spread(number)
-        if data.exact.all():
+        if self._is_known(data):
             return Given(None, None, data.values + frame.rest[number], level, spread)
         found = self._deviations(number, self._seen)
         mean = np.array(found.mean)
@@ -163,6 +163,10 @@ class FitResult(FieldFit):
             return Given(found, None, mean + frame.rest[number], level, spread)
         mean = data.total(mean) + self._share(number)
         return Given(found, data.combination, mean + frame.rest[number], level, spread)
+
+    def _is_known(self, data: Observations) -> bool:
+        """Return whether every pixel that has a value is observed without noise."""
+        return bool((data.exact | ~self.problem.domain).all())
 
     def _combined(self, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         frame = self._objective.frame
@@ -211,11 +215,13 @@ class FitResult(FieldFit):
         True
         """
         n_samples, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-        if self._unknown.any():
-            return self._completed().predict(mask, n_samples=n_samples, rng=stream).without(self._unknown)
-        if mask is not None:
-            return self._without(mask).predict(n_samples=n_samples, rng=stream)
-        found = [self._of_image(k, n_samples, stream) for k in range(len(self.problem.images))]
+        known = self._completed()
+        found = (known if mask is None else known._without(mask))._predict(n_samples, stream)
+        return found.without(self._undefined) if self._undefined.any() else found
+
+    def _predict(self, count: int, stream: np.random.Generator) -> Prediction:
+        """Return the prediction where every covariate is known; what it is outside the domain means nothing."""
+        found = [self._of_image(k, count, stream) for k in range(len(self.problem.images))]
         return self._with_trend(found, stream)
 
     def _with_trend(self, found: "list[FieldAtPixels]", stream: np.random.Generator) -> Prediction:
@@ -235,14 +241,14 @@ class FitResult(FieldFit):
     def _noise_at(self, number: int) -> FloatArray:
         """Return the noise variance of a measurement at each pixel; NaN where it is not known."""
         data, given = self._objective.frame.given[number], self._noise_of(number)
-        if data.exact.all():
+        if self._is_known(data):
             return np.zeros(self.shape)
         return np.full(self.shape, given) if np.ndim(given) == 0 else np.where(data.observed, given, np.nan)
 
     def _of_image(self, number: int, count: int, stream: np.random.Generator) -> "FieldAtPixels":
         """Return mean, variance and draws for an image, the last without the trend's uncertainty."""
         data = self._objective.frame.given[number]
-        if data.exact.all():
+        if self._is_known(data):
             return FieldAtPixels(
                 data.values.copy(), np.zeros(self.shape), np.repeat(data.values[np.newaxis], count, axis=0)
             )
@@ -347,7 +353,7 @@ def predict_at_end(
     solved = None if found is None else found.evidence.solved
     factor = None if solved is None or len(solved.regression.posteriors) > 1 else solved.regression.posteriors[0]
     objective, data = result._objective, memo.objective.images[0].data
-    is_plain = data.combination is None and not data.exact.any() and not result._unknown.any()
+    is_plain = data.combination is None and not data.exact.any() and not result._undefined.any()
     if found is None or solved is None or not isinstance(factor, DissectionFactor) or not is_plain:
         return result.predict(n_samples=count, rng=stream)
     evidence, fields = found.evidence, solved.regression.parts[0].fields

@@ -82,7 +82,7 @@ class Frame:
                     data, values=data.values / unit, weight=data.weight if estimated else data.weight * unit * unit
                 ),
                 null,
-                null.without_their_part(X),
+                np.where(null.domain, null.without_their_part(X), 0.0),
             )
             for data, null in zip(deviations, nulls, strict=True)
         ]

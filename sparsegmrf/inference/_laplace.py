@@ -3,18 +3,18 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.sparse as sp
 
 from sparsegmrf import _frozen
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.factors import Factor, Form
+from sparsegmrf.factors import Factor, Form, RestrictedFactor, RestrictedForm
 from sparsegmrf.factors.congruent import CongruentForm
 from sparsegmrf.factors.total import TotalFactor, TotalForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._mode import Mode, find_mode, first_deviation, log_joint
 from sparsegmrf.inference._null_space import check_null_vectors_observed
-from sparsegmrf.inference._prior_precision import PriorPrecision
+from sparsegmrf.inference._null_vectors import domain_of, seen_of
+from sparsegmrf.inference._prior_precision import PriorPrecision, with_outside
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.likelihoods import Likelihood
 from sparsegmrf.stencil import SymmetricStencil
@@ -87,7 +87,7 @@ def laplace_posterior(gmrf: GMRF, counts: Counts) -> LaplacePosterior:
     unknowns, seen = _with_unknowns(gmrf, counts)
     mode, log_marginal = _mode(unknowns, gmrf.mean, seen)
     if seen.combination is None:
-        return LaplacePosterior(_field(mode.precision, mode.eta, mode.factor), seen, mode, log_marginal)
+        return LaplacePosterior(_on_domain(unknowns, mode, mode.eta), seen, mode, log_marginal)
     assert isinstance(mode.precision, CongruentForm)
     form = TotalForm(mode.precision, seen.combination)
     total = _field(form, mode.eta, TotalFactor(form, mode.factor, Refactorizer()))
@@ -97,26 +97,28 @@ def laplace_posterior(gmrf: GMRF, counts: Counts) -> LaplacePosterior:
 def laplace_posterior_of_fields(unknowns: GMRF, mean: FloatArray, counts: Counts) -> LaplacePosterior:
     """Return that of fields ``(H, W, C)`` of mean zero whose weighted sum about an image ``(H, W)`` was counted."""
     mode, log_marginal = _mode(unknowns, mean, counts)
-    return LaplacePosterior(_field(mode.precision, mode.deviation, mode.factor), counts, mode, log_marginal)
+    return LaplacePosterior(_on_domain(unknowns, mode, mode.deviation), counts, mode, log_marginal)
 
 
 def log_marginal_likelihood(prior: GMRF, mean: FloatArray, logdet: float, counts: Counts, mode: Mode) -> float:
     """Return ``log p(y | x*) + log p(x*) - log q(x*)``, with the `logdet` of the prior's precision, in nats."""
-    joint = log_joint(PriorPrecision.of(prior.precision, prior), mean, counts, mode.deviation)
+    precision = PriorPrecision.of(prior.precision, prior)
+    joint = log_joint(precision, mean, counts, mode.deviation)
+    logdet += precision.logdet_outside
     return joint + 0.5 * (logdet - mode.factor.logdet + prior.rank_deficiency * _LOG_2PI)
 
 
 def check_level_is_finite(gmrf: GMRF, counts: Counts, argument: str) -> None:
     """Refuse an intrinsic field, or one among stacked fields, whose level the counts do not fix or send to infinity."""
-    if not gmrf.lattice.is_complete:
+    wrong = np.argwhere(counts.observed & ~domain_of(gmrf.lattice))
+    if len(wrong):
         raise ArgumentError(
-            "gmrf must be free at every pixel to be given counts, got a field with "
-            f"{gmrf.lattice.size - gmrf.lattice.n_free} pixels that are known or outside its domain; crop them."
+            f"{argument} must be missing where the field is known or has no value, outside its domain, got "
+            f"{len(wrong)} counts there, the first at {tuple(wrong[0].tolist())}; set them to NaN, or mask them."
         )
     vectors = gmrf.null_vectors
     if counts.combination is not None:  # what they add to the sum
-        of_sum = sp.kron(sp.eye_array(gmrf.lattice.n_pixels), counts.combination[np.newaxis], format="csr")
-        vectors = sp.csr_array(of_sum @ vectors)
+        vectors = seen_of(vectors, counts.combination)
     check_null_vectors_observed(vectors, counts.observed)
     vectors = vectors.tocsc()
     for value, extreme in counts.extremes:
@@ -143,6 +145,16 @@ def _mode(prior: GMRF, mean: FloatArray, counts: Counts) -> tuple[Mode, float]:
     precision = PriorPrecision.of(prior.precision, prior)
     mode = find_mode(precision, mean, counts, Refactorizer(), [first_deviation(counts, mean)])
     return mode, log_marginal_likelihood(prior, mean, prior.logdet, counts, mode)
+
+
+def _on_domain(prior: GMRF, mode: Mode, mean: FloatArray) -> GMRF:
+    """Return the Gaussian approximation at a mode, about a mean, on the domain of the prior."""
+    lattice = prior.lattice
+    if lattice.is_complete:
+        return _field(mode.precision, mean, mode.factor)
+    logdet = with_outside(prior.precision, lattice)[1]
+    form = RestrictedForm(mode.precision, lattice, logdet)
+    return _field(form, mean, RestrictedFactor(mode.factor, lattice, logdet))
 
 
 def _field(given: SymmetricStencil | Form, mean: FloatArray, factor: Factor) -> GMRF:

@@ -46,7 +46,8 @@ class LinearPredictions(Fitted):
         -------
         LinearEstimate
             With the covariance of all of them. For ``(H, W)`` the estimate is a float; of several images it is
-            ``(R,)``, and ``(R, K)`` for ``(K, H, W)``. NaN where weights see a pixel of which a covariate is not known.
+            ``(R,)``, and ``(R, K)`` for ``(K, H, W)``. NaN where weights see a pixel of which a covariate is not known,
+            or at which the model has no value.
 
         Raises
         ------
@@ -69,7 +70,7 @@ class LinearPredictions(Fitted):
         """
         count = len(self.problem.images) if self.problem.is_stack else None
         read, known = Weights.read(weights, self.problem.shape, count, self.problem.labels), self._completed()
-        return functionals(read, known._given, count, self._unknown)
+        return functionals(read, known._given, count, self._undefined)
 
     def contrast(self, L: Any) -> Contrast:
         """Return linear combinations of the trend's coefficients with their covariance, and tests of their being zero.
@@ -176,6 +177,11 @@ class LinearPredictions(Fitted):
     def _unknown(self) -> BoolArray:
         """Pixels at which the trend is not known."""
         return self.problem.covariates.unknown_of(self.coefficients)
+
+    @property
+    @abstractmethod
+    def _undefined(self) -> BoolArray:
+        """Pixels at which nothing is predicted."""
 
     @abstractmethod
     def _whole_trend(self) -> FloatArray:

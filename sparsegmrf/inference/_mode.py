@@ -76,6 +76,8 @@ def find_mode(
         If that does not happen, as where counts leave the mode at infinity.
     """
     Q = prior.stencil
+    if prior.outside is not None:
+        starts = [np.where(prior.outside, 0.0, start) for start in starts]
     u = max(starts, key=lambda start: log_joint(prior, mean, counts, start))
     settled, square, length = False, np.inf, 1.0
     for steps in range(_MOST):

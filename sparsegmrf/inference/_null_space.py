@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._operators import ObservationOperator
+from sparsegmrf.inference._parts import by_part
 from sparsegmrf.typing import BoolArray
 
 _IDENTIFIED = 1e-10
@@ -25,10 +26,27 @@ def check_null_vectors_observed(V: sp.csr_array, observed: BoolArray) -> None:
     """Refuse observations under which one of some null vectors, columns ``(n, r)`` by pixel, stays unknown."""
     if not V.shape[1]:
         return
-    seen = V[np.flatnonzero(observed)]
-    if np.linalg.eigvalsh((seen.T @ seen).toarray())[0] < _IDENTIFIED:
+    images, parts, rank = by_part(V)
+    pixels = np.flatnonzero(observed)
+    gram = parts.at(pixels).products(images[:, pixels], images[:, pixels])
+    gram += np.eye(len(images)) * (np.arange(len(images)) >= rank[:, np.newaxis, np.newaxis])
+    if np.linalg.eigvalsh(gram).min() < _IDENTIFIED:
         raise ArgumentError(
             f"mask must leave enough observed pixels to fix the {V.shape[1]} null vectors of the field (its "
             f"level on every connected part), but {int(np.count_nonzero(observed))} observed pixels do not; use a "
             "proper field, or leave out the parts without observations."
         )
+
+
+def needed_pixels(V: sp.csr_array, observed: BoolArray) -> BoolArray:
+    """Return the observed pixels ``(H, W)`` without which the others leave a null vector unknown.
+
+    The only one on a connected part is one of them, of planes one that all others stand in line without: a pixel whose
+    leverage in the null vectors is 1.
+    """
+    images, parts, rank = by_part(V)
+    pixels = np.flatnonzero(observed)
+    basis, _ = parts.at(pixels).orthonormal(images[:, pixels], rank)
+    needed = np.zeros(observed.shape, dtype=bool)
+    needed.ravel()[pixels] = np.einsum("dm,dm->m", basis, basis) > 1.0 - _IDENTIFIED
+    return needed

@@ -255,6 +255,10 @@ class Objective:
                 for each in images
             )
         field = unknowns_of(model, self.shape)
+        if field.rank_deficiency != self.images[0].null.count:  # as where an anisotropy opens or closes a strait
+            raise ArgumentError(
+                "parameters must leave the connected parts of the field, and its contrasts, as they are."
+            )
         directions = None
         if gradient:
             derivatives = model.derivatives(self.shape)
@@ -399,7 +403,7 @@ class Objective:
         if not hasattr(model, "cropped"):
             return height, width
         probe = min(height, _PROBE), min(width, _PROBE)
-        return probe if model.cropped(slice(0, probe[0]), slice(0, probe[1])) is model else (height, width)
+        return probe if model.cropped(slice(0, height), slice(0, width)) is model else (height, width)
 
 
 def spectral_density(model: Any, shape: Shape) -> SpectralDensity | None:

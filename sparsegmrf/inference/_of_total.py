@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sparsegmrf.factors import Factor
+from sparsegmrf.factors import Factor, RestrictedFactor
 from sparsegmrf.factors.congruent import CongruentFactor, place_of
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._congruent import congruent
@@ -39,6 +39,8 @@ class OfTotal:
 
         That of a sum is read off its own place: next to little noise it is a small difference of those of the fields.
         """
+        if isinstance(posterior, RestrictedFactor) and self.combination is not None:
+            posterior = posterior.inner  # nothing is asked of pixels outside the domain
         if isinstance(posterior, CongruentFactor) and self.combination is not None:
             own = posterior.inner.selected_inverse()
             place = place_of(self.combination, posterior.matrix)

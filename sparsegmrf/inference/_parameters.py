@@ -106,7 +106,7 @@ def scale_of(model: FieldModel, shape: Shape, names: Sequence[str]) -> tuple[str
     limits = model.limits(shape)
     if hasattr(model, "cropped"):  # any lattice tells; without maps a small one
         small = min(shape[0], _SMALL), min(shape[1], _SMALL)
-        shape = small if model.cropped(slice(0, small[0]), slice(0, small[1])) is model else shape
+        shape = small if model.cropped(slice(0, shape[0]), slice(0, shape[1])) is model else shape
     model = _of_order_one(model)
     for name in names:
         if limits[name] != (0.0, float("inf")):

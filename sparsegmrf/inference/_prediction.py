@@ -11,7 +11,8 @@ from sparsegmrf.typing import BoolArray, FloatArray
 class Prediction:
     """A field with its trend given the observations, and new measurements; of several images ``(R, H, W)``.
 
-    Where a covariate is not known everything is NaN.
+    Everything is NaN where a covariate is not known, and where the model has no value: outside the domain of an
+    intrinsic field with a mask or a barrier.
 
     Attributes
     ----------

@@ -15,7 +15,7 @@ from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._covariates import Covariates, check_leaves_something, check_own_names, check_varies
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._laplace import check_level_is_finite
-from sparsegmrf.inference._null_vectors import NullVectors
+from sparsegmrf.inference._null_vectors import NullVectors, domain_of
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, observations
 from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, unknowns_of
@@ -113,6 +113,11 @@ class Problem:
     def lattice(self) -> Lattice:
         """The pixels, and with stacked fields how many of them."""
         return Lattice(self.shape, 1 if self.combination is None else len(self.combination))
+
+    @cached_property
+    def domain(self) -> BoolArray:
+        """Pixels ``(H, W)`` at which the model has a value: those of all of its fields."""
+        return domain_of(unknowns_of(self.model, self.shape).lattice)
 
     @property
     def n_observed(self) -> int:
@@ -220,6 +225,8 @@ class Problem:
 
     def _check(self) -> None:
         """Refuse what cannot be estimated of the images."""
+        for number, each in enumerate(self.images):
+            _check_inside(each.observed, self.domain, f"image {number}" if self.is_stack else "image")
         masks = [each.observed for each in self.images]
         seen = np.any(masks, axis=0) if masks[1:] else masks[0]
         self.covariates.check_seen(seen)
@@ -273,6 +280,16 @@ def _tiles(observed: BoolArray, side: int, share: float) -> list[tuple[slice, sl
         i, j = top + side * (number // across), left + side * (number % across)
         found.append((slice(i, i + side), slice(j, j + side)))
     return found
+
+
+def _check_inside(observed: BoolArray, domain: BoolArray, name: str) -> None:
+    """Refuse values at pixels at which the model has none."""
+    wrong = np.argwhere(observed & ~domain)
+    if len(wrong):
+        raise ArgumentError(
+            f"{name} must be missing where the model has no value (its mask or barrier), got {len(wrong)} values "
+            f"there, the first at {tuple(wrong[0].tolist())}; set them to NaN, or leave these pixels in the model."
+        )
 
 
 def _check_fields(model: FieldModel) -> None:
@@ -335,6 +352,5 @@ def _check_counts(model: FieldModel, images: Sequence[Counts]) -> None:
             )
     field = unknowns_of(model, (shape[0], shape[1]))
     for each in images:
-        if each.combination is not None:  # says of fields that share null vectors what they are
-            NullVectors.of(field, each.observed, each.combination)
+        NullVectors.of(field, each.observed, each.combination)  # says which part has no observation
         check_level_is_finite(field, each, "image")

@@ -9,6 +9,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.missing import diagonal_of_observed
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._condition import check_unconstrained, condition, with_known
+from sparsegmrf.inference._null_space import needed_pixels
 from sparsegmrf.inference._observations import Observations, observations
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
 
@@ -209,7 +210,9 @@ def leave_one_out(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, no
     Returns
     -------
     Predictions
-        Of measurements, noise included; NaN where an exact one is of a pixel that the field knows, outside its domain.
+        Of measurements, noise included; NaN where an exact one is of a pixel that the field knows, outside its domain,
+        and where nothing else fixes the level of an intrinsic field: of a pixel that is the only one observed on a
+        connected part.
 
     Raises
     ------
@@ -236,7 +239,7 @@ def leave_one_out(gmrf: GMRF, y: ArrayLike, *, mask: ArrayLike | None = None, no
     else:
         posterior = condition(gmrf, y, mask=mask, noise_variance=noise_variance)
         score, precision = _precision_of_measurements(gmrf, data, known, posterior)
-    seen = data.observed & (gmrf.domain | ~data.exact)
+    seen = data.observed & (gmrf.domain | ~data.exact) & ~needed_pixels(gmrf.null_vectors, data.observed)
     result = [np.full(gmrf.shape, np.nan) for _ in range(3)]
     result[0][seen] = data.values[seen] - score[seen] / precision[seen]
     result[1][seen] = 1.0 / np.sqrt(precision[seen])

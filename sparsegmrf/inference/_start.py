@@ -6,6 +6,7 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, SparseGMRFError
 from sparsegmrf.inference._memo import Memo
+from sparsegmrf.inference._null_vectors import UnfixedLevelError
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._search import Ended, Ending, maximize, tried
@@ -173,7 +174,10 @@ def _on_tile(problem: Problem, side: int, like: Objective) -> tuple[Problem, Obj
     whole, part = (len(each.images) * each.shape[0] * each.shape[1] for each in (problem, tile))
     if part * _WORTH > whole or len(seen) * 2 < part or np.ptp(seen) == 0.0:
         return None
-    found = Objective.of(tile, like)
+    try:
+        found = Objective.of(tile, like)
+    except UnfixedLevelError:  # of a masked field the tile cuts off a part without observations
+        return None
     least = len(found.free) + 1 + bool(problem.covariates.names) + found.trend.deficiency
     return (tile, found) if found.n_observed > least else None
 

@@ -24,7 +24,7 @@ class PCShare(Prior):
     Attributes
     ----------
     excess : ndarray, (n,)
-        ``m``, one of them -1 for the null vector, so that ``d`` is infinite at 1.
+        ``m``, -1 for every null vector, so that ``d`` is infinite at 1.
     u, probability : float
         A share, and how probable it is to be below.
     rate : float

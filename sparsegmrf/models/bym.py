@@ -5,23 +5,27 @@ from functools import lru_cache
 from typing import Self
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from sparsegmrf import _frozen
 from sparsegmrf._edges import as_boundary
 from sparsegmrf._validate import image_shape, positive_number
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf.errors import ArgumentError, TooLargeError
+from sparsegmrf.factors.dense import LARGEST
 from sparsegmrf.factors.spectral_density import Places, SpectralDensity, Values
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._ends import end_of_scale
+from sparsegmrf.models._mask import as_mask, check_mask
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
 from sparsegmrf.models._pc_share import PCShare
 from sparsegmrf.models._scale import multiplied
+from sparsegmrf.models._window import cut
 from sparsegmrf.models.independent import Independent
 from sparsegmrf.models.intrinsic import Intrinsic
 from sparsegmrf.models.sum import Sum
 from sparsegmrf.priors import Prior
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import ArrayLike, Boundary, FloatArray, Shape
+from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +46,16 @@ class BYM(Model):
         Share of the structured part in the variance, between 0 and 1.
     boundary : {"neumann", "torus"} or (str, str)
         The lattice's own border, or wrapped; a pair for rows and columns.
+    mask : array_like of bool, (H, W), optional
+        True where there is no field, as for `Intrinsic`: nothing is counted there, and risks are NaN. Connected parts
+        have a level each, and one scale: the geometric mean is over the pixels of all of them, as with
+        ``Intrinsic(scale=True)``. A single pixel without neighbours has its level and the unstructured part.
 
     Raises
     ------
     ArgumentError
-        If `sigma` is not positive and finite, `phi` not between 0 and 1, or the boundary is unknown.
+        If `mask` is no image or leaves no two pixels that touch, `sigma` is not positive and finite, `phi` not between
+        0 and 1, or the boundary is unknown.
 
     References
     ----------
@@ -67,6 +76,7 @@ class BYM(Model):
     sigma: float = 1.0
     phi: float = 0.5
     boundary: Boundary = "neumann"
+    mask: BoolArray | None = None
 
     def __post_init__(self) -> None:
         _frozen.assign(self, sigma=positive_number("sigma", self.sigma), phi=positive_number("phi", self.phi))
@@ -76,6 +86,7 @@ class BYM(Model):
                 "Intrinsic(scale=True)."
             )
         _frozen.assign(self, boundary=as_boundary("boundary", self.boundary, ("neumann", "torus")))
+        _frozen.assign(self, mask=as_mask(self.mask))
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -100,8 +111,9 @@ class BYM(Model):
         """Return what the model becomes at an end of a parameter."""
         if name == "sigma":
             return end_of_scale(high)
+        scaled = "scale=True" if self.mask is None else "scale=True, mask=mask"
         return (
-            "all of the field is structured; Intrinsic(scale=True) is this model"
+            f"all of the field is structured; Intrinsic({scaled}) is this model"
             if high
             else "nothing of the field is structured; Independent() is this model, but for its level"
         )
@@ -109,6 +121,11 @@ class BYM(Model):
     def scaled(self, factor: float) -> Self:
         """Return the model of `factor` times the field."""
         return self.replace(sigma=multiplied("sigma", self.sigma, factor))
+
+    def cropped(self, rows: slice, columns: slice) -> Self:
+        """Return the model on a window of its lattice, scaled by the variances of the window."""
+        super().cropped(rows, columns)
+        return self if self.mask is None else self.replace(mask=cut(self.mask, rows, columns))
 
     def sum(self, shape: Shape) -> Sum:
         """Return structured and unstructured part on a lattice as a `Sum` of an `Intrinsic` and an `Independent` field.
@@ -118,9 +135,10 @@ class BYM(Model):
         shape : (int, int)
             Height and width in pixels.
         """
-        tau = _variance_of_walk((int(shape[0]), int(shape[1])), self.boundary) / (self.sigma**2 * self.phi)
+        tau = self._variance_of_walk((int(shape[0]), int(shape[1]))) / (self.sigma**2 * self.phi)
         unstructured = Independent(self.sigma * float(np.sqrt(1.0 - self.phi)), boundary=self.boundary)
-        return Sum([Intrinsic(tau=tau, boundary=self.boundary), unstructured], labels=["structured", "unstructured"])
+        structured = Intrinsic(tau=tau, mask=self.mask, boundary=self.boundary)
+        return Sum([structured, unstructured], labels=["structured", "unstructured"])
 
     def phi_prior(self, shape: Shape, u: float = 0.5, probability: float = 2.0 / 3.0) -> Prior:
         """Return the penalized-complexity prior of ``phi`` on a lattice, with ``P(phi < u) = probability``.
@@ -142,6 +160,8 @@ class BYM(Model):
         ------
         ArgumentError
             If either is not between 0 and 1.
+        TooLargeError
+            If a connected part of a masked lattice has more than 4096 pixels, whose eigenvalues no transform knows.
 
         References
         ----------
@@ -158,11 +178,12 @@ class BYM(Model):
             if not value < 1.0:
                 raise ArgumentError(f"{name} must lie between 0 and 1, got {value:g}.")
         height, width = image_shape(shape)
-        walk = Intrinsic(boundary=self.boundary).build_spectral((height, width))
-        assert walk is not None
-        eigenvalues = walk.eigenvalues.ravel() * _variance_of_walk((height, width), self.boundary)
-        excess = np.concatenate([[-1.0], 1.0 / eigenvalues[1:] - 1.0])  # the first belongs to the level
-        return PCShare(excess, **given)
+        walk = Intrinsic(mask=self.mask, boundary=self.boundary)
+        spectral = walk.build_spectral((height, width))
+        values = _eigenvalues(walk, (height, width)) if spectral is None else spectral.eigenvalues.ravel()[1:]
+        levels = height * width - len(values) - (0 if self.mask is None else int(np.count_nonzero(self.mask)))
+        excess = 1.0 / (values * self._variance_of_walk((height, width))) - 1.0
+        return PCShare(np.concatenate([np.full(levels, -1.0), excess]), **given)
 
     def observe(self, x: ArrayLike) -> FloatArray:
         """Return the sums ``(..., H, W)`` of stacked parts ``(..., H, W, 2)``, as draws have them.
@@ -206,6 +227,11 @@ class BYM(Model):
         """Return the stacked parts with the model's own boundary."""
         return self.sum(shape).build_gmrf(shape, mean, method)
 
+    def _variance_of_walk(self, shape: Shape) -> float:
+        """Return the geometric mean of the variances of an autoregression with ``tau = 1``."""
+        check_mask(self.mask, shape)
+        return _variance_of_walk(shape, self.boundary, None if self.mask is None else self.mask.tobytes())
+
     def _by_phi(self, parts: Sum) -> dict[str, float]:
         """Return the derivatives of the parts' parameters by ``phi``."""
         tau, sigma = parts.parameters.values()
@@ -218,6 +244,25 @@ class BYM(Model):
 
 
 @lru_cache(maxsize=64)
-def _variance_of_walk(shape: Shape, boundary: Boundary) -> float:
+def _variance_of_walk(shape: Shape, boundary: Boundary, mask: bytes | None) -> float:
     """Return the geometric mean of the variances of an autoregression with ``tau = 1``."""
-    return Intrinsic(boundary=boundary).build_gmrf(shape, 0.0, "auto").geometric_mean_variance()
+    given = None if mask is None else np.frombuffer(mask, dtype=bool).reshape(shape)
+    return Intrinsic(mask=given, boundary=boundary).build_gmrf(shape, 0.0, "auto").geometric_mean_variance()
+
+
+def _eigenvalues(walk: Intrinsic, shape: Shape) -> FloatArray:
+    """Return the positive eigenvalues of a precision whose lattice falls apart, densely part by part."""
+    field = walk.build_gmrf(shape, 0.0, "auto")
+    Q = field.precision.tocsr()
+    Q.eliminate_zeros()
+    labels = connected_components(Q, directed=False)[1]
+    order = np.argsort(labels, kind="stable")
+    found = []
+    for part in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        if len(part) > LARGEST:
+            raise TooLargeError(
+                f"mask must leave parts of at most {LARGEST} pixels for this prior of phi, whose eigenvalues are found "
+                f"densely, got one of {len(part)}; give phi another prior, such as Normal(0.5, 0.3)."
+            )
+        found.append(np.linalg.eigvalsh(Q[part][:, part].toarray())[1:])
+    return np.concatenate(found)

@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsegmrf import _frozen
 from sparsegmrf._edges import as_boundary, has
-from sparsegmrf._validate import boolean_mask, integer_at_least, positive_number
+from sparsegmrf._validate import integer_at_least, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._transforms import basis_of
 from sparsegmrf.factors.spectral import SpectralForm
@@ -17,6 +17,7 @@ from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.models._anisotropy import ISOTROPIC
 from sparsegmrf.models._ends import CONSTANT, PLANE, UNBOUND
 from sparsegmrf.models._laplacian import laplacian
+from sparsegmrf.models._mask import as_mask, check_mask
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
 from sparsegmrf.models._operator import Operator
 from sparsegmrf.models._scale import multiplied
@@ -51,9 +52,9 @@ class Intrinsic(Model):
         null space) is 1 at ``tau = 1``, so that ``tau`` means the same on any lattice. Costs a factorization and a
         selected inverse once per lattice.
     mask : array_like of bool, (H, W), optional
-        True where there is no field, as in NumPy's masked arrays. With order 2 a difference that touches such a pixel
-        is left out; where a part of the lattice bends like a hinge at such a place, planes are not all that is left
-        free, and the field is refused.
+        True where there is no field, as in NumPy's masked arrays: fits want nothing observed there, and predict NaN.
+        With order 2 a difference that touches such a pixel is left out; where a part of the lattice bends like a hinge
+        at such a place, planes are not all that is left free, and the field is refused.
     boundary : {"neumann", "torus"} or (str, str)
         The lattice's own border, or wrapped (order 1 only).
 
@@ -91,13 +92,7 @@ class Intrinsic(Model):
                 f"order must be 1 where rows or columns wrap, got 2 with boundary={self.boundary!r}: planes do not "
                 "wrap; TensionSpline, with a small kappa, is a smooth field that does."
             )
-        if self.mask is not None:
-            mask = boolean_mask("mask", self.mask, np.asarray(self.mask).shape).copy()
-            if mask.ndim != 2 or mask.all():
-                raise ArgumentError(f"mask must be an (H, W) image that leaves some pixel, got shape {mask.shape}.")
-            mask.flags.writeable = False
-            _frozen.assign(self, mask=mask)
-        _frozen.assign(self, _factors={})
+        _frozen.assign(self, mask=as_mask(self.mask), _factors={})
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -136,8 +131,7 @@ class Intrinsic(Model):
 
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
-        if self.mask is not None and self.mask.shape != shape:
-            raise ArgumentError(f"mask must have the shape {shape} of the lattice, got {self.mask.shape}.")
+        check_mask(self.mask, shape)
         R = _thin_plate(shape, self.mask) if self.order == 2 else laplacian(shape, ISOTROPIC, self.boundary, self.mask)
         return R * (self.tau * self._scale_factor(shape))
 

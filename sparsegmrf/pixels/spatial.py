@@ -127,6 +127,8 @@ def spatial_matched_filter(image: object, template: ArrayLike, gmrf: GMRF, mask:
     if observed.shape != gmrf.shape:
         raise ArgumentError(f"image must have the field's shape {gmrf.shape}, got {observed.shape}.")
     values, missing = observed.block(0, gmrf.shape[0], 0.0)
+    if missing.size:
+        _check_gaps(gmrf, missing)
     t = finite("target", real_array("target", template))
     if t.ndim != 2 or not t.any() or t.shape[0] > gmrf.shape[0] or t.shape[1] > gmrf.shape[1]:
         raise ArgumentError(
@@ -144,7 +146,6 @@ def spatial_matched_filter(image: object, template: ArrayLike, gmrf: GMRF, mask:
     if not missing.size:
         along = _correlated(Q @ residual, t)
     else:
-        _check_gaps(gmrf, missing)
         factor = MissingFactor(Q, missing)
         score = np.where(missing, 0.0, Q @ factor.filled(residual))
         along, near = _correlated(score, t), gap_sums(Q, factor, score, t)
@@ -161,8 +162,9 @@ def _check_gaps(gmrf: GMRF, missing: BoolArray) -> None:
         raise ArgumentError(f"mask must leave a pixel observed, but all {missing.size} are missing.")
     if not gmrf.lattice.is_complete or gmrf.rank + gmrf.rank_deficiency < gmrf.lattice.n_free:
         raise ArgumentError(
-            "gmrf must be a field without known pixels or constraints where image has missing pixels; start from the "
-            "field that was conditioned."
+            "gmrf must be a field without known pixels or constraints where image has missing pixels, and have a value "
+            "at each of them; start from the field that was conditioned, or take a proper field, such as "
+            "Matern(barrier=...), for one with a mask."
         )
 
 

@@ -31,9 +31,9 @@ def sparse_domains(draw):
     return domain
 
 
-def case(domain, reach=2):
-    """A precision, different at every pixel, cut apart on a domain, its form, and dense matrices."""
-    model = Matern(range=np.linspace(3.0, 9.0, SHAPE[1]) * np.ones(SHAPE), nu=float(reach - 1))
+def case(domain, sigma=1.0):
+    """A precision, different at every pixel, cut apart on a domain, its lattice, the pixels in it, and their matrix."""
+    model = Matern(range=np.linspace(3.0, 9.0, SHAPE[1]) * np.ones(SHAPE), sigma=sigma)
     Q = decoupled(model.stencil(SHAPE), ~domain)
     inside = np.flatnonzero(domain)
     dense = Q.tocsr().toarray()[np.ix_(inside, inside)]
@@ -76,6 +76,15 @@ def test_factor_is_that_of_the_unknowns_in_the_domain(domain):
     expected = reference.planes(whole, selected.offsets.tolist(), SHAPE, 1, "dirichlet")
     for k in range(len(selected.offsets)):
         assert_allclose(selected.plane(k), expected[k].reshape(SHAPE), rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("sigma", [1e-60, 1e60])
+def test_unit_is_free(sigma):
+    domain = np.zeros(SHAPE, dtype=bool)
+    domain[3:6, 7:9], domain[20, 20] = True, True
+    one, other = (factorize(RestrictedForm(*case(domain, each)[:2])) for each in (1.0, sigma))
+    assert_allclose(other.marginal_variance() / sigma / sigma, one.marginal_variance(), rtol=1e-12)
+    assert_allclose(other.logdet, one.logdet - 14.0 * np.log(sigma), rtol=1e-12)
 
 
 def test_few_unknown_pixels_are_packed_and_many_are_not():

@@ -45,15 +45,21 @@ class Law:
         return self.model.gmrf(self.shape)
 
     @cached_property
+    def domain(self):
+        """Pixels that have a value: where all fields have one."""
+        return self.field.lattice.domain.reshape(*self.shape, -1).all(axis=-1)
+
+    @cached_property
     def covariance(self):
         """``B Q^+ B^T``, ``(n, n)``, with what ``B`` of the unknowns of a pixel is seen."""
         return covariance_of(self.model, self.shape)
 
     @cached_property
     def free(self):
-        """``B V``, ``(n, r)``, with the null vectors ``V`` of the precision."""
+        """``B V``, ``(n, r)``, with the null vectors ``V`` of the precision; zero outside the domain."""
         V = self.field.null_vectors.toarray()
-        return seen_of(self.model, self.shape) @ V if V.size else np.zeros((len(self.covariance), 0))
+        free = seen_of(self.model, self.shape) @ V if V.size else np.zeros((len(self.covariance), 0))
+        return np.where(self.domain.reshape(-1, 1), free, 0.0)
 
     @cached_property
     def moved(self):
@@ -67,7 +73,7 @@ class Law:
 
     def covariates(self, kind):
         """Covariates that are no free directions of the field."""
-        X = trend_of(kind, self.shape)
+        X = np.where(self.domain.reshape(-1, 1), trend_of(kind, self.shape), 0.0)
         left = X - self.free @ np.linalg.lstsq(self.free, X, rcond=None)[0]
         return X[:, np.linalg.norm(left, axis=0) > ROUNDING * np.linalg.norm(X, axis=0)]
 
@@ -78,8 +84,8 @@ class Law:
             return ["image must have shape (H, W, "]
         if isinstance(self.model, Sum) and field.channels == 1 and self.model.observation[0] != 1.0:
             return ["observation must be 1 in a sum of a single field"]
-        if not field.lattice.is_complete:
-            return ["model must have a value at every pixel"]
+        if observed[~self.domain].any():
+            return ["image must be missing where the model has no value"]
         o, found = np.flatnonzero(observed), []
         if not is_independent(self.free[o]):
             found.append("image must have enough observed pixels to fix")
@@ -114,7 +120,9 @@ class Law:
         return squares - traces, np.abs(squares) + np.abs(traces), D @ S @ D.T / 2.0
 
     def prediction(self, y, observed, noise, kind):
-        """Mean and covariance of field and trend at every pixel: kriging with generalized least squares.
+        """Mean and covariance of field and trend at every pixel of the domain: kriging with generalized least squares.
+
+        Elsewhere they are NaN.
 
         What is added to the covariance along free directions, so that it has an inverse, their coefficients take.
         """
@@ -125,7 +133,10 @@ class Law:
         gain = np.linalg.solve(C, covariance[o]).T
         left = F - gain @ F[o]
         mean = F @ beta + gain @ (y.ravel()[o] - F[o] @ beta)
-        return mean, covariance - gain @ covariance[o] + left @ of_beta @ left.T
+        covariance = covariance - gain @ covariance[o] + left @ of_beta @ left.T
+        outside = ~self.domain.ravel()
+        mean[outside], covariance[outside], covariance[:, outside] = np.nan, np.nan, np.nan
+        return mean, covariance
 
     def _basis(self, observed):
         o = np.flatnonzero(observed)
@@ -146,9 +157,11 @@ def seen_of(model, shape):
 
 
 def covariance_of(model, shape):
-    """``B Q^+ B^T``."""
-    Q, B = model.stencil(shape).tocsr().toarray(), seen_of(model, shape)
-    return B @ reference.pseudo_inverse(Q, model.gmrf(shape).rank_deficiency) @ B.T
+    """``B Q^+ B^T`` with the precision ``Q`` of the unknowns in the domain."""
+    field, B = model.gmrf(shape), seen_of(model, shape)
+    inside = np.ones(B.shape[1], dtype=bool) if field.lattice.is_complete else ~field.lattice.outside
+    Q, B = model.stencil(shape).tocsr().toarray()[np.ix_(inside, inside)], B[:, inside]
+    return B @ reference.pseudo_inverse(Q, field.rank_deficiency) @ B.T
 
 
 def coefficients(y, C, X):

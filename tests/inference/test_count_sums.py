@@ -229,9 +229,14 @@ def test_a_right_model_is_diagnosed_as_white_and_a_field_without_its_independent
 def test_what_leaves_a_level_without_an_end_is_refused_in_a_sum():
     y = np.zeros((4, 5))
     y[0, 0] = 1.0
-    split = Sum([Intrinsic(mask=np.arange(20).reshape(4, 5) % 5 == 2), Independent()])
-    with pytest.raises(ArgumentError, match=r"^model must have a value at every pixel"):
+    middle = np.arange(20).reshape(4, 5) % 5 == 2
+    split = Sum([Intrinsic(mask=middle), Independent()])
+    with pytest.raises(ArgumentError, match=r"^image must be missing where the model has no value .* got 4 values"):
         fit(split, y, likelihood=Poisson())
+    with pytest.raises(
+        ArgumentError, match=r"^image must fix the level of an intrinsic field, but every count on a co"
+    ):
+        fit(split, y, mask=middle, likelihood=Poisson())
     with pytest.raises(ArgumentError, match=r"^image must hold other counts, too"):
         fit(BYM(), np.zeros((4, 5)), likelihood=Poisson())
     with pytest.raises(ArgumentError, match=r"^gmrf must have one channel here, got 2"):

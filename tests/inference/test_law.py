@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.stats
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -37,6 +38,11 @@ MISSING = {
     "a pixel observed": ONE,
 }
 TRENDS = (None, "constant", "linear")
+
+
+def missing_of(name, missing="gaps"):
+    """Pixels that are missing: what has no value is, too."""
+    return MISSING[missing] | ~LAWS[name].domain
 
 
 QUICK = ("CAR degree", "SAR", "SAR rows", "Matern 2", "Matern smooth", "Intrinsic 1", "Intrinsic 2, scaled")
@@ -70,7 +76,7 @@ def variance_of(noise):
     ),
 )
 def test_density_and_prediction_are_those_of_the_dense_law(name, noise, missing, trend):
-    law, gaps = LAWS[name], MISSING[missing]
+    law, gaps = LAWS[name], missing_of(name, missing)
     model, observed, variance = law.model, ~gaps, variance_of(noise)
     options = {"mask": gaps, "noise_variance": NOISE[noise], "covariates": trend, "fixed": list(model.parameters)}
     refusals = law.refusals(observed, NOISE[noise], trend)
@@ -91,7 +97,9 @@ def test_density_and_prediction_are_those_of_the_dense_law(name, noise, missing,
     mean, covariance = law.prediction(y, observed, variance, trend)
     expected = np.diagonal(covariance).reshape(SHAPE)
     rounding = 1e-12 * np.diagonal(law.covariance).max()
-    assert_allclose(predicted.mean.ravel(), mean, rtol=0.0, atol=1e-8 * (np.sqrt(expected.max()) + np.abs(y).max()))
+    assert_allclose(
+        predicted.mean.ravel(), mean, rtol=0.0, atol=1e-8 * (np.sqrt(np.nanmax(expected)) + np.abs(y).max())
+    )
     assert_allclose(predicted.variance, expected, rtol=1e-7, atol=rounding)
     if np.ndim(variance):
         variance = np.where(observed, variance, np.nan)
@@ -101,8 +109,8 @@ def test_density_and_prediction_are_those_of_the_dense_law(name, noise, missing,
         assert not predicted.std[observed].any()
 
 
-FITTED = [name for name, law in LAWS.items() if not law.refusals(~GAPS, MAP, "linear")]
-STACKED = [name for name in FITTED if LAWS[name].refusals(~GAPS, None, None)]
+FITTED = [name for name, law in LAWS.items() if not law.refusals(~missing_of(name), MAP, "linear")]
+STACKED = [name for name in FITTED if LAWS[name].refusals(~missing_of(name), None, None)]
 """Sums, which are never observed without noise."""
 
 
@@ -115,7 +123,7 @@ def fits(noises, missing=tuple(MISSING), trends=TRENDS):
         for gaps in missing
         for trend in trends
         if (noise != "exact" or name not in STACKED)
-        and not LAWS[name].refusals(~MISSING[gaps], NOISE.get(noise, 0.3), trend)
+        and not LAWS[name].refusals(~missing_of(name, gaps), NOISE.get(noise, 0.3), trend)
     )
 
 
@@ -125,7 +133,7 @@ def fits(noises, missing=tuple(MISSING), trends=TRENDS):
     fits(("exact", "noise map", "estimated"), ("complete", "gaps", "a row missing"), (None, "linear")),
 )
 def test_gradient_and_information_are_those_of_the_dense_law(name, noise, missing, trend, method):
-    law, gaps = LAWS[name], MISSING[missing]
+    law, gaps = LAWS[name], missing_of(name, missing)
     model, variance = law.model, 0.3 if noise == "estimated" else variance_of(noise)
     y = drawn(model, SHAPE, trend, 2.0 * np.mean(variance), seed=1)
     given = "estimate" if noise == "estimated" else NOISE[noise]
@@ -156,15 +164,17 @@ def test_gradient_and_information_are_those_of_the_dense_law(name, noise, missin
 
 @pytest.mark.parametrize(("name", "noise", "missing", "trend"), fits(("exact", "noise"), ("gaps",), ("linear",)))
 def test_draws_and_fillings_have_the_moments_of_the_dense_law(name, noise, missing, trend):
-    law, gaps, count = LAWS[name], MISSING[missing], 3000
+    law, gaps, count = LAWS[name], missing_of(name, missing), 3000
     model, variance = law.model, variance_of(noise)
     y = drawn(model, SHAPE, trend, variance, seed=2)
     options = {"mask": gaps, "noise_variance": NOISE[noise], "covariates": trend, "fixed": list(model.parameters)}
     mean, covariance = law.prediction(y, ~gaps, variance, trend)
     looks = np.vstack([np.eye(y.size), np.random.default_rng(0).standard_normal((20, y.size))])
+    looks[:, ~law.domain.ravel()] = 0.0
+    mean, covariance = np.nan_to_num(mean), np.nan_to_num(covariance)
     if noise == "exact":
         looks[:, ~gaps.ravel()] = 0.0
-        looks = looks[looks.any(axis=1)]
+    looks = looks[looks.any(axis=1)]
     spread = np.einsum("ki,ij,kj->k", looks, covariance, looks)
     for seed in (1, 2):
         found = fill(y, model=model, n_samples=count, rng=seed, **options)
@@ -176,7 +186,8 @@ def test_draws_and_fillings_have_the_moments_of_the_dense_law(name, noise, missi
         assert_array_equal(found.filled, np.where(gaps, found.mean, y))
         if noise == "exact":
             assert (found.samples[:, ~gaps] == y[~gaps]).all()
-        seen = (found.samples.reshape(count, -1) - mean) @ looks.T
+        assert (np.isnan(found.samples) == ~law.domain).all()
+        seen = (np.nan_to_num(found.samples).reshape(count, -1) - mean) @ looks.T
         # 62 normal means and chi-squared sums in some 300 cases: a false alarm in any has a probability below 1e-6.
         assert np.abs(seen.mean(axis=0) * np.sqrt(count / spread)).max() < 6.8
         sums = np.sum(seen**2, axis=0) / spread
@@ -187,13 +198,13 @@ def test_draws_and_fillings_have_the_moments_of_the_dense_law(name, noise, missi
 
 @pytest.mark.parametrize("name", FITTED)
 def test_what_is_left_out_is_predicted_from_the_others(name):
-    law, model = LAWS[name], LAWS[name].model
+    law, model, gaps = LAWS[name], LAWS[name].model, missing_of(name)
     y = drawn(model, SHAPE, "linear", 0.3, seed=3)
-    held = np.roll(GAPS, 2, axis=1) & ~GAPS
-    result = fit(model, y, mask=GAPS, noise_variance=0.3, covariates="linear", fixed=list(model.parameters))
+    held = np.roll(GAPS, 2, axis=1) & ~gaps
+    result = fit(model, y, mask=gaps, noise_variance=0.3, covariates="linear", fixed=list(model.parameters))
     found = result.predict(held)
-    mean, covariance = law.prediction(y, ~GAPS & ~held, 0.3, "linear")
-    assert_allclose(found.mean.ravel(), mean, rtol=0.0, atol=1e-8 * (found.std.max() + np.abs(y).max()))
+    mean, covariance = law.prediction(y, ~gaps & ~held, 0.3, "linear")
+    assert_allclose(found.mean.ravel(), mean, rtol=0.0, atol=1e-8 * (np.nanmax(found.std) + np.abs(y).max()))
     assert_allclose(found.variance.ravel(), np.diagonal(covariance), rtol=1e-7)
 
 
@@ -205,32 +216,38 @@ ADDED = {"level": 1e9 + 0.0 * ROWS, "plane": 1e9 + 1e5 * ROWS - 3e4 * COLUMNS}
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("name", FITTED)
 def test_turned_images_have_the_turned_law(name, turn):
-    model, turn = LAWS[name].model, TURNS[turn]
+    model, turn, gaps = LAWS[name].model, TURNS[turn], missing_of(name)
     y, other = drawn(model, SHAPE, "linear", MAP, seed=4), turned(model, turn)
     options = {"covariates": "linear", "method": "reml", "fixed": list(model.parameters)}
-    plain = fit(model, y, mask=GAPS, noise_variance=MAP, **options)
+    plain = fit(model, y, mask=gaps, noise_variance=MAP, **options)
     options["fixed"] = list(other.parameters)
-    found = fit(other, turn(y), mask=turn(GAPS), noise_variance=turn(MAP), **options)
+    found = fit(other, turn(y), mask=turn(gaps), noise_variance=turn(MAP), **options)
     assert found.loglik == pytest.approx(plain.loglik, rel=1e-9, abs=1e-9)
     before, after = plain.predict(), found.predict()
-    assert_allclose(after.mean, turn(before.mean), rtol=0.0, atol=1e-8 * (np.abs(y).max() + before.std.max()))
+    assert_allclose(after.mean, turn(before.mean), rtol=0.0, atol=1e-8 * (np.abs(y).max() + np.nanmax(before.std)))
     assert_allclose(after.variance, turn(before.variance), rtol=1e-8)
+
+
+def steps_of(law):
+    """A large level of its own on each connected part."""
+    return 1e9 * scipy.ndimage.label(law.domain)[0]
 
 
 @pytest.mark.parametrize("noise", ["exact", "noise"])
 @pytest.mark.parametrize("trend", TRENDS)
 @pytest.mark.parametrize("name", FITTED)
 def test_what_field_or_trend_hold_is_added_in_vain(name, trend, noise):
-    law, variance = LAWS[name], variance_of(noise)
-    if law.refusals(~GAPS, NOISE[noise], trend):
+    law, variance, gaps = LAWS[name], variance_of(noise), missing_of(name)
+    if law.refusals(~gaps, NOISE[noise], trend):
         return
-    model, held = law.model, np.hstack([law.free, trend_of(trend, SHAPE)])
+    inside = law.domain.ravel()
+    model, held = law.model, np.hstack([law.free, trend_of(trend, SHAPE)])[inside]
     y = drawn(model, SHAPE, trend, variance, seed=5)
-    options = {"mask": GAPS, "noise_variance": NOISE[noise], "covariates": trend, "fixed": list(model.parameters)}
+    options = {"mask": gaps, "noise_variance": NOISE[noise], "covariates": trend, "fixed": list(model.parameters)}
     plain = fit(model, y, **options)
     before = plain.predict(n_samples=1, rng=1)
-    for added in ADDED.values():
-        rest = added.ravel() - held @ np.linalg.lstsq(held, added.ravel(), rcond=None)[0]
+    for added in (*ADDED.values(), steps_of(law)):
+        rest = added.ravel()[inside] - held @ np.linalg.lstsq(held, added.ravel()[inside], rcond=None)[0]
         if np.abs(rest).max() > 1e-6 * np.abs(added).max():
             continue
         found = fit(model, y + added, **options)
@@ -253,7 +270,7 @@ def test_law_in_another_unit_is_the_law_in_that_unit(name, unit):
     law = LAWS[name]
     model, other = law.model, law.model.scaled(unit)
     y = drawn(model, SHAPE, "linear", 0.3, seed=6)
-    options = {"mask": GAPS, "covariates": "linear", "fixed": list(model.parameters)}
+    options = {"mask": missing_of(name), "covariates": "linear", "fixed": list(model.parameters)}
     for noise in (0.3, MAP) if name in STACKED else (0.3, MAP, None):
         for method in ("ml", "reml"):
             plain = fit(model, y, noise_variance=noise, method=method, **options)
@@ -263,9 +280,9 @@ def test_law_in_another_unit_is_the_law_in_that_unit(name, unit):
             moved = (found.n_observed - held) * np.log(unit)
             assert found.loglik + moved == pytest.approx(plain.loglik, rel=1e-9, abs=1e-9 * max(1.0, abs(moved)))
         before, after = plain.predict(n_samples=1, rng=1), found.predict(n_samples=1, rng=1)
-        assert_allclose(after.mean / unit, before.mean, rtol=0.0, atol=1e-9 * (np.abs(y).max() + before.std.max()))
+        assert_allclose(after.mean / unit, before.mean, rtol=0.0, atol=1e-9 * (np.abs(y).max() + np.nanmax(before.std)))
         assert_allclose(after.std / unit, before.std, rtol=1e-9)
-        assert_allclose(after.samples / unit, before.samples, rtol=0.0, atol=1e-8 * np.abs(before.samples).max())
+        assert_allclose(after.samples / unit, before.samples, rtol=0.0, atol=1e-8 * np.nanmax(np.abs(before.samples)))
 
 
 def signalling(dtype):
@@ -295,9 +312,9 @@ def read_only(image):
     return copy
 
 
-def without_gaps(image, dtype):
+def without_gaps(image, gaps, dtype):
     copy = image.astype(dtype)
-    copy[GAPS] = signalling(dtype)
+    copy[gaps] = signalling(dtype)
     return copy
 
 
@@ -310,23 +327,25 @@ LAYOUTS = {
     "read-only": read_only,
     "read-only big-endian columns first": lambda y: read_only(np.asfortranarray(y.astype(">f8"))),
     "lists": lambda y: y.tolist(),
-    "NaN": lambda y: np.where(GAPS, np.nan, y),
-    "infinity behind the mask": lambda y: np.where(GAPS, -np.inf, y),
-    "not available in R": lambda y: without_gaps(y, np.float64),
-    "signalling float32": lambda y: without_gaps(y, np.float32),
-    "masked": lambda y: np.ma.array(y, mask=GAPS),
-    "masked, not available in R": lambda y: np.ma.array(without_gaps(y, np.float64), mask=GAPS),
+}
+MARKED = {
+    "NaN": lambda y, gaps: np.where(gaps, np.nan, y),
+    "infinity behind the mask": lambda y, gaps: np.where(gaps, -np.inf, y),
+    "not available in R": lambda y, gaps: without_gaps(y, gaps, np.float64),
+    "signalling float32": lambda y, gaps: without_gaps(y, gaps, np.float32),
+    "masked": lambda y, gaps: np.ma.array(y, mask=gaps),
+    "masked, not available in R": lambda y, gaps: np.ma.array(without_gaps(y, gaps, np.float64), mask=gaps),
 }
 
 
 @pytest.mark.parametrize("name", tried(case(name, quick=name in QUICK) for name in FITTED))
 def test_dtype_and_memory_layout_of_what_is_given_do_not_matter(name):
-    model = LAWS[name].model
+    model, gaps = LAWS[name].model, missing_of(name)
     y = drawn(model, SHAPE, "linear", 0.3, seed=7)
     y = np.round(100.0 * (y - y.min()) / np.ptp(y))
     noise = np.round(64.0 * MAP) / 64.0
     options = {"covariates": "linear", "fixed": list(model.parameters)}
-    plain = fit(model, y, mask=GAPS, noise_variance=noise, **options)
+    plain = fit(model, y, mask=gaps, noise_variance=noise, **options)
     expected = plain.predict(n_samples=1, rng=1)
 
     def check(what, image, mask, noise_variance, **changes):
@@ -337,21 +356,22 @@ def test_dtype_and_memory_layout_of_what_is_given_do_not_matter(name):
         assert_array_equal(predicted.variance, expected.variance, what)
         assert_array_equal(predicted.samples, expected.samples, what)
 
-    for what, layout in LAYOUTS.items():
-        image = layout(y)
+    images = {what: layout(y) for what, layout in LAYOUTS.items()}
+    images |= {what: marked(y, gaps) for what, marked in MARKED.items()}
+    for what, image in images.items():
         before = np.array(image, copy=True).tobytes()
-        check(what, image, GAPS, noise)
+        check(what, image, gaps, noise)
         assert np.array(image, copy=True).tobytes() == before, what
-        if what in ("NaN", "not available in R", "signalling float32", "masked", "masked, not available in R"):
+        if what in MARKED and what != "infinity behind the mask":
             check(what, image, "nan", noise)
     for layout in (np.asfortranarray, backwards, strided, read_only):
-        check("mask and noise", y, layout(GAPS), layout(noise))
+        check("mask and noise", y, layout(gaps), layout(noise))
     for dtype in ("float32", ">f8", "longdouble"):
-        check("noise", y, GAPS, noise.astype(dtype))
+        check("noise", y, gaps, noise.astype(dtype))
     columns = trend_of("linear", SHAPE).T.reshape(3, *SHAPE)
-    own = fit(model, y, mask=GAPS, noise_variance=noise, **{**options, "covariates": columns})
+    own = fit(model, y, mask=gaps, noise_variance=noise, **{**options, "covariates": columns})
     for given in (columns.astype(">f4"), np.asfortranarray(columns), columns[:, ::-1, ::-1].copy()[:, ::-1, ::-1]):
-        found = fit(model, y, mask=GAPS, noise_variance=noise, **{**options, "covariates": given})
+        found = fit(model, y, mask=gaps, noise_variance=noise, **{**options, "covariates": given})
         assert found.loglik == own.loglik
         assert list(found.coefficients.values()) == list(own.coefficients.values())
 
@@ -372,13 +392,17 @@ def test_no_point_about_a_fit_is_likelier(name, noise, method):
     model, variance = LAWS[name].model, 0.3 if noise == "estimated" else 0.0
     given = "estimate" if noise == "estimated" else None
     y = drawn(model, SHAPE, "linear", variance, seed=8)
-    found = fit(model, y, mask=GAPS, noise_variance=given, covariates="linear", method=method)
+    gaps = missing_of(name)
+    found = fit(model, y, mask=gaps, noise_variance=given, covariates="linear", method=method)
     at = found.noise_variance if noise == "estimated" else None
-    own = Law(found.model, SHAPE).loglik(y, ~GAPS, found.noise_variance, "linear", method)
+    at_end = Law(found.model, SHAPE)
+    own = at_end.loglik(y, ~gaps, found.noise_variance, "linear", method)
     # At an end of its interval a precision may be next to singular, and a thousandth of a nat be rounding.
     assert found.loglik == pytest.approx(own, rel=1e-8, abs=1e-8 if found.converged else 1e-3)
-    points = around(found.model, SHAPE, at)
-    best = max(Law(other, SHAPE).loglik(y, ~GAPS, s, "linear", method) for other, s in points)
+    points = [(Law(other, SHAPE), s) for other, s in around(found.model, SHAPE, at)]
+    # An anisotropy that opens or closes a strait has other contrasts.
+    points = [(other, s) for other, s in points if other.free.shape == at_end.free.shape]
+    best = max(other.loglik(y, ~gaps, s, "linear", method) for other, s in points)
     # What runs to an end of its interval is called no maximum, and stops where a hundredth of a nat is left to gain.
     # Neither is what a search ends at for a kink, of which the monotone scheme has many in stretch and shear.
     kinked = "shear" in model.parameters and model.diffusion == "monotone"

@@ -9,6 +9,11 @@ SHAPE = (6, 7)
 _RNG = np.random.default_rng(0)
 BARRIER = np.zeros(SHAPE, dtype=bool)
 BARRIER[2, :5] = BARRIER[4, 3] = True
+PARTS = np.zeros(SHAPE, dtype=bool)
+PARTS[2] = PARTS[4, 0] = PARTS[5, 1] = True
+"""Leaves two parts and the single pixel (5, 0)."""
+CORNER = np.zeros(SHAPE, dtype=bool)
+CORNER[:2, 5:] = CORNER[5, 0] = True
 RANGE = _RNG.uniform(3.0, 6.0, SHAPE)
 SIGMA = _RNG.uniform(1.0, 2.0, SHAPE)
 RATIO = _RNG.uniform(0.5, 4.0, SHAPE)
@@ -88,13 +93,18 @@ INTRINSIC = {
     "Intrinsic 1, scaled": Intrinsic(1, 0.5, scale=True),
     "Intrinsic 1, scaled, torus": Intrinsic(1, 0.5, scale=True, boundary="torus"),
     "Intrinsic 1, scaled, mask": Intrinsic(1, 3.0, scale=True, mask=BARRIER),
+    "Intrinsic 1, parts": Intrinsic(1, 2.0, mask=PARTS),
+    "Intrinsic 1, scaled, parts": Intrinsic(1, 0.5, scale=True, mask=PARTS),
     "Intrinsic 2": Intrinsic(2, 2.0),
     "Intrinsic 2, scaled": Intrinsic(2, scale=True),
+    "Intrinsic 2, mask": Intrinsic(2, 2.0, mask=CORNER),
+    "Intrinsic 2, parts": Intrinsic(2, 0.5, mask=PARTS),
     "TensionSpline intrinsic": TensionSpline(0.3, 2.0),
     "TensionSpline intrinsic, smooth": TensionSpline(0.3, 2.0, anisotropy=(2.0, 0.4), diffusion="smooth"),
     "TensionSpline intrinsic, torus": TensionSpline(0.3, anisotropy=(2.0, 0.4), boundary="torus"),
     "TensionSpline intrinsic, cylinder": TensionSpline(0.3, anisotropy=(2.0, 0.4), boundary=("torus", "neumann")),
     "TensionSpline intrinsic, barrier": TensionSpline(0.3, anisotropy=(2.0, 0.4), barrier=BARRIER),
+    "TensionSpline intrinsic, parts": TensionSpline(0.3, 2.0, barrier=PARTS),
 }
 COMPOSED = {
     "Sum": Sum([CAR((0.3, 0.1), tau=2.0), Matern(RANGE, SIGMA, 1, barrier=BARRIER)], labels=["near", "far_off"]),
@@ -107,11 +117,14 @@ COMPOSED = {
     "Sum weighted": Sum([CAR(0.2), Matern(4.0), SAR(0.1)], observation=[2.0, -0.5, 1.0]),
     "Sum with a random walk": Sum([Intrinsic(1, 2.0), Matern(3.0, boundary="dirichlet")], observation=[0.5, 1.0]),
     "Sum with a fractional one": Sum([Matern(4.0, nu=0.5), CAR(0.2)], observation=[1.0, -0.5]),
+    "Sum with a mask": Sum([Intrinsic(1, 2.0, mask=BARRIER), CAR(0.2)], observation=[0.5, 1.0]),
+    "Sum with parts": Sum([Matern(3.0, boundary="dirichlet"), TensionSpline(0.3, barrier=PARTS)]),
     "Sum with order 2": Sum([CAR(0.2), Intrinsic(2, 2.0)]),
     "Sum with AR1xAR1": Sum([AR1xAR1(0.6, 0.3), Matern(4.0, boundary="dirichlet")], observation=[1.0, -0.5]),
     "BYM": BYM(0.7, 0.3),
     "BYM cylinder": BYM(0.7, 0.3, boundary=("neumann", "torus")),
     "BYM torus": BYM(2.0, 0.8, boundary="torus"),
+    "BYM, parts": BYM(0.7, 0.3, mask=PARTS),
     "Channels": Channels(Matern(RANGE, 2.0), [[1.0, 0.5], [0.5, 3.0]]),
     "Channels AR1xAR1": Channels(AR1xAR1(0.6, -0.3), [[1.0, 0.5], [0.5, 3.0]]),
     "Channels of a pair": Channels(CAR((0.3, 0.1)), [[1.0, 0.0], [0.0, 3.0]]),

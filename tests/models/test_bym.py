@@ -5,10 +5,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sparsegmrf import fit
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf.errors import ArgumentError, TooLargeError
 from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import BYM, Independent, Intrinsic, Matern, Sum
 from sparsegmrf.priors import PCSigma
+from tests.models.catalogue import PARTS
 
 SHAPE = (6, 7)
 BOUNDARIES = ("neumann", "torus")
@@ -95,6 +96,49 @@ def test_prior_of_the_share_is_exponential_in_the_distance_of_the_dense_covarian
     assert prior.derivative(phi) == pytest.approx(difference, rel=1e-4, abs=1e-6)
 
 
+def masked_structure(mask):
+    """The covariance of the structured part on the domain: by pairs of neighbours, one geometric mean for all parts."""
+    inside, height, width = np.flatnonzero(~mask), *mask.shape
+    R = np.zeros((mask.size, mask.size))
+    for p in range(mask.size):
+        for q in [p + 1] * ((p + 1) % width > 0) + [p + width] * (p + width < height * width):
+            if not (mask.flat[p] or mask.flat[q]):
+                R[np.ix_([p, q], [p, q])] += [[1.0, -1.0], [-1.0, 1.0]]
+    S = np.linalg.pinv(R[np.ix_(inside, inside)], hermitian=True)
+    variances = np.diagonal(S)
+    return S / np.exp(np.log(variances[variances > 1e-9]).mean())
+
+
+def test_structured_part_with_a_mask_is_scaled_on_the_domain():
+    model, inside = BYM(0.7, 0.3, mask=PARTS), np.flatnonzero(~PARTS)
+    Q = model.stencil(SHAPE).tocsr().toarray()
+    structured = np.linalg.pinv(Q[::2, ::2][np.ix_(inside, inside)], hermitian=True)
+    assert_allclose(structured, 0.7**2 * 0.3 * masked_structure(PARTS), atol=1e-12)
+    assert not Q[::2, ::2][PARTS.ravel()].any()
+    assert model.gmrf(SHAPE).rank_deficiency == 3
+    assert model.cropped(slice(0, 3), slice(1, 7)).mask.tolist() == PARTS[:3, 1:].tolist()
+    assert BYM.from_json(model.to_json()).mask.tolist() == PARTS.tolist()
+
+
+@pytest.mark.parametrize("phi", [0.01, 0.4, 0.99])
+def test_prior_of_the_share_with_a_mask_is_that_of_the_dense_covariances_on_the_domain(phi):
+    m = np.linalg.eigvalsh(masked_structure(PARTS)) - 1.0
+    prior, h = BYM(mask=PARTS).phi_prior(SHAPE, u=0.3, probability=0.8), 1e-5
+
+    def distance(share):
+        return np.sqrt(np.sum(share * m - np.log1p(share * m)))
+
+    rate, slope = -np.log(0.2) / distance(0.3), (distance(phi + h) - distance(phi - h)) / (2.0 * h)
+    assert prior.log_density(phi) == pytest.approx(np.log(rate * slope) - rate * distance(phi), rel=1e-5, abs=1e-5)
+
+
+def test_prior_of_the_share_refuses_parts_too_large_for_their_eigenvalues():
+    mask = np.zeros((70, 70), dtype=bool)
+    mask[0, 0] = True
+    with pytest.raises(TooLargeError, match=r"^mask must leave parts of at most 4096 pixels .* got one of 4899"):
+        BYM(mask=mask).phi_prior(mask.shape)
+
+
 def test_prior_of_the_share_has_the_probability_given_below_the_share_given():
     prior = BYM().phi_prior(SHAPE)
     odds = np.linspace(-30.0, 0.0, 60001)  # logits: up to 0.5, the share of R-INLA's default
@@ -122,6 +166,8 @@ def test_a_prior_keeps_the_share_of_counts_from_the_end_to_which_their_likelihoo
         (lambda: BYM(phi=0.0), r"^phi must be positive"),
         (lambda: BYM(phi=1.0), r"^phi must lie between 0 and 1, got 1; .* Intrinsic\(scale=True\)"),
         (lambda: BYM(boundary="dirichlet"), r"^boundary must be"),
+        (lambda: BYM(mask=np.ones(SHAPE, dtype=bool)), r"^mask must be an \(H, W\) image that leaves some pixel"),
+        (lambda: BYM(mask=PARTS).stencil((4, 5)), r"^mask must have the shape \(4, 5\) of the lattice, got \(6, 7\)"),
         (lambda: Independent(sigma=-1.0), r"^sigma must be positive"),
         (lambda: Independent(boundary="open"), r"^boundary must be"),
         (lambda: BYM().phi_prior(SHAPE, u=1.0), r"^u must lie between 0 and 1, got 1"),
