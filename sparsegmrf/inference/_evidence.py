@@ -22,6 +22,7 @@ import numpy as np
 
 from sparsegmrf.errors import LostDigitsError
 from sparsegmrf.factors import Factor
+from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.inference._frame import Replicate
 from sparsegmrf.inference._observations import Observations, posterior_of_total, posterior_precision
 from sparsegmrf.inference._prior_precision import PriorPrecision
@@ -130,7 +131,6 @@ def evidence(
             continue
         g = np.array([dQ @ z for dQ in directions]).reshape(-1, *z.shape)
         S, of_seen = (None, 0.0) if posterior is None else data.covariances(posterior)
-        S = None if S is None else _without_known(S, data)
         variances.append(np.broadcast_to(of_seen, w.shape))
         for k, dQ in enumerate(directions):
             assert prior_S is not None
@@ -238,7 +238,8 @@ def regression(Q: PriorPrecision, images: Sequence[Replicate], factorizer: Refac
         elif (image.data.exact if Q.outside is None else image.data.exact | Q.outside).all():
             posteriors.append(None)
         else:
-            posteriors.append(factorizer(posterior_precision(Q.stencil, image.data)[0]))
+            P, held = posterior_precision(Q.stencil, image.data)
+            posteriors.append(factorizer(P if held is None else RestrictedForm(P, P.lattice.restricted(~held))))
     return Regression(posteriors, [_part(Q, *each) for each in zip(posteriors, images, strict=True)])
 
 
@@ -314,10 +315,3 @@ def _products(a: FloatArray, b: FloatArray) -> FloatArray:
 def _without_exact(right: FloatArray, data: Observations) -> FloatArray:
     """Return right-hand sides that are zero at exact pixels; of stacked unknowns their factor leaves these out."""
     return right if data.combination is not None or not data.exact.any() else np.where(data.exact, 0.0, right)
-
-
-def _without_known(S: SymmetricStencil, data: Observations) -> SymmetricStencil:
-    """Return the selected inverse with the ones at exact pixels, whose variance is zero, taken away."""
-    if data.combination is not None or not data.exact.any():
-        return S
-    return S.plus_diagonal(np.where(data.exact, -1.0, 0.0))
