@@ -161,7 +161,7 @@ class Covariogram(ABC):
                     return each.shape[0], each.shape[1]
         return None
 
-    def _has_maps(self) -> bool:
+    def _pixels_differ(self) -> bool:
         """Return whether pixels differ: by maps, or by a size of their own for each row."""
         for name, value in self._members():
             several = value if isinstance(value, tuple) else (value,)
