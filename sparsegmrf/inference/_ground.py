@@ -63,6 +63,11 @@ def _spacings(model: Any) -> Iterator[Any]:
             yield each.spacing
 
 
+def has_spacing(model: Any) -> bool:
+    """Return whether a model, or one that it is made of, has a spacing of its own."""
+    return any(each is not None for each in _spacings(model))
+
+
 def _members(model: Any, ending: str = "") -> Iterator[tuple[Any, str]]:
     """Yield the models that a model is made of, and what is appended to the names of their parameters."""
     if hasattr(model, "models") and hasattr(model, "labels"):

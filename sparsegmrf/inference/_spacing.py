@@ -87,7 +87,12 @@ def pixels(note: str = "") -> Spacing:
     return Spacing(1.0, 1.0, PIXEL, note)
 
 
-def on_sphere(latitudes: ArrayLike, height: float, width: float) -> Spacing:
+def in_unit(height: float, width: float, unit: str) -> Spacing:
+    """Return pixels of a size in a unit, abbreviated if it has a common sign."""
+    return Spacing(height, width, _ABBREVIATED.get(unit.lower(), unit))
+
+
+def spacing_on_sphere(latitudes: ArrayLike, height: float, width: float) -> Spacing:
     """Return the sizes in kilometres of pixels between parallels and meridians, on a sphere of radius 6371.0088 km.
 
     Rows are ``R dlat`` high and ``R dlon cos(lat)`` wide. Of a row that reaches beyond a pole, where the cosine may be
@@ -107,7 +112,7 @@ def on_sphere(latitudes: ArrayLike, height: float, width: float) -> Spacing:
 
     Examples
     --------
-    >>> found = on_sphere([60.0, 0.0], 1.0, 1.0)
+    >>> found = spacing_on_sphere([60.0, 0.0], 1.0, 1.0)
     >>> round(found.height, 2), found.width.round(2).tolist(), found.unit
     (111.2, [55.6, 111.2], 'km')
     """
@@ -127,7 +132,7 @@ def spacing_of(image: Any) -> Spacing:
 
     Evenly spaced numbers (to a hundredth of a step) are lengths, in the unit of their attribute ``units`` or of the
     grid mapping. Latitudes and longitudes, known by ``standard_name``, ``units``, the names ``lat``, ``latitude``,
-    ``lon`` and ``longitude``, or the grid mapping, become kilometres by `on_sphere`.
+    ``lon`` and ``longitude``, or the grid mapping, become kilometres by `spacing_on_sphere`.
     All else is pixels, and `Spacing.note` says why.
 
     Parameters
@@ -188,7 +193,7 @@ def _of_plane(image: Any, plane: tuple[Any, Any]) -> Spacing:
     if is_longitude(plane[1], columns) or is_latitude(plane[0], rows):
         return pixels("one coordinate only is a latitude or longitude")
     unit = units.pop() if units else _unit_of_mapping(image)
-    return Spacing(height, width, _ABBREVIATED.get(unit.lower(), unit))
+    return in_unit(height, width, unit)
 
 
 def _no_numbers(coordinate: Any) -> str:
@@ -217,7 +222,7 @@ def _geographic(plane: tuple[Any, Any], rows: Any, columns: Any, turned: bool) -
         return pixels(f"the coordinate {names[0] if height is None else names[1]} is not evenly spaced")
     if np.abs(latitude).max() > 90.0:
         return pixels(f"the coordinate {names[0]} is beyond a pole")
-    found = on_sphere(latitude, height, width)
+    found = spacing_on_sphere(latitude, height, width)
     if not turned:
         return found
     wide = np.broadcast_to(found.width, (len(longitude), len(latitude)))

@@ -101,8 +101,8 @@ class Matern(Model):
     spacing : (height, width), optional
         Height and width of a pixel in a unit of length: numbers, or arrays with a number for each row (H,) or maps
         (H, W). By default pixels of 1 by 1. The range is then in this unit, directions are those on the ground, and a
-        map (`sparsegmrf.geo.spacing_of` makes that of latitudes) leaves the range one number. Fits of labelled images
-        set it by the coordinates.
+        map (`sparsegmrf.inference.spacing_on_sphere` makes that of latitudes) leaves the range one number. Fits of
+        labelled images set it by the coordinates.
 
     Raises
     ------

@@ -180,7 +180,8 @@ def turned(model, turn):
     if isinstance(model, Sum):
         return model.replace(models=tuple(turned(each, turn) for each in model.models))
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
-    changes = {name: turn(value) for name, value in fields.items() if np.ndim(value) == 2 and name != "neighbourhood"}
+    maps = {name: value for name, value in fields.items() if name not in ("neighbourhood", "spacing")}
+    changes = {name: turn(value) for name, value in maps.items() if np.ndim(value) == 2}
     if fields.get("anisotropy") is not None:
         ratio, angle = (turn(each) if np.ndim(each) else each for each in fields["anisotropy"])
         changes["anisotropy"] = (ratio, np.pi / 2.0 - angle if turn is np.transpose else -angle)
