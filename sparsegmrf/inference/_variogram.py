@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -107,8 +108,9 @@ def variogram(
         Longest lag, in pixels or the unit of `spacing`, at least one pixel; by default half the longer side. Longer
         ones have few pairs, all of them across the middle of the image.
     width : float, optional
-        Width of the bins in the unit of lags, positive; by default the shorter side of a pixel: bin ``k`` holds the lags within half of it of ``k width``, ``k = 1, 2,
-        ...``. Lags shorter than half of it are in none. Bins without pairs are left out.
+        Width of the bins in the unit of lags, positive; by default the shorter side of a pixel: bin ``k`` holds the
+        lags within half of it of ``k width``, ``k = 1, 2, ...``. Lags shorter than half of it are in none. Bins without
+        pairs are left out.
     direction : float, optional
         Only lags along this direction, either way: its angle in radians from increasing columns towards increasing
         rows, on the ground as that of an anisotropy. By default all of them.
@@ -159,16 +161,16 @@ def variogram(
     kept = pairs > 0
     if not kept.any():
         raise ArgumentError(
-            f"image must have two observed pixels at a lag of at most {longest:g} {ground.unit or 'units'} in the bins and the "
-            "direction asked for, got none; raise max_lag or tolerance."
+            f"image must have two observed pixels at a lag of at most {longest:g} {ground.unit or 'units'} in the bins "
+            "and the direction asked for, got none; raise max_lag or tolerance."
         )
     offsets, sums, pairs = offsets[kept], sums[kept], pairs[kept]
     bins = np.unique(bins[kept], return_inverse=True)[1]
     counts = np.bincount(bins, pairs).astype(np.int64)
     lengths = np.bincount(bins, pairs * np.hypot(*(offsets * sides).T))
     semivariances = np.ldexp(np.bincount(bins, sums) / (2.0 * counts), 2 * exponent)
-    found = tuple(map(read_only, (lengths / counts, semivariances, counts, offsets, bins, pairs)))
-    return Variogram(*found, spacing=ground)
+    found: tuple[Any, ...] = (lengths / counts, semivariances, counts, offsets, bins, pairs)
+    return Variogram(*(read_only(each) for each in found), *[ground])
 
 
 def _single(ground: Spacing, given: bool) -> Spacing:
