@@ -113,7 +113,7 @@ def told(model: Any, spacing: Spacing, held: tuple[str, ...] = ()) -> list[str]:
     lines = []
     if own:
         note = "" if spacing.unit else ", whose unit is not known"
-        lines.append(f"pixels of {spacing}{note}")
+        lines.append(f"a pixel is {spacing}{note}")
     in_pixels = [name for name, unit in units.items() if PIXEL[:-1] in unit]
     if in_pixels and spacing.note:
         lines.append(f"{', '.join(in_pixels)} in pixels: {spacing.note}; spacing=(height, width) gives their size")
