@@ -16,6 +16,7 @@ from sparsegmrf.models._ends import end_of_scale
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
 from sparsegmrf.models._pc_share import PCShare
 from sparsegmrf.models._scale import multiplied
+from sparsegmrf.models._spacing import Spacing, check_spacing, cut_spacing
 from sparsegmrf.models.independent import Independent
 from sparsegmrf.models.intrinsic import Intrinsic
 from sparsegmrf.models.sum import Sum
@@ -42,6 +43,8 @@ class BYM(Model):
         Share of the structured part in the variance, between 0 and 1.
     boundary : {"neumann", "torus"} or (str, str)
         The lattice's own border, or wrapped; a pair for rows and columns.
+    spacing : (height, width), optional
+        Height and width of a pixel, as for `Intrinsic` of order 1; only their ratio matters, also of maps.
 
     Raises
     ------
@@ -67,6 +70,7 @@ class BYM(Model):
     sigma: float = 1.0
     phi: float = 0.5
     boundary: Boundary = "neumann"
+    spacing: Spacing | None = None
 
     def __post_init__(self) -> None:
         _frozen.assign(self, sigma=positive_number("sigma", self.sigma), phi=positive_number("phi", self.phi))
@@ -76,6 +80,7 @@ class BYM(Model):
                 "Intrinsic(scale=True)."
             )
         _frozen.assign(self, boundary=as_boundary("boundary", self.boundary, ("neumann", "torus")))
+        _frozen.assign(self, spacing=check_spacing(self.spacing))
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -118,9 +123,20 @@ class BYM(Model):
         shape : (int, int)
             Height and width in pixels.
         """
-        tau = _variance_of_walk((int(shape[0]), int(shape[1])), self.boundary) / (self.sigma**2 * self.phi)
+        walk = Intrinsic(boundary=self.boundary, spacing=self.spacing)
+        tau = _variance_of(walk, (int(shape[0]), int(shape[1]))) / (self.sigma**2 * self.phi)
         unstructured = Independent(self.sigma * float(np.sqrt(1.0 - self.phi)), boundary=self.boundary)
-        return Sum([Intrinsic(tau=tau, boundary=self.boundary), unstructured], labels=["structured", "unstructured"])
+        return Sum([walk.replace(tau=tau), unstructured], labels=["structured", "unstructured"])
+
+    def spaced(self, spacing: tuple[ArrayLike, ArrayLike]) -> Self:
+        """Return the model on pixels of a size."""
+        return self if self.spacing is not None else self.replace(spacing=spacing)
+
+    def cropped(self, rows: slice, columns: slice) -> Self:
+        """Return the model on a window of its lattice."""
+        super().cropped(rows, columns)
+        spacing = cut_spacing(self.spacing, rows, columns)
+        return self if spacing is self.spacing else self.replace(spacing=spacing)
 
     def phi_prior(self, shape: Shape, u: float = 0.5, probability: float = 2.0 / 3.0) -> Prior:
         """Return the penalized-complexity prior of ``phi`` on a lattice, with ``P(phi < u) = probability``.
@@ -141,7 +157,7 @@ class BYM(Model):
         Raises
         ------
         ArgumentError
-            If either is not between 0 and 1.
+            If either is not between 0 and 1, or the spacing is a map.
 
         References
         ----------
@@ -158,9 +174,14 @@ class BYM(Model):
             if not value < 1.0:
                 raise ArgumentError(f"{name} must lie between 0 and 1, got {value:g}.")
         height, width = image_shape(shape)
-        walk = Intrinsic(boundary=self.boundary).build_spectral((height, width))
-        assert walk is not None
-        eigenvalues = walk.eigenvalues.ravel() * _variance_of_walk((height, width), self.boundary)
+        walk = Intrinsic(boundary=self.boundary, spacing=self.spacing)
+        form = walk.build_spectral((height, width))
+        if form is None:
+            raise ArgumentError(
+                "spacing must be two numbers for the prior of phi, whose eigenvalues have no closed form on maps; take "
+                "that of model.replace(spacing=None), or of a height and a width."
+            )
+        eigenvalues = form.eigenvalues.ravel() * _variance_of(walk, (height, width))
         excess = np.concatenate([[-1.0], 1.0 / eigenvalues[1:] - 1.0])  # the first belongs to the level
         return PCShare(excess, **given)
 
@@ -217,7 +238,16 @@ class BYM(Model):
         return {"tau_structured": -2.0 * tau / self.sigma, "sigma_unstructured": sigma / self.sigma}
 
 
-@lru_cache(maxsize=64)
-def _variance_of_walk(shape: Shape, boundary: Boundary) -> float:
+def _variance_of(walk: Intrinsic, shape: Shape) -> float:
     """Return the geometric mean of the variances of an autoregression with ``tau = 1``."""
-    return Intrinsic(boundary=boundary).build_gmrf(shape, 0.0, "auto").geometric_mean_variance()
+    sides = (1.0, 1.0) if walk.spacing is None else walk.spacing
+    kept = [(np.shape(each), np.asarray(each).tobytes()) for each in sides]
+    return _variance_on(shape, walk.boundary, kept[0], kept[1])
+
+
+@lru_cache(maxsize=64)
+def _variance_on(shape: Shape, boundary: Boundary, *sides: tuple[tuple[int, ...], bytes]) -> float:
+    """Return it for heights and widths as shapes and bytes."""
+    height, width = (np.frombuffer(content).reshape(given) for given, content in sides)
+    walk = Intrinsic(boundary=boundary, spacing=(height, width))
+    return walk.build_gmrf(shape, 0.0, "auto").geometric_mean_variance()

@@ -130,6 +130,8 @@ COMPOSED = {
     "Sum of sizes": Sum([Matern(4.0, spacing=(1.5, WIDTHS)), CAR(0.2)], observation=[1.0, -0.5]),
     "BYM": BYM(0.7, 0.3),
     "BYM cylinder": BYM(0.7, 0.3, boundary=("neumann", "torus")),
+    "BYM of wide pixels": BYM(0.7, 0.3, spacing=(1.5, 4.0)),
+    "BYM by latitude": BYM(0.7, 0.3, spacing=(1.5, WIDTHS)),
     "BYM torus": BYM(2.0, 0.8, boundary="torus"),
     "Channels": Channels(Matern(RANGE, 2.0), [[1.0, 0.5], [0.5, 3.0]]),
     "Channels AR1xAR1": Channels(AR1xAR1(0.6, -0.3), [[1.0, 0.5], [0.5, 3.0]]),
