@@ -54,6 +54,8 @@ def _on_image(value: float | FloatArray) -> FloatArray:
 def mean_side(spacing: Spacing | None) -> float:
     """Return the geometric mean over an image of the root of a pixel's area: what one pixel is in ground units."""
     height, width = sides(spacing)
+    if not (height.ndim or width.ndim):
+        return float(np.sqrt(height * width))
     return float(np.exp(np.mean(np.log(height) + np.log(width)) / 2.0))
 
 
