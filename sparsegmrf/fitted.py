@@ -47,6 +47,11 @@ class Fitted(Saved, ABC):
         return {}
 
     @property
+    def units(self) -> dict[str, str]:
+        """Units of those parameters that have a length in theirs; by default of none."""
+        return {}
+
+    @property
     def aic(self) -> float:
         """Akaike's criterion ``2 k - 2 loglik``; smaller is better, on the same observations (see `compare_fits`)."""
         return akaike(self._maximal_loglik("aic"), self.n_parameters)
@@ -75,8 +80,9 @@ class Fitted(Saved, ABC):
         Returns
         -------
         dict of list
-            ``"name"``, ``"estimate"``, ``"std_error"``, and the ends ``"low"`` and ``"high"`` of the confidence
-            intervals. NaN where there is no standard error; without rows where parameters have no names.
+            ``"name"``, ``"estimate"``, ``"std_error"``, the ends ``"low"`` and ``"high"`` of the confidence intervals,
+            and the ``"unit"`` of what has a length in it, else empty. NaN where there is no standard error; without
+            rows where parameters have no names.
 
         Raises
         ------
@@ -91,6 +97,7 @@ class Fitted(Saved, ABC):
             "std_error": [errors[name] for name in values],
             "low": [intervals[name][0] for name in values],
             "high": [intervals[name][1] for name in values],
+            "unit": [self.units.get(name, "") for name in values],
         }
 
     def _repr_html_(self) -> str:
@@ -99,11 +106,11 @@ class Fitted(Saved, ABC):
         columns = self.table()
         lines = [f"<pre>{heading}</pre>"]
         if columns["name"]:
-            titles = ("", "estimate", "std. error", "low 95%", "high 95%")
+            titles = ("", "estimate", "std. error", "low 95%", "high 95%", "unit")
             lines += ["<table>", f"<tr>{''.join(f'<th>{each}</th>' for each in titles)}</tr>"]
-            for name, *numbers in zip(*columns.values(), strict=True):
+            for name, *numbers, unit in zip(*columns.values(), strict=True):
                 cells = (f"<td>{'' if math.isnan(each) else f'{each:.6g}'}</td>" for each in numbers)
-                lines.append(f"<tr><th>{html.escape(name)}</th>{''.join(cells)}</tr>")
+                lines.append(f"<tr><th>{html.escape(name)}</th>{''.join(cells)}<td>{html.escape(unit)}</td></tr>")
             lines.append("</table>")
         return "\n".join([*lines, *(f"<pre>{each}</pre>" for each in rest[-1:])])
 

@@ -11,6 +11,7 @@ import pytest
 from sparsegmrf import fill, fit
 from sparsegmrf.cli import _demo, main
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference import spacing_of
 from sparsegmrf.io import read_fit, read_image, write_model
 from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import BYM, Intrinsic, Matern, TensionSpline
@@ -238,7 +239,7 @@ def test_netcdf_stays_one(holes, here, run):
     printed = run("fill", "in.nc", "--variable", "sst", "--channel", "1", "--out", "out", "--samples", "2", *FAST)
     assert re.search(r"unit +degC *\n", printed)
     assert {path.name for path in (here / "out").iterdir()} == written("in", ".nc", samples=True)
-    result = fill(holes[::-1], noise_variance=0.1, n_samples=2, rng=0)
+    result = fill(holes[::-1], noise_variance=0.1, n_samples=2, rng=0, spacing=spacing_of(stack))
     names = {"filled": "sst", "mean": "sst", "std": "sst_std", "predictive-std": "sst_predictive_std", "samples": "sst"}
     for kind, name in names.items():
         with xarray.open_dataset(f"out/in-{kind}.nc") as file:
@@ -263,7 +264,8 @@ def test_globe_is_offered_its_boundary_and_joined_where_it_is_asked_for(holes, h
     assert read_fit("fit.json").model.boundary == ("neumann", "torus")
     assert "joins" not in run("fill", "globe.nc", "--out", "out", *held, *joined)
     model = Matern(boundary=("neumann", "torus"))
-    expected = fill(holes, model=model, fixed=["range", "sigma"], noise_variance=0.1, covariates="linear")
+    size = spacing_of(xarray.DataArray(holes, dims=("lat", "lon"), coords=grid))
+    expected = fill(holes, model=model, fixed=["range", "sigma"], noise_variance=0.1, covariates="linear", spacing=size)
     with xarray.open_dataset("out/globe-std.nc") as file:
         np.testing.assert_array_equal(file["sst_std"], expected.std)
 

@@ -232,7 +232,10 @@ def test_file_of_a_fit_is_read_by_the_library_and_its_model_is_fitted_again(hole
         (["holes.npy", "--model", "car.json", "--out", "car.json"], "is an input or another output already"),
         (["nowhere.npy"], "nowhere.npy, which is none"),
         (["holes.npy", "--model", "disc"], "'thin-plate', 'best', got 'disc'"),
-        (["holes.npy", "--set", "rnage=3"], "one of range, sigma, nu, anisotropy, boundary, diffusion, terms with"),
+        (
+            ["holes.npy", "--set", "rnage=3"],
+            "one of range, sigma, nu, anisotropy, boundary, diffusion, terms, spacing with",
+        ),
         (["holes.npy", "--boundary", "neumann,wrap"], "boundary must be one of 'dirichlet', 'neumann', 'torus', or a"),
         (["holes.npy", "--boundary", "torus", "--set", "boundary=torus"], "each name once"),
         (["holes.npy", "--set", "range"], "set must be NAME=VALUE"),

@@ -112,9 +112,14 @@ def run(capsys):
     return call
 
 
+def size_of(file):
+    """The size of the pixels of a file, where it is placed on the ground."""
+    return getattr(read(file.name, channel=0), "spacing", None)
+
+
 def test_fill_keeps_observed_pixels_to_the_last_bit_and_their_place(file, kind, run):
     run("fill", file.name, "--channel", "1", "--out", "out", "--noise-variance", "1", "--mask", "nan")
-    expected = fill(file.values[..., 1], noise_variance=1.0)
+    expected = fill(file.values[..., 1], noise_variance=1.0, spacing=size_of(file))
     for name in ("filled", "mean", "std"):
         path = f"out/in-{name}{SUFFIX[kind]}"
         np.testing.assert_array_equal(read(path).image, getattr(expected, name).astype(np.float32))
@@ -142,7 +147,8 @@ def test_rx_and_density_leave_out_what_has_no_data_and_write_maps_on_the_ground(
 def test_fit_takes_every_format_and_what_has_no_data_is_missing(file, run):
     words = ["--channel", "2", "--fixed", "range", "--noise-variance", "1"]
     printed = run("fit", file.name, *words, "--out", "fit.json")
-    expected = fit(Matern(), file.values[..., 2], mask=HOLE, noise_variance=1.0, fixed="range")
+    options = {"mask": HOLE, "fixed": "range", "spacing": size_of(file)}
+    expected = fit(Matern(), file.values[..., 2], noise_variance=1.0, **options)
     assert expected.summary() in printed
     assert json.loads(Path("fit.json").read_text())["parameters"] == expected.parameters
 
@@ -153,7 +159,8 @@ def test_variances_of_a_file_must_lie_on_the_ground_of_the_image(file, kind, her
     write(f"variances{SUFFIX[kind]}", variances, like=source)
     words = ["--channel", "0", "--fixed", "range", "--noise-variance", f"variances{SUFFIX[kind]}"]
     assert main(["fit", file.name, *words]) == 0
-    expected = fit(Matern(), file.values[..., 0], mask=HOLE, noise_variance=variances, fixed="range")
+    options = {"mask": HOLE, "fixed": "range", "spacing": size_of(file)}
+    expected = fit(Matern(), file.values[..., 0], noise_variance=variances, **options)
     assert expected.summary() in capsys.readouterr().out
     if kind == "netcdf":
         source.image.coords["lat"] = source.image["lat"] + 1.0
@@ -205,7 +212,7 @@ def test_every_command_takes_masks_of_every_format(file, kind, run):
     expected = CausalAR.fit(file.values[..., 2], "nshp", radius=1, mask=missing).model
     np.testing.assert_array_equal(read_model("model.json").weights, expected.weights)
     run("fill", file.name, "--channel", "2", "--mask", mask, "--out", "out", "--noise-variance", "1")
-    filled = fill(file.values[..., 2], mask=missing, noise_variance=1.0).filled
+    filled = fill(file.values[..., 2], mask=missing, noise_variance=1.0, spacing=size_of(file)).filled
     np.testing.assert_array_equal(read(f"out/in-filled{SUFFIX[kind]}").image, filled.astype(np.float32))
 
 

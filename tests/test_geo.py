@@ -9,6 +9,7 @@ import pytest
 from sparsegmrf import fill
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo import GeoTiff, read_geotiff, read_netcdf
+from sparsegmrf.inference import spacing_of
 from tests.conftest import require
 
 SHAPE = (12, 15)
@@ -335,7 +336,8 @@ def test_leading_dimensions_of_length_one_need_no_choice(xarray, stack, tmp_path
 def test_data_array_in_data_arrays_out_with_the_numbers_of_arrays(stack):
     image = stack["sst"][0]
     before = image.copy(deep=True)
-    result, plain = fill(image, n_samples=2, rng=5), fill(image.values, n_samples=2, rng=5)
+    result = fill(image, n_samples=2, rng=5)
+    plain = fill(image.values, n_samples=2, rng=5, spacing=spacing_of(image))
     assert image.identical(before)
     for name in ("mean", "std", "predictive_std", "filled", "samples"):
         array = getattr(result, name)
@@ -356,14 +358,15 @@ def test_mask_noise_and_covariates_with_labels_are_laid_on_the_image(xarray, sta
     image = stack["sst"][0]
     mask = image.isnull()
     whole = image.fillna(0.0)
-    plain = fill(whole.values, mask=mask.values).mean
+    size = spacing_of(whole)
+    plain = fill(whole.values, mask=mask.values, spacing=size).mean
     np.testing.assert_array_equal(fill(whole, mask=mask.transpose()).mean, plain)
     np.testing.assert_array_equal(fill(whole, mask=mask.values).mean, plain)
     height = xarray.ones_like(image) * np.arange(15.0)
     covariates = xarray.concat([xarray.ones_like(image), height], "k")
     np.testing.assert_array_equal(
         fill(image, covariates=covariates.transpose("lon", "lat", "k")).mean,
-        fill(image.values, covariates=covariates.values).mean,
+        fill(image.values, covariates=covariates.values, spacing=size).mean,
     )
     with pytest.raises(ArgumentError, match=r"^mask must have the image's coordinates along lat, got others"):
         fill(whole, mask=mask[::-1])
@@ -377,7 +380,13 @@ def test_mask_and_covariates_on_the_grid_of_a_slice_are_those_of_the_slice(xarra
     assert "time" in image["lat"].coords
     slope = land + image["lat"].drop_vars("time")
     result = fill(image.fillna(0.0), mask=land, covariates=slope.expand_dims("k"), noise_variance=0.1)
-    plain = fill(image.fillna(0.0).values, mask=land.values, covariates=slope.values[np.newaxis], noise_variance=0.1)
+    plain = fill(
+        image.fillna(0.0).values,
+        mask=land.values,
+        covariates=slope.values[np.newaxis],
+        noise_variance=0.1,
+        spacing=spacing_of(image),
+    )
     np.testing.assert_array_equal(result.mean, plain.mean)
 
 

@@ -330,7 +330,8 @@ def test_fits_with_fields_of_other_types_are_refused_by_name(image):
 def test_tables_have_estimates_errors_and_intervals(image):
     found = fit(Matern(), image, covariates="linear", noise_variance=None)
     table = found.table(0.9)
-    assert list(table) == ["name", "estimate", "std_error", "low", "high"]
+    assert list(table) == ["name", "estimate", "std_error", "low", "high", "unit"]
+    assert table["unit"][0] == "pixels"
     assert table["name"] == [*found.parameters, *found.coefficients]
     assert table["estimate"] == [*found.parameters.values(), *found.coefficients.values()]
     assert table["std_error"] == [*found.standard_errors.values(), *found.coefficient_errors.values()]
@@ -355,7 +356,7 @@ def test_table_of_an_autoregression_has_normal_intervals():
 
 def test_table_of_an_ensemble_has_no_rows_and_html_escapes_names(image):
     found = SymmetricField.fit(np.random.default_rng(0).standard_normal((20, 3, 4)), homogeneous=True)
-    assert found.table() == {"name": [], "estimate": [], "std_error": [], "low": [], "high": []}
+    assert found.table() == {"name": [], "estimate": [], "std_error": [], "low": [], "high": [], "unit": []}
     assert "<table>" not in found._repr_html_()
     named = fit(Matern(), image, covariates={"a<b>": np.arange(500.0).reshape(20, 25)}, noise_variance=None)
     assert "a&lt;b&gt;" in named._repr_html_()

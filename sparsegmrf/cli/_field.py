@@ -11,6 +11,8 @@ from sparsegmrf.cli._models import chosen_model, names
 from sparsegmrf.cli._rasters import Loaded, ReadingOne
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.inference import ModelComparison
+from sparsegmrf.inference._ground import has_spacing
+from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.io._mask import read_alongside
 from sparsegmrf.likelihoods import Binomial, Likelihood, Poisson
 from sparsegmrf.models import Model
@@ -39,6 +41,12 @@ class FieldOptions:
         Literal["gaussian", "poisson", "binomial"], typer.Option(help="What the image holds: intensities, or counts.")
     ] = "gaussian"
     exposure: Annotated[str | None, typer.Option(help="Exposure of Poisson counts: a number or a file.")] = None
+    spacing: Annotated[
+        str,
+        typer.Option(
+            help="HEIGHT,WIDTH of a pixel, in whose unit lengths are; none: pixels. Default: by the file's ground."
+        ),
+    ] = "coordinates"
     trials: Annotated[str | None, typer.Option(help="Trials of binomial counts: a number or a file.")] = None
 
     def start(self) -> Model | Literal["best"]:
@@ -58,7 +66,25 @@ class FieldOptions:
             "noise_variance": known,
             "covariates": None if self.covariates == "none" else self.covariates,
             "fixed": self.fixed or (),
+            "spacing": self.ground(image),
         }
+
+    def ground(self, image: Loaded) -> SpacingLike:
+        """Return the size of the pixels: that of the file, or as given."""
+        if self.spacing == "none":
+            return None
+        if self.spacing == "coordinates" and has_spacing(self.start()):
+            return "coordinates"  # the model keeps its own
+        if self.spacing == "coordinates":
+            found: SpacingLike = getattr(image.raster, "spacing", "coordinates")
+            return found
+        try:
+            height, width = (float(part) for part in self.spacing.split(","))
+        except ValueError:
+            raise ArgumentError(
+                f"spacing must be HEIGHT,WIDTH such as 30,30, or none, or coordinates, got {self.spacing}."
+            ) from None
+        return height, width
 
     def counts(self, image: Loaded) -> Likelihood | None:
         """Return the likelihood of counts; None: the image holds intensities."""

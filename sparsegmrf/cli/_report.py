@@ -13,6 +13,7 @@ from rich.table import Table
 from sparsegmrf.cli._causal import Outcome
 from sparsegmrf.inference import CountFillResult, CountFitResult, FillResult, FitResult, ModelComparison
 from sparsegmrf.inference._around import offer_around
+from sparsegmrf.inference._ground import told
 
 
 class Progress:
@@ -80,14 +81,17 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
     """Print the parameters of a filled image with standard errors, and the figures of its fit."""
     fit = result.fit
     _show_comparison(getattr(result, "comparison", None))
-    table = Table("", "estimate", "std. error", box=box.SIMPLE_HEAD, title=f"{name}: {type(fit.model).__name__}")
+    columns = ("", "estimate", "std. error", *(["unit"] if fit.units else []))
+    table = Table(*columns, box=box.SIMPLE_HEAD, title=f"{name}: {type(fit.model).__name__}")
     for column in table.columns:
         column.justify = "right"
     for parameter, value in fit.parameters.items():
-        table.add_row(parameter, f"{value:.6g}", f"{fit.standard_errors[parameter]:.2g}")
+        of_length = [fit.units.get(parameter, "")] if fit.units else []
+        table.add_row(parameter, f"{value:.6g}", f"{fit.standard_errors[parameter]:.2g}", *of_length)
     for covariate, value in fit.coefficients.items():
         table.add_row(covariate, f"{value:.6g}", f"{fit.coefficient_errors[covariate]:.2g}")
     Console(highlight=False, markup=False).print(table)
+    ground = told(fit.model, fit.problem.spacing, fit.problem.fixed)
     around = offer_around(fit.model, fit.problem.labels)
     filled = np.count_nonzero(np.isfinite(np.asarray(result.mean))) - fit.n_observed
     std = np.asarray(result.std)
@@ -100,6 +104,7 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
             "log-likelihood": f"{fit.loglik:.4f} nats",
             "AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}",
             "converged" if fit.converged else "NOT CONVERGED": fit.reason,
+            **({"ground": "; ".join(ground)} if ground else {}),
             **({"boundary": around[0]} if around else {}),
         }
     )

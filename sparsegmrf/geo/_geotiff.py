@@ -13,6 +13,8 @@ from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
 from sparsegmrf._validate import real_array
 from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
+from sparsegmrf.geo._spacing import spacing_of_transform
+from sparsegmrf.inference import Spacing
 from sparsegmrf.typing import ArrayLike, FloatArray
 
 _NOT_COPIED = ("AREA_OR_POINT", "TIFFTAG_IMAGEDESCRIPTION")
@@ -56,6 +58,16 @@ class GeoTiff(Placed):
     band_tags: dict[str, str] = field(default_factory=dict)
     suffixes = (".tif", ".tiff")
     stack_suffix = ".tif"
+
+    @property
+    def spacing(self) -> Spacing:
+        """Size of the pixels by the transform, to be given to `sparsegmrf.fit` and `sparsegmrf.fill`.
+
+        In the unit of a projection; in kilometres where rows and columns follow parallels and meridians, the width row
+        by row. Pixels, with a note, where rows and columns are not at right angles.
+        """
+        height, width = self.image.shape[:2]
+        return spacing_of_transform(self.georeference["transform"], self.georeference["crs"], (height, width))
 
     def same_ground(self, other: "GeoTiff") -> bool:
         """Return whether another raster lies on the same ground, as far as both say where they lie."""

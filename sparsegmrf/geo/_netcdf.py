@@ -15,6 +15,8 @@ from sparsegmrf._libraries import library
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
+from sparsegmrf.inference import Spacing
+from sparsegmrf.inference._spacing import read_spacing
 
 _STORAGE = ("zlib", "complevel", "shuffle")
 
@@ -50,6 +52,12 @@ class NetCdf(Placed):
         """Stored value that stands for no data; None if the variable names none."""
         value = self.image.encoding.get("_FillValue")
         return None if value is None else float(value)
+
+    @property
+    def spacing(self) -> Spacing:
+        """Size of the pixels by the coordinates, as of `sparsegmrf.inference.spacing_of`."""
+        height, width = self.image.shape[:2]
+        return read_spacing("coordinates", self.image, (height, width), slice(0, 2))
 
     def same_ground(self, other: "NetCdf") -> bool:
         """Return whether another variable has the same coordinates, as far as both have any."""

@@ -18,6 +18,7 @@ from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._risk import Risk
 from sparsegmrf.inference._saved_fit import SavedFit
+from sparsegmrf.inference._spacing import Spacing, spacing_of, spacing_on_sphere
 from sparsegmrf.inference._variogram import Variogram, variogram
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Problem",
     "Risk",
     "SavedFit",
+    "Spacing",
     "Variogram",
     "WaldTest",
     "Whiteness",
@@ -50,5 +52,7 @@ __all__ = [
     "factor",
     "fill",
     "fit",
+    "spacing_of",
+    "spacing_on_sphere",
     "variogram",
 ]

@@ -1,4 +1,4 @@
-"""Longitudes that go around the globe: recognized by an image's coordinates, and offered as a boundary."""
+"""Latitudes and longitudes, recognized by an image's coordinates; those that go around the globe join their ends."""
 
 from typing import Any
 
@@ -6,11 +6,13 @@ import numpy as np
 
 from sparsegmrf._edges import as_argument, by_axis
 from sparsegmrf.inference._labels import Labels
-from sparsegmrf.typing import Boundary
+from sparsegmrf.typing import Boundary, FloatArray
 
 _UNITS = ("degrees_east", "degree_east", "degree_e", "degrees_e", "degreee", "degreese")
 """Units of longitude as CF has them, in small letters."""
+_UNITS_NORTH = ("degrees_north", "degree_north", "degree_n", "degrees_n", "degreen", "degreesn")
 _NAMES = ("longitude", "lon")
+_NAMES_NORTH = ("latitude", "lat")
 _CIRCLE = 360.0
 _EVEN = 0.01
 """Largest difference from even spacing, in steps: coordinates may be of single precision."""
@@ -41,7 +43,7 @@ def goes_around(image: Any, dim: Any) -> bool:
         return False
     coordinate = image.coords[dim]
     values = np.asarray(coordinate)
-    if values.ndim != 1 or values.dtype.kind not in "iuf" or len(values) < 3 or not _is_longitude(dim, coordinate):
+    if values.ndim != 1 or values.dtype.kind not in "iuf" or len(values) < 3 or not is_longitude(dim, coordinate):
         return False
     step = _CIRCLE / len(values)
     steps = np.diff(values.astype(np.float64)) % _CIRCLE  # from 359 on to 0, or from 180 on to -179
@@ -49,11 +51,26 @@ def goes_around(image: Any, dim: Any) -> bool:
     return bool(eastward or np.abs(_CIRCLE - steps - step).max() <= _EVEN * step)
 
 
-def _is_longitude(dim: Any, coordinate: Any) -> bool:
+def is_longitude(dim: Any, coordinate: Any) -> bool:
+    """Return whether a coordinate says that it is a longitude."""
+    return _is("longitude", _UNITS, _NAMES, dim, coordinate)
+
+
+def is_latitude(dim: Any, coordinate: Any) -> bool:
+    """Return whether a coordinate says that it is a latitude."""
+    return _is("latitude", _UNITS_NORTH, _NAMES_NORTH, dim, coordinate)
+
+
+def longitude_steps(longitude: FloatArray) -> FloatArray:
+    """Return longitudes without jumps by 360 degrees."""
+    return np.asarray(np.unwrap(longitude, period=_CIRCLE))
+
+
+def _is(standard: str, units: tuple[str, ...], names: tuple[str, ...], dim: Any, coordinate: Any) -> bool:
     said = {key: str(coordinate.attrs.get(key, "")).lower() for key in ("standard_name", "units")}
-    if said["standard_name"] or said["units"] in _UNITS:
-        return said["standard_name"] == "longitude" or (not said["standard_name"] and said["units"] in _UNITS)
-    return str(dim).lower() in _NAMES and said["units"] in ("", "degrees", "degree")
+    if said["standard_name"] or said["units"] in units:
+        return said["standard_name"] == standard or (not said["standard_name"] and said["units"] in units)
+    return str(dim).lower() in names and said["units"] in ("", "degrees", "degree")
 
 
 def _boundary_of(model: Any) -> Boundary | None:

@@ -15,7 +15,9 @@ from sparsegmrf.inference._channel_data import channel_observations
 from sparsegmrf.inference._channel_evidence import ChannelEvidence
 from sparsegmrf.inference._channel_search import ChannelObjective, ChannelSearch
 from sparsegmrf.inference._covariates import Covariates
+from sparsegmrf.inference._ground import placed, told, units_of
 from sparsegmrf.inference._prediction import Prediction
+from sparsegmrf.inference._spacing import Spacing, SpacingLike
 from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.models import Channels
 from sparsegmrf.typing import FloatArray, Seed, Shape
@@ -58,6 +60,7 @@ class ChannelsFit:
     converged: bool
     reason: str
     evaluations: int
+    _spacing: Spacing = field(repr=False)
     _covariates: Covariates = field(repr=False)
     _objective: ChannelObjective = field(repr=False)
     _search: ChannelSearch = field(repr=False)
@@ -82,6 +85,11 @@ class ChannelsFit:
         covariance = self._objective.covariance_of(self._search.at)[: len(names), : len(names)]
         J = self._objective.coordinates.jacobian(spatial)
         return dict(zip(names, np.sqrt(np.diagonal(J @ covariance @ J.T)).tolist(), strict=True))
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of the parameters that have a length in theirs."""
+        return units_of(self.model, self._spacing)
 
     @property
     def trend(self) -> FloatArray:
@@ -142,7 +150,9 @@ class ChannelsFit:
     def summary(self) -> str:
         """Return the estimates and the fit's figures as text."""
         lines = [f"Channels of {type(self.model.model).__name__}, {self.n_observed} observed values", ""]
-        lines += [f"{name:>16}{value:14.6g}" for name, value in self.parameters.items()]
+        units = self.units
+        lines += [f"{name:>16}{value:14.6g}  {units.get(name, '')}".rstrip() for name, value in self.parameters.items()]
+        lines += told(self.model, self._spacing)
         lines += ["", "covariance of the channels"]
         lines += ["".join(f"{value:14.6g}" for value in row) for row in self.model.covariance]
         if np.ndim(self.noise_variance) < 2:
@@ -197,6 +207,7 @@ def fit_channels(
     covariates: object,
     fixed: Sequence[str] | str,
     tolerance: float,
+    spacing: SpacingLike,
 ) -> ChannelsFit:
     """Return the fit of an image ``(H, W, C)`` by maximum likelihood."""
     channels, shape = len(model.covariance), np.shape(image)
@@ -209,6 +220,7 @@ def fit_channels(
             f"image must have shape (H, W, {channels}), the channels of the model last and two or more of them, got "
             f"{shape}; move them by numpy.moveaxis(image, 0, -1), or fit the spatial model to a single channel."
         )
+    model, ground = placed(model, spacing, image, slice(0, 2))
     lattice = model.model.gmrf((shape[0], shape[1])).lattice
     if not lattice.is_complete:
         raise ArgumentError(
@@ -243,6 +255,7 @@ def fit_channels(
         converged=found.converged,
         reason=found.reason,
         evaluations=found.evaluations,
+        _spacing=ground,
         _covariates=trend,
         _objective=objective,
         _search=found,
@@ -259,9 +272,10 @@ def fill_channels(
     n_samples: int,
     rng: np.random.Generator,
     tolerance: float,
+    spacing: SpacingLike,
 ) -> ChannelsFillResult:
     """Return the filled image ``(H, W, C)``."""
-    result = fit_channels(model, image, mask, likelihood, covariates, fixed, tolerance)
+    result = fit_channels(model, image, mask, likelihood, covariates, fixed, tolerance, spacing)
     found, data = result.predict(n_samples=n_samples, rng=rng), result._evidence.data
     filled = np.where(data.observed, data.values, found.mean)
     return ChannelsFillResult(found.mean, found.std, found.predictive_std, found.samples, filled, result)

@@ -17,6 +17,7 @@ from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import gaussian_result
 from sparsegmrf.inference._scores import coverage, crps
 from sparsegmrf.inference._search import Ending
+from sparsegmrf.inference._spacing import Spacing
 from sparsegmrf.inference._start import search, search_tile, start_of
 from sparsegmrf.models import Matern, Sum, TensionSpline
 from sparsegmrf.typing import FloatArray, IntArray
@@ -146,7 +147,7 @@ def _fits(problem: Problem) -> tuple[dict[str, _Found], dict[str, str]]:
     """Fit the candidates, each from what those before have found; and say which cannot be."""
     found: dict[str, _Found] = {}
     left_out: dict[str, str] = {}
-    for name, model in _candidates(found):
+    for name, model in _candidates(found, problem.spacing):
         try:
             found[name] = _fit(problem.with_model(model))
         except TooLargeError as error:
@@ -184,18 +185,31 @@ def _fit(problem: Problem) -> _Found:
         held /= _LESS
 
 
-def _candidates(found: Mapping[str, _Found]) -> Iterator[tuple[str, FieldModel]]:
-    """Yield names and models to start from; `found` grows meanwhile."""
-    yield SPLINE, TensionSpline(kappa=0.5)
+def _candidates(found: Mapping[str, _Found], spacing: Spacing) -> Iterator[tuple[str, FieldModel]]:
+    """Yield names and models to start from, lengths in the unit of the ground; `found` grows meanwhile."""
+    sides = None if spacing.is_pixels else (spacing.height, spacing.width)
+    scheme = "monotone" if spacing.is_map else "smooth"
+    spline, matern = TensionSpline(kappa=0.5), Matern(range=10.0)
+    yield SPLINE, spline if sides is None else spline.spaced(sides)
     first = found[SPLINE].fit.parameters
-    yield TURNED, TensionSpline(first["kappa"], first["tau"], anisotropy=(1.0, 0.0), diffusion="smooth")
-    yield MATERN, Matern(range=10.0)
+    yield (
+        TURNED,
+        TensionSpline(first["kappa"], first["tau"], anisotropy=(1.0, 0.0), diffusion=scheme, spacing=sides),
+    )
+    yield MATERN, matern if sides is None else matern.spaced(sides)
     if not {TURNED, MATERN} <= found.keys():
         return
     single, turned = found[MATERN].fit.parameters, found[TURNED].fit.model
     assert isinstance(turned, TensionSpline)
-    fine = Matern(single["range"] / _FINER, single["sigma"] / 2.0, anisotropy=turned.anisotropy, diffusion="smooth")
-    yield SUM, Sum([fine, Matern(single["range"] * _COARSER, single["sigma"])], labels=["fine", "coarse"])
+    fine = Matern(
+        single["range"] / _FINER,
+        single["sigma"] / 2.0,
+        anisotropy=turned.anisotropy,
+        diffusion=scheme,
+        spacing=sides,
+    )
+    coarse = Matern(single["range"] * _COARSER, single["sigma"], spacing=sides)
+    yield SUM, Sum([fine, coarse], labels=["fine", "coarse"])
 
 
 def _excess(above: FloatArray, numbers: IntArray, sizes: IntArray) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._around import offer_around
 from sparsegmrf.inference._conclusion import Curvature
+from sparsegmrf.inference._ground import told, units_of
 from sparsegmrf.inference._linear_predictions import LinearPredictions
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
@@ -84,6 +85,11 @@ class FieldFit(LinearPredictions):
     def n_parameters(self) -> int:
         """Number of estimated parameters ``k``, coefficients included."""
         return len(self.parameters) + len(self.coefficients)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of those parameters that have a length in theirs, such as kilometres or pixels."""
+        return units_of(self.model, self.problem.spacing)
 
     @property
     def priors(self) -> dict[str, Prior]:
@@ -252,6 +258,7 @@ class FieldFit(LinearPredictions):
             shape=self.shape,
             n_observed=self.n_observed,
             parameters=self.parameters,
+            _units=self.units,
             undetermined=self.undetermined,
             coefficients=self.coefficients,
             coefficient_errors=self.coefficient_errors,
@@ -314,10 +321,12 @@ class FieldFit(LinearPredictions):
         """Return a table of the estimates with standard errors, and the fit's figures, as text."""
         kind, pixels = type(self.model).__name__, self.trend.size * len(self.problem.images)
         lines = [f"{kind}, {self.method}, {self.n_observed} observed pixels of {pixels}", ""]
+        units = self.units
         width = max([16, *(len(name) + 1 for name in self.coefficients)])
         lines.append(f"{'':>{width}}{'estimate':>14}{'std. error':>14}")
         for name, value in self.parameters.items():
-            lines.append(f"{name:>{width}}{value:14.6g}{self.standard_errors[name]:14.3g}")
+            line = f"{name:>{width}}{value:14.6g}{self.standard_errors[name]:14.3g}  {units.get(name, '')}"
+            lines.append(line.rstrip())
         for name, value in self.coefficients.items():
             lines.append(f"{name:>{width}}{value:14.6g}{self.coefficient_errors[name]:14.3g}")
         lines.append("")
@@ -327,6 +336,7 @@ class FieldFit(LinearPredictions):
             lines.append(f"posterior mode, priors on {', '.join(self.priors)}; log-prior {self.log_prior:.4f} nats")
         criteria = "" if self.priors or self.method == "cv" else f", AIC {self.aic:.2f}, BIC {self.bic:.2f}"
         lines.append(f"log-likelihood {self.loglik:.4f} nats{criteria}")
+        lines += told(self.model, self.problem.spacing, self.problem.fixed)
         lines += [*self._more_lines(), *offer_around(self.model, self.problem.labels)]
         lines.append(f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}")
         return "\n".join(lines)

@@ -15,11 +15,13 @@ from sparsegmrf.inference._count_fill import CountFillResult, count_fill
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult, predict_at_end
+from sparsegmrf.inference._ground import placed
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import result_of
+from sparsegmrf.inference._spacing import Spacing, SpacingLike
 from sparsegmrf.inference._start import Found, find_start, search
 from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.models import Channels, TensionSpline
@@ -113,6 +115,7 @@ def fill(
     n_samples: int = 0,
     rng: Seed = None,
     likelihood: Gaussian | Likelihood | None = None,
+    spacing: SpacingLike = "coordinates",
 ) -> FillResult | CountFillResult | ChannelsFillResult:
     """Fill the gaps of an image by the field that fits it best.
 
@@ -148,6 +151,8 @@ def fill(
     likelihood : Gaussian, Poisson, Binomial or Likelihood, optional
         How measurements are distributed given the field, in the place of `noise_variance`, as for `fit`. Counts are
         predicted with the exposure, or the trials, of missing pixels, which may be NaN there: not known.
+    spacing : "coordinates", (height, width), Spacing or None
+        Size of the pixels, in whose unit lengths are, as for `fit`.
 
     Returns
     -------
@@ -180,8 +185,9 @@ def fill(
     distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
     if isinstance(model, Channels):
         count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-        return fill_channels(model, image, mask, distribution, covariates, fixed, count, stream, _TOLERANCE)
-    labels = Labels.of(image)
+        return fill_channels(model, image, mask, distribution, covariates, fixed, count, stream, _TOLERANCE, spacing)
+    labels, start = Labels.of(image), TensionSpline(kappa=0.5) if model is None or isinstance(model, str) else model
+    start, ground = placed(start, spacing, image)
     if labels is not None:
         mask, distribution, image = (
             labels.aligned("mask", mask),
@@ -189,7 +195,8 @@ def fill(
             np.asarray(image),
         )
     count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-    result, comparison, end = _fit(image, mask, model, distribution, covariates, fixed, stream, labels)
+    best = model if isinstance(model, str) else None
+    result, comparison, end = _fit(image, mask, start, best, distribution, covariates, fixed, stream, labels, ground)
     if isinstance(result, CountFitResult):
         return count_fill(result, count, stream)
     data = result.problem.images[0]
@@ -226,22 +233,23 @@ def _labelled(result: FillResult, labels: Labels) -> FillResult:
 def _fit(
     image: ArrayLike,
     mask: ArrayLike | Literal["nan"] | None,
-    model: FieldModel | str | None,
+    first: FieldModel,
+    best: str | None,
     likelihood: Gaussian | Likelihood,
     covariates: object,
     fixed: Sequence[str] | str,
     stream: np.random.Generator,
     labels: Labels | None,
+    ground: Spacing,
 ) -> tuple[FitResult | CountFitResult, ModelComparison | None, Found | None]:
-    """Fit the model given, the default one, or the best of several; return also the comparison or the search."""
+    """Fit a model, or the best of several; return also the comparison or the search."""
     if np.ndim(image) == 3:
         raise ArgumentError(
             f"image must have shape (H, W), got {np.shape(image)}; fill one slice at a time, or channels (H, W, C) by "
             "model=Channels(spatial model, covariance)."
         )
-    first = TensionSpline(kappa=0.5) if model is None or isinstance(model, str) else model
-    if isinstance(model, str):
-        one_of("model", model, ("best",))
+    if best is not None:
+        one_of("model", best, ("best",))
         if not isinstance(likelihood, Gaussian):
             raise ArgumentError(
                 f'model must be a model with a {likelihood.name} likelihood, got "best", which compares predictions of '
@@ -251,8 +259,8 @@ def _fit(
             raise ArgumentError(
                 f'fixed must be empty with model="best", whose fields have other parameters each, got {fixed!r}.'
             )
-    problem = Problem.read(first, image, mask, likelihood, covariates, fixed=fixed, labels=labels)
-    if isinstance(model, str):
+    problem = Problem.read(first, image, mask, likelihood, covariates, fixed=fixed, labels=labels, spacing=ground)
+    if best is not None:
         comparison = compare(problem, stream)
         return comparison.chosen.fit, comparison, None
     memo, start = find_start(problem, _TOLERANCE)

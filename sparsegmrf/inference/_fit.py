@@ -12,10 +12,12 @@ from sparsegmrf.inference._channels_fit import ChannelsFit, fit_channels
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult
+from sparsegmrf.inference._ground import placed
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import result_of
+from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.inference._start import find_start, search
 from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.models import Channels
@@ -52,6 +54,7 @@ def fit(
     tolerance: float = 1e-4,
     rng: Seed = None,
     likelihood: Gaussian | Likelihood | None = None,
+    spacing: SpacingLike = "coordinates",
 ) -> FitResult | CountFitResult | ChannelsFit:
     """Fit a model's parameters, the noise variance and a trend by exact maximum likelihood.
 
@@ -121,6 +124,11 @@ def fit(
     likelihood : Gaussian, Poisson, Binomial or Likelihood, optional
         How measurements are distributed given the field, in the place of `noise_variance`: counts are
         ``Poisson(exposure=...)`` or ``Binomial(trials=...)`` of `sparsegmrf.likelihoods`.
+    spacing : "coordinates", (height, width), Spacing or None
+        Size of the pixels, in whose unit the lengths of the model are (its range, and what is one over one): by default
+        that of the coordinates of a ``DataArray`` (`spacing_of`: kilometres for latitudes and longitudes), and one
+        pixel of plain arrays or with None; else numbers, or arrays (H,) or (H, W). Lengths of a model without a spacing
+        are in pixels, and are turned into the unit (`Model.spaced`); a model that has a spacing keeps it.
 
     Returns
     -------
@@ -157,15 +165,15 @@ def fit(
     if isinstance(model, Channels):
         if method != "ml" or priors is not None:
             raise ArgumentError(f'method must be "ml", and priors None, with Channels, got {method!r} and {priors!r}.')
-        return fit_channels(model, image, mask, distribution, covariates, fixed, end)
-    labels = Labels.of_images(image)
+        return fit_channels(model, image, mask, distribution, covariates, fixed, end, spacing)
+    labels, (model, ground) = Labels.of_images(image), placed(model, spacing, image)
     if labels is not None:
         mask, distribution, image = (
             labels.aligned("mask", mask),
             labels.aligned_likelihood(distribution),
             np.asarray(image),
         )
-    problem = Problem.read(model, image, mask, distribution, covariates, method, fixed, priors, labels)
+    problem = Problem.read(model, image, mask, distribution, covariates, method, fixed, priors, labels, ground)
     memo, start = find_start(problem, max(end, _ROUGH))
     found = search(memo, start, end)
     return result_of(problem, found, stream)

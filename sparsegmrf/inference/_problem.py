@@ -19,6 +19,7 @@ from sparsegmrf.inference._null_vectors import NullVectors, domain_of
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, observations
 from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, unknowns_of
+from sparsegmrf.inference._spacing import Spacing, pixels
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.models import Channels, Sum
@@ -56,6 +57,8 @@ class Problem:
         Whether the images were given with a leading axis.
     labels : Labels or None
         Dimensions and coordinates of the image, if it has any.
+    spacing : Spacing
+        Size of the pixels, with the unit of the model's lengths.
     """
 
     model: FieldModel
@@ -67,6 +70,7 @@ class Problem:
     priors: Mapping[str, Prior]
     is_stack: bool
     labels: Labels | None = None
+    spacing: Spacing = dataclasses.field(default_factory=pixels)
 
     @classmethod
     def read(
@@ -80,6 +84,7 @@ class Problem:
         fixed: Sequence[str] | str = (),
         priors: Mapping[str, Prior] | None = None,
         labels: Labels | None = None,
+        spacing: Spacing | None = None,
     ) -> "Problem":
         """Return the checked problem; see `fit` for the arguments."""
         check_model(model)
@@ -93,7 +98,8 @@ class Problem:
         seen = np.any([each.observed for each in images], axis=0)
         trend = Covariates.of(covariates, shape, seen, labels)
         check_own_names(trend.names, model.parameters)
-        problem = cls(model, images, trend, likelihood, method, held, {}, is_stack, labels)
+        ground = pixels() if spacing is None else spacing
+        problem = cls(model, images, trend, likelihood, method, held, {}, is_stack, labels, ground)
         limits = model.limits(shape) if priors else {}  # takes a while for many interactions
         own = check_priors(priors, {name: limits[name] for name in problem.free if priors}, noise=problem.estimated)
         if own and method == "cv":

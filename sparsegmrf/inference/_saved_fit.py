@@ -81,6 +81,7 @@ class SavedFit(Fitted):
     converged: bool
     reason: str
     evaluations: int
+    _units: dict[str, str]
     _standard_errors: dict[str, float]
     _confidence_intervals: dict[str, tuple[float, float]]
     _summary: str
@@ -89,6 +90,11 @@ class SavedFit(Fitted):
     def standard_errors(self) -> dict[str, float]:
         """Standard errors of `parameters`."""
         return dict(self._standard_errors)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of those parameters that have a length in theirs, such as kilometres or pixels."""
+        return dict(self._units)
 
     @property
     def n_parameters(self) -> int:
@@ -156,7 +162,7 @@ class SavedFit(Fitted):
         if given.get("kind_of_fit") not in KINDS:
             raise ArgumentError(f"kind of a saved fit must be {' or '.join(KINDS)}, got 'SavedFit'.")
         taken = [each.name.removeprefix("_") for each in fields(cls) if each.name != "kind"]
-        named = {name: value for name, value in given.items() if name != "kind_of_fit"}
+        named = {"units": {}, **{name: value for name, value in given.items() if name != "kind_of_fit"}}
         check_names(cls, named, dict.fromkeys((*taken, "aic", "bic")), taken)
         own = {("_" if f"_{name}" in cls.__dataclass_fields__ else "") + name: named[name] for name in taken}
         if not hasattr(own["model"], "gmrf"):

@@ -1,7 +1,8 @@
 """Empirical variograms of images with gaps: sums over all pairs of pixels at a lag by fast transforms."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -10,6 +11,8 @@ from sparsegmrf import _threads
 from sparsegmrf._observed import Observed, observe
 from sparsegmrf._validate import finite_number, positive_number, read_only
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._spacing import Spacing, SpacingLike, read_spacing
+from sparsegmrf.inference._spacing import pixels as one_pixel
 from sparsegmrf.models import Model
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray
 
@@ -26,17 +29,19 @@ class Variogram:
     Attributes
     ----------
     lags : ndarray, (K,)
-        Mean length in pixels of the lags in a bin, each as often as it has pairs.
+        Mean length of the lags in a bin, each as often as it has pairs; in the unit of `spacing`.
     semivariances : ndarray, (K,)
         Half the mean squared difference of the pairs in the bin, in intensity^2.
     counts : ndarray of int, (K,)
         Pairs in the bin, each once.
     offsets : ndarray of int, (M, 2)
-        ``(di, dj)`` of every lag, later in raster order.
+        ``(di, dj)`` in pixels of every lag, later in raster order.
     bins : ndarray of int, (M,)
         Bin of every lag.
     pairs : ndarray of int, (M,)
         Pairs of observed pixels at every lag.
+    spacing : Spacing
+        Size of the pixels and its unit: pixels of plain arrays.
     """
 
     lags: FloatArray
@@ -45,12 +50,13 @@ class Variogram:
     offsets: IntArray
     bins: IntArray
     pairs: IntArray
+    spacing: Spacing = field(default_factory=one_pixel)
 
     def expected(self, model: Model, noise_variance: float = 0.0) -> FloatArray:
         """Return the semivariances ``(K,)`` that a field without borders, with noise, has on average in the bins.
 
-        Those of `Model.variogram` at the very lags of the pairs, and the noise variance: of binned lags the mean
-        semivariance is not that of the mean lag.
+        Those of `Model.variogram` at the very lags of the pairs, from pixel to pixel, and the noise variance: of binned
+        lags the mean semivariance is not that of the mean lag.
 
         Parameters
         ----------
@@ -78,9 +84,10 @@ def variogram(
     mask: BoolArray | str | None = "nan",
     *,
     max_lag: float | None = None,
-    width: float = 1.0,
+    width: float | None = None,
     direction: float | None = None,
     tolerance: float = math.pi / 8.0,
+    spacing: SpacingLike = "coordinates",
 ) -> Variogram:
     """Return the empirical variogram of an image: half the mean squared difference of two pixels, by their lag.
 
@@ -98,16 +105,21 @@ def variogram(
     mask : "nan", ndarray of bool, (H, W), or None
         **True where a pixel is missing**; ``"nan"``: where the image is NaN. None: nowhere.
     max_lag : float, optional
-        Longest lag in pixels, at least 1; by default half the longer side. Longer ones have few pairs, all of them
-        across the middle of the image.
-    width : float
-        Width of the bins in pixels, positive: bin ``k`` holds the lags within half of it of ``k width``, ``k = 1, 2,
-        ...``. Lags shorter than half of it are in none. Bins without pairs are left out.
+        Longest lag, in pixels or the unit of `spacing`, at least one pixel; by default half the longer side. Longer
+        ones have few pairs, all of them across the middle of the image.
+    width : float, optional
+        Width of the bins in the unit of lags, positive; by default the shorter side of a pixel: bin ``k`` holds the
+        lags within half of it of ``k width``, ``k = 1, 2, ...``. Lags shorter than half of it are in none. Bins without
+        pairs are left out.
     direction : float, optional
         Only lags along this direction, either way: its angle in radians from increasing columns towards increasing
-        rows, as that of an anisotropy. By default all of them.
+        rows, on the ground as that of an anisotropy. By default all of them.
     tolerance : float
         Largest angle in radians between a lag and the direction, at least 0.
+    spacing : "coordinates", (height, width), Spacing or None
+        Size of the pixels, in whose unit lags are: by default that of the coordinates of a ``DataArray``, and one pixel
+        of plain arrays, with None, and where pixels differ in size, as between meridians (the result's ``spacing.note``
+        says so).
 
     Returns
     -------
@@ -116,8 +128,8 @@ def variogram(
     Raises
     ------
     ArgumentError
-        If the image is not two-dimensional, an observed pixel is infinite or NaN, no pair of observed pixels is left,
-        or an argument is out of range.
+        If a spacing is given that is a map, the image is not two-dimensional, an observed pixel is infinite or NaN, no
+        pair of observed pixels is left, or an argument is out of range.
 
     References
     ----------
@@ -131,46 +143,64 @@ def variogram(
     ([2.7], [5])
     """
     observed = observe(image, mask)
-    longest = max(observed.shape) / 2.0 if max_lag is None else finite_number("max_lag", max_lag)
-    longest = max(longest, 1.0) if max_lag is None else longest
-    if longest < 1.0:
-        raise ArgumentError(f"max_lag must be at least 1 pixel, got {longest}.")
-    step = positive_number("width", width)
-    offsets, bins = _lags(observed, longest, step)
+    ground = _single(read_spacing(spacing, image, observed.shape), given=not isinstance(spacing, str))
+    sides = np.array([*ground], dtype=np.float64)
+    shortest = float(sides.min())
+    longest = float(max(sides * observed.shape)) / 2.0 if max_lag is None else finite_number("max_lag", max_lag)
+    longest = max(longest, shortest) if max_lag is None else longest
+    if longest < shortest:
+        least = "" if shortest == 1.0 else f", {shortest:g} {ground.unit}".rstrip()
+        raise ArgumentError(f"max_lag must be at least 1 pixel{least}, got {longest}.")
+    step = shortest if width is None else positive_number("width", width)
+    offsets, bins = _lags(observed, longest, step, sides)
     if direction is not None:
-        along = _along(offsets, finite_number("direction", direction), finite_number("tolerance", tolerance))
+        along = _along(offsets * sides, finite_number("direction", direction), finite_number("tolerance", tolerance))
         offsets, bins = offsets[along], bins[along]
     values, present, exponent = _scaled(observed)
     sums, pairs = _sums(values, present, offsets)
     kept = pairs > 0
     if not kept.any():
         raise ArgumentError(
-            f"image must have two observed pixels at a lag of at most {longest:g} pixels in the bins and the direction "
-            "asked for, got none; raise max_lag or tolerance."
+            f"image must have two observed pixels at a lag of at most {longest:g} {ground.unit or 'units'} in the bins "
+            "and the direction asked for, got none; raise max_lag or tolerance."
         )
     offsets, sums, pairs = offsets[kept], sums[kept], pairs[kept]
     bins = np.unique(bins[kept], return_inverse=True)[1]
     counts = np.bincount(bins, pairs).astype(np.int64)
-    lengths = np.bincount(bins, pairs * np.hypot(*offsets.T.astype(np.float64)))
+    lengths = np.bincount(bins, pairs * np.hypot(*(offsets * sides).T))
     semivariances = np.ldexp(np.bincount(bins, sums) / (2.0 * counts), 2 * exponent)
-    return Variogram(*map(read_only, (lengths / counts, semivariances, counts, offsets, bins, pairs)))
+    found: tuple[Any, ...] = (lengths / counts, semivariances, counts, offsets, bins, pairs)
+    return Variogram(*(read_only(each) for each in found), *[ground])
 
 
-def _lags(observed: Observed, longest: float, width: float) -> tuple[IntArray, IntArray]:
+def _single(ground: Spacing, given: bool) -> Spacing:
+    """Return a size that all pixels have; where they have none in common, pixels, with the reason."""
+    if not ground.is_map:
+        return ground
+    if given:
+        raise ArgumentError(
+            f"spacing must be two numbers for lags that are the same everywhere, got a map, {ground}; take the middle "
+            "of the image, or None for pixels."
+        )
+    return one_pixel(f"pixels differ in size: {ground}")
+
+
+def _lags(observed: Observed, longest: float, width: float, sides: FloatArray) -> tuple[IntArray, IntArray]:
     """Return the lags later in raster order that are in some bin, and their bins."""
-    height, columns = (min(side - 1, math.floor(longest)) for side in observed.shape)
+    most = np.minimum(np.array(observed.shape) - 1, np.floor(longest / sides)).astype(int)
+    height, columns = most.tolist()
     di, dj = np.mgrid[0 : height + 1, -columns : columns + 1]
-    length = np.hypot(di, dj)
+    length = np.hypot(sides[0] * di, sides[1] * dj)
     number = np.floor(length / width + 0.5)
     kept = ((di > 0) | (dj > 0)) & (length <= longest) & (number >= 1.0)
     return np.stack([di[kept], dj[kept]], axis=1), number[kept].astype(np.int64)
 
 
-def _along(offsets: IntArray, direction: float, tolerance: float) -> BoolArray:
+def _along(steps: FloatArray, direction: float, tolerance: float) -> BoolArray:
     """Return which lags are within an angle of a direction, either way."""
     if tolerance < 0.0:
         raise ArgumentError(f"tolerance must not be negative, got {tolerance}.")
-    angle = np.arctan2(offsets[:, 0], offsets[:, 1]) - direction
+    angle = np.arctan2(steps[:, 0], steps[:, 1]) - direction
     off = np.abs((angle + np.pi / 2.0) % np.pi - np.pi / 2.0)
     return np.asarray(off <= tolerance + 1e-9)
 

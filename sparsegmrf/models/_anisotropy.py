@@ -10,13 +10,15 @@ from sparsegmrf.typing import FloatArray, IntArray, Offset
 
 ISOTROPIC: "dict[Offset, FloatArray]" = {(0, 1): np.array(1.0), (1, 0): np.array(1.0)}
 _STEPS = 64
+_ONE = np.array(1.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Diffusion:
-    """Conductances ``rho_e`` with ``sum_e rho_e e e^T = H`` and their derivatives by stretch and shear.
+    """Conductances ``rho_e`` with ``sum_e rho_e e e^T = S^-1 H S^-1`` and their derivatives by stretch and shear.
 
-    ``G = sum_e rho_e D_e`` with the graph Laplacian ``D_e`` of the pairs of pixels at offset ``e`` is ``-div H grad``.
+    ``G = sum_e rho_e D_e`` with the graph Laplacian ``D_e`` of the pairs of pixels at offset ``e`` is ``-div H grad``
+    on the ground, where a pixel is ``S = diag(height, width)`` large.
     `weights` are the conductances of every pixel along two axes and both diagonals of an integer basis, whatever their
     offsets, with their derivatives.
     """
@@ -58,8 +60,8 @@ def ratio_and_angle(stretch: float, shear: float) -> tuple[float, float]:
     return float(np.exp(np.hypot(stretch, shear))), float(np.arctan2(shear, stretch) / 2.0)
 
 
-def diffusion(ratio: FloatArray, angle: FloatArray) -> Diffusion:
-    """Decompose ``H = exp [[a, b], [b, -a]]`` with determinant 1 by Selling's reduction.
+def diffusion(ratio: FloatArray, angle: FloatArray, height: FloatArray = _ONE, width: FloatArray = _ONE) -> Diffusion:
+    """Decompose ``S^-1 H S^-1``, ``H = exp [[a, b], [b, -a]]`` with determinant 1, by Selling's reduction.
 
     An obtuse superbase ``b_0 + b_1 + b_2 = 0`` of integer vectors, ``b_i . H b_j <= 0``, gives
     ``H = sum_i (-b_j . H b_k) e_i e_i^T`` with ``e_i`` at right angles to ``b_i``.
@@ -68,9 +70,11 @@ def diffusion(ratio: FloatArray, angle: FloatArray) -> Diffusion:
     ----------
     J. Fehrenbach, J.-M. Mirebeau (2014), Sparse non-negative stencils for anisotropic diffusion, J. Math. Imaging Vis.
     """
-    shape = np.broadcast_shapes(ratio.shape, angle.shape)
-    a, b = (np.broadcast_to(each, shape).ravel() for each in stretch_and_shear(ratio, angle))
-    H, by_stretch, by_shear = _tensors(a, b)
+    shape = np.broadcast_shapes(ratio.shape, angle.shape, height.shape, width.shape)
+    a, b, height, width = (
+        np.broadcast_to(each, shape).ravel() for each in (*stretch_and_shear(ratio, angle), height, width)
+    )
+    H, by_stretch, by_shear = (each / _squares(height, width) for each in _tensors(a, b))
     base = _obtuse_superbase(H)
     rho, d_stretch, d_shear = (_coefficients(base, each) for each in (H, by_stretch, by_shear))
     edges = np.stack([-base[..., 1], base[..., 0]], axis=-1)  # at right angles to the base vectors
@@ -85,17 +89,20 @@ def diffusion(ratio: FloatArray, angle: FloatArray) -> Diffusion:
     return Diffusion(found[0], found[1], found[2], *weights)
 
 
-def smooth_diffusion(ratio: FloatArray, angle: FloatArray) -> Diffusion:
-    """Decompose ``H`` on nine points by weights that are smooth in stretch and shear.
+def smooth_diffusion(
+    ratio: FloatArray, angle: FloatArray, height: FloatArray = _ONE, width: FloatArray = _ONE
+) -> Diffusion:
+    """Decompose ``S^-1 H S^-1`` on nine points by weights that are smooth in stretch and shear.
 
-    With ``H = [[hy, h], [h, hx]]`` and ``s = h^2 / (hx + hy)``: ``hx - s`` and ``hy - s`` along rows and columns, and
-    ``(s + h) / 2`` and ``(s - h) / 2`` along the diagonals, one of which is negative. ``G`` is positive semi-definite
-    all the same: on the four pixels of a cell, which share their sides with the next cells, the energy of a gradient is
-    that of ``H``, that of the chessboard is ``4 (hx + hy - 2 s) > 0``, and nothing mixes them; what the sides at the
-    border have more is not negative.
+    With ``[[hy, h], [h, hx]]`` for it and ``s = h^2 / (hx + hy)``: ``hx - s`` and ``hy - s`` along rows and columns,
+    and ``(s + h) / 2`` and ``(s - h) / 2`` along the diagonals, one of which is negative. ``G`` is positive
+    semi-definite all the same: on the four pixels of a cell, which share their sides with the next cells, the energy of
+    a gradient is that of the tensor, that of the chessboard is ``4 (hx + hy - 2 s) > 0``, and nothing mixes them; what
+    the sides at the border have more is not negative.
     """
     a, b = stretch_and_shear(ratio, angle)
-    H, *slopes = (each[0] for each in _tensors(a.reshape(1), b.reshape(1)))
+    square = _squares(height.reshape(1), width.reshape(1))
+    H, *slopes = ((each / square)[0] for each in _tensors(a.reshape(1), b.reshape(1)))
     size = H[0, 0] + H[1, 1]
     found = [_nine_points(H, H[0, 1] ** 2 / size)]
     for E in slopes:
@@ -112,9 +119,17 @@ def _nine_points(H: FloatArray, s: FloatArray) -> FloatArray:
     return np.array([H[0, 0] - s, H[1, 1] - s, (s + H[0, 1]) / 2.0, (s - H[0, 1]) / 2.0])
 
 
-def isotropic() -> Diffusion:
-    """Return the four-neighbour diffusion ``H = I``."""
-    return Diffusion(dict(ISOTROPIC), {}, {}, np.array([1.0, 1.0, 0.0, 0.0]), np.zeros(4), np.zeros(4))
+def isotropic(height: FloatArray = _ONE, width: FloatArray = _ONE) -> Diffusion:
+    """Return the four-neighbour diffusion ``S^-2``, that of ``H = I``."""
+    height, width = np.broadcast_arrays(height, width)
+    weights = np.stack([height**-2.0, width**-2.0, *np.zeros((2, *height.shape))], axis=-1)
+    conductances = {(0, 1): weights[..., 1], (1, 0): weights[..., 0]}
+    return Diffusion(conductances, {}, {}, weights, np.zeros(4), np.zeros(4))
+
+
+def _squares(height: FloatArray, width: FloatArray) -> FloatArray:
+    """Return what the entries of ``H`` are divided by, ``(n, 2, 2)``."""
+    return _symmetric(height * height, height * width, width * width)
 
 
 def _tensors(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

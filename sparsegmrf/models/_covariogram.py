@@ -54,6 +54,7 @@ class Covariogram(ABC):
             ``(di, dj)`` in pixels.
         pixel : (int, int), optional
             Row and column of the pixel from which lags are counted. A model with maps, a barrier or a mask needs it.
+            With a ``spacing`` a lag ``(di, dj)`` is ``(di height, dj width)`` on the ground.
         shape : (int, int), optional
             Height and width in pixels, with `pixel`; by default those of the model's maps.
 
@@ -86,7 +87,7 @@ class Covariogram(ABC):
             product, own, others, is_free = spatial._around(pixel, shape, steps)
             if is_free is None:
                 return _result(product / np.sqrt(own * others))
-        elif spatial._own_shape() is None and shape is None:
+        elif not spatial._pixels_differ() and shape is None:
             found = spatial._without_borders(steps)
             if found.is_proper:
                 return _result(found.covariance / found.variance)
@@ -133,7 +134,7 @@ class Covariogram(ABC):
             product, own, others, is_free = spatial._around(pixel, shape, steps)
             found = _zero_at_origin(0.5 * (own + others) - product, steps)
             return _result(found if is_free is None else np.where(is_free, np.inf, found))
-        if spatial._own_shape() is not None or shape is not None:
+        if spatial._pixels_differ() or shape is not None:
             raise spatial._needs_pixel(shape)
         return _result(spatial._without_borders(steps).semivariance)
 
@@ -159,6 +160,16 @@ class Covariogram(ABC):
                 elif isinstance(each, np.ndarray) and each.ndim == 2:
                     return each.shape[0], each.shape[1]
         return None
+
+    def _pixels_differ(self) -> bool:
+        """Return whether pixels differ: by maps, or by a size of their own for each row."""
+        for name, value in self._members():
+            several = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(each, Covariogram) and each._pixels_differ() for each in several):
+                return True
+            if name == "spacing" and any(np.ndim(each) for each in several if each is not None):
+                return True
+        return self._own_shape() is not None
 
     def _on_torus(self) -> Any:
         """Return the model with boundaries that wrap, and all that it is made of."""

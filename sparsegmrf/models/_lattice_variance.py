@@ -24,13 +24,13 @@ def lattice_variance(kappa2: Numbers, conductances: Numbers, alpha: float) -> Nu
     ``y`` it is Laplace's integral,
     ``mean_y (c - 2 r cos y)^-alpha = (c^2 - 4 r^2)^(-alpha/2) P_{alpha-1}(c / sqrt(c^2 - 4 r^2))``
     with a Legendre polynomial; in ``x`` Gauss-Legendre with ``x = m sinh u``, which resolves the peak of width
-    ``m = kappa sqrt(rho_1 + rho_2 + rho_3)`` at any range. For small kappa it approaches
-    ``1 / (4 pi nu kappa^(2 nu))``.
+    ``m = kappa sqrt((rho_1 + rho_2 + rho_3) / det H)`` at any range. For small kappa it approaches
+    ``1 / (4 pi nu kappa^(2 nu) sqrt(det H))``, ``H = sum_e rho_e e e^T``; one over the root is the area of a pixel.
 
     Parameters
     ----------
     kappa2 : ndarray, (...)
-        ``kappa^2`` in 1/pixel^2; complex if `alpha` is 1 or 2, off the negative real line.
+        ``kappa^2`` in the unit of the conductances; complex if `alpha` is 1 or 2, off the negative real line.
     conductances : ndarray, (..., 4)
         Along the first axis, the second, and the two diagonals; complex as `kappa2`, with ``g`` near the real line.
     alpha : float
@@ -60,10 +60,12 @@ def _mean(kappa2: Numbers, conductances: Numbers, alpha: float, direction: Float
     shape = np.broadcast_shapes(np.shape(kappa2), conductances.shape[:-1])
     flat = np.broadcast_to(kappa2, shape).reshape(-1, 1)
     rho = np.broadcast_to(conductances, (*shape, 4)).reshape(-1, 4)
+    along = None if direction is None else np.broadcast_to(direction, (*shape, 4)).reshape(-1, 4)
     result = np.empty(len(flat), dtype=np.result_type(flat, rho))
 
     def fill(first: int, last: int) -> None:
-        result[first:last] = _block(flat[first:last], rho[first:last], alpha, direction)
+        by = None if along is None else along[first:last]
+        result[first:last] = _block(flat[first:last], rho[first:last], alpha, by)
 
     _threads.run_over(fill, len(flat), _BLOCK)
     return result.reshape(shape)
@@ -72,7 +74,7 @@ def _mean(kappa2: Numbers, conductances: Numbers, alpha: float, direction: Float
 def _block(kappa2: Numbers, rho: Numbers, alpha: float, direction: FloatArray | None) -> Numbers:
     across, along, one, other = (rho[:, [i]] for i in range(4))
     total = along + one + other
-    m = np.sqrt(np.abs(kappa2 * total))
+    m = np.sqrt(np.abs(kappa2 * total / (across * total + along * (one + other) + 4.0 * one * other)))
     end = np.arcsinh(np.pi / m)
     u = (_NODES + 1.0) / 2.0 * end
     x = m * np.sinh(u)
@@ -84,7 +86,7 @@ def _block(kappa2: Numbers, rho: Numbers, alpha: float, direction: FloatArray | 
     if direction is None:
         values = root**-alpha * _legendre(alpha - 1.0, (low + 2.0 * r) / root)
     else:
-        d_across, d_along, d_one, d_other = direction.tolist()
+        d_across, d_along, d_one, d_other = (direction[:, [i]] for i in range(4))
         d_diagonals = d_one + d_other
         d_lost = d_along * (one + other) * s + along * d_diagonals * s + (d_one * other + one * d_other) * s * (4.0 - s)
         moved = (low + 2.0 * r) * d_across * s + 2.0 * (kappa2 + across * s) * (d_along + d_diagonals) + 2.0 * d_lost

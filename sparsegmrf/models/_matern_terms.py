@@ -15,7 +15,7 @@ from sparsegmrf.factors.spectral_density import SpectralDensity, Values
 from sparsegmrf.models._operator import Operator
 from sparsegmrf.models._rational import Numbers, Rule, largest_frequency, rule, variance_of_term
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.product import diagonal_stencil, power, power_derivative, product, rescaled
+from sparsegmrf.stencil.product import diagonal_stencil, power, power_derivative, product, rescaled, weighted
 from sparsegmrf.typing import FloatArray, Shape
 
 _TINY = 1e-20
@@ -40,7 +40,8 @@ class Terms:
 
     ``M = K / kappa^2``, ``D = kappa^(n+1)`` and ``T_i^2 = v / (r_i sigma^2)`` with poles ``p_i`` and weights ``r_i`` of
     a rule for ``m^-alpha`` and the variance ``v = sum_i r_i f_i`` of ``sum_i r_i K^-n (K + kappa^2 p_i)^-1`` on the
-    lattice without borders. With maps ``M = kappa^-1 K kappa^-1``, and poles and weights are for ``m`` up to 1e4.
+    lattice without borders. With maps ``M = kappa^-1 K kappa^-1``, and poles and weights are for ``m`` up to 1e4, and
+    so they are on pixels of several sizes.
 
     Attributes
     ----------
@@ -92,7 +93,7 @@ class Terms:
         known = {*moving} - off
         kappa2, n = float(self.kappa2), self.exponent - 1
         scale = 1.0 / (float(precision_scale(self._variance, self.sigma)) * kappa2**self.exponent)
-        logs = {name: self._log_slope(each) for name, each in moving.items()}
+        logs = {name: float(self._log_slope(each)) for name, each in moving.items()}
         terms = list(zip(self.rule.poles.tolist(), self.rule.weights.tolist(), strict=True))
 
         def variances(rows: FloatArray, columns: FloatArray) -> Values:
@@ -151,7 +152,7 @@ class Terms:
         Lags are along rows, columns and both diagonals. Spectral densities are integrated by Gauss and Legendre's rule
         with ``x = kappa sinh u`` in both frequencies, over a quarter of them and its mirror.
         """
-        kappa = float(np.sqrt(self.kappa2))
+        kappa = float(np.sqrt(self.kappa2 * self.operator.area))  # in 1/pixel
         u_end = np.arcsinh(np.pi / kappa)
         u = 0.5 * (_NODES + 1.0) * u_end
         x, share = kappa * np.sinh(u), _WEIGHTS * np.cosh(u)
@@ -174,13 +175,20 @@ class Terms:
 
     def _by_kappa2(self, slope: float) -> tuple[FloatArray, FloatArray]:
         """Return how poles and weights move with ``kappa^2``, which does with a `slope`: by the largest frequency."""
-        kappa2 = float(self.kappa2)
-        factor = slope * -8.0 / kappa2**2 / largest_frequency(kappa2)
+        if self._has_maps:
+            return np.zeros(self.count), np.zeros(self.count)
+        kappa2, in_pixels = float(self.kappa2), float(self.kappa2 * self.operator.area)
+        factor = slope / kappa2 * -8.0 / in_pixels / largest_frequency(in_pixels)
         return factor * self.rule.by_end[0], factor * self.rule.by_end[1]
 
     @property
     def _end(self) -> float:
-        return float(np.log(_LARGEST if self.kappa2.ndim else largest_frequency(float(self.kappa2))))
+        return float(np.log(_LARGEST if self._has_maps else largest_frequency(float(self.kappa2 * self.operator.area))))
+
+    @property
+    def _has_maps(self) -> bool:
+        """Whether frequencies differ from pixel to pixel."""
+        return bool(self.kappa2.ndim or self.operator.area.ndim)
 
     @cached_property
     def _variance(self) -> FloatArray:
@@ -192,19 +200,19 @@ class Terms:
         terms = [r * variance_of_term(kappa2, conductances, p, n) for p, r in zip(poles, weights, strict=True)]
         return np.asarray(sum(terms))
 
-    def _log_slope(self, moved: _Moved) -> float:
-        """Return the derivative of the logarithm of ``v kappa^(2 n + 2)``."""
-        own = self._slope_of_variance(moved) / float(self._variance)
-        return own + self.exponent * moved.kappa2 / float(self.kappa2)
+    def _log_slope(self, moved: _Moved) -> FloatArray:
+        """Return the derivative of the logarithm of ``v kappa^(2 n + 2)``, a number or a map."""
+        own = self._slope_of_variance(moved) / self._variance
+        return np.asarray(own + self.exponent * moved.kappa2 / float(self.kappa2))
 
-    def _slope_of_variance(self, moved: _Moved) -> float:
+    def _slope_of_variance(self, moved: _Moved) -> FloatArray:
         """Return the derivative of ``v`` by a complex step, as it is analytic in all: no digits cancel."""
         h = 1j * _TINY
         at = (self.kappa2, self.operator.diffusion.weights, self.rule.poles, self.rule.weights)
         by = (moved.kappa2, moved.conductances, moved.poles, moved.weights)
         stepped = [value + h * np.asarray(step) for value, step in zip(at, by, strict=True)]
         v = self._variance_at(stepped[0], stepped[1], stepped[2], stepped[3])
-        return float(v.imag / _TINY)
+        return np.asarray(v.imag / _TINY)
 
     def _t2(self, term: int) -> FloatArray:
         """Return ``T_i^2``."""
@@ -238,7 +246,7 @@ class Terms:
     def _derivatives(
         self, powers: list[SymmetricStencil], G: SymmetricStencil, moved: _Moved, E: SymmetricStencil | None
     ) -> list[SymmetricStencil]:
-        """Return the derivatives of all precisions, ``G`` moving in the direction `E`; numbers only, no maps.
+        """Return the derivatives of all precisions, ``G`` moving in the direction `E`; of a single range.
 
         Of the logarithm of the factor before the polynomial, of ``M = 1 + G / kappa^2``, and of the pole. Where
         ``kappa^2`` moves, ``M`` does along ``1 - M``, with which it commutes.
@@ -248,12 +256,13 @@ class Terms:
         if E is not None:
             M, step = self._relative(G.plus_diagonal(self.kappa2)), E * (1.0 / kappa2)
             along = [power_derivative(M, step, n), power_derivative(M, step, n + 1)]
-        found = []
+        found, own = [], 0.0 if log_slope.ndim else float(log_slope)
         for term, pole in enumerate(self.rule.poles.tolist()):
-            outer = log_slope - float(moved.weights[term] / self.rule.weights[term])
+            outer = own - float(moved.weights[term] / self.rule.weights[term])
             of_lower = outer * pole + float(moved.poles[term]) + s * (n + 1.0 - n * pole)
             numbers = [s * n * pole, of_lower, outer - s * (n + 1.0), *([pole, 1.0] if along else [])]
-            found.append(self._by_range(SymmetricStencil._combination(numbers, [*powers, *along]), self._t2(term)))
+            each = self._by_range(SymmetricStencil._combination(numbers, [*powers, *along]), self._t2(term))
+            found.append(each + weighted(self._of_powers(term, powers), log_slope) if log_slope.ndim else each)
         return found
 
     def _relative(self, K: SymmetricStencil) -> SymmetricStencil:

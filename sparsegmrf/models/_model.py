@@ -52,6 +52,7 @@ class Model(Covariogram, Saved):
     - `build_gmrf`: the field; by default a `GMRF`. An intrinsic model returns an `IntrinsicGMRF`;
     - `combination`: if the precision has several unknowns per pixel, what is observed of them;
     - `cropped`: the model on a window; by default itself, which is right unless it has maps;
+    - `lengths` and `spaced`: which parameters are lengths, and the model on pixels of a size; by default it has none;
     - `joint_limits` and `is_inside`: if parameters bound each other, and to save `limits` where a cheaper test will do;
     - `describe_end`: for messages.
 
@@ -189,6 +190,47 @@ class Model(Covariogram, Saved):
         (20, 25)
         """
         check_window(rows, columns)
+        return self
+
+    def lengths(self) -> dict[str, int]:
+        """Return by parameter the power of a length in its unit, where it is not 0: 1 of a range, -1 of its inverse.
+
+        The length is in pixels, or in the unit of the model's ``spacing`` if it has one. By default there are none:
+        interactions of neighbouring pixels have no unit.
+
+        Examples
+        --------
+        >>> from sparsegmrf.models import CAR, Matern, TensionSpline
+        >>> Matern().lengths(), TensionSpline().lengths(), CAR().lengths()
+        ({'range': 1}, {'kappa': -1, 'tau': 2}, {})
+        """
+        return {}
+
+    def spaced(self, spacing: tuple[ArrayLike, ArrayLike]) -> Self:
+        """Return the model on pixels of a size, its lengths turned from pixels into the unit of the size.
+
+        One pixel of lengths so far is the root of a pixel's area, on average over the image: on square pixels of one
+        size the law stays the same. Directions, those between pixels so far, become those on the ground. A model that
+        has a spacing is returned itself, and so is one without lengths.
+
+        Parameters
+        ----------
+        spacing : (height, width)
+            Of a pixel, positive: numbers, or arrays (H,) or (H, W).
+
+        Raises
+        ------
+        ArgumentError
+            If it is no such pair.
+
+        Examples
+        --------
+        >>> from sparsegmrf.models import CAR, Matern
+        >>> Matern(range=10.0).spaced((30.0, 30.0)).range
+        300.0
+        >>> CAR(0.2).spaced((30.0, 30.0)).parameters
+        {'rho': 0.2, 'tau': 1.0}
+        """
         return self
 
     def describe_end(self, name: str, high: bool) -> str | None:

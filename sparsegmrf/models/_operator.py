@@ -1,4 +1,4 @@
-"""What Matern fields and tension splines share: a diffusion operator with anisotropy, borders and barriers."""
+"""What Matern fields and tension splines share: diffusion with anisotropy, pixels of a size, borders and barriers."""
 
 import numpy as np
 
@@ -16,17 +16,31 @@ from sparsegmrf.models._anisotropy import (
 )
 from sparsegmrf.models._laplacian import laplacian
 from sparsegmrf.models._model import frozen_map
+from sparsegmrf.models._spacing import Spacing, check_spacing, check_spacing_shape, cut_spacing, sides
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil.product import rescaled
 from sparsegmrf.typing import BoolArray, Boundary, FloatArray, Offset, Shape
 
 SCHEMES = ("monotone", "smooth")
 
 
 class Operator:
-    """``G = -div H grad`` on any lattice."""
+    """``G = -div H grad`` on any lattice, in one over the square of the unit of the ground.
 
-    def __init__(self, anisotropy: object, boundary: Boundary, barrier: object, scheme: str = "monotone") -> None:
+    Integrated over pixels of the area ``A``, fluxes are ``F = sum_e A rho_e D_e`` with the conductances ``rho_e`` in
+    that unit, and ``G = A^-1/2 F A^-1/2``: symmetric, and ``F / A`` where all pixels are alike. White noise on the
+    ground has the variance ``1 / A`` on a pixel, so that ``(k + A^-1 F) x = w`` is ``Q = A^1/2 (k + G)^2 A^1/2``.
+    """
+
+    def __init__(
+        self,
+        anisotropy: object,
+        boundary: Boundary,
+        barrier: object,
+        scheme: str = "monotone",
+        spacing: object = None,
+    ) -> None:
         self.boundary = as_boundary("boundary", boundary)
         self.barrier: BoolArray | None = None
         if barrier is not None:
@@ -35,19 +49,23 @@ class Operator:
                 raise ArgumentError(f"barrier must be an (H, W) mask, got shape {shape}.")
             self.barrier = boolean_mask("barrier", barrier, shape).copy()
             self.barrier.flags.writeable = False
+        self.spacing: Spacing | None = check_spacing(spacing)
+        height, width = sides(self.spacing)
+        self.area: FloatArray = np.asarray(height * width)
         self.anisotropy: tuple[FloatArray, FloatArray] | None = None
-        self.diffusion: Diffusion = isotropic()
+        self.diffusion: Diffusion = isotropic(height, width)
         if anisotropy is not None:
             self.anisotropy = check_anisotropy(anisotropy)
             for name, each in zip(("ratio", "angle"), self.anisotropy, strict=True):
                 check_map(f"anisotropy, the {name},", each)
             smooth = one_of("diffusion", scheme, SCHEMES) == "smooth"
-            if smooth and (self.barrier is not None or any(each.ndim for each in self.anisotropy)):
+            maps = self.area.ndim or any(each.ndim for each in self.anisotropy)
+            if smooth and (self.barrier is not None or maps):
                 raise ArgumentError(
-                    'diffusion must be "monotone" with maps of anisotropy or a barrier, got "smooth", which is '
-                    "positive semi-definite only where all pixels are alike."
+                    'diffusion must be "monotone" with maps of anisotropy or spacing, or a barrier, got "smooth", '
+                    "which is positive semi-definite only where all pixels are alike."
                 )
-            self.diffusion = (smooth_diffusion if smooth else diffusion)(*self.anisotropy)
+            self.diffusion = (smooth_diffusion if smooth else diffusion)(*self.anisotropy, height, width)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -70,14 +88,24 @@ class Operator:
     def stencil(self, shape: Shape) -> SymmetricStencil:
         """Return ``G``."""
         self.check_shape(shape)
-        return laplacian(shape, self.diffusion.conductances, self.boundary, self.barrier)
+        return self._stencil(shape, self.diffusion.conductances)
+
+    def weighed(self, Q: SymmetricStencil) -> SymmetricStencil:
+        """Return ``A^1/2 Q A^1/2``."""
+        return rescaled(Q, np.sqrt(self.area)) if self.area.ndim else Q * float(self.area)
+
+    def _stencil(self, shape: Shape, conductances: dict[Offset, FloatArray]) -> SymmetricStencil:
+        if not self.area.ndim:
+            return laplacian(shape, conductances, self.boundary, self.barrier)
+        fluxes = {offset: self.area * rho for offset, rho in conductances.items()}
+        return rescaled(laplacian(shape, fluxes, self.boundary, self.barrier), 1.0 / np.sqrt(self.area))
 
     def derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of ``G`` by stretch and shear."""
         if not self.parameters:
             return {}
         both = {"stretch": self.diffusion.by_stretch, "shear": self.diffusion.by_shear}
-        return {name: laplacian(shape, each, self.boundary, self.barrier) for name, each in both.items()}
+        return {name: self._stencil(shape, each) for name, each in both.items()}
 
     def eigenvalues(self, rows: FloatArray, columns: FloatArray) -> FloatArray:
         """Return those of ``G`` at the frequencies of its basis: no digits are lost near zero."""
@@ -108,22 +136,25 @@ class Operator:
         return sorted(offset for offset in found if offset >= (0, 0))
 
     def cropped(self, rows: slice, columns: slice) -> dict[str, object]:
-        """Return the maps of anisotropy and barrier on a window, by the names of a model's fields."""
+        """Return the maps of anisotropy, spacing and barrier on a window, by the names of a model's fields."""
         changes: dict[str, object] = {}
         if self.barrier is not None:
             changes["barrier"] = cut(self.barrier, rows, columns)
-        if self.diffusion.weights.ndim > 1 and self.anisotropy is not None:
+        if self.anisotropy is not None and any(each.ndim for each in self.anisotropy):
             changes["anisotropy"] = tuple(cut(each, rows, columns) for each in self.anisotropy)
+        if self.area.ndim:
+            changes["spacing"] = cut_spacing(self.spacing, rows, columns)
         return changes
 
     def check_shape(self, shape: Shape) -> None:
         """Refuse maps of another shape."""
-        maps = {"barrier": self.barrier, "anisotropy": None}
-        if self.diffusion.weights.ndim > 1:
-            maps["anisotropy"] = self.diffusion.weights[..., 0] > 0.0
-        for name, each in maps.items():
-            if each is not None and each.shape != shape:
-                raise ArgumentError(f"{name} must have the shape {shape} of the lattice, got {each.shape}.")
+        given = {"barrier": () if self.barrier is None else self.barrier.shape, "anisotropy": ()}
+        if self.anisotropy is not None:
+            given["anisotropy"] = np.broadcast_shapes(*(each.shape for each in self.anisotropy))
+        for name, each in given.items():
+            if each not in ((), shape):
+                raise ArgumentError(f"{name} must have the shape {shape} of the lattice, got {each}.")
+        check_spacing_shape(self.spacing, shape)
 
 
 def _eigenvalues(conductances: dict[Offset, FloatArray], rows: FloatArray, columns: FloatArray) -> FloatArray:

@@ -19,6 +19,7 @@ from sparsegmrf.models._mask import as_mask, check_mask
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
 from sparsegmrf.models._pc_share import PCShare
 from sparsegmrf.models._scale import multiplied
+from sparsegmrf.models._spacing import Spacing, check_spacing, cut_spacing
 from sparsegmrf.models._window import cut
 from sparsegmrf.models.independent import Independent
 from sparsegmrf.models.intrinsic import Intrinsic
@@ -50,6 +51,8 @@ class BYM(Model):
         True where there is no field, as for `Intrinsic`: nothing is counted there, and risks are NaN. Connected parts
         have a level each, and one scale: the geometric mean is over the pixels of all of them, as with
         ``Intrinsic(scale=True)``. A single pixel without neighbours has its level and the unstructured part.
+    spacing : (height, width), optional
+        Height and width of a pixel, as for `Intrinsic` of order 1; only their ratio matters, also of maps.
 
     Raises
     ------
@@ -77,6 +80,7 @@ class BYM(Model):
     phi: float = 0.5
     boundary: Boundary = "neumann"
     mask: BoolArray | None = None
+    spacing: Spacing | None = None
 
     def __post_init__(self) -> None:
         _frozen.assign(self, sigma=positive_number("sigma", self.sigma), phi=positive_number("phi", self.phi))
@@ -86,7 +90,7 @@ class BYM(Model):
                 "Intrinsic(scale=True)."
             )
         _frozen.assign(self, boundary=as_boundary("boundary", self.boundary, ("neumann", "torus")))
-        _frozen.assign(self, mask=as_mask(self.mask))
+        _frozen.assign(self, mask=as_mask(self.mask), spacing=check_spacing(self.spacing))
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -125,7 +129,11 @@ class BYM(Model):
     def cropped(self, rows: slice, columns: slice) -> Self:
         """Return the model on a window of its lattice, scaled by the variances of the window."""
         super().cropped(rows, columns)
-        return self if self.mask is None else self.replace(mask=cut(self.mask, rows, columns))
+        changes: dict[str, object] = {} if self.mask is None else {"mask": cut(self.mask, rows, columns)}
+        spacing = cut_spacing(self.spacing, rows, columns)
+        if spacing is not self.spacing:
+            changes["spacing"] = spacing
+        return self.replace(**changes) if changes else self
 
     def sum(self, shape: Shape) -> Sum:
         """Return structured and unstructured part on a lattice as a `Sum` of an `Intrinsic` and an `Independent` field.
@@ -135,10 +143,14 @@ class BYM(Model):
         shape : (int, int)
             Height and width in pixels.
         """
-        tau = self._variance_of_walk((int(shape[0]), int(shape[1]))) / (self.sigma**2 * self.phi)
+        walk = self._walk
+        tau = _variance_of(walk, (int(shape[0]), int(shape[1]))) / (self.sigma**2 * self.phi)
         unstructured = Independent(self.sigma * float(np.sqrt(1.0 - self.phi)), boundary=self.boundary)
-        structured = Intrinsic(tau=tau, mask=self.mask, boundary=self.boundary)
-        return Sum([structured, unstructured], labels=["structured", "unstructured"])
+        return Sum([walk.replace(tau=tau), unstructured], labels=["structured", "unstructured"])
+
+    def spaced(self, spacing: tuple[ArrayLike, ArrayLike]) -> Self:
+        """Return the model on pixels of a size."""
+        return self if self.spacing is not None else self.replace(spacing=spacing)
 
     def phi_prior(self, shape: Shape, u: float = 0.5, probability: float = 2.0 / 3.0) -> Prior:
         """Return the penalized-complexity prior of ``phi`` on a lattice, with ``P(phi < u) = probability``.
@@ -161,7 +173,8 @@ class BYM(Model):
         ArgumentError
             If either is not between 0 and 1.
         TooLargeError
-            If a connected part of a masked lattice has more than 4096 pixels, whose eigenvalues no transform knows.
+            If a connected part of a lattice with a mask, or with a map for its spacing, has more than 4096 pixels,
+            whose eigenvalues no transform knows.
 
         References
         ----------
@@ -178,11 +191,11 @@ class BYM(Model):
             if not value < 1.0:
                 raise ArgumentError(f"{name} must lie between 0 and 1, got {value:g}.")
         height, width = image_shape(shape)
-        walk = Intrinsic(mask=self.mask, boundary=self.boundary)
+        walk = self._walk
         spectral = walk.build_spectral((height, width))
         values = _eigenvalues(walk, (height, width)) if spectral is None else spectral.eigenvalues.ravel()[1:]
         levels = height * width - len(values) - (0 if self.mask is None else int(np.count_nonzero(self.mask)))
-        excess = 1.0 / (values * self._variance_of_walk((height, width))) - 1.0
+        excess = 1.0 / (values * _variance_of(walk, (height, width))) - 1.0
         return PCShare(np.concatenate([np.full(levels, -1.0), excess]), **given)
 
     def observe(self, x: ArrayLike) -> FloatArray:
@@ -227,10 +240,10 @@ class BYM(Model):
         """Return the stacked parts with the model's own boundary."""
         return self.sum(shape).build_gmrf(shape, mean, method)
 
-    def _variance_of_walk(self, shape: Shape) -> float:
-        """Return the geometric mean of the variances of an autoregression with ``tau = 1``."""
-        check_mask(self.mask, shape)
-        return _variance_of_walk(shape, self.boundary, None if self.mask is None else self.mask.tobytes())
+    @property
+    def _walk(self) -> Intrinsic:
+        """The structured part with ``tau = 1``."""
+        return Intrinsic(mask=self.mask, boundary=self.boundary, spacing=self.spacing)
 
     def _by_phi(self, parts: Sum) -> dict[str, float]:
         """Return the derivatives of the parts' parameters by ``phi``."""
@@ -243,11 +256,22 @@ class BYM(Model):
         return {"tau_structured": -2.0 * tau / self.sigma, "sigma_unstructured": sigma / self.sigma}
 
 
-@lru_cache(maxsize=64)
-def _variance_of_walk(shape: Shape, boundary: Boundary, mask: bytes | None) -> float:
+def _variance_of(walk: Intrinsic, shape: Shape) -> float:
     """Return the geometric mean of the variances of an autoregression with ``tau = 1``."""
+    check_mask(walk.mask, shape)
+    sides = (1.0, 1.0) if walk.spacing is None else walk.spacing
+    mask = None if walk.mask is None else walk.mask.tobytes()
+    kept = [(np.shape(each), np.asarray(each).tobytes()) for each in sides]
+    return _variance_on(shape, walk.boundary, mask, kept[0], kept[1])
+
+
+@lru_cache(maxsize=64)
+def _variance_on(shape: Shape, boundary: Boundary, mask: bytes | None, *sides: tuple[tuple[int, ...], bytes]) -> float:
+    """Return it for a mask as bytes, and heights and widths as shapes and bytes."""
+    height, width = (np.frombuffer(content).reshape(given) for given, content in sides)
     given = None if mask is None else np.frombuffer(mask, dtype=bool).reshape(shape)
-    return Intrinsic(mask=given, boundary=boundary).build_gmrf(shape, 0.0, "auto").geometric_mean_variance()
+    walk = Intrinsic(mask=given, boundary=boundary, spacing=(height, width))
+    return walk.build_gmrf(shape, 0.0, "auto").geometric_mean_variance()
 
 
 def _eigenvalues(walk: Intrinsic, shape: Shape) -> FloatArray:

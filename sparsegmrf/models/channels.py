@@ -110,6 +110,15 @@ class Channels(Model):
         cropped = self.model.cropped(rows, columns)
         return self if cropped is self.model else self.replace(model=cropped)
 
+    def lengths(self) -> dict[str, int]:
+        """Return the powers of lengths of the spatial model."""
+        return self.model.lengths()
+
+    def spaced(self, spacing: tuple[ArrayLike, ArrayLike]) -> Self:
+        """Return the model on pixels of a size."""
+        spaced = self.model.spaced(spacing)
+        return self if spaced is self.model else self.replace(model=spaced)
+
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
         return SeparableForm(self.model.build_stencil(shape), self.covariance).stencil

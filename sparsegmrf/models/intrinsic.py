@@ -14,13 +14,13 @@ from sparsegmrf.factors._transforms import basis_of
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.spectral_density import SpectralDensity, Values
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
-from sparsegmrf.models._anisotropy import ISOTROPIC
 from sparsegmrf.models._ends import CONSTANT, PLANE, UNBOUND
 from sparsegmrf.models._laplacian import laplacian
 from sparsegmrf.models._mask import as_mask, check_mask
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
 from sparsegmrf.models._operator import Operator
 from sparsegmrf.models._scale import multiplied
+from sparsegmrf.models._spacing import Spacing, check_spacing, check_spacing_shape, cut_spacing, mean_side, sides
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Offset, Shape
@@ -41,12 +41,18 @@ class Intrinsic(Model):
     lie on the image; in the interior the 13 points of ``G^2``, at the edges such that constants and planes, and nothing
     else, are in the null space. Parts of a masked lattice that do not touch have null vectors of their own.
 
+    With a `spacing` ``x^T R x`` is the same integral over the ground, ``int |grad x|^2`` or that of the squared second
+    derivatives: with order 1 the squares ``(x_p - x_q)^2`` of neighbours in a row weigh ``height / width``, those in a
+    column ``width / height`` (of maps the mean of two pixels), and with order 2 ``(D_ii x)^2`` weighs
+    ``width / height^3``, ``(D_ij x)^2`` ``1 / (height width)`` and ``(D_jj x)^2`` ``height / width^3``.
+
     Parameters
     ----------
     order : {1, 2}
         Of the random walk.
     tau : float
-        Precision in 1/intensity^2, positive: of first or second differences, or with `scale` of the field.
+        Precision in 1/intensity^2, positive: of first or second differences, or with `scale` of the field. Of second
+        differences on the ground in length^2/intensity^2, the length in the unit of `spacing`.
     scale : bool
         Whether ``R`` is scaled so that the geometric mean of the marginal variances (of the field orthogonal to its
         null space) is 1 at ``tau = 1``, so that ``tau`` means the same on any lattice. Costs a factorization and a
@@ -57,11 +63,14 @@ class Intrinsic(Model):
         at such a place, planes are not all that is left free, and the field is refused.
     boundary : {"neumann", "torus"} or (str, str)
         The lattice's own border, or wrapped (order 1 only).
+    spacing : (height, width), optional
+        Height and width of a pixel in a unit of length, as for `Matern`; numbers with order 2. Only their ratio matters
+        with order 1, and with `scale`.
 
     Raises
     ------
     ArgumentError
-        If `tau` is not positive, or the order is neither 1 nor 2, or is 2 where an axis wraps.
+        If `tau` is not positive, or the order is neither 1 nor 2, or is 2 where an axis wraps or the spacing is a map.
 
     References
     ----------
@@ -80,6 +89,7 @@ class Intrinsic(Model):
     scale: bool = False
     mask: BoolArray | None = None
     boundary: Boundary = "neumann"
+    spacing: Spacing | None = None
     _factors: dict[Shape, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +102,12 @@ class Intrinsic(Model):
                 f"order must be 1 where rows or columns wrap, got 2 with boundary={self.boundary!r}: planes do not "
                 "wrap; TensionSpline, with a small kappa, is a smooth field that does."
             )
-        _frozen.assign(self, mask=as_mask(self.mask), _factors={})
+        _frozen.assign(self, mask=as_mask(self.mask), spacing=check_spacing(self.spacing), _factors={})
+        if self.order == 2 and self._has_maps:
+            raise ArgumentError(
+                "spacing must be two numbers with order 2, got maps, on which planes of pixels are none on the ground; "
+                "give a height and a width, or take TensionSpline with a small kappa."
+            )
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -114,6 +129,17 @@ class Intrinsic(Model):
             return UNBOUND
         return PLANE if self.order == 2 else CONSTANT
 
+    def lengths(self) -> dict[str, int]:
+        """Return that ``tau`` has a squared length with order 2, unless it is scaled."""
+        return {"tau": 2} if self.order == 2 and not self.scale else {}
+
+    def spaced(self, spacing: tuple[ArrayLike, ArrayLike]) -> Self:
+        """Return the model on pixels of a size; itself where that is a map and the order 2, which has none."""
+        found = check_spacing(spacing)
+        if self.spacing is not None or found is None or (self.order == 2 and any(np.ndim(each) for each in found)):
+            return self
+        return self.replace(spacing=found, tau=self.tau * mean_side(found) ** self.lengths().get("tau", 0))
+
     def scaled(self, factor: float) -> Self:
         """Return the model of `factor` times the field."""
         return self.replace(tau=multiplied("tau", self.tau, factor, -2))
@@ -121,7 +147,10 @@ class Intrinsic(Model):
     def cropped(self, rows: slice, columns: slice) -> Self:
         """Return the model on a window of its lattice."""
         super().cropped(rows, columns)
-        return self if self.mask is None else self.replace(mask=cut(self.mask, rows, columns))
+        changes: dict[str, object] = {} if self.mask is None else {"mask": cut(self.mask, rows, columns)}
+        if self._has_maps:
+            changes["spacing"] = cut_spacing(self.spacing, rows, columns)
+        return self.replace(**changes) if changes else self
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> IntrinsicGMRF:
         """Return the field with the model's own boundary."""
@@ -132,7 +161,11 @@ class Intrinsic(Model):
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
         check_mask(self.mask, shape)
-        R = _thin_plate(shape, self.mask) if self.order == 2 else laplacian(shape, ISOTROPIC, self.boundary, self.mask)
+        check_spacing_shape(self.spacing, shape)
+        if self.order == 2:
+            R = _thin_plate(shape, self.mask, *map(float, sides(self.spacing)))
+        else:
+            R = laplacian(shape, self._fluxes, self.boundary, self.mask)
         return R * (self.tau * self._scale_factor(shape))
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
@@ -141,10 +174,10 @@ class Intrinsic(Model):
 
     def build_spectral(self, shape: Shape) -> SpectralForm | None:
         """Return the precision by its eigenvalues, or None."""
-        if self.order == 2 or self.mask is not None:
+        if self._is_not_spectral:
             return None
-        operator = Operator(None, self.boundary, None)
-        number = self.tau * self._scale_factor(shape)
+        operator = self._operator
+        number = self.tau * self._scale_factor(shape) * float(operator.area)
         return SpectralForm.of_symbol(
             basis_of(self.boundary),
             shape,
@@ -155,9 +188,10 @@ class Intrinsic(Model):
 
     def build_spectral_density(self, shape: Shape) -> SpectralDensity | None:
         """Return the variances by frequency with their derivatives, or None."""
-        if self.order == 2 or self.mask is not None:
+        if self._is_not_spectral:
             return None
-        operator, scale = Operator(None, self.boundary, None), self._scale_factor(shape)
+        operator = self._operator
+        scale = self._scale_factor(shape) * float(operator.area)
 
         def eigenvalues(rows: FloatArray, columns: FloatArray) -> Values:
             g = scale * operator.eigenvalues(rows, columns)
@@ -165,21 +199,46 @@ class Intrinsic(Model):
 
         return SpectralDensity.of_symbol(basis_of(self.boundary), shape, ("tau",), eigenvalues, is_intrinsic=True)
 
+    @property
+    def _operator(self) -> Operator:
+        return Operator(None, self.boundary, None, spacing=self.spacing)
+
+    @property
+    def _fluxes(self) -> dict[Offset, FloatArray]:
+        """Conductances between neighbours in rows and columns."""
+        height, width = np.broadcast_arrays(*sides(self.spacing))
+        return {(0, 1): height / width, (1, 0): width / height}
+
+    @property
+    def _has_maps(self) -> bool:
+        return any(np.ndim(each) for each in self.spacing or ())
+
+    @property
+    def _is_not_spectral(self) -> bool:
+        return self.order == 2 or self.mask is not None or self._has_maps
+
     def _scale_factor(self, shape: Shape) -> float:
         """Return the geometric mean of the variances under ``R``, or 1."""
         if not self.scale:
             return 1.0
         if shape not in self._factors:
-            plain = Intrinsic(self.order, mask=self.mask, boundary=self.boundary)
+            plain = Intrinsic(self.order, mask=self.mask, boundary=self.boundary, spacing=self.spacing)
             self._factors[shape] = plain.build_gmrf(shape, 0.0, "auto").geometric_mean_variance()
         return self._factors[shape]
 
 
-def _thin_plate(shape: Shape, mask: BoolArray | None) -> SymmetricStencil:
-    """Return the sum of squares of all second differences on the image as a stencil."""
+def _thin_plate(shape: Shape, mask: BoolArray | None, pixel_height: float, pixel_width: float) -> SymmetricStencil:
+    """Return the sum of squares of all second differences on the image as a stencil, weighed by the pixels' size."""
     height, width = shape
+    ratio, area = pixel_width / pixel_height, pixel_height * pixel_width
+    by_size = (
+        ratio**2 / area,
+        ratio**-2 / area,
+        1.0 / area,
+    )  # area / height^4, area / width^4, area / (height width)^2
     planes: dict[Offset, FloatArray] = {}
-    for weight, terms in _SECOND_DIFFERENCES:
+    for size, (count, terms) in zip(by_size, _SECOND_DIFFERENCES, strict=True):
+        weight = count * size
         last_row, last_column = (max(offset[axis] for offset in terms) for axis in (0, 1))
         rows, columns = max(0, height - last_row), max(0, width - last_column)
         taken = np.ones((rows, columns))

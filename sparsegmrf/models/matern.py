@@ -22,6 +22,7 @@ from sparsegmrf.models._matern_terms import Terms, precision_scale
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model, frozen_map
 from sparsegmrf.models._operator import Operator, anisotropy_of, as_field, check_map
 from sparsegmrf.models._scale import multiplied
+from sparsegmrf.models._spacing import Spacing, mean_side, scheme_for
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import power, power_derivative, rescaled, weighted
@@ -52,10 +53,16 @@ class Matern(Model):
     ``T = diag(sqrt(v) / sigma)`` with the ``v`` of each pixel's own range and anisotropy, so that `sigma` is nominal
     where the maps vary within a range.
 
+    With a `spacing` all of this is on the ground: pixels of the area ``A = diag(height width)``, where a gradient along
+    rows is a difference over the width, have ``Q = T K^alpha T``, ``K = kappa^2 + A^-1/2 F A^-1/2`` with the fluxes
+    ``F`` between pixels: conductances ``height / width`` along rows and ``width / height`` along columns, averaged over
+    two pixels, where the anisotropy is none.
+
     Parameters
     ----------
     range : float or array_like, (H, W)
-        Distance in pixels at which the correlation has fallen to about 0.14, ``sqrt(8 nu) / kappa``; positive.
+        Distance at which the correlation has fallen to about 0.14, ``sqrt(8 nu) / kappa``; positive, in the unit of
+        `spacing`, in pixels without one.
     sigma : float or array_like, (H, W)
         Standard deviation in intensity, positive.
     nu : float
@@ -67,7 +74,8 @@ class Matern(Model):
         parameter of fits, that start at 0.5 and end below 4.
     anisotropy : (ratio, angle), optional
         Range along a direction over range across it, and the angle of the direction in radians, from increasing columns
-        towards increasing rows; numbers or (H, W) maps. `range` is the geometric mean. Two numbers are the parameters
+        towards increasing rows, on the ground; numbers or (H, W) maps. `range` is the geometric mean. Two numbers are
+        the parameters
         ``stretch = log(ratio) cos(2 angle)`` and ``shear = log(ratio) sin(2 angle)``; the derivative by a shear of 0 is
         that of one side.
     boundary : {"neumann", "dirichlet", "torus"} or (str, str)
@@ -90,12 +98,17 @@ class Matern(Model):
         by less than 0.001 ``sigma^2`` for `nu` from 0.75 on, and with any `nu` up to ranges of 20 pixels.
     nu_is_free : bool
         Whether `nu` is a parameter; ``nu="estimate"`` makes it one.
+    spacing : (height, width), optional
+        Height and width of a pixel in a unit of length: numbers, or arrays with a number for each row (H,) or maps
+        (H, W). By default pixels of 1 by 1. The range is then in this unit, directions are those on the ground, and a
+        map (`sparsegmrf.inference.spacing_on_sphere` makes that of latitudes) leaves the range one number. Fits of
+        labelled images set it by the coordinates.
 
     Raises
     ------
     ArgumentError
         If a value is not positive and finite, a map has another shape than the lattice, the boundary is unknown, or
-        `nu` shall be estimated of a map.
+        `nu` shall be estimated of a map of ranges.
 
     References
     ----------
@@ -121,6 +134,7 @@ class Matern(Model):
     diffusion: str = "monotone"
     terms: int = 3
     nu_is_free: bool = False
+    spacing: Spacing | None = None
     _operator: Operator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -140,8 +154,8 @@ class Matern(Model):
             )
         self._check_free()
         anisotropy = as_field(self.anisotropy)
-        operator = Operator(anisotropy, self.boundary, self.barrier, self.diffusion)
-        _frozen.assign(self, anisotropy=anisotropy, _operator=operator)
+        operator = Operator(anisotropy, self.boundary, self.barrier, self.diffusion, self.spacing)
+        _frozen.assign(self, anisotropy=anisotropy, spacing=operator.spacing, _operator=operator)
         _frozen.assign(self, barrier=operator.barrier, boundary=operator.boundary)
 
     @property
@@ -170,7 +184,7 @@ class Matern(Model):
         Raises
         ------
         ArgumentError
-            If the range or the anisotropy is a map.
+            If the range, the anisotropy or the spacing is a map.
 
         Examples
         --------
@@ -180,7 +194,9 @@ class Matern(Model):
         if not self._is_fractional:
             return 0.0
         if self.kappa2.ndim or self._operator.diffusion.weights.ndim > 1:
-            raise ArgumentError("range and anisotropy must be numbers for an error, got maps; ask for single values.")
+            raise ArgumentError(
+                "range, anisotropy and spacing must be numbers for an error, got maps; ask for single values."
+            )
         return self._terms.covariance_error()
 
     @property
@@ -190,7 +206,7 @@ class Matern(Model):
 
     @property
     def kappa2(self) -> FloatArray:
-        """``kappa^2 = 8 nu / range^2`` in 1/pixel^2, a number or a map."""
+        """``kappa^2 = 8 nu / range^2`` in one over the square of the range's unit, a number or a map."""
         return np.asarray(8.0 * self._nu / np.asarray(self.range) ** 2)
 
     def describe_end(self, name: str, high: bool) -> str:
@@ -210,7 +226,10 @@ class Matern(Model):
             return "the field has no range any more; TensionSpline() is a smoother field without one"
         if self._nu > 1.0:
             return "the field has no range any more; TensionSpline() is a rougher field without one"
-        if self.anisotropy is not None or self.barrier is not None or self.boundary != "neumann":
+        if (
+            any(each is not None for each in (self.anisotropy, self.barrier, self.spacing))
+            or self.boundary != "neumann"
+        ):
             return "the field has no range any more: it is a thin plate; TensionSpline() is a field without one"
         return (
             "the field has no range any more: it is a thin plate, to which Intrinsic(order=2) is close; "
@@ -227,10 +246,20 @@ class Matern(Model):
                 found.append(self.replace(range=reach, nu=nu, sigma=own / self._growth(reach, nu)))
         return found
 
-    @staticmethod
-    def _growth(reach: float, nu: float) -> float:
+    def _growth(self, reach: float, nu: float) -> float:
         """Return the deviation of a difference at a nearby lag over `sigma`, but for a factor of about one."""
-        return math.pow(min(1.0, _NEARBY / reach), min(1.0, nu))
+        return math.pow(min(1.0, _NEARBY * mean_side(self.spacing) / reach), min(1.0, nu))
+
+    def lengths(self) -> dict[str, int]:
+        """Return that ``range`` is a length."""
+        return {name: 1 for name in self.parameters if name == "range"}
+
+    def spaced(self, spacing: tuple[ArrayLike, ArrayLike]) -> Self:
+        """Return the model on pixels of a size."""
+        if self.spacing is not None:
+            return self
+        found = self.replace(spacing=spacing, diffusion=scheme_for(spacing, self.diffusion))
+        return found.replace(range=self.range * mean_side(found.spacing))
 
     def scaled(self, factor: float) -> Self:
         """Return the model of `factor` times the field."""
@@ -271,7 +300,7 @@ class Matern(Model):
         slope = -2.0 * kappa2 / float(self.range)  # of kappa^2 by range
         weights, v = self._operator.diffusion.weights, t2 * float(self.sigma) ** 2
         moving = self._operator.spectral_parameters
-        of_variance = {name: self._slope_of_variance(name) / v for name in moving}
+        of_variance = {name: float(self._slope_of_variance(name)) / v for name in moving}
         by_kappa2 = float(derivative_by_kappa2(self.kappa2, weights, self.alpha)) / v
 
         def eigenvalues(rows: FloatArray, columns: FloatArray) -> Values:
@@ -371,14 +400,14 @@ class Matern(Model):
         v = lattice_variance(self.kappa2, self._operator.diffusion.weights, self.alpha)
         return weighted(Q, np.asarray(slope) / v) + moved
 
-    def _slope_of_variance(self, name: str) -> float:
+    def _slope_of_variance(self, name: str) -> FloatArray:
         each = self._operator.diffusion
         if self.kappa2.ndim:
             raise ArgumentError(
                 "range must be a number for derivatives by stretch and shear, got a map: give anisotropy as maps too."
             )
         direction = each.weights_by_stretch if name == "stretch" else each.weights_by_shear
-        return float(derivative_along(self.kappa2, each.weights, direction, self.alpha))
+        return np.asarray(derivative_along(self.kappa2, each.weights, direction, self.alpha))
 
     def _check_maps(self, shape: Shape) -> None:
         self._operator.check_shape(shape)

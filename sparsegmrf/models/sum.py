@@ -142,6 +142,16 @@ class Sum(Model):
         same = all(one is other for one, other in zip(cropped, self.models, strict=True))
         return self if same else self.replace(models=cropped)
 
+    def lengths(self) -> dict[str, int]:
+        """Return the powers of lengths of all models."""
+        return self._named([model.lengths() for model in self.models])
+
+    def spaced(self, spacing: tuple[ArrayLike, ArrayLike]) -> Self:
+        """Return the sum of the models on pixels of a size."""
+        spaced = tuple(model.spaced(spacing) for model in self.models)
+        same = all(one is other for one, other in zip(spaced, self.models, strict=True))
+        return self if same else self.replace(models=spaced)
+
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
         return stacked([each for model in self.models for each in _fields(model, model.build_stencil(shape))])

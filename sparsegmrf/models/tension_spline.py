@@ -18,6 +18,7 @@ from sparsegmrf.models._ends import CONSTANT, UNBOUND, VANISHES, end_of_anisotro
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model
 from sparsegmrf.models._operator import Operator, anisotropy_of, as_field
 from sparsegmrf.models._scale import multiplied
+from sparsegmrf.models._spacing import Spacing, mean_side, scheme_for
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import product
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
@@ -31,17 +32,21 @@ class TensionSpline(Model):
     beyond ``1/kappa`` and a thin plate below. Without ``eps`` it has no level of its own: constants are in the null
     space, and nothing reverts to a mean within large gaps.
 
+    With a `spacing` this is the same energy ``tau int ((div H grad x)^2 + kappa^2 grad x . H grad x)`` on the ground:
+    ``Q = tau A^1/2 (eps + G)(kappa^2 + G) A^1/2`` with the pixels' areas ``A`` and ``G`` as for `Matern`.
+
     Parameters
     ----------
     kappa : float
-        Inverse in 1/pixel of the distance at which it changes from plate to membrane; positive.
+        Inverse of the distance at which it changes from plate to membrane, in one over the unit of `spacing`, in
+        1/pixel without one; positive.
     tau : float
-        Precision in 1/intensity^2, positive.
+        Precision, positive, in length^2/intensity^2 with the unit of `spacing` or pixels for the length.
     anisotropy : (ratio, angle), optional
         As for `Matern`: two numbers, with the parameters ``stretch`` and ``shear``, or maps.
     proper : float
-        ``eps`` in 1/pixel^2. 0 for the intrinsic field; a tiny positive number gives a proper one whose level varies
-        by about ``1 / (4 pi tau kappa^2) log(kappa^2 / eps)``. It is no parameter of a fit.
+        ``eps`` in the unit of ``kappa^2``. 0 for the intrinsic field; a tiny positive number gives a proper one whose
+        level varies by about ``1 / (4 pi tau kappa^2) log(kappa^2 / eps)``. It is no parameter of a fit.
     boundary : {"neumann", "dirichlet", "torus"} or (str, str)
         No flux, zero outside (then it is proper), or wrapped.
     barrier : array_like of bool, (H, W), optional
@@ -51,6 +56,8 @@ class TensionSpline(Model):
         How a single anisotropy is put on the grid: by conductances that are never negative, whose offsets grow with the
         ratio and whose likelihood has kinks in stretch and shear; or by nine points, smooth in stretch and shear, for
         fits and for ratios up to 4 or so.
+    spacing : (height, width), optional
+        Height and width of a pixel in a unit of length, numbers, (H,) or (H, W), as for `Matern`.
 
     Raises
     ------
@@ -77,6 +84,7 @@ class TensionSpline(Model):
     boundary: Boundary = "neumann"
     barrier: BoolArray | None = None
     diffusion: str = "monotone"
+    spacing: Spacing | None = None
     _operator: Operator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,8 +93,8 @@ class TensionSpline(Model):
         if proper < 0.0:
             raise ArgumentError(f"proper must not be negative, got {proper}; 0 is the intrinsic field.")
         anisotropy = as_field(self.anisotropy)
-        operator = Operator(anisotropy, self.boundary, self.barrier, self.diffusion)
-        _frozen.assign(self, proper=proper, anisotropy=anisotropy, _operator=operator)
+        operator = Operator(anisotropy, self.boundary, self.barrier, self.diffusion, self.spacing)
+        _frozen.assign(self, proper=proper, anisotropy=anisotropy, spacing=operator.spacing, _operator=operator)
         _frozen.assign(self, barrier=operator.barrier, boundary=operator.boundary)
 
     @property
@@ -118,6 +126,8 @@ class TensionSpline(Model):
         if high:
             if self.anisotropy is not None:
                 return "the field is a random walk with the same anisotropy"
+            if self.spacing is not None:
+                return "the field is a random walk with the same spacing"
             if self.is_intrinsic:
                 rest = ", ".join(filter(None, (mask, as_argument(self.boundary, "neumann"))))
                 return f"the field is a random walk; Intrinsic({rest}) is this model"
@@ -127,9 +137,21 @@ class TensionSpline(Model):
         if self.proper > 0.0:
             swapped = f"replace(kappa={math.sqrt(self.proper):.10g}, proper=0.0)"
             return f"kappa^2 and proper have changed places; {swapped} is this model"
-        if self.anisotropy is None and self.barrier is None and self.boundary == "neumann":
+        if all(each is None for each in (self.anisotropy, self.barrier, self.spacing)) and self.boundary == "neumann":
             return "the field is a thin plate; Intrinsic(order=2) is close to this model"
         return "the field is a thin plate"
+
+    def lengths(self) -> dict[str, int]:
+        """Return that ``kappa`` is one over a length, and ``tau`` a square of it per square of intensity."""
+        return {"kappa": -1, "tau": 2}
+
+    def spaced(self, spacing: tuple[ArrayLike, ArrayLike]) -> Self:
+        """Return the model on pixels of a size."""
+        if self.spacing is not None:
+            return self
+        found = self.replace(spacing=spacing, diffusion=scheme_for(spacing, self.diffusion))
+        side = mean_side(found.spacing)
+        return found.replace(kappa=self.kappa / side, tau=self.tau * side**2, proper=self.proper / side**2)
 
     def scaled(self, factor: float) -> Self:
         """Return the model of `factor` times the field."""
@@ -146,18 +168,19 @@ class TensionSpline(Model):
         G = self._operator.stencil(shape)
         kappa2, eps = self.kappa**2, self.proper
         Q = product(G, G) + (kappa2 + eps) * G
-        return self.tau * (Q.plus_diagonal(eps * kappa2) if eps > 0.0 else Q)
+        return self._operator.weighed(self.tau * (Q.plus_diagonal(eps * kappa2) if eps > 0.0 else Q))
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""
         G = self._operator.stencil(shape)
         eps, rate = self.proper, 2.0 * self.kappa * self.tau
         found = {
-            "kappa": rate * (G.plus_diagonal(eps) if eps > 0.0 else G),
+            "kappa": self._operator.weighed(rate * (G.plus_diagonal(eps) if eps > 0.0 else G)),
             "tau": self.build_stencil(shape) * (1.0 / self.tau),
         }
         for name, E in self._operator.derivatives(shape).items():
-            found[name] = self.tau * (2.0 * product(G, E) + (self.kappa**2 + eps) * E)
+            moved = self.tau * (2.0 * product(G, E) + (self.kappa**2 + eps) * E)
+            found[name] = self._operator.weighed(moved)
         return found
 
     def build_spectral(self, shape: Shape) -> SpectralForm | None:
@@ -168,7 +191,7 @@ class TensionSpline(Model):
         return SpectralForm.of_symbol(
             basis_of(self.boundary),
             shape,
-            lambda rows, columns: _density(operator.eigenvalues(rows, columns), self.kappa**2, self.proper, self.tau),
+            lambda rows, columns: self._eigenvalues(rows, columns)[0],
             operator.offsets(2),
             partial(self.build_stencil, shape),
         )
@@ -183,11 +206,13 @@ class TensionSpline(Model):
         )
 
     def _eigenvalues(self, rows: FloatArray, columns: FloatArray) -> Values:
-        """Return the eigenvalues ``tau (eps + g)(kappa^2 + g)`` and their derivatives."""
+        """Return the eigenvalues ``tau A (eps + g)(kappa^2 + g)`` and their derivatives."""
         g, kappa2, eps = self._operator.eigenvalues(rows, columns), self.kappa**2, self.proper
-        found = {"kappa": 2.0 * self.kappa * self.tau * (eps + g), "tau": (eps + g) * (kappa2 + g)}
+        area = float(self._operator.area)
+        tau = self.tau * area
+        found = {"kappa": 2.0 * self.kappa * tau * (eps + g), "tau": area * ((eps + g) * (kappa2 + g))}
         for name, moved in self._operator.derivative_eigenvalues(rows, columns).items():
-            found[name] = self.tau * (kappa2 + eps + 2.0 * g) * moved
+            found[name] = tau * (kappa2 + eps + 2.0 * g) * moved
         return self.tau * found["tau"], found
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
@@ -200,7 +225,3 @@ class TensionSpline(Model):
     def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
         """Return the fields that hold the parameters."""
         return anisotropy_of(parameters)
-
-
-def _density(g: FloatArray, kappa2: float, eps: float, tau: float) -> FloatArray:
-    return tau * (eps + g) * (kappa2 + g)

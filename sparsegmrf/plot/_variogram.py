@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from sparsegmrf._observed import observe
 from sparsegmrf._validate import finite_number, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference import Variogram, variogram
+from sparsegmrf.inference import Variogram, spacing_of, variogram
+from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.models import Model
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
@@ -27,6 +28,7 @@ def variogram_figure(
     directions: ArrayLike | None = None,
     title: str = "",
     unit: str = "",
+    spacing: SpacingLike = "coordinates",
 ) -> Figure:
     """Draw the variogram of an image, and that of a model: semivariances on the left, correlations on the right.
 
@@ -46,12 +48,15 @@ def variogram_figure(
         Of independent noise in intensity^2, such as ``fit.noise_variance``, which the semivariances have besides; of an
         image of variances the mean over the observed pixels.
     max_lag : float, optional
-        Longest lag in pixels, as for `sparsegmrf.inference.variogram`.
+        Longest lag, in pixels or the unit of `spacing`, as for `sparsegmrf.inference.variogram`.
     directions : array_like, (D,), optional
         Angles in radians from increasing columns towards increasing rows, each drawn in a colour of its own; by default
         all directions together.
     title, unit : str
         Title of the figure, and the unit of intensity.
+    spacing : "coordinates", (height, width), Spacing or None
+        Size of the pixels, in whose unit lags are, as for `sparsegmrf.inference.variogram`; of a plain array by default
+        that of the model, if it has one for all pixels.
 
     Returns
     -------
@@ -72,7 +77,10 @@ def variogram_figure(
     """
     angles = _angles(directions)
     noise = _level_of_noise(noise_variance, image, mask)
-    found = [variogram(image, mask, max_lag=max_lag, direction=each) for each in angles]
+    own = getattr(model, "spacing", None)
+    if spacing == "coordinates" and own is not None and not any(np.ndim(each) for each in own):
+        spacing = own if spacing_of(image).is_pixels else spacing
+    found = [variogram(image, mask, max_lag=max_lag, direction=each, spacing=spacing) for each in angles]
     expected = None if model is None else [each.expected(model, noise) for each in found]
     variance = None if model is None else _variance(model, found[0])
     figure = Figure(figsize=(6.2 if variance is None else 11.4, 4.4), layout="constrained")
@@ -111,7 +119,8 @@ def _draw(
         if lines is not None:
             ax.plot(each.lags, lines[k], color=f"C{k}", linewidth=1.6, label=f"{named}{along}")
     ax.set_xlim(left=0.0)
-    ax.set_xlabel("lag (pixels)", fontsize=9)
+    length = found[0].spacing.unit
+    ax.set_xlabel(f"lag ({length})" if length else "lag", fontsize=9)
     ax.tick_params(labelsize=8)
 
 

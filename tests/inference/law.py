@@ -10,6 +10,7 @@ import numpy as np
 from sparsegmrf.models import Sum
 from tests import reference
 from tests.inference import dense
+from tests.models.catalogue import SHAPE
 
 STEP = 5e-4
 """Relative step of the differences of covariances, of fourth order."""
@@ -192,12 +193,15 @@ def turned(model, turn):
     if isinstance(model, Sum):
         return model.replace(models=tuple(turned(each, turn) for each in model.models))
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.init}
-    changes = {name: turn(value) for name, value in fields.items() if np.ndim(value) == 2 and name != "neighbourhood"}
+    maps = {name: value for name, value in fields.items() if name not in ("neighbourhood", "spacing")}
+    changes = {name: turn(value) for name, value in maps.items() if np.ndim(value) == 2}
     if fields.get("anisotropy") is not None:
         ratio, angle = (turn(each) if np.ndim(each) else each for each in fields["anisotropy"])
         changes["anisotropy"] = (ratio, np.pi / 2.0 - angle if turn is np.transpose else -angle)
     if turn is np.transpose and isinstance(fields.get("boundary"), tuple):
         changes["boundary"] = fields["boundary"][::-1]
+    if fields.get("spacing") is not None:
+        changes["spacing"] = turned_sizes(fields["spacing"], turn)
     if "rho_row" in fields and turn is np.transpose:
         changes |= {"rho_row": model.rho_column, "rho_column": model.rho_row}
     if "neighbourhood" in fields:
@@ -205,6 +209,13 @@ def turned(model, turn):
         offsets = NEIGHBOURS[given] if isinstance(given, int) else given
         changes["neighbourhood"] = [turned_offset(*each, turn) for each in offsets]
     return model.replace(**changes)
+
+
+def turned_sizes(spacing, turn):
+    """Height and width of the pixels of a turned image."""
+    maps = [np.broadcast_to(each[:, np.newaxis] if np.ndim(each) == 1 else each, SHAPE) for each in spacing]
+    height, width = (each if not np.ndim(each) else turn(image) for each, image in zip(spacing, maps, strict=True))
+    return (width, height) if turn is np.transpose else (height, width)
 
 
 def turned_offset(di, dj, turn):

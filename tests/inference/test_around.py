@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sparsegmrf import fill, fit
+from sparsegmrf.inference import spacing_of
 from sparsegmrf.inference._around import goes_around, offer_around
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.models import BYM, CAR, Intrinsic, Matern, Sum
@@ -59,6 +60,7 @@ def test_fit_and_fill_offer_what_joins_the_ends_and_do_not_join_them():
     line = 'lon goes around 360 degrees, but its ends are not joined; boundary=("neumann", "torus") joins them'
     assert line in found.summary().splitlines()
     assert found.model.boundary == "neumann"
+    options["spacing"] = spacing_of(image)
     assert found.loglik == fit(Matern(range=3.0), image.values, fixed=["range", "sigma"], **options).loglik
     assert line in fill(image, model=Matern(range=3.0), fixed=["range", "sigma"], **options).fit.summary()
     joined = fit(Matern(range=3.0, boundary=("neumann", "torus")), image, fixed=["range", "sigma"], **options)

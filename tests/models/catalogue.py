@@ -18,6 +18,8 @@ RANGE = _RNG.uniform(3.0, 6.0, SHAPE)
 SIGMA = _RNG.uniform(1.0, 2.0, SHAPE)
 RATIO = _RNG.uniform(0.5, 4.0, SHAPE)
 ANGLE = _RNG.uniform(0.0, 3.0, SHAPE)
+WIDTHS = np.linspace(0.4, 2.5, SHAPE[0])
+SIZES = (_RNG.uniform(0.5, 2.0, SHAPE), WIDTHS)
 WIDE = [(0, 1), (0, 2), (1, 0), (2, 1)]
 
 PROPER = {
@@ -65,6 +67,13 @@ PROPER = {
     "Matern 2, cylinder": Matern(5.0, 2.0, 2, boundary=("neumann", "torus")),
     "Matern maps, cylinder": Matern(RANGE, SIGMA, 1, barrier=BARRIER, boundary=("torus", "dirichlet")),
     "Matern of two borders": Matern(5.0, 1.0, 1, anisotropy=(3.0, 0.4), boundary=("neumann", "dirichlet")),
+    "Matern of wide pixels": Matern(9.0, 2.0, spacing=(1.5, 4.0)),
+    "Matern of wide pixels, turned": Matern(9.0, 1.0, 2, anisotropy=(2.0, 0.4), spacing=(1.5, 4.0)),
+    "Matern of wide pixels, smooth": Matern(9.0, anisotropy=(2.0, 0.4), diffusion="smooth", spacing=(3.0, 2.0)),
+    "Matern by latitude": Matern(5.0, 2.0, spacing=(1.5, WIDTHS)),
+    "Matern by latitude, turned": Matern(5.0, 1.0, 2, anisotropy=(2.0, 0.4), spacing=(1.5, WIDTHS)),
+    "Matern of many sizes": Matern(RANGE, SIGMA, 2, anisotropy=(RATIO, ANGLE), barrier=BARRIER, spacing=SIZES),
+    "Matern around the globe": Matern(5.0, spacing=(1.0, WIDTHS), boundary=("dirichlet", "torus")),
     "AR1xAR1": AR1xAR1(0.6, 0.85, 1.5),
     "AR1xAR1, signs": AR1xAR1(-0.4, 0.7),
     "AR1xAR1 torus": AR1xAR1(0.5, -0.3, 2.0, boundary="torus"),
@@ -75,6 +84,8 @@ PROPER = {
     "TensionSpline torus": TensionSpline(0.3, 2.0, proper=0.01, boundary="torus"),
     "TensionSpline smooth": TensionSpline(0.3, anisotropy=(2.0, 0.4), boundary="dirichlet", diffusion="smooth"),
     "TensionSpline anisotropic": TensionSpline(0.3, anisotropy=(3.0, 1.0), proper=0.01, barrier=BARRIER),
+    "TensionSpline of wide pixels": TensionSpline(0.3, 2.0, proper=0.01, spacing=(3.0, 1.5)),
+    "TensionSpline by latitude": TensionSpline(0.3, 2.0, anisotropy=(2.0, 1.0), proper=0.01, spacing=(1.5, WIDTHS)),
 }
 FRACTIONAL = {
     "Matern 0.5": Matern(5.0, nu=0.5),
@@ -84,6 +95,8 @@ FRACTIONAL = {
     "Matern 1.5, anisotropic": Matern(5.0, nu=1.5, anisotropy=(2.0, 0.4)),
     "Matern 0.7, maps": Matern(RANGE, SIGMA, 0.7, barrier=BARRIER, boundary="torus"),
     "Matern 0.5, sigma map": Matern(5.0, SIGMA, 0.5, anisotropy=(2.0, 2.4), barrier=BARRIER),
+    "Matern 0.5 of wide pixels": Matern(9.0, nu=0.5, spacing=(1.5, 4.0)),
+    "Matern 1.5 by latitude": Matern(5.0, nu=1.5, anisotropy=(2.0, 0.4), spacing=(1.5, WIDTHS)),
 }
 INTRINSIC = {
     "Intrinsic 1": Intrinsic(1, 2.0),
@@ -105,6 +118,11 @@ INTRINSIC = {
     "TensionSpline intrinsic, cylinder": TensionSpline(0.3, anisotropy=(2.0, 0.4), boundary=("torus", "neumann")),
     "TensionSpline intrinsic, barrier": TensionSpline(0.3, anisotropy=(2.0, 0.4), barrier=BARRIER),
     "TensionSpline intrinsic, parts": TensionSpline(0.3, 2.0, barrier=PARTS),
+    "Intrinsic 1 of wide pixels": Intrinsic(1, 2.0, spacing=(1.5, 4.0)),
+    "Intrinsic 1 by latitude, scaled": Intrinsic(1, 2.0, scale=True, spacing=(1.5, WIDTHS)),
+    "Intrinsic 2 of wide pixels": Intrinsic(2, 2.0, spacing=(1.5, 4.0)),
+    "TensionSpline intrinsic, wide pixels": TensionSpline(0.3, 2.0, spacing=(1.5, 4.0)),
+    "TensionSpline intrinsic, by latitude": TensionSpline(0.3, 2.0, spacing=(1.5, WIDTHS)),
 }
 COMPOSED = {
     "Sum": Sum([CAR((0.3, 0.1), tau=2.0), Matern(RANGE, SIGMA, 1, barrier=BARRIER)], labels=["near", "far_off"]),
@@ -121,8 +139,11 @@ COMPOSED = {
     "Sum with parts": Sum([Matern(3.0, boundary="dirichlet"), TensionSpline(0.3, barrier=PARTS)]),
     "Sum with order 2": Sum([CAR(0.2), Intrinsic(2, 2.0)]),
     "Sum with AR1xAR1": Sum([AR1xAR1(0.6, 0.3), Matern(4.0, boundary="dirichlet")], observation=[1.0, -0.5]),
+    "Sum of sizes": Sum([Matern(4.0, spacing=(1.5, WIDTHS)), CAR(0.2)], observation=[1.0, -0.5]),
     "BYM": BYM(0.7, 0.3),
     "BYM cylinder": BYM(0.7, 0.3, boundary=("neumann", "torus")),
+    "BYM of wide pixels": BYM(0.7, 0.3, spacing=(1.5, 4.0)),
+    "BYM by latitude": BYM(0.7, 0.3, spacing=(1.5, WIDTHS)),
     "BYM torus": BYM(2.0, 0.8, boundary="torus"),
     "BYM, parts": BYM(0.7, 0.3, mask=PARTS),
     "Channels": Channels(Matern(RANGE, 2.0), [[1.0, 0.5], [0.5, 3.0]]),

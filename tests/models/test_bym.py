@@ -178,3 +178,13 @@ def test_a_prior_keeps_the_share_of_counts_from_the_end_to_which_their_likelihoo
 def test_bad_arguments_are_named(make, message):
     with pytest.raises(ArgumentError, match=message):
         make()
+
+
+def test_prior_of_a_share_is_that_of_numbers_on_maps_that_are_alike():
+    height, width = SHAPE
+    plain = BYM(spacing=(1.5, 4.0)).phi_prior(SHAPE)
+    on_maps = BYM(spacing=(1.5, np.full(height, 4.0))).phi_prior(SHAPE)
+    varying = BYM(spacing=(1.5, np.linspace(1.0, 9.0, height))).phi_prior(SHAPE)
+    for phi in (0.05, 0.4, 0.9):
+        assert on_maps.log_density(phi) == pytest.approx(plain.log_density(phi), rel=1e-9)
+        assert abs(varying.log_density(phi) - plain.log_density(phi)) > 1e-4

@@ -153,7 +153,7 @@ def test_covariance_error_is_below_a_thousandth_of_the_variance_as_documented(nu
 
 def test_whole_numbers_have_no_error_and_maps_no_single_one():
     assert Matern(5.0, nu=2.0).covariance_error() == 0.0
-    with pytest.raises(ArgumentError, match=r"^range and anisotropy must be numbers for an error"):
+    with pytest.raises(ArgumentError, match=r"^range, anisotropy and spacing must be numbers for an error"):
         Matern(np.full(SHAPE, 5.0), nu=0.5).covariance_error()
 
 
