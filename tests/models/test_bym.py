@@ -181,7 +181,7 @@ def test_bad_arguments_are_named(make, message):
 
 
 def test_prior_of_a_share_is_that_of_numbers_on_maps_that_are_alike():
-    height, width = SHAPE
+    height = SHAPE[0]
     plain = BYM(spacing=(1.5, 4.0)).phi_prior(SHAPE)
     on_maps = BYM(spacing=(1.5, np.full(height, 4.0))).phi_prior(SHAPE)
     varying = BYM(spacing=(1.5, np.linspace(1.0, 9.0, height))).phi_prior(SHAPE)
