@@ -78,6 +78,10 @@ class Factor(OnLattice):
         """Return the factor of another precision if this one's analysis of the pattern serves it, else None."""
         return None
 
+    def refactorizer(self) -> "Callable[[SymmetricStencil], Factor | None]":
+        """Return `refactorized` as a function, which keeps the analysis and lets go of the numbers where it can."""
+        return self.refactorized
+
     def whiten(self, x: ArrayLike) -> FloatArray:
         """Return ``A x``: white with unit variance when `x` is a draw of ``N(0, Q^-1)``."""
         return self._on_images("x", x, self.whiten_vectors)

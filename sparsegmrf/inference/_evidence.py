@@ -15,7 +15,7 @@ The average information (the mean of the observed and the expected one) needs no
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -144,7 +144,13 @@ def evidence(
             traces[-1] += 0.5 * float(np.sum(covariance * _products(R[1:], R[1:])))
         averages += _average_information(g, prior, posterior, data, r / np.sqrt(np.where(noisy, w, 1.0)))
     solved = None if directions is None else Solved(found, variances)
-    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, found.left, traces, squares, averages, solved)
+    left = partial(_left_of, found.parts)  # which does not hold the factors
+    return Evidence(0.5 * base, quadratic, degrees, beta, covariance, left, traces, squares, averages, solved)
+
+
+def _left_of(parts: Sequence["Part"]) -> FloatArray:
+    """Return what is left of each covariate of each image, ``(R, p, H, W)``."""
+    return np.array([part.left for part in parts])
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,10 +205,6 @@ class Regression:
     def beta(self) -> FloatArray:
         """Coefficients, ``(p,)``."""
         return np.asarray(self.covariance @ self.gram[1:, 0])
-
-    def left(self) -> FloatArray:
-        """Return what is left of each covariate of each image, ``(R, p, H, W)``."""
-        return np.array([part.left for part in self.parts])
 
 
 class Solved(NamedTuple):

@@ -355,6 +355,8 @@ def predict_at_end(
     objective, data = result._objective, memo.objective.images[0].data
     is_plain = data.combination is None and not data.exact.any() and not result._undefined.any()
     if found is None or solved is None or not isinstance(factor, DissectionFactor) or not is_plain:
+        del found, solved, factor
+        memo.let_go()
         return result.predict(n_samples=count, rng=stream)
     evidence, fields = found.evidence, solved.regression.parts[0].fields
     root = objective.frame.unit / float(np.sqrt(memo.objective.solution(found).scale))

@@ -66,6 +66,7 @@ class Memo:
         key = _key(at)
         if key not in self._points:
             self.evaluations += 1
+            self.let_go()
             evaluated = self.objective.evaluate(at, self._workspace)
             self._last = key, evaluated  # the images in it are kept of one point only
             self._points[key] = self.objective.point(at, evaluated)
@@ -74,6 +75,7 @@ class Memo:
     def value(self, at: FloatArray) -> float:
         """Return the value alone, at a third of the cost."""
         self.evaluations += 1
+        self.let_go()
         return float(self.objective.value(at, self._workspace))
 
     def solution(self, at: FloatArray) -> Any:
@@ -93,7 +95,14 @@ class Memo:
         if self.objective.scale is None:
             return self, at
         full, numbers = self.objective.unprofiled(self.solution(at))
+        self.let_go()
         return Memo(full, self._workspace), numbers
+
+    def let_go(self) -> None:
+        """Keep of the last point what has no factors: the next evaluation makes its own."""
+        if self._last is not None and hasattr(self.objective, "without_factors"):
+            key, evaluated = self._last
+            self._last = key, self.objective.without_factors(evaluated)
 
 
 def _key(at: FloatArray) -> bytes:

@@ -274,6 +274,10 @@ class Objective:
         )
         return Evaluated(model, variance, found)
 
+    def without_factors(self, evaluated: Evaluated) -> Evaluated:
+        """Return what was evaluated without the factors behind it, which are most of the memory."""
+        return evaluated._replace(evidence=dataclasses.replace(evaluated.evidence, solved=None))
+
     def point(self, at: FloatArray, evaluated: Evaluated) -> Point:
         """Return value, gradient and information at working parameters, priors included."""
         model, variance, found = evaluated

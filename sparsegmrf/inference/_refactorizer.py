@@ -1,23 +1,26 @@
 """Factors of precisions of one pattern, analysed once."""
 
+from collections.abc import Callable
+
 from sparsegmrf.factors import Factor, Form, factorize
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.stencil import SymmetricStencil
 
 
 class Refactorizer:
-    """Factorizes precisions of one pattern one after the other, analysing the pattern once."""
+    """Factorizes precisions of one pattern one after the other, analysing it once; the factors are the caller's."""
 
     def __init__(self) -> None:
-        self._last: Factor | None = None
+        self._again: Callable[[SymmetricStencil], Factor | None] | None = None
 
     def __call__(self, precision: SymmetricStencil | Form) -> Factor:
         """Return the factor of a precision."""
         if isinstance(precision, Form):
             return precision.factor(self, "auto")
-        again = None if self._last is None else self._last.refactorized(precision)
-        self._last = factorize(precision) if again is None else again
-        return self._last
+        again = None if self._again is None else self._again(precision)
+        found = factorize(precision) if again is None else again
+        self._again = found.refactorizer()
+        return found
 
     def of_field(self, field: GMRF) -> Factor:
         """Return the factor of a field; its own where that is no dissection of one stencil."""

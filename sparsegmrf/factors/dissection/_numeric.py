@@ -335,6 +335,16 @@ def _sizes() -> npt.NDArray[np.int32]:
     return np.empty(8, dtype=np.int32)
 
 
+_PER_OCTAVE = 2
+"""Sizes of workspaces between a power of two and the next."""
+
+
+def rounded(size: int) -> int:
+    """Return a size a little larger, so that nearly equal buffers are exchangeable."""
+    step = 1 << max(0, (size - 1).bit_length() - _PER_OCTAVE.bit_length())
+    return -(-size // step) * step
+
+
 class _Buffers:
     """Workspaces to be used again, so that their pages are touched once; what they hold never matters."""
 
@@ -343,6 +353,8 @@ class _Buffers:
         self.free: dict[int, list[FloatArray]] = {}
 
     def take(self, size: int) -> FloatArray:
+        """Return an array of at least that many numbers."""
+        size = rounded(size)
         with self.lock:
             same = self.free.get(size)
             if same:

@@ -176,7 +176,7 @@ class _Inversion:
         """Keep the covariance of a half's boundary for its own task; tiles of one batch share an array."""
         order = len(positions)
         packed = order * (order + 1) // 2
-        lane, key, size = 0, (depth, node), _rounded(packed)
+        lane, key, size = 0, (depth, node), packed
         if depth == len(self.levels) - 1:
             key, lane, size = (depth, int(self.lane_of[node, 0])), int(self.lane_of[node, 1]), packed * LANES
         with self.lock:
@@ -243,12 +243,6 @@ def _depth_first(levels: list[Level]) -> list[tuple[int, int, int]]:
         if depth + 2 < len(levels):
             stack.extend((depth + 1, int(child), place) for child in levels[depth].child[node][::-1])
     return order
-
-
-def _rounded(size: int) -> int:
-    """Return a size a little larger, so that nearly equal buffers are exchangeable."""
-    step = 1 << max(0, size.bit_length() - 4)
-    return -(-size // step) * step
 
 
 def _layout(program: TileProgram) -> _Layout:

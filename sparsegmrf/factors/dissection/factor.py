@@ -1,7 +1,8 @@
 """The dissection factor: images in, images out."""
 
 import os
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -94,16 +95,21 @@ class DissectionFactor(Factor):
             If a pivot is not positive.
         """
         _check(precision)
-        if not self._has_pattern_of(precision):
+        again = _refactorized(self._analysis, precision)
+        if again is None:
             raise ArgumentError(
                 f"precision must have the pattern of this factor, {self._precision!r}, got {precision!r}; "
                 "build a new DissectionFactor for it."
             )
-        return _frozen.make(type(self), **_attributes(precision, self._analysis))
+        return again
 
     def refactorized(self, precision: SymmetricStencil) -> Factor | None:
         """Return the factor of another precision if it has the same lattice and offsets, else None."""
-        return self.refactorize(precision) if self._has_pattern_of(precision) else None
+        return _refactorized(self._analysis, precision)
+
+    def refactorizer(self) -> Callable[[SymmetricStencil], Factor | None]:
+        """Return `refactorized` as a function that keeps the analysis alone."""
+        return partial(_refactorized, self._analysis)
 
     @property
     def lattice(self) -> Lattice:
@@ -184,10 +190,13 @@ class DissectionFactor(Factor):
         """Return ``Q^-1 b`` for ``(batch, n)``."""
         return self._solver.solve(b)
 
-    def _has_pattern_of(self, precision: SymmetricStencil) -> bool:
-        own = self._precision
-        same = precision.lattice == own.lattice and np.array_equal(precision.offsets, own.offsets)
-        return same and not precision.is_wrapped
+
+def _refactorized(analysis: Analysis, precision: SymmetricStencil) -> DissectionFactor | None:
+    """Return the factor of a precision that has the lattice and offsets of an analysis, else None."""
+    same = precision.lattice == analysis.lattice and np.array_equal(precision.offsets, analysis.offsets)
+    if not same or precision.is_wrapped:
+        return None
+    return _frozen.make(DissectionFactor, **_attributes(precision, analysis))
 
 
 def _attributes(
