@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         scores,
     )
     from sparsegmrf._threads import get_num_threads, set_num_threads
-    from sparsegmrf.factors import factorize, plan
+    from sparsegmrf.factors import factorize
     from sparsegmrf.gmrf import GMRF
-    from sparsegmrf.inference import compare_fits, condition, constrain, diagnose, factor, fill, fit
+    from sparsegmrf.inference import compare_fits, condition, constrain, diagnose, factor, fill, fit, plan
     from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
     from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
@@ -71,9 +71,9 @@ __all__ = [
 
 _OF_MODULE = {
     "_threads": ("get_num_threads", "set_num_threads"),
-    "factors": ("factorize", "plan"),
+    "factors": ("factorize",),
     "gmrf": ("GMRF",),
-    "inference": ("compare_fits", "condition", "constrain", "diagnose", "factor", "fill", "fit"),
+    "inference": ("compare_fits", "condition", "constrain", "diagnose", "factor", "fill", "fit", "plan"),
     "models": ("CAR", "SAR", "Channels", "Intrinsic", "Matern", "Sum", "TensionSpline"),
     "stencil": ("SymmetricStencil", "TriangularStencil"),
 }

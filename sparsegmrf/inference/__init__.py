@@ -14,6 +14,7 @@ from sparsegmrf.inference._fill import FillResult, fill
 from sparsegmrf.inference._fit import fit
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, WaldTest
+from sparsegmrf.inference._plan import ProblemPlan, plan
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._risk import Risk
@@ -39,6 +40,7 @@ __all__ = [
     "ModelComparison",
     "Prediction",
     "Problem",
+    "ProblemPlan",
     "Risk",
     "SavedFit",
     "Spacing",
@@ -52,6 +54,7 @@ __all__ = [
     "factor",
     "fill",
     "fit",
+    "plan",
     "spacing_of",
     "spacing_on_sphere",
     "variogram",

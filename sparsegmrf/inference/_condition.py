@@ -24,6 +24,7 @@ from sparsegmrf.inference._observations import (
     posterior_precision,
 )
 from sparsegmrf.inference._operators import ObservationOperator, as_operator
+from sparsegmrf.inference._plan import refuse_posterior
 from sparsegmrf.inference._prior_precision import with_outside
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
@@ -159,6 +160,8 @@ def condition(
     if isinstance(gmrf.given, SpectralForm) and data.uniform_weight:
         field = GMRF(gmrf.given.plus_diagonal(data.uniform_weight))
         return field.with_mean(gmrf.mean + field.factor.solve(right))
+    if not (data.uniform_weight or data.exact.any()):
+        refuse_posterior(gmrf.precision)
     P, held = posterior_precision(gmrf.precision, data)
     if held is None:
         field = GMRF(P)

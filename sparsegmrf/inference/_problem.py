@@ -19,6 +19,7 @@ from sparsegmrf.inference._null_vectors import NullVectors, domain_of
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, observations
 from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, unknowns_of
+from sparsegmrf.inference._plan import refuse_beyond_memory
 from sparsegmrf.inference._spacing import Spacing, pixels
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood
@@ -92,6 +93,7 @@ class Problem:
         one_of("method", method, METHODS)
         if method != "ml" and not isinstance(likelihood, Gaussian):
             raise ArgumentError(f'method must be "ml" with a {likelihood.name} likelihood, got {method!r}.')
+        refuse_beyond_memory(model, image, mask, likelihood)
         images, is_stack = _read_images(image, mask, likelihood), np.ndim(image) == 3
         shape = (images[0].values.shape[0], images[0].values.shape[1])
         held = (fixed,) if isinstance(fixed, str) else tuple(fixed)
