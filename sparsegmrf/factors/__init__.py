@@ -6,7 +6,7 @@ from sparsegmrf.factors.cholmod import CholmodFactor
 from sparsegmrf.factors.choose import factorize
 from sparsegmrf.factors.constrained import ConstrainedFactor
 from sparsegmrf.factors.dense import DenseFactor
-from sparsegmrf.factors.dissection import DissectionFactor, Plan, plan
+from sparsegmrf.factors.dissection import DissectionFactor, Plan
 from sparsegmrf.factors.folded import FoldedFactor
 from sparsegmrf.factors.independent import IndependentFactor
 from sparsegmrf.factors.intrinsic import IntrinsicFactor
@@ -38,5 +38,4 @@ __all__ = [
     "SpectralForm",
     "TriangularFactor",
     "factorize",
-    "plan",
 ]

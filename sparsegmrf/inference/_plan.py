@@ -10,7 +10,7 @@ from sparsegmrf._observed import observe
 from sparsegmrf._validate import image_shape, integer_at_least
 from sparsegmrf.errors import ArgumentError, SparseGMRFError
 from sparsegmrf.factors import Plan
-from sparsegmrf.factors import plan as plan_factor
+from sparsegmrf.factors.dissection import plan as plan_factor
 from sparsegmrf.inference._objective import spectral_density
 from sparsegmrf.inference._observations import with_weight_of_total
 from sparsegmrf.inference._parameters import FieldModel, check_model, unknowns_of
@@ -107,7 +107,7 @@ def plan(
     shape : (int, int) or array_like, (H, W)
         Height and width in pixels; with a model also the image itself, which tells whether it has gaps.
     stencil : SymmetricStencil or FieldModel
-        A stencil: one factorization is predicted, as by `sparsegmrf.factors.plan`. A model, such as ``Matern()``: a
+        A stencil: one factorization of it is predicted. A model, such as ``Matern()``: a
         fit and a filling.
     mask : ndarray of bool, (H, W), "nan" or None
         With a model: **True where a pixel is missing**. With a shape alone gaps are taken for granted, unless it is

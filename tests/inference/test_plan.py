@@ -6,7 +6,6 @@ import weakref
 import numpy as np
 import pytest
 
-import sparsegmrf
 from sparsegmrf import Channels, Matern, Sum, TensionSpline, _memory, condition, fill, fit, plan
 from sparsegmrf.errors import ArgumentError, TooLargeError
 from sparsegmrf.factors.dissection import _numeric
@@ -55,7 +54,7 @@ def test_draws_and_stacked_fields_take_their_part():
 
 def test_a_stencil_is_planned_as_one_factorization():
     stencil = Matern().stencil((32, 32))
-    assert plan((64, 64), stencil) == sparsegmrf.factors.plan((64, 64), stencil)
+    assert plan((64, 64), stencil) == _plan.plan_factor((64, 64), stencil)
 
 
 def test_a_plan_of_a_problem_is_readable():
