@@ -51,7 +51,7 @@ def packings(Q: SymmetricStencil, lattice: Lattice) -> list[Packing] | None:
     `Q` couples no pixel of the domain to one outside. Parts that are long in one direction, such as bad columns, go
     with others of their kind.
     """
-    if Q.channels > 1 or Q.is_wrapped or lattice.n_free * _WORTH > lattice.size:
+    if Q.channels > 1 or Q.is_wrapped or not 0 < lattice.n_free * _WORTH <= lattice.size:
         return None
     pixels = np.flatnonzero(lattice.domain)
     part = _parts(Q, lattice, pixels)

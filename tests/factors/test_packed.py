@@ -121,3 +121,8 @@ def test_exact_pixels_leave_the_same_field_by_either_factor(boundary):
     draws = packed.sample(4000, rng=5).reshape(4000, -1)[:, m] - mean[m]
     spread = (draws.T @ draws / 4000 - covariance) / np.sqrt(np.outer(np.diagonal(covariance), np.diagonal(covariance)))
     assert np.abs(spread).max() < 0.12  # false alarms below 1e-6: 0.12 is 5.4 deviations of the largest
+
+
+def test_nothing_unknown_has_nothing_to_pack():
+    stencil = Matern(4.0).stencil((5, 6))
+    assert packings(stencil, Lattice((5, 6), domain=np.zeros((5, 6), dtype=bool))) is None
