@@ -210,7 +210,8 @@ def _diagnosis_of_sum(result: FitResult, data: Observations, samples: int, strea
     if not data.exact.any():
         weight = np.divide(1.0, np.broadcast_to(variance, shape), out=np.zeros(shape), where=data.observed)
         b = data.spread(weight * rest.values)
-        residual = float(np.linalg.norm(posterior.precision @ posterior.mean - b) / np.linalg.norm(b))
+        rest_of_mean = np.where(posterior.domain, posterior.precision @ posterior.mean - b, 0.0)
+        residual = float(np.linalg.norm(rest_of_mean) / np.linalg.norm(b))
         noise = whiteness((data.values - result.trend - data.total(x)) * np.sqrt(weight), data.observed)
     fields = _fields_of(result.model, shape)
     e = np.stack([_innovations_of(each, x[..., c]) for c, each in enumerate(fields)], axis=-1)

@@ -17,6 +17,7 @@ from sparsegmrf.inference._condition import condition, fields_given_total
 from sparsegmrf.inference._cross_validation import CrossValidation
 from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._functional import Given
+from sparsegmrf.inference._labels import is_labelled
 from sparsegmrf.inference._linear_estimate import symmetric_root
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective, Solution, spectral_density
@@ -266,6 +267,8 @@ class FitResult(FieldFit):
     def _without(self, mask: ArrayLike) -> "FitResult":
         """Return this fit with fewer observations: the same parameters, and the trend of what is left."""
         shape = (len(self.problem.images), *self.shape)
+        if self.problem.labels is not None and is_labelled(mask):
+            mask = np.asarray(self.problem.labels.in_order("mask", mask))
         held = boolean_mask("mask", mask, shape if self.problem.is_stack else self.shape).reshape(shape)
         _check_left(self.problem, held)
         rest = self.problem.without(list(held)).with_model(self.model, fixed=tuple(self.model.parameters))

@@ -167,6 +167,19 @@ class Labels:
         return found
 
 
+def aligned_mask(image: Any, mask: Any) -> Any:
+    """Return a mask ``(H, W)`` with its axes in the order of an image, where both are labelled; else as it is.
+
+    Raises
+    ------
+    ArgumentError
+        If it lacks one of the image's dimensions or has other coordinates.
+    """
+    if not (is_labelled(image) and is_labelled(mask)):
+        return mask
+    return np.asarray(Labels(image).in_order("mask", mask))
+
+
 def is_labelled(value: object) -> bool:
     """Return whether a value is an array with dimensions and coordinates, and no set of them."""
     return not hasattr(value, "data_vars") and all(

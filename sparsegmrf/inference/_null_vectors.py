@@ -198,5 +198,6 @@ def _unfixed(parts: Parts, wrong: BoolArray, seen: Parts, rank: int, lattice: La
     return (
         f"image must have enough observed pixels to fix the level of the field on each of its {parts.count} connected "
         f"parts, got {here} on the part of {len(pixels)} pixels with pixel ({row}, {column}){others}: nothing says "
-        "where it lies. Leave these pixels out of the model (mask= or barrier=), observe some, or use a proper field."
+        "where it lies. Leave these pixels out of the model (mask= or barrier=), observe some, or use a proper field; "
+        "of a sum one field can be intrinsic."
     )

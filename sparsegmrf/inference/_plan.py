@@ -11,6 +11,8 @@ from sparsegmrf._validate import image_shape, integer_at_least
 from sparsegmrf.errors import ArgumentError, SparseGMRFError
 from sparsegmrf.factors import Plan
 from sparsegmrf.factors.dissection import plan as plan_factor
+from sparsegmrf.inference._ground import placed
+from sparsegmrf.inference._labels import aligned_mask, is_labelled
 from sparsegmrf.inference._objective import spectral_density
 from sparsegmrf.inference._observations import with_weight_of_total
 from sparsegmrf.inference._parameters import FieldModel, check_model, unknowns_of
@@ -105,7 +107,8 @@ def plan(
     Parameters
     ----------
     shape : (int, int) or array_like, (H, W)
-        Height and width in pixels; with a model also the image itself, which tells whether it has gaps.
+        Height and width in pixels; with a model also the image itself, which tells whether it has gaps, and of a
+        ``DataArray`` how large its pixels are.
     stencil : SymmetricStencil or FieldModel
         A stencil: one factorization of it is predicted. A model, such as ``Matern()``: a
         fit and a filling.
@@ -143,7 +146,8 @@ def plan(
     if isinstance(stencil, Channels):
         raise ArgumentError("stencil must be a model of one field, got Channels; plan its spatial model.")
     count = integer_at_least("n_samples", n_samples, 0)
-    lattice, complete = _read(shape, mask)
+    stencil, _ = placed(stencil, "coordinates", shape) if is_labelled(shape) else (stencil, None)
+    lattice, complete = _read(shape, aligned_mask(shape, mask))
     return _plan_problem(lattice, stencil, complete and np.ndim(noise_variance) == 0, count)
 
 

@@ -187,9 +187,10 @@ def _of_plane(image: Any, plane: tuple[Any, Any]) -> Spacing:
     height, width = steps
     if height is None or width is None:
         return pixels(f"the coordinate {plane[steps.index(None)]} is not evenly spaced")
-    units = {str(each.attrs.get("units", "")) for each in (rows, columns)} - {""}
+    written = {str(each.attrs.get("units", "")) for each in (rows, columns)} - {""}
+    units = {_ABBREVIATED.get(each, each) for each in written}
     if len(units) > 1:
-        return pixels(f"the coordinates have the units {' and '.join(sorted(units))}")
+        return pixels(f"the coordinates have the units {' and '.join(sorted(written))}")
     if is_longitude(plane[1], columns) or is_latitude(plane[0], rows):
         return pixels("one coordinate only is a latitude or longitude")
     unit = units.pop() if units else _unit_of_mapping(image)

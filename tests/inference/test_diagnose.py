@@ -12,7 +12,7 @@ from sparsegmrf.fields import IntrinsicGMRF
 from sparsegmrf.inference import diagnose
 from sparsegmrf.inference._diagnose import whiteness
 from sparsegmrf.likelihoods import Binomial, Poisson
-from sparsegmrf.models import Sum
+from sparsegmrf.models import BYM, Sum
 from tests.inference.test_condition import FIVE, MEMBRANE
 
 SHAPE = (40, 44)
@@ -290,3 +290,12 @@ def test_bad_input_is_named(right):
         diagnose(np.zeros((3, 3)))  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=r"^n_samples must be at least 2, got 1"):
         diagnose(right, n_samples=1)
+
+
+def test_solve_of_masked_sums_is_exact_on_their_domain():
+    barrier = np.zeros((16, 20), dtype=bool)
+    barrier[:, 9] = True
+    image = np.where(barrier, np.nan, np.random.default_rng(0).standard_normal(barrier.shape))
+    for model in (Sum([TensionSpline(barrier=barrier), Matern(range=3.0)]), BYM(0.5, 0.9, mask=barrier)):
+        found = fit(model, image, fixed=tuple(model.parameters), noise_variance=0.25, covariates=None)
+        assert diagnose(found).residual < 1e-12
