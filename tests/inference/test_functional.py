@@ -38,7 +38,9 @@ FLAT = WEIGHTS.reshape(4, -1)
 
 
 def fitted(model, image, covariates="linear", noise=NOISE, **options):
-    return fit(model, image, covariates=covariates, noise_variance=noise, fixed=list(model.parameters), **options)
+    """Fit with everything held, on pixels, whatever the coordinates say of their size."""
+    held = list(model.parameters)
+    return fit(model, image, covariates=covariates, noise_variance=noise, fixed=held, spacing=None, **options)
 
 
 @pytest.mark.parametrize("kind", [None, "constant", "linear"])
@@ -183,7 +185,7 @@ def test_labelled_weights_are_brought_to_the_axes_of_the_image():
     image = xarray.DataArray(values, dims=("lat", "lon"), coords=coords)
     weights = xarray.DataArray(WEIGHTS, dims=("region", "lat", "lon"), coords={**coords, "region": list("abcd")})
     plain = fitted(MODELS["matern"], values).functional(WEIGHTS)
-    options = {"model": MODELS["matern"], "noise_variance": NOISE, "fixed": ["range", "sigma"]}
+    options = {"model": MODELS["matern"], "noise_variance": NOISE, "fixed": ["range", "sigma"], "spacing": None}
     for result in (fitted(MODELS["matern"], image), fill(image, **options), fill(image, **options).fit):
         for given in (weights, weights.transpose("lon", "region", "lat"), weights.to_dataset(dim="region")):
             found = result.functional(given)

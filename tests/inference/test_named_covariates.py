@@ -22,7 +22,7 @@ TREATMENT = RNG.choice(np.array(["A", "B", "C"]), SHAPE)
 IS = {level: np.equal(TREATMENT, level).astype(float) for level in "ABC"}
 IMAGE = RNG.normal(size=SHAPE) + 2.0 * IS["B"] + 0.5 * HEIGHT
 MODEL = Matern(range=3.0, sigma=1.0)
-OPTIONS = {"noise_variance": 0.3, "fixed": ["range", "sigma"]}
+OPTIONS = {"spacing": None, "noise_variance": 0.3, "fixed": ["range", "sigma"]}
 
 
 def same(found, expected, names):
