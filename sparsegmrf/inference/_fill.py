@@ -27,7 +27,7 @@ from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.models import Channels, TensionSpline
 from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
-_TOLERANCE = 0.05
+_TOLERANCE = 0.02
 """Newton step in standard errors at which the search ends."""
 
 

@@ -87,7 +87,7 @@ def test_gaps_are_filled_and_the_fit_diagnosed(image):
     result = fill(np.where(gap, np.nan, image), model=Membrane(), mask=gap, noise_variance=None)
     other = fill(np.where(gap, np.nan, image), model=CAR(), mask=gap, noise_variance=None)
     np.testing.assert_array_equal(result.mean[~gap], image[~gap])
-    # Both searches end within 0.05 standard errors of the maximum.
+    # Both searches end near the maximum, not at the same place.
     np.testing.assert_allclose(result.mean[gap], other.mean[gap], atol=5e-3)
     assert diagnose(result.fit).residual < 1e-10
 
