@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from sparsegmrf._validate import read_only
 from sparsegmrf.factors._factor import Factor
-from sparsegmrf.lattice import Lattice, at_neighbours
+from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray, Shape
 
@@ -54,7 +54,7 @@ def packings(Q: SymmetricStencil, lattice: Lattice) -> list[Packing] | None:
     if Q.channels > 1 or Q.is_wrapped or not 0 < lattice.n_free * _WORTH <= lattice.size:
         return None
     pixels = np.flatnonzero(lattice.domain)
-    part = _parts(Q, lattice, pixels)
+    part = _parts(Q, pixels)
     order = np.argsort(part, kind="stable")
     pixels, part = pixels[order], part[order]
     starts = np.flatnonzero(np.diff(part, prepend=-1))
@@ -115,7 +115,7 @@ class PackedFactor(Factor):
         self._lattice, self._moved = lattice, moved
         # Between the parts stands a precision like theirs, whatever the unit, and is taken out of the determinant.
         self._between = float(precision.plane(0).ravel()[moved[0].pixels[0]])
-        self._inner = [factorize(_moved_stencil(precision, lattice, each, self._between)) for each in moved]
+        self._inner = [factorize(_moved_stencil(precision, each, self._between)) for each in moved]
 
     @property
     def lattice(self) -> Lattice:
@@ -181,19 +181,16 @@ class PackedFactor(Factor):
         return result
 
 
-def _parts(Q: SymmetricStencil, lattice: Lattice, pixels: IntArray) -> IntArray:
+def _parts(Q: SymmetricStencil, pixels: IntArray) -> IntArray:
     """Return the number of the connected part of each pixel of the domain, ``(m,)``."""
-    number = np.zeros(lattice.size, dtype=np.int64)
+    number = np.zeros(Q.lattice.size, dtype=np.int64)
     number[pixels] = np.arange(len(pixels))
     first, second = [], []
     for k, (di, dj) in enumerate(Q.offsets.tolist()):
-        if (di, dj) == (0, 0):
-            continue
-        there = at_neighbours(lattice.domain, (di, dj))
-        from_here = np.flatnonzero(lattice.domain & there & (Q.plane(k) != 0.0))
-        first.append(number[from_here])
-        second.append(number[from_here + di * Q.shape[1] + dj])
-    i, j = np.concatenate([*first, []]).astype(np.int64), np.concatenate([*second, []]).astype(np.int64)
+        coupled = np.flatnonzero(Q.plane(k).ravel()[pixels])  # to the pixel itself, or to another of the domain
+        first.append(coupled)
+        second.append(number[pixels[coupled] + di * Q.shape[1] + dj])
+    i, j = np.concatenate(first), np.concatenate(second)
     graph = sp.csr_array((np.ones(len(i), dtype=bool), (i, j)), shape=(len(pixels), len(pixels)))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
@@ -235,14 +232,10 @@ def _shelves(height: IntArray, width: IntArray, total: int) -> tuple[IntArray, I
         bottom += int(height[following])
 
 
-def _moved_stencil(Q: SymmetricStencil, lattice: Lattice, moved: Packing, between: float) -> SymmetricStencil:
+def _moved_stencil(Q: SymmetricStencil, moved: Packing, between: float) -> SymmetricStencil:
     """Return the precision on the packed lattice, with pixels of a given precision between the parts."""
     planes = np.zeros((len(Q.offsets), moved.shape[0] * moved.shape[1]))
-    for k, (di, dj) in enumerate(Q.offsets.tolist()):
-        if (di, dj) == (0, 0):
-            planes[k] = between
-            planes[k, moved.places] = Q.plane(k).ravel()[moved.pixels]
-            continue
-        coupled = np.where(at_neighbours(lattice.domain, (di, dj)), Q.plane(k), 0.0)
-        planes[k, moved.places] = coupled.ravel()[moved.pixels]
+    planes[0] = between
+    for k in range(len(planes)):
+        planes[k, moved.places] = Q.plane(k).ravel()[moved.pixels]
     return SymmetricStencil._from_planes(Q.offsets, planes.reshape(-1, *moved.shape), Lattice(moved.shape))
