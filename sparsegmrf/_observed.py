@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsegmrf._axes import in_order, is_labelled
 from sparsegmrf._validate import boolean_mask, read_only
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
@@ -81,7 +82,7 @@ class Observed:
 def observe(image: object, mask: object, name: str = "image") -> Observed:
     """Return the checked image; `mask` is None, ``"nan"`` or True where missing; a masked array's own mask joins it.
 
-    Messages call the image `name`.
+    A labelled mask has its axes turned to those of a labelled image. Messages call the image `name`.
     """
     array = _image(image.data if isinstance(image, np.ma.MaskedArray) else image, name)
     missing: BoolArray | None = None
@@ -90,7 +91,8 @@ def observe(image: object, mask: object, name: str = "image") -> Observed:
             raise ArgumentError(f'mask must be None, "nan" or a boolean image, True where missing, got {mask!r}.')
         missing = np.isnan(array)
     elif mask is not None:
-        missing = boolean_mask("mask", mask, array.shape)
+        turned = in_order(image, "mask", mask) if is_labelled(image) and is_labelled(mask) else mask
+        missing = boolean_mask("mask", turned, array.shape)
     if isinstance(image, np.ma.MaskedArray):
         inner = np.ma.getmaskarray(image)
         missing = inner if missing is None else missing | inner

@@ -5,13 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
 
-from sparsegmrf import Matern, condition, fill, fit, plan
+from sparsegmrf import fill
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo import GeoTiff, read_geotiff, read_netcdf
-from sparsegmrf.inference import spacing_of, variogram
-from sparsegmrf.scores import leave_one_out
+from sparsegmrf.inference import spacing_of
 from tests.conftest import require
 
 SHAPE = (12, 15)
@@ -409,42 +407,3 @@ def test_missing_extra_is_named_with_the_remedy(library, call):
     code += f"try:\n    geo.{call}\nexcept ModuleNotFoundError as error:\n    print(error)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == f'this format needs {library}; install it with: pip install "sparsegmrf[geo]"\n'
-
-
-def test_labelled_masks_are_turned_to_the_image_by_every_door(xarray):
-    rng = np.random.default_rng(0)
-    values = xarray.DataArray(
-        rng.standard_normal((16, 16)).cumsum(axis=0), {"y": np.arange(16.0), "x": 2.0 * np.arange(16)}, ("y", "x")
-    )
-    mask = xarray.zeros_like(values, dtype=bool)
-    mask[:4, :2] = True
-    field = Matern(4.0).gmrf((16, 16))
-    found = fit(Matern(), values, noise_variance=0.25)
-    doors = {
-        "predict": lambda m: found.predict(m).mean,
-        "condition": lambda m: condition(field, values, mask=m, noise_variance=0.25).mean,
-        "variogram": lambda m: variogram(values, m).semivariances,
-        "leave_one_out": lambda m: leave_one_out(field, values, mask=m, noise_variance=0.25).mean,
-    }
-    for name, door in doors.items():
-        assert_allclose(door(mask.T), door(mask.to_numpy()), rtol=1e-12, err_msg=name)
-        with pytest.raises(ArgumentError, match="mask"):
-            door(mask.assign_coords(x=2.0 * np.arange(16) + 1.0))
-
-
-def test_plan_of_a_labelled_image_is_that_of_its_pixels_on_the_ground(xarray):
-    values = xarray.DataArray(
-        np.zeros((20, 24)), {"lat": np.linspace(70.0, 51.0, 20), "lon": np.arange(24.0)}, ("lat", "lon")
-    )
-    spacing = spacing_of(values)
-    assert plan(values, Matern()) == plan(values, Matern(spacing=(spacing.height, spacing.width)))
-    assert plan(values, Matern()) != plan(values.to_numpy(), Matern())
-
-
-def test_units_are_the_same_however_they_are_written(xarray):
-    metres = xarray.DataArray(
-        np.zeros((4, 5)),
-        {"y": ("y", np.arange(4.0), {"units": "m"}), "x": ("x", np.arange(5.0), {"units": "metre"})},
-        ("y", "x"),
-    )
-    assert (spacing_of(metres).unit, spacing_of(metres).note) == ("m", "")

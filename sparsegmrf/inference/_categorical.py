@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sparsegmrf._axes import is_labelled
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._labels import is_labelled
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
 
 CONTRASTS = ("treatment", "sum")

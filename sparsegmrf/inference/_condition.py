@@ -15,7 +15,6 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._channel_data import channel_observations
 from sparsegmrf.inference._condition_channels import condition_channels
 from sparsegmrf.inference._constrain import ConstrainedGMRF, constrain
-from sparsegmrf.inference._labels import aligned_mask
 from sparsegmrf.inference._laplace import condition_on_counts
 from sparsegmrf.inference._null_space import check_null_space_observed
 from sparsegmrf.inference._observations import (
@@ -123,7 +122,7 @@ def condition(
     >>> condition(prior, [[0, 2, 3]], likelihood=Poisson()).mean.round(3).tolist()
     [[-0.183, 0.467, 0.713]]
     """
-    mask, distribution = aligned_mask(y, mask), as_likelihood(likelihood, noise_variance, left_out=None)
+    distribution = as_likelihood(likelihood, noise_variance, left_out=None)
     simple = isinstance(distribution, Gaussian) and operator is None
     several = isinstance(gmrf, GMRF) and gmrf.channels > 1 and simple
     if not several:

@@ -6,10 +6,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
+from sparsegmrf._axes import is_labelled
 from sparsegmrf._validate import one_of, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._categorical import Categorical, categorical, is_text, missing_labels
-from sparsegmrf.inference._labels import Labels, is_labelled, names_along
+from sparsegmrf.inference._labels import Labels, names_along
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
 WORDS = ("constant", "linear")

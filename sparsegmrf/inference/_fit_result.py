@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsegmrf._axes import is_labelled
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import boolean_mask, generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
@@ -17,7 +18,6 @@ from sparsegmrf.inference._condition import condition, fields_given_total
 from sparsegmrf.inference._cross_validation import CrossValidation
 from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._functional import Given
-from sparsegmrf.inference._labels import is_labelled
 from sparsegmrf.inference._linear_estimate import symmetric_root
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective, Solution, spectral_density

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.linalg
 
+from sparsegmrf._axes import is_labelled
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._covariances import whitened
-from sparsegmrf.inference._labels import Labels, is_labelled, names_along
+from sparsegmrf.inference._labels import Labels, names_along
 from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsegmrf._axes import in_order, is_labelled
 from sparsegmrf._cf import OF_RANGE, OF_STORED_VALUES, missing_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.likelihoods import Gaussian, Likelihood
@@ -108,21 +109,7 @@ class Labels:
         ArgumentError
             If it lacks one of the image's dimensions or has other coordinates.
         """
-        dims, plane = self.image.dims, self.plane
-        if not set(plane) <= set(given.dims):
-            raise ArgumentError(f"{name} must have the dimensions of the image {plane}, got {given.dims}.")
-        for dim in dims:
-            # Of the variables themselves: as arrays they carry scalar coordinates, such as the date of a slice.
-            if (
-                dim in given.dims
-                and dim in given.coords
-                and dim in self.image.coords
-                and not given[dim].variable.equals(self.image[dim].variable)
-            ):
-                raise ArgumentError(
-                    f"{name} must have the image's coordinates along {dim}, got others; see {name}.reindex_like(image)."
-                )
-        return given.transpose(..., *(dim for dim in dims if dim in given.dims))
+        return in_order(self.image, name, given)
 
     def _with_missing(self, mask: Any) -> Any:
         values = np.asarray(self.image)
@@ -165,26 +152,6 @@ class Labels:
         for attribute in (*OF_STORED_VALUES, *OF_RANGE):
             found.attrs.pop(attribute, None)
         return found
-
-
-def aligned_mask(image: Any, mask: Any) -> Any:
-    """Return a mask ``(H, W)`` with its axes in the order of an image, where both are labelled; else as it is.
-
-    Raises
-    ------
-    ArgumentError
-        If it lacks one of the image's dimensions or has other coordinates.
-    """
-    if not (is_labelled(image) and is_labelled(mask)):
-        return mask
-    return np.asarray(Labels(image).in_order("mask", mask))
-
-
-def is_labelled(value: object) -> bool:
-    """Return whether a value is an array with dimensions and coordinates, and no set of them."""
-    return not hasattr(value, "data_vars") and all(
-        hasattr(value, name) for name in ("dims", "coords", "expand_dims", "transpose")
-    )
 
 
 def names_along(value: Any) -> tuple[str, ...] | None:

@@ -8,7 +8,6 @@ from sparsegmrf._observed import observe
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.congruent import CongruentForm, place_of, total_and_rest
-from sparsegmrf.inference._labels import aligned_mask
 from sparsegmrf.inference._of_total import OfTotal
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._congruent import congruent
@@ -131,7 +130,7 @@ def observations(
     of: str = "of the field",
 ) -> Observations:
     """Return checked observations on a lattice of `shape` (None: their own); messages call them `name`."""
-    seen = observe(y, aligned_mask(y, mask), name)
+    seen = observe(y, mask, name)
     shape = seen.shape if shape is None else shape
     if seen.shape != shape:
         raise ArgumentError(f"{name} must have the shape {shape} {of}, got {seen.shape}; crop or transpose it.")

@@ -6,13 +6,13 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from sparsegmrf import _memory
+from sparsegmrf._axes import is_labelled
 from sparsegmrf._observed import observe
 from sparsegmrf._validate import image_shape, integer_at_least
 from sparsegmrf.errors import ArgumentError, SparseGMRFError
 from sparsegmrf.factors import Plan
 from sparsegmrf.factors.dissection import plan as plan_factor
 from sparsegmrf.inference._ground import placed
-from sparsegmrf.inference._labels import aligned_mask, is_labelled
 from sparsegmrf.inference._objective import spectral_density
 from sparsegmrf.inference._observations import with_weight_of_total
 from sparsegmrf.inference._parameters import FieldModel, check_model, unknowns_of
@@ -147,7 +147,7 @@ def plan(
         raise ArgumentError("stencil must be a model of one field, got Channels; plan its spatial model.")
     count = integer_at_least("n_samples", n_samples, 0)
     stencil, _ = placed(stencil, "coordinates", shape) if is_labelled(shape) else (stencil, None)
-    lattice, complete = _read(shape, aligned_mask(shape, mask))
+    lattice, complete = _read(shape, mask)
     return _plan_problem(lattice, stencil, complete and np.ndim(noise_variance) == 0, count)
 
 

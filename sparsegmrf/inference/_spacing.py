@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sparsegmrf._axes import is_labelled
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._around import is_latitude, is_longitude, longitude_steps
-from sparsegmrf.inference._labels import is_labelled
 from sparsegmrf.models._spacing import check_spacing, check_spacing_shape
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 

@@ -11,7 +11,6 @@ from sparsegmrf import _threads
 from sparsegmrf._observed import Observed, observe
 from sparsegmrf._validate import finite_number, positive_number, read_only
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._labels import aligned_mask
 from sparsegmrf.inference._spacing import Spacing, SpacingLike, read_spacing
 from sparsegmrf.inference._spacing import pixels as one_pixel
 from sparsegmrf.models import Model
@@ -143,7 +142,7 @@ def variogram(
     >>> found.semivariances.tolist(), found.counts.tolist()  # (1 + 4 + 9 + 4 + 9) / 2 / 5
     ([2.7], [5])
     """
-    observed = observe(image, aligned_mask(image, mask))
+    observed = observe(image, mask)
     ground = _single(read_spacing(spacing, image, observed.shape), given=not isinstance(spacing, str))
     sides = np.array([*ground], dtype=np.float64)
     shortest = float(sides.min())

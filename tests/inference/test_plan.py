@@ -9,11 +9,12 @@ import pytest
 from sparsegmrf import Channels, Matern, Sum, TensionSpline, _memory, condition, fill, fit, plan
 from sparsegmrf.errors import ArgumentError, TooLargeError
 from sparsegmrf.factors.dissection import _numeric
-from sparsegmrf.inference import _plan
+from sparsegmrf.inference import _plan, spacing_of
 from sparsegmrf.inference._memo import Memo, Workspace
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.likelihoods import Poisson
+from tests.conftest import require
 
 SHAPE = (96, 80)
 
@@ -158,3 +159,13 @@ def test_a_search_holds_one_factor_at_a_time(monkeypatch):
     assert max(most) == 0
     assert np.isfinite(memo.solution(memo.objective.origin + 0.2).evidence.left).all()
     assert memo.evaluations == 4
+
+
+def test_plan_of_a_labelled_image_is_that_of_its_pixels_on_the_ground():
+    xarray = require("xarray")
+    values = xarray.DataArray(
+        np.zeros((20, 24)), {"lat": np.linspace(70.0, 51.0, 20), "lon": np.arange(24.0)}, ("lat", "lon")
+    )
+    spacing = spacing_of(values)
+    assert plan(values, Matern()) == plan(values, Matern(spacing=(spacing.height, spacing.width)))
+    assert plan(values, Matern()) != plan(values.to_numpy(), Matern())

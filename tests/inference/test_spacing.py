@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 from numpy.testing import assert_allclose
 
 from sparsegmrf import fill, fit
@@ -12,6 +11,9 @@ from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import CAR, Channels, Intrinsic, Matern, Sum, TensionSpline
 from sparsegmrf.plot import variogram_figure
 from sparsegmrf.priors import PCRange
+from tests.conftest import require
+
+xr = require("xarray")
 
 SHAPE = (24, 20)
 WIDE = (1.0, 3.0)
@@ -273,3 +275,12 @@ def test_spacings_that_are_none_are_refused(spacing, message):
     for ask in (lambda: fit(Matern(), IMAGE, spacing=spacing), lambda: fill(IMAGE, spacing=spacing)):
         with pytest.raises(ArgumentError, match=message):
             ask()
+
+
+def test_units_are_the_same_however_they_are_written():
+    metres = xr.DataArray(
+        np.zeros((4, 5)),
+        {"y": ("y", np.arange(4.0), {"units": "m"}), "x": ("x", np.arange(5.0), {"units": "metre"})},
+        ("y", "x"),
+    )
+    assert (spacing_of(metres).unit, spacing_of(metres).note) == ("m", "")
