@@ -257,7 +257,8 @@ class Objective:
         field = unknowns_of(model, self.shape)
         if field.rank_deficiency != self.images[0].null.count:  # as where an anisotropy opens or closes a strait
             raise ArgumentError(
-                "parameters must leave the connected parts of the field, and its contrasts, as they are."
+                f"parameters must leave the field its {self.images[0].null.count} null vectors, those of its connected "
+                f"parts, got {field.rank_deficiency}."
             )
         directions = None
         if gradient:

@@ -110,8 +110,7 @@ def plan(
         Height and width in pixels; with a model also the image itself, which tells whether it has gaps, and of a
         ``DataArray`` how large its pixels are.
     stencil : SymmetricStencil or FieldModel
-        A stencil: one factorization of it is predicted. A model, such as ``Matern()``: a
-        fit and a filling.
+        A stencil: one factorization of it is predicted. A model, such as ``Matern()``: a fit and a filling.
     mask : ndarray of bool, (H, W), "nan" or None
         With a model: **True where a pixel is missing**. With a shape alone gaps are taken for granted, unless it is
         None: then the image is complete.
@@ -140,8 +139,13 @@ def plan(
     >>> plan((256, 256), Matern(), mask=None).method
     'transform'
     """
-    if isinstance(stencil, SymmetricStencil) or not hasattr(stencil, "parameters"):
-        return plan_factor(shape, stencil)  # type: ignore[arg-type]  # which refuses what is no stencil
+    if isinstance(stencil, SymmetricStencil):
+        return plan_factor(shape, stencil)
+    if not hasattr(stencil, "parameters"):
+        raise ArgumentError(
+            f"stencil must be a SymmetricStencil, got {type(stencil).__name__}; give one, or a model such as Matern() "
+            "to plan a fit."
+        )
     check_model(stencil)
     if isinstance(stencil, Channels):
         raise ArgumentError("stencil must be a model of one field, got Channels; plan its spatial model.")

@@ -10,7 +10,7 @@ import numpy as np
 from sparsegmrf._axes import is_labelled
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._around import is_latitude, is_longitude, longitude_steps
-from sparsegmrf.models._spacing import check_spacing, check_spacing_shape
+from sparsegmrf.models._spacing import check_spacing, check_spacing_shape, differs
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
 EARTH_RADIUS = 6371.0088
@@ -65,7 +65,7 @@ class Spacing:
     @property
     def is_map(self) -> bool:
         """Whether pixels differ in size."""
-        return any(np.ndim(each) for each in self)
+        return differs((self.height, self.width))
 
     def __str__(self) -> str:
         if self.is_pixels:

@@ -16,7 +16,7 @@ from sparsegmrf.models._anisotropy import (
 )
 from sparsegmrf.models._laplacian import laplacian
 from sparsegmrf.models._model import frozen_map
-from sparsegmrf.models._spacing import Spacing, check_spacing, check_spacing_shape, cut_spacing, sides
+from sparsegmrf.models._spacing import PixelSize, check_spacing, check_spacing_shape, cut_spacing, sides
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import rescaled
@@ -49,7 +49,7 @@ class Operator:
                 raise ArgumentError(f"barrier must be an (H, W) mask, got shape {shape}.")
             self.barrier = boolean_mask("barrier", barrier, shape).copy()
             self.barrier.flags.writeable = False
-        self.spacing: Spacing | None = check_spacing(spacing)
+        self.spacing: PixelSize | None = check_spacing(spacing)
         height, width = sides(self.spacing)
         self.area: FloatArray = np.asarray(height * width)
         self.anisotropy: tuple[FloatArray, FloatArray] | None = None

@@ -8,11 +8,12 @@ from sparsegmrf.models._model import frozen_map
 from sparsegmrf.models._window import cut
 from sparsegmrf.typing import FloatArray, Shape
 
-Spacing = tuple[float | FloatArray, float | FloatArray]
+PixelSize = tuple[float | FloatArray, float | FloatArray]
+"""Height and width."""
 _NAMES = ("height", "width")
 
 
-def check_spacing(value: object) -> Spacing | None:
+def check_spacing(value: object) -> PixelSize | None:
     """Return height and width as a model keeps them, after checking them: floats, or read-only copies of maps."""
     if value is None:
         return None
@@ -40,7 +41,7 @@ def _checked(name: str, value: object) -> float | FloatArray:
     return kept
 
 
-def sides(spacing: Spacing | None) -> tuple[FloatArray, FloatArray]:
+def sides(spacing: PixelSize | None) -> tuple[FloatArray, FloatArray]:
     """Return height and width that broadcast on an image: ``()``, ``(H, 1)`` or ``(H, W)``."""
     height, width = (1.0, 1.0) if spacing is None else spacing
     return _on_image(height), _on_image(width)
@@ -51,23 +52,27 @@ def _on_image(value: float | FloatArray) -> FloatArray:
     return array[:, np.newaxis] if array.ndim == 1 else array
 
 
-def mean_side(spacing: Spacing | None) -> float:
+def differs(spacing: PixelSize | None) -> bool:
+    """Return whether pixels differ in size."""
+    return any(np.ndim(each) for each in spacing or ())
+
+
+def mean_side(spacing: PixelSize | None) -> float:
     """Return the geometric mean over an image of the root of a pixel's area: what one pixel is in ground units."""
     height, width = sides(spacing)
-    if not (height.ndim or width.ndim):
+    if not differs(spacing):
         return float(np.sqrt(height * width))
     return float(np.exp(np.mean(np.log(height) + np.log(width)) / 2.0))
 
 
 def scheme_for(spacing: object, scheme: str) -> str:
     """Return the scheme of a diffusion on pixels of a size: the smooth one is for pixels that are all alike."""
-    found = check_spacing(spacing)
-    return "monotone" if found is not None and any(np.ndim(each) for each in found) else scheme
+    return "monotone" if differs(check_spacing(spacing)) else scheme
 
 
-def cut_spacing(spacing: Spacing | None, rows: slice, columns: slice) -> Spacing | None:
+def cut_spacing(spacing: PixelSize | None, rows: slice, columns: slice) -> PixelSize | None:
     """Return height and width on a window."""
-    if spacing is None or not any(np.ndim(each) for each in spacing):
+    if spacing is None or not differs(spacing):
         return spacing
     return _cut_side(spacing[0], rows, columns), _cut_side(spacing[1], rows, columns)
 
@@ -78,7 +83,7 @@ def _cut_side(side: float | FloatArray, rows: slice, columns: slice) -> float | 
     return cut(side, rows, columns)
 
 
-def check_spacing_shape(spacing: Spacing | None, shape: Shape) -> None:
+def check_spacing_shape(spacing: PixelSize | None, shape: Shape) -> None:
     """Refuse maps of another shape than the lattice."""
     for k, each in enumerate(spacing or ()):
         given = np.shape(each)

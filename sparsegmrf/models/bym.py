@@ -19,7 +19,7 @@ from sparsegmrf.models._mask import as_mask, check_mask
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
 from sparsegmrf.models._pc_share import PCShare
 from sparsegmrf.models._scale import multiplied
-from sparsegmrf.models._spacing import Spacing, check_spacing, cut_spacing
+from sparsegmrf.models._spacing import PixelSize, check_spacing, cut_spacing
 from sparsegmrf.models._window import cut
 from sparsegmrf.models.independent import Independent
 from sparsegmrf.models.intrinsic import Intrinsic
@@ -80,7 +80,7 @@ class BYM(Model):
     phi: float = 0.5
     boundary: Boundary = "neumann"
     mask: BoolArray | None = None
-    spacing: Spacing | None = None
+    spacing: PixelSize | None = None
 
     def __post_init__(self) -> None:
         _frozen.assign(self, sigma=positive_number("sigma", self.sigma), phi=positive_number("phi", self.phi))

@@ -20,7 +20,15 @@ from sparsegmrf.models._mask import as_mask, check_mask
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
 from sparsegmrf.models._operator import Operator
 from sparsegmrf.models._scale import multiplied
-from sparsegmrf.models._spacing import Spacing, check_spacing, check_spacing_shape, cut_spacing, mean_side, sides
+from sparsegmrf.models._spacing import (
+    PixelSize,
+    check_spacing,
+    check_spacing_shape,
+    cut_spacing,
+    differs,
+    mean_side,
+    sides,
+)
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Offset, Shape
@@ -89,7 +97,7 @@ class Intrinsic(Model):
     scale: bool = False
     mask: BoolArray | None = None
     boundary: Boundary = "neumann"
-    spacing: Spacing | None = None
+    spacing: PixelSize | None = None
     _factors: dict[Shape, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -103,7 +111,7 @@ class Intrinsic(Model):
                 "wrap; TensionSpline, with a small kappa, is a smooth field that does."
             )
         _frozen.assign(self, mask=as_mask(self.mask), spacing=check_spacing(self.spacing), _factors={})
-        if self.order == 2 and self._has_maps:
+        if self.order == 2 and differs(self.spacing):
             raise ArgumentError(
                 "spacing must be two numbers with order 2, got maps, on which planes of pixels are none on the ground; "
                 "give a height and a width, or take TensionSpline with a small kappa."
@@ -136,7 +144,7 @@ class Intrinsic(Model):
     def spaced(self, spacing: tuple[ArrayLike, ArrayLike]) -> Self:
         """Return the model on pixels of a size; itself where that is a map and the order 2, which has none."""
         found = check_spacing(spacing)
-        if self.spacing is not None or found is None or (self.order == 2 and any(np.ndim(each) for each in found)):
+        if self.spacing is not None or found is None or (self.order == 2 and differs(found)):
             return self
         return self.replace(spacing=found, tau=self.tau * mean_side(found) ** self.lengths().get("tau", 0))
 
@@ -148,7 +156,7 @@ class Intrinsic(Model):
         """Return the model on a window of its lattice."""
         super().cropped(rows, columns)
         changes: dict[str, object] = {} if self.mask is None else {"mask": cut(self.mask, rows, columns)}
-        if self._has_maps:
+        if differs(self.spacing):
             changes["spacing"] = cut_spacing(self.spacing, rows, columns)
         return self.replace(**changes) if changes else self
 
@@ -210,12 +218,8 @@ class Intrinsic(Model):
         return {(0, 1): height / width, (1, 0): width / height}
 
     @property
-    def _has_maps(self) -> bool:
-        return any(np.ndim(each) for each in self.spacing or ())
-
-    @property
     def _is_not_spectral(self) -> bool:
-        return self.order == 2 or self.mask is not None or self._has_maps
+        return self.order == 2 or self.mask is not None or differs(self.spacing)
 
     def _scale_factor(self, shape: Shape) -> float:
         """Return the geometric mean of the variances under ``R``, or 1."""
@@ -231,11 +235,7 @@ def _thin_plate(shape: Shape, mask: BoolArray | None, pixel_height: float, pixel
     """Return the sum of squares of all second differences on the image as a stencil, weighed by the pixels' size."""
     height, width = shape
     ratio, area = pixel_width / pixel_height, pixel_height * pixel_width
-    by_size = (
-        ratio**2 / area,
-        ratio**-2 / area,
-        1.0 / area,
-    )  # area / height^4, area / width^4, area / (height width)^2
+    by_size = (ratio**2 / area, ratio**-2 / area, 1.0 / area)  # area / h^4, area / w^4, area / (h w)^2
     planes: dict[Offset, FloatArray] = {}
     for size, (count, terms) in zip(by_size, _SECOND_DIFFERENCES, strict=True):
         weight = count * size

@@ -22,7 +22,7 @@ from sparsegmrf.models._matern_terms import Terms, precision_scale
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model, frozen_map
 from sparsegmrf.models._operator import Operator, anisotropy_of, as_field, check_map
 from sparsegmrf.models._scale import multiplied
-from sparsegmrf.models._spacing import Spacing, mean_side, scheme_for
+from sparsegmrf.models._spacing import PixelSize, mean_side, scheme_for
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import power, power_derivative, rescaled, weighted
@@ -75,9 +75,8 @@ class Matern(Model):
     anisotropy : (ratio, angle), optional
         Range along a direction over range across it, and the angle of the direction in radians, from increasing columns
         towards increasing rows, on the ground; numbers or (H, W) maps. `range` is the geometric mean. Two numbers are
-        the parameters
-        ``stretch = log(ratio) cos(2 angle)`` and ``shear = log(ratio) sin(2 angle)``; the derivative by a shear of 0 is
-        that of one side.
+        the parameters ``stretch = log(ratio) cos(2 angle)`` and ``shear = log(ratio) sin(2 angle)``; the derivative by
+        a shear of 0 is that of one side.
     boundary : {"neumann", "dirichlet", "torus"} or (str, str)
         No flux, zero outside, or wrapped. On images larger than the range the variance at a no-flux border is up to
         twice, in corners four times ``sigma^2``. On smaller ones it is more: with ``nu = 1`` about ``1.1 range / w``
@@ -134,7 +133,7 @@ class Matern(Model):
     diffusion: str = "monotone"
     terms: int = 3
     nu_is_free: bool = False
-    spacing: Spacing | None = None
+    spacing: PixelSize | None = None
     _operator: Operator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

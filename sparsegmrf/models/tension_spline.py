@@ -18,7 +18,7 @@ from sparsegmrf.models._ends import CONSTANT, UNBOUND, VANISHES, end_of_anisotro
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model
 from sparsegmrf.models._operator import Operator, anisotropy_of, as_field
 from sparsegmrf.models._scale import multiplied
-from sparsegmrf.models._spacing import Spacing, mean_side, scheme_for
+from sparsegmrf.models._spacing import PixelSize, mean_side, scheme_for
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import product
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
@@ -84,7 +84,7 @@ class TensionSpline(Model):
     boundary: Boundary = "neumann"
     barrier: BoolArray | None = None
     diffusion: str = "monotone"
-    spacing: Spacing | None = None
+    spacing: PixelSize | None = None
     _operator: Operator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

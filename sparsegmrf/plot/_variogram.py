@@ -12,6 +12,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import Variogram, spacing_of, variogram
 from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.models import Model
+from sparsegmrf.models._spacing import differs
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
 _AREA = 60.0
@@ -78,7 +79,7 @@ def variogram_figure(
     angles = _angles(directions)
     noise = _level_of_noise(noise_variance, image, mask)
     own = getattr(model, "spacing", None)
-    if spacing == "coordinates" and own is not None and not any(np.ndim(each) for each in own):
+    if spacing == "coordinates" and own is not None and not differs(own):
         spacing = own if spacing_of(image).is_pixels else spacing
     found = [variogram(image, mask, max_lag=max_lag, direction=each, spacing=spacing) for each in angles]
     expected = None if model is None else [each.expected(model, noise) for each in found]
