@@ -14,11 +14,12 @@ from sparsegmrf.inference._comparison import ModelComparison, compare
 from sparsegmrf.inference._count_fill import CountFillResult, count_fill
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
-from sparsegmrf.inference._fit_result import FitResult, predict_at_end
+from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._ground import placed
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._predict_at_end import predict_at_end
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import result_of
 from sparsegmrf.inference._spacing import Spacing, SpacingLike

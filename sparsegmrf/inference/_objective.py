@@ -17,7 +17,7 @@ from sparsegmrf.inference._frame import Frame, Replicate
 from sparsegmrf.inference._memo import Point, Workspace
 from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.inference._parameters import Coordinates, FieldModel, scale_of, unknowns_of
+from sparsegmrf.inference._parameters import Coordinates, FieldModel, is_alike_everywhere, scale_of, unknowns_of
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._spectra import Spectra
 from sparsegmrf.inference._spectral_evidence import spectral_evidence
@@ -405,10 +405,8 @@ class Objective:
     def _probe_of(self, model: FieldModel) -> Shape:
         """Return the shape of a lattice that stands for that of the images: a smaller one if all pixels are alike."""
         height, width = self.shape
-        if not hasattr(model, "cropped"):
-            return height, width
-        probe = min(height, _PROBE), min(width, _PROBE)
-        return probe if model.cropped(slice(0, height), slice(0, width)) is model else (height, width)
+        alike = is_alike_everywhere(model, self.shape)
+        return (min(height, _PROBE), min(width, _PROBE)) if alike else (height, width)
 
 
 def spectral_density(model: Any, shape: Shape) -> SpectralDensity | None:

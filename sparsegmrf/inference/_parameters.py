@@ -98,15 +98,19 @@ class Coordinates:
         return np.asarray(np.linalg.solve(self.forms, np.diag(slopes)) if self.joint else np.diag(slopes))
 
 
+def is_alike_everywhere(model: Any, shape: Shape) -> bool:
+    """Return whether a model is the same on any window of a lattice, having no maps, as far as it tells."""
+    return hasattr(model, "cropped") and model.cropped(slice(0, shape[0]), slice(0, shape[1])) is model
+
+
 def scale_of(model: FieldModel, shape: Shape, names: Sequence[str]) -> tuple[str, float] | None:
     """Return the parameter ``a`` with ``Q`` proportional to ``a^e``, and ``e``; None if there is none among `names`.
 
     Tested at two values, in a unit in which powers are numbers: ``a dQ/da = e Q`` on every coefficient.
     """
     limits = model.limits(shape)
-    if hasattr(model, "cropped"):  # any lattice tells; without maps a small one
-        small = min(shape[0], _SMALL), min(shape[1], _SMALL)
-        shape = small if model.cropped(slice(0, shape[0]), slice(0, shape[1])) is model else shape
+    if is_alike_everywhere(model, shape):  # any lattice tells, also a small one
+        shape = min(shape[0], _SMALL), min(shape[1], _SMALL)
     model = _of_order_one(model)
     for name in names:
         if limits[name] != (0.0, float("inf")):

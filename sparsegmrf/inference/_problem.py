@@ -18,7 +18,7 @@ from sparsegmrf.inference._laplace import check_level_is_finite
 from sparsegmrf.inference._null_vectors import NullVectors, domain_of
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations, observations
-from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, unknowns_of
+from sparsegmrf.inference._parameters import FieldModel, check_model, free_names, is_alike_everywhere, unknowns_of
 from sparsegmrf.inference._plan import refuse_beyond_memory
 from sparsegmrf.inference._spacing import Spacing, pixels
 from sparsegmrf.lattice import Lattice
@@ -193,7 +193,7 @@ class Problem:
         trend = "constant" if self.covariates.names else None
         return dataclasses.replace(
             self,
-            model=_cropped(model, rows, columns),
+            model=model.cropped(rows, columns) if hasattr(model, "cropped") else model,
             images=images,
             covariates=Covariates.of(trend, images[0].values.shape),
         )
@@ -214,10 +214,9 @@ class Problem:
         taken : ndarray, (R, H, W)
             What is taken off the images first: their trends.
         """
-        model: Any = self.model
-        windows = _tiles(np.any([each.observed for each in self.images], axis=0), side, share)
-        if len(windows) < 2 or any(_cropped(model, *window) is not model for window in windows):
+        if not is_alike_everywhere(self.model, self.shape):
             return None
+        windows = _tiles(np.any([each.observed for each in self.images], axis=0), side, share)
         whole = cast(tuple[Observations, ...], self.images)
         left = [
             dataclasses.replace(each, values=np.where(each.observed, each.values - off, 0.0))
@@ -267,26 +266,17 @@ class Problem:
             )
 
 
-def _cropped(model: Any, rows: slice, columns: slice) -> Any:
-    return model.cropped(rows, columns) if hasattr(model, "cropped") else model
-
-
 def _tiles(observed: BoolArray, side: int, share: float) -> list[tuple[slice, slice]]:
-    """Return every so many of the square tiles of a lattice, of those the best observed ones, without margins."""
+    """Return a share of the square tiles of a lattice without its margins: of so many in a row the best observed."""
     down, across = (each // side for each in observed.shape)
-    if not down or not across:
-        return []
     top, left = ((size - side * count) // 2 for size, count in zip(observed.shape, (down, across), strict=True))
     inner = observed[top : top + side * down, left : left + side * across]
     counts = inner.reshape(down, side, across, side).sum(axis=(1, 3)).ravel()
-    order = np.argsort(-counts, kind="stable")
-    # Of each group of neighbours in raster order the best observed: spread over the image, however clouds lie.
-    every = max(1, round(1.0 / share))
-    groups = [order[(order // every) == k][:1] for k in range(-(-len(order) // every))]
-    found = []
-    for number in sorted(int(each[0]) for each in groups):
-        i, j = top + side * (number // across), left + side * (number % across)
-        found.append((slice(i, i + side), slice(j, j + side)))
+    group, found = max(1, round(1.0 / share)), []
+    for first in range(0, len(counts), group):
+        i, j = divmod(first + int(np.argmax(counts[first : first + group])), across)
+        rows, columns = top + side * i, left + side * j
+        found.append((slice(rows, rows + side), slice(columns, columns + side)))
     return found
 
 
