@@ -7,7 +7,7 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._spacing import PIXEL, Spacing, SpacingLike, pixels, read_spacing
-from sparsegmrf.models._spacing import sides
+from sparsegmrf.models._spacing import differs, sides
 from sparsegmrf.typing import Shape
 
 _LAST_TWO = slice(-2, None)
@@ -36,7 +36,10 @@ def placed(model: Any, given: SpacingLike, image: Any, plane: slice = _LAST_TWO)
         )
     if not found.is_pixels and hasattr(model, "spaced"):
         model = model.spaced((found.height, found.width))
-    return model, Spacing(*different[0]) if different else found
+    if not different:
+        return model, found
+    height, width = different[0]
+    return model, Spacing(height, width, note="" if found.is_pixels else f"the coordinates have {found}")
 
 
 def _shape_of(image: Any, plane: slice) -> Shape | None:
@@ -112,8 +115,10 @@ def told(model: Any, spacing: Spacing, held: tuple[str, ...] = ()) -> list[str]:
     units, own = units_of(model, spacing), [each for each in _spacings(model) if each is not None]
     lines = []
     if own:
-        note = "" if spacing.unit else ", whose unit is not known"
-        lines.append(f"a pixel is {spacing}{note}")
+        unknown = "" if spacing.unit else f", the model's own{f'; {spacing.note}' if spacing.note else ''}"
+        lines.append(f"a pixel is {spacing}{unknown}")
+    if any(getattr(each, "anisotropy", None) is not None and differs(each.spacing) for each, _ in _members(model)):
+        lines.append("diffusion is monotone, as pixels differ in size")
     in_pixels = [name for name, unit in units.items() if PIXEL[:-1] in unit]
     if in_pixels and spacing.note:
         lines.append(f"{', '.join(in_pixels)} in pixels: {spacing.note}; spacing=(height, width) gives their size")

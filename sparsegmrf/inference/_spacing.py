@@ -35,7 +35,8 @@ class Spacing:
     unit : str
         Of both; ``"pixels"`` where they are 1, empty if it is not known.
     note : str
-        Why they are 1 though there are coordinates; else empty.
+        Why they are 1 though there are coordinates, or what the coordinates have where a model has its own size; else
+        empty.
 
     Raises
     ------

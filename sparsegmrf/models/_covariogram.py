@@ -202,7 +202,8 @@ class Covariogram(ABC):
             return ArgumentError(f"shape must come with pixel, got {shape!r} by itself; without borders there is none.")
         return StencilError(
             f"pixel must be given for {type(self).__name__} with maps, a barrier or a mask, whose correlations differ "
-            "between pixels; pass (row, column)."
+            "between pixels; pass (row, column). Where pixels differ in size, a fit with spacing=(height, width) has "
+            "one correlation for all."
         )
 
     def _around(

@@ -11,6 +11,7 @@ from sparsegmrf.typing import FloatArray, Shape
 PixelSize = tuple[float | FloatArray, float | FloatArray]
 """Height and width."""
 _NAMES = ("height", "width")
+_LARGEST = 1e30
 
 
 def check_spacing(value: object) -> PixelSize | None:
@@ -34,6 +35,11 @@ def _checked(name: str, value: object) -> float | FloatArray:
         raise ArgumentError(f"{name} must be a number, one per row (H,), or an (H, W) map, got shape {array.shape}.")
     if not array.size or not (array > 0.0).all():
         raise ArgumentError(f"{name} must be positive, got {float(array.min(initial=0.0))}; leave its sign out.")
+    if not (array.min() >= 1.0 / _LARGEST and array.max() <= _LARGEST):
+        raise ArgumentError(
+            f"{name} must be between {1.0 / _LARGEST:.0e} and {_LARGEST:.0e}, so that powers of lengths are numbers, "
+            f"got {array.min():.3g} to {array.max():.3g}; take another unit."
+        )
     if not array.ndim:
         return float(array)
     kept = frozen_map(np.asarray(array, dtype=np.float64))

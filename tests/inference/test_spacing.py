@@ -284,3 +284,19 @@ def test_units_are_the_same_however_they_are_written():
         ("y", "x"),
     )
     assert (spacing_of(metres).unit, spacing_of(metres).note) == ("m", "")
+
+
+def test_summaries_say_where_a_model_is_not_on_the_ground_of_the_coordinates():
+    own = fit(Matern(9.0, spacing=(1.0, 2.0)), on(height=10.0, width=20.0), noise_variance=0.1, fixed="sigma")
+    assert "a pixel is 1 x 2, the model's own; the coordinates have 10 x 20 m" in own.summary()
+    globe = xr.DataArray(IMAGE, {"lat": LATITUDES, "lon": LONGITUDES}, ("lat", "lon"))
+    turned = Matern(9.0, anisotropy=(1.5, 0.3), diffusion="smooth")
+    found = fit(turned, globe, noise_variance=0.1, fixed=list(turned.parameters))
+    assert found.model.diffusion == "monotone"
+    assert "diffusion is monotone, as pixels differ in size" in found.summary()
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_sizes_of_which_powers_are_no_numbers_are_refused(size):
+    with pytest.raises(ArgumentError, match=r"^spacing\[1\], the width, must be between 1e-30 and 1e\+30, .* got"):
+        fit(Matern(), IMAGE, spacing=(1.0, size))
