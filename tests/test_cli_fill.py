@@ -22,6 +22,7 @@ from tests.conftest import require
 SHAPE = (14, 17)
 KINDS = ("filled", "mean", "std", "predictive-std")
 FAST = ("--noise-variance", "0.1")
+DISEASE = ("--likelihood", "poisson", "--model", "bym", "--fixed", "sigma", "--fixed", "phi")
 
 
 @pytest.fixture
@@ -66,21 +67,8 @@ def test_counts_are_filled_with_risks_and_new_counts(here, run):
     cases[4:9, 6:11] = np.nan
     np.save("cases.npy", cases)
     np.save("exposure.npy", exposure)
-    held = (
-        "--model",
-        "bym",
-        "--fixed",
-        "sigma",
-        "--fixed",
-        "phi",
-        "--samples",
-        "2",
-        "--seed",
-        "5",
-        "--exceedance",
-        "1.5",
-    )
-    printed = run("fill", "cases.npy", "--out", "out", "--likelihood", "poisson", "--exposure", "exposure.npy", *held)
+    more = ("--exposure", "exposure.npy", "--samples", "2", "--seed", "5", "--exceedance", "1.5")
+    printed = run("fill", "cases.npy", "--out", "out", *DISEASE, *more)
     options = {"model": BYM(), "fixed": ["sigma", "phi"], "n_samples": 2, "rng": 5}
     result = fill(cases, likelihood=Poisson(exposure), **options)
     risk = result.relative_risk(0.95)
@@ -101,20 +89,7 @@ def test_counts_are_filled_with_risks_and_new_counts(here, run):
 
 def test_counts_without_a_threshold_have_no_exceedance(here, run):
     np.save("cases.npy", np.random.default_rng(0).poisson(3.0, SHAPE).astype(float))
-    run(
-        "fill",
-        "cases.npy",
-        "--out",
-        "out",
-        "--likelihood",
-        "poisson",
-        "--model",
-        "bym",
-        "--fixed",
-        "sigma",
-        "--fixed",
-        "phi",
-    )
+    run("fill", "cases.npy", "--out", "out", *DISEASE)
     assert not list((here / "out").glob("*exceedance*"))
 
 
