@@ -1,4 +1,4 @@
-"""Counts of a BYM field beside TMB: the same Laplace likelihood, its maximum and errors, by automatic differentiation.
+"""Counts of a BYM field beside TMB: the Laplace likelihood, its maximum and errors, and relative risks.
 
 ``python -m bench.tmb_counts`` needs R with its package TMB and a C++ compiler (``r-cran-tmb`` and ``g++`` of Debian);
 ``python -m bench.tmb_counts 128`` takes a lattice of that side.
@@ -18,6 +18,7 @@ import numpy as np
 from scipy.io import mmwrite
 
 from sparsegmrf import fit
+from sparsegmrf.inference import Risk
 from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import BYM, Intrinsic
 
@@ -51,12 +52,20 @@ made <- function() MakeADFun(
 at <- as.matrix(read.csv("points.csv"))
 objective <- made()
 values <- apply(at, 1, function(p) -objective$fn(c(log(p[1]), qlogis(p[2]))))
+risks <- list(mode = numeric(0), sd = numeric(0))
+if (n <= 1024) {  # eta = u + v given the last of the points: mode, and deviation by the inverse of the Hessian
+  mode <- objective$env$last.par[objective$env$random]
+  V <- as.matrix(solve(objective$env$spHess(objective$env$last.par, random = TRUE)))
+  i <- seq_len(n); j <- n + i
+  risks <- list(mode = mode[i] + mode[j], sd = sqrt(diag(V)[i] + diag(V)[j] + 2 * V[cbind(i, j)]))
+}
 seconds <- system.time({
   objective <- made(); best <- nlminb(objective$par, objective$fn, objective$gr)
   errors <- sqrt(diag(sdreport(objective)$cov.fixed))})[["elapsed"]]
 number <- function(x) paste(formatC(x, digits = 17, format = "g"), collapse = ", ")
 cat("JSON{\\"values\\": [", number(values), "], \\"best\\": [", number(best$par), "], \\"loglik\\": ",
-  number(-best$objective), ", \\"errors\\": [", number(errors), "], \\"seconds\\": ", number(seconds), "}\\n", sep = "")
+  number(-best$objective), ", \\"errors\\": [", number(errors), "], \\"seconds\\": ", number(seconds),
+  ", \\"mode\\": [", number(risks$mode), "], \\"sd\\": [", number(risks$sd), "]}\\n", sep = "")
 """
 
 
@@ -69,6 +78,8 @@ def main(side: int = 24) -> None:
     for (sigma, phi), other in zip(POINTS, theirs["values"], strict=True):
         own = fit(BYM(sigma, phi), y, likelihood=Poisson(exposure), fixed=["sigma", "phi"])
         print(f"{sigma:8g}{phi:8g}{own.loglik:22.10f}{other:22.10f}{own.loglik - other:14.2e}")
+    if theirs["mode"]:
+        print_risks(own.relative_risk(0.95), np.reshape(theirs["mode"], y.shape), np.reshape(theirs["sd"], y.shape))
     start = time.perf_counter()
     found = fit(BYM(), y, likelihood=Poisson(exposure), tolerance=1e-7)
     seconds = time.perf_counter() - start
@@ -81,6 +92,19 @@ def main(side: int = 24) -> None:
         print(f"{'its std. error':>16}{found.standard_errors[name]:22.8f}{error:22.8f}")
     print(f"{'maximum':>16}{found.loglik:22.8f}{theirs['loglik']:22.8f}")
     print(f"{'seconds':>16}{seconds:22.3f}{theirs['seconds']:22.3f}")
+
+
+def print_risks(own: Risk, mode: np.ndarray, sd: np.ndarray) -> None:
+    """Print relative risks with 95% intervals at some pixels, and the largest relative difference at all of them."""
+    reach = 1.959963984540054 * sd
+    theirs = {"median": np.exp(mode), "lower": np.exp(mode - reach), "upper": np.exp(mode + reach)}
+    print("relative risks at the last of these, median and 95% interval")
+    for pixel in ((0, 0), (3, 5), (mode.shape[0] // 2, mode.shape[1] // 2)):
+        ours = " ".join(f"{getattr(own, name)[pixel]:.10f}" for name in theirs)
+        print(f"{pixel!s:>16}  {ours}   {' '.join(f'{each[pixel]:.10f}' for each in theirs.values())}")
+    for name, other in theirs.items():
+        difference = np.abs(getattr(own, name) / other - 1.0).max()
+        print(f"{name:>16}  largest relative difference {difference:.1e}")
 
 
 def counts(side: int) -> tuple[np.ndarray, np.ndarray]:

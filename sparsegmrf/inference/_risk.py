@@ -17,8 +17,7 @@ class Risk:
     """Posterior of the risk at every pixel, ``(H, W)``, of several images ``(R, H, W)``.
 
     Of Poisson counts the rate relative to the exposure, ``exp(eta)``; of binomial ones the probability
-    ``1 / (1 + exp(-eta))``, ``eta`` the field with its trend. NaN where a covariate is not
-    known.
+    ``1 / (1 + exp(-eta))``, ``eta`` the field with its trend. NaN where a covariate is not known.
 
     Attributes
     ----------
