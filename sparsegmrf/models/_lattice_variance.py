@@ -14,6 +14,7 @@ Numbers = npt.NDArray[Any]  # real or complex
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 _BLOCK = 2**12
 _TINY = 1e-20
+_EPS = float(np.finfo(np.float64).eps)
 
 
 def lattice_variance(kappa2: Numbers, conductances: Numbers, alpha: float) -> Numbers:
@@ -74,7 +75,10 @@ def _mean(kappa2: Numbers, conductances: Numbers, alpha: float, direction: Float
 def _block(kappa2: Numbers, rho: Numbers, alpha: float, direction: FloatArray | None) -> Numbers:
     across, along, one, other = (rho[:, [i]] for i in range(4))
     total = along + one + other
-    m = np.sqrt(np.abs(kappa2 * total / (across * total + along * (one + other) + 4.0 * one * other)))
+    terms = np.stack([across * total, along * (one + other), 4.0 * one * other])
+    rounding = _EPS * np.abs(terms).sum(axis=0)
+    determinant = np.maximum(np.abs(terms.sum(axis=0)), rounding)
+    m = np.sqrt(np.abs(kappa2 * total) / determinant)
     end = np.arcsinh(np.pi / m)
     u = (_NODES + 1.0) / 2.0 * end
     x = m * np.sinh(u)

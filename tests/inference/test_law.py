@@ -180,10 +180,9 @@ def test_draws_and_fillings_have_the_moments_of_the_dense_law(name, noise, missi
     for seed in (1, 2):
         found = fill(y, model=model, n_samples=count, rng=seed, **options)
         predicted = fit(model, y, **options).predict(n_samples=count, rng=seed)
-        assert_array_equal(found.mean, predicted.mean)
-        assert_array_equal(found.std, predicted.std)
-        assert_array_equal(found.predictive_std, predicted.predictive_std)
-        assert_array_equal(found.samples, predicted.samples)
+        # fill goes on with the factor of the fit's last evaluation, which has its own rounding.
+        for what in ("mean", "std", "predictive_std", "samples"):
+            assert_allclose(getattr(found, what), getattr(predicted, what), rtol=1e-12, atol=1e-11)
         assert_array_equal(found.filled, np.where(gaps, found.mean, y))
         if noise == "exact":
             assert (found.samples[:, ~gaps] == y[~gaps]).all()

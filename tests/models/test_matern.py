@@ -116,6 +116,17 @@ def test_lattice_variance_is_the_mean_over_frequencies(alpha, triple):
         assert lattice_variance(np.array(kappa2), np.array([*triple, 0.0]), alpha) == pytest.approx(expected, rel=1e-12)
 
 
+def test_lattice_variance_does_not_divide_by_a_determinant_that_is_rounding():
+    rho = [3962539.77280644, 65490160.87081367, 28289761.51440896, -12180529.15597266]  # of determinant 1 by design
+    x = 2.0 * np.pi * np.arange(512) / 512
+    g = sum(
+        r * 4.0 * np.sin(t / 2.0) ** 2
+        for r, t in zip(rho, (x, x[:, None], x + x[:, None], x - x[:, None]), strict=True)
+    )
+    expected = np.mean((43497875.72892263 + g) ** -3.0)
+    assert lattice_variance(np.array(43497875.72892263), np.array(rho), 3.0) == pytest.approx(expected, rel=1e-12)
+
+
 def test_lattice_variance_approaches_the_continuous_one():
     kappa2 = 8.0 / 1e4**2
     assert lattice_variance(np.array(kappa2), ISOTROPIC, 2.0) * 4.0 * np.pi * kappa2 == pytest.approx(1.0, rel=1e-6)
