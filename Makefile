@@ -12,7 +12,7 @@ SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev python3-dev python3-venv
 .PHONY: test system-packages
 
 test: $(VENV)/.installed
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 $(VENV)/.installed: pyproject.toml | system-packages
 	$(PYTHON) -m venv --clear $(VENV)
