@@ -3,6 +3,9 @@
 import importlib
 import os
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # idle threads of several BLAS would take the cores; before NumPy is imported
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 
