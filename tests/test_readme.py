@@ -75,8 +75,7 @@ def test_first_program_is_on_the_first_screen_and_at_most_25_lines():
     before = README.read_text(encoding="utf-8").split("```python")[0]
     assert len(before.splitlines()) <= 25
     assert "Q^{-1}" in before
-    assert 'pip install ".[cli]" && sparsegmrf demo' in before
-    assert "make test" in before
+    assert re.findall(r"^make (\w+)", before, flags=re.MULTILINE) == ["demo", "test"]
 
 
 def test_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
