@@ -12,6 +12,7 @@ from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._graph import run_graph
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.factors.dissection._buffers import Buffers
+from sparsegmrf.factors.dissection._products import own_products
 from sparsegmrf.factors.dissection._tree import Level
 from sparsegmrf.kernels import blas, dense_products, dissection_fronts, dissection_lanes
 from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_FACTOR, NODE_UPDATE, NODE_UPDATED
@@ -25,7 +26,7 @@ _PANEL = 256
 """Columns of a large front that one task works on."""
 
 _STRIP = 64
-"""Columns that LAPACK factorizes at a time where our own products do the rest."""
+"""Columns that LAPACK factorizes at a time; products, which are faster, do the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ class _Elimination:
         buffers: Buffers,
     ) -> None:
         self.analysis, self.levels, self.groups, self.pool, self.blocks = analysis, levels, groups, pool, blocks
-        self.buffers, self.lock = buffers, threading.Lock()
+        self.buffers, self.lock, self.own = buffers, threading.Lock(), own_products()
         self.tasks: list[Callable[[], None]] = []
         self.needs: list[list[int]] = []
         tiles = levels[-1]
@@ -272,11 +273,10 @@ class _Elimination:
         self._update(m, s + first, min(_PANEL, b - first), 0, s, L, self.live[depth, node], first * b + first, b)
 
     def _eliminate(self, depth: int, node: int, first: int, last: int) -> None:
-        """Factorize columns ``first ... last`` of a panel, strip by strip where our own products are faster."""
+        """Factorize columns ``first ... last`` of a panel, strip by strip."""
         _, m, L = self._panel(depth, node)
-        strip = _STRIP if dense_products.WIDE else last - first
-        for at in range(first, last, max(strip, 1)):
-            end = min(at + strip, last)
+        for at in range(first, last, _STRIP):
+            end = min(at + _STRIP, last)
             status = dissection_fronts.factor_panel(m, at, end - at, blas.LETTERS, blas.NUMBERS, L, _sizes())
             if status >= 0:
                 raise NotPositiveError(depth, node, -1, status, float(L[status * m + status]))
@@ -297,7 +297,7 @@ class _Elimination:
         """Subtract ``L_2 L_1^T`` from `width` columns of T, see `dissection_fronts.update_columns`."""
         if width == 0 or rank == 0:
             return
-        if dense_products.WIDE:
+        if self.own:
             W = self.buffers.workspace(dense_products.workspace(width))
             dense_products.subtract_outer(m, first, width, rank_first, rank, L, T, corner, leading, W)
         else:

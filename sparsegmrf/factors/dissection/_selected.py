@@ -17,6 +17,7 @@ from sparsegmrf._graph import run_graph
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.factors.dissection._buffers import Buffers
 from sparsegmrf.factors.dissection._numeric import FactorNumbers
+from sparsegmrf.factors.dissection._products import own_products
 from sparsegmrf.factors.dissection._programs import TileProgram
 from sparsegmrf.factors.dissection._tree import Level
 from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse, dissection_lane_inverse
@@ -79,7 +80,7 @@ class _Inversion:
     ) -> None:
         self.analysis, self.levels, self.groups, self.blocks, self.planes = analysis, levels, groups, blocks, planes
         self.buffers = Buffers()
-        self.wide = dense_products.WIDE
+        self.own = own_products()
         self.layouts = {cls: _layout(program) for cls, program in analysis.programs.items()}
         self.batches = _batches(levels[-1], groups)
         self.lane_of = np.empty((len(levels[-1].cls), 2), dtype=np.int64)
@@ -157,7 +158,7 @@ class _Inversion:
             dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             return
         gain = self.buffers.workspace(self.largest.gain)
-        if self.wide:
+        if self.own:
             workspace = self.buffers.workspace(self.largest.workspace)
             dense_products.multiply_triangular(s, m, L, Z, gain, workspace)
             dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
