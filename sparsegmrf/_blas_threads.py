@@ -32,9 +32,9 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def blas_is_wide() -> bool:
-    """Return whether every BLAS in the process is known to compute in registers of eight numbers on this machine."""
+    """Return whether OpenBLAS, which SciPy brings, computes in registers of eight numbers; no other tells."""
     with _lock:
-        names = [getattr(library, "architecture", "") for library in _found()]
+        names = [library.architecture for library in _found() if library.internal_api == "openblas"]
     return bool(names) and all(name in _WIDE for name in names)
 
 
