@@ -81,7 +81,7 @@ class Factor(OnLattice):
     def refactorizer(self) -> "Callable[[SymmetricStencil], Factor | None]":
         """Return `refactorized` as a function for loops, which keeps the analysis and not the numbers if it can.
 
-        It may keep the memory of factors it made that are gone, for those it will make.
+        It may keep the memory of this factor and of those it made, once they are gone, for those it will make.
         """
         return self.refactorized
 

@@ -3,7 +3,8 @@
 import threading
 import weakref
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,32 +40,35 @@ class Buffers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._free: dict[int, list[FloatArray]] = {}
+        self._free: dict[_Kind, list[FloatArray]] = {}
         self._idle: set[int] = set()
-        self._returned: deque[FloatArray] = deque()
+        self._returned: deque[tuple[_Kind, FloatArray]] = deque()
 
     def array(self, size: int) -> FloatArray:
-        """Return an array of that many numbers."""
-        with self._lock:
-            self._collect()
-            same = self._free.get(size)
-            memory = same.pop() if same else None
-            self._idle.discard(id(memory))
-        return np.asarray(_Lease(aligned(size) if memory is None else memory, self._returned))
+        """Return an array of that many numbers, to be kept."""
+        return self._lent(_Kind(size, False))
 
     def workspace(self, size: int) -> FloatArray:
-        """Return an array of at least that many numbers."""
-        return self.array(rounded(size))
+        """Return an array of at least that many numbers, for a while."""
+        return self._lent(_Kind(rounded(size), True))
+
+    def adopt(self, array: FloatArray) -> None:
+        """Have the memory of an array of other `Buffers` come back here."""
+        if isinstance(array.base, _Lease):
+            array.base.home = weakref.ref(self)
 
     def trim(self) -> None:
         """Free what has not been used between the last call and this one."""
         with self._lock:
             self._collect()
-            kept = {
-                size: [each for each in memories if id(each) not in self._idle] for size, memories in self._free.items()
-            }
-            self._free = {size: memories for size, memories in kept.items() if memories}
+            self._keep(lambda kind, memory: id(memory) not in self._idle)
             self._idle = {id(each) for memories in self._free.values() for each in memories}
+
+    def free_workspaces(self) -> None:
+        """Free all workspaces that nobody has."""
+        with self._lock:
+            self._collect()
+            self._keep(lambda kind, memory: not kind.passing)
 
     @property
     def free_bytes(self) -> int:
@@ -73,10 +77,29 @@ class Buffers:
             self._collect()
             return sum(each.nbytes for memories in self._free.values() for each in memories)
 
+    def _lent(self, kind: "_Kind") -> FloatArray:
+        with self._lock:
+            self._collect()
+            same = self._free.get(kind)
+            memory = same.pop() if same else None
+            self._idle.discard(id(memory))
+        return np.asarray(_Lease(self, kind, aligned(kind.size) if memory is None else memory))
+
     def _collect(self) -> None:
         while self._returned:
-            memory = self._returned.popleft()
-            self._free.setdefault(len(memory), []).append(memory)
+            kind, memory = self._returned.popleft()
+            self._free.setdefault(kind, []).append(memory)
+
+    def _keep(self, wanted: "Callable[[_Kind, FloatArray], bool]") -> None:
+        kept = {kind: [each for each in memories if wanted(kind, each)] for kind, memories in self._free.items()}
+        self._free = {kind: memories for kind, memories in kept.items() if memories}
+
+
+class _Kind(NamedTuple):
+    """Numbers in an array, and whether it is a workspace."""
+
+    size: int
+    passing: bool
 
 
 class _Lease:
@@ -85,14 +108,19 @@ class _Lease:
     That may be in any thread, also one that holds the lock of the `Buffers`: a deque needs none.
     """
 
-    def __init__(self, memory: FloatArray, home: deque[FloatArray]) -> None:
-        self._memory, self._home = memory, weakref.ref(home)
+    def __init__(self, home: Buffers, kind: _Kind, memory: FloatArray) -> None:
+        self.home, self._kind, self._memory = weakref.ref(home), kind, memory
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
         return self._memory.__array_interface__
 
     def __del__(self) -> None:
-        home = self._home()
+        home = self.home()
         if home is not None:
-            home.append(self._memory)
+            home._returned.append((self._kind, self._memory))
+
+
+def home_of(array: FloatArray) -> Buffers | None:
+    """Return the `Buffers` to which the memory of an array goes back, if there are any."""
+    return array.base.home() if isinstance(array.base, _Lease) else None

@@ -15,7 +15,7 @@ import numpy as np
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._graph import run_graph
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
-from sparsegmrf.factors.dissection._buffers import Buffers
+from sparsegmrf.factors.dissection._buffers import Buffers, home_of
 from sparsegmrf.factors.dissection._numeric import FactorNumbers
 from sparsegmrf.factors.dissection._products import own_products
 from sparsegmrf.factors.dissection._programs import TileProgram
@@ -30,6 +30,9 @@ from sparsegmrf.typing import FloatArray, IntArray
 def selected_planes(analysis: Analysis, levels: list[Level], groups: Groups, blocks: FactorNumbers) -> FloatArray:
     """Return ``Q^-1[p, p + o_k]`` as planes ``(K, H, W)`` or ``(K, H, W, C, C)``; zero where that is off the image."""
     lattice = analysis.lattice
+    loop = home_of(blocks.tiles)
+    if loop is not None:
+        loop.free_workspaces()  # a loop of factorizations would hold them beside those of this
     planes = np.zeros((len(analysis.offsets), *lattice.shape, *block_shape(lattice)))
     job = _Inversion(analysis, levels, groups, blocks, planes.reshape(-1))
     with one_blas_thread():

@@ -111,10 +111,11 @@ class DissectionFactor(Factor):
     def refactorizer(self) -> Callable[[SymmetricStencil], Factor | None]:
         """Return `refactorized` as a function for loops, which keeps the analysis and the memory of factors that went.
 
-        A factor that it made leaves its memory, which is touched already, to the next one as soon as nothing refers to
-        it any more; one that is kept stays as it is. Any number of threads may call it. The memory goes with it.
+        This factor and those that it made leave their memory, which is touched already, to the next one as soon as
+        nothing refers to them any more; one that is kept stays as it is. Any number of threads may call it. The memory
+        goes with it.
         """
-        return _Refactorizer(self._analysis)
+        return _Refactorizer(self._analysis, self._blocks)
 
     @property
     def lattice(self) -> Lattice:
@@ -199,8 +200,10 @@ class DissectionFactor(Factor):
 class _Refactorizer:
     """Factors of precisions with the lattice and offsets of an analysis, in memory that is used again."""
 
-    def __init__(self, analysis: Analysis) -> None:
+    def __init__(self, analysis: Analysis, first: FactorNumbers) -> None:
         self._analysis, self._buffers = analysis, Buffers()
+        for array in (first.tiles, first.fronts):
+            self._buffers.adopt(array)
 
     def __call__(self, precision: SymmetricStencil) -> DissectionFactor | None:
         """Return the factor of a precision, or None if it has another lattice or other offsets."""

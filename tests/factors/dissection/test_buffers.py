@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from sparsegmrf.factors.dissection._buffers import Buffers
+from sparsegmrf.factors.dissection._buffers import Buffers, home_of
 
 
 def address(array):
@@ -63,6 +63,27 @@ def test_memory_that_is_not_asked_for_any_more_is_freed():
     del small
     buffers.trim()
     assert buffers.free_bytes == 80
+
+
+def test_workspaces_are_freed_by_themselves():
+    buffers = Buffers()
+    array, workspace = buffers.array(1024), buffers.workspace(1024)
+    del array, workspace
+    buffers.free_workspaces()
+    assert buffers.free_bytes == 8192
+    kept = buffers.array(1024)
+    assert buffers.free_bytes == 0
+    assert home_of(kept) is buffers
+
+
+def test_adopted_memory_comes_back_to_the_last_who_adopted_it():
+    first, second, third = Buffers(), Buffers(), Buffers()
+    array = first.array(1000)
+    second.adopt(array)
+    third.adopt(array)
+    third.adopt(np.zeros(5))  # of nobody's: left alone
+    del array
+    assert [each.free_bytes for each in (first, second, third)] == [0, 0, 8000]
 
 
 def test_threads_never_share_an_array():

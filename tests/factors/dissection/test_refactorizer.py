@@ -72,12 +72,12 @@ def test_factor_in_used_memory_is_that_in_new_memory_to_the_bit(make, wide, spli
     assert equal(results(again(make(3))), results(fresh))
 
 
-@pytest.mark.parametrize("make", CASES[:1])
-def test_factor_in_used_memory_is_the_dense_one(make):
-    again = DissectionFactor(make(1), tile=16).refactorizer()
-    again(make(2))
+def test_factor_in_used_memory_is_the_dense_one():
+    first, second, third = (per_pixel(seed, shape=(30, 24)) for seed in range(3))
+    again = DissectionFactor(first, tile=4).refactorizer()
+    again(second)
     poison(again)
-    factor, dense = again(make(3)), DenseFactor(make(3))
+    factor, dense = again(third), DenseFactor(third)
     assert_allclose(factor.logdet, dense.logdet, rtol=1e-12)
     assert_allclose(factor.marginal_variance(), dense.marginal_variance(), rtol=1e-10)
 
@@ -167,6 +167,26 @@ def test_two_threads_at_once_get_the_factors_they_ask_for():
     for worker in workers:
         worker.join()
     assert not wrong
+
+
+def test_memory_of_the_first_factor_is_used_again():
+    first = DissectionFactor(per_pixel(1), tile=16)
+    where = first._blocks.fronts.ctypes.data
+    again = first.refactorizer()
+    assert again(per_pixel(2))._blocks.fronts.ctypes.data != where
+    del first
+    assert again(per_pixel(3))._blocks.fronts.ctypes.data == where
+
+
+def test_selected_inverse_frees_workspaces_and_not_the_memory_of_factors():
+    again = DissectionFactor(per_pixel(1), tile=16).refactorizer()
+    factor, dropped = again(per_pixel(2)), again(per_pixel(3))
+    size = dropped.nbytes
+    del dropped
+    assert again._buffers.free_bytes > size
+    factor.selected_inverse()
+    assert again._buffers.free_bytes >= size
+    assert not any(kind.passing for kind in again._buffers._free)
 
 
 def test_other_pattern_is_declined_and_the_plain_method_keeps_no_memory():
