@@ -110,6 +110,14 @@ def test_published_log_determinants_of_the_five_point_stencil(side):
     assert DissectionFactor(stencil).logdet == pytest.approx(published[side], abs=6e-7)
 
 
+@pytest.mark.parametrize("scale", [1e-290, 1e-20, 1e290])
+def test_log_determinant_of_extreme_coefficients(scale):
+    stencil = five_point((30, 20))
+    scaled = SymmetricStencil(FIVE, [scale * stencil.coefficient(k) for k in range(3)], (30, 20))
+    expected = DenseFactor(stencil).logdet + 600 * np.log(scale)
+    assert DissectionFactor(scaled, tile=16).logdet == pytest.approx(expected, rel=1e-13)
+
+
 def test_homogeneous_stencil_keeps_one_block_per_class():
     factor = DissectionFactor(SymmetricStencil(FIVE, [4.5, -1.0, -1.0], (300, 200)), tile=16)
     assert factor.distinct_nodes < factor.nodes / 4
