@@ -15,19 +15,20 @@ from bench import problems
 
 
 class Sparsegmrf:
-    """This package's dissection factor."""
+    """This package's dissection factor; made again in the memory of one that is gone, as in the loops of `fit`."""
 
     def __init__(self, stencil, other):
         from sparsegmrf.factors import DissectionFactor
 
         self._make, self._stencil, self._other = DissectionFactor, stencil, other
-        self.factor = self.second = None
+        self.factor = self.again = self.second = None
 
     def factorize(self):
         self.factor = self._make(self._stencil)
+        self.again = self.factor.refactorizer()
 
     def refactorize(self):
-        self.second = self.factor.refactorize(self._other)
+        self.second = self.again(self._other)
 
     def before_refactorize(self):
         self.second = None
@@ -53,7 +54,21 @@ class Sparsegmrf:
         return self.factor.nbytes
 
     def close(self):
-        self.factor = self.second = None
+        self.factor = self.again = self.second = None
+
+
+class SparsegmrfInNewMemory:
+    """The same factor made again in memory of its own, which the system clears."""
+
+    def __init__(self, stencil, other):
+        self._own = Sparsegmrf(stencil, other)
+        self.factorize, self.before_refactorize = self._own.factorize, self._own.before_refactorize
+
+    def refactorize(self):
+        self._own.second = self._own.factor.refactorize(self._own._other)
+
+    def close(self):
+        self._own.close()
 
 
 class Cholmod:
@@ -263,6 +278,7 @@ class SuperLU:
 
 PEERS = {
     "sparsegmrf": Sparsegmrf,
+    "sparsegmrf-new-memory": SparsegmrfInNewMemory,
     "cholmod-default": Cholmod,
     "cholmod-amd": CholmodAMD,
     "cholmod-nesdis": CholmodDissection,

@@ -375,13 +375,19 @@ def unpack_updates(slots: Floats, first: int, size: int, starts: Ints, updates: 
 
 @njit(cache=True, nogil=True)
 def log_pivots(nodes: Ints, block: int, factor: Floats, logs: Floats) -> None:
-    """Sum the logarithms of the pivots of each lane into `logs`."""
+    """Sum the logarithms of the pivots of each lane into `logs`: of products that stay far within the range."""
     logs[:] = 0.0
+    product = np.ones(8)
     for node in range(nodes.shape[0]):
         s = nodes[node, NODE_ELIMINATED]
         m = s + nodes[node, NODE_UPDATED]
         place = block + nodes[node, NODE_FACTOR]
         for j in range(s):
             for lane in range(8):
-                logs[lane] += math.log(factor[place * 8 + lane])
+                product[lane] *= factor[place * 8 + lane]  # a square root: below 1e155, and above its inverse
+                if not 1e-100 < product[lane] < 1e100:
+                    logs[lane] += math.log(product[lane])
+                    product[lane] = 1.0
             place += m - j
+    for lane in range(8):
+        logs[lane] += math.log(product[lane])

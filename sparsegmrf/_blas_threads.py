@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 from threadpoolctl import LibController, ThreadpoolController
 
+_WIDE = ("SkylakeX", "Cooperlake", "SapphireRapids")
+"""Sets of OpenBLAS's kernels that are written for such registers."""
+
 _lock = threading.Lock()
 _libraries: list[LibController] | None = None
 _holders = 0
@@ -28,13 +31,25 @@ def one_blas_thread() -> Iterator[None]:
         _leave()
 
 
+def blas_is_wide() -> bool:
+    """Return whether OpenBLAS, which SciPy brings, computes in registers of eight numbers; no other tells."""
+    with _lock:
+        names = [library.architecture for library in _found() if library.internal_api == "openblas"]
+    return bool(names) and all(name in _WIDE for name in names)
+
+
+def _found() -> list[LibController]:
+    global _libraries
+    if _libraries is None:  # finding the libraries takes milliseconds, as long as a small factorization
+        _libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    return _libraries
+
+
 def _enter() -> None:
-    global _libraries, _holders, _before
+    global _holders, _before
     with _lock:
         if _holders == 0:
-            if _libraries is None:  # finding the libraries takes milliseconds, as long as a small factorization
-                _libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-            _before = [library.num_threads for library in _libraries]
+            _before = [library.num_threads for library in _found()]
             _set([1] * len(_before))
         _holders += 1
 

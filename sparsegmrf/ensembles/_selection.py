@@ -9,7 +9,7 @@ from sparsegmrf.ensembles._ensemble import Ensemble, LocalPattern
 from sparsegmrf.ensembles._newton import Minimum, NewtonPoint, minimize
 from sparsegmrf.ensembles._regression import NeighbourRegression, make_target, regress
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
-from sparsegmrf.factors import DissectionFactor
+from sparsegmrf.factors import DissectionFactor, Factor
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray, Shape
@@ -44,7 +44,7 @@ class Selection:
         self.covariances = np.concatenate([sample[:1], (1.0 - shrinkage) * sample[1:]])
         self.count = 0
         """Factorizations made."""
-        self._factor: DissectionFactor | None = None
+        self._again: Callable[[SymmetricStencil], Factor | None] | None = None
         self._lattice = Lattice((sample.shape[1], sample.shape[2]))
         self._weight = np.where(np.arange(len(offsets)) > 0, 2.0, 1.0)[:, np.newaxis, np.newaxis]
         """An entry beside the diagonal stands in the matrix twice."""
@@ -79,10 +79,12 @@ class Selection:
         self.count += 1
         Q = self.stencil(at)
         try:
-            factor = DissectionFactor(Q) if self._factor is None else self._factor.refactorize(Q)
+            factor = None if self._again is None else self._again(Q)
+            if factor is None:
+                factor = DissectionFactor(Q)
+                self._again = factor.refactorizer()
         except NotPositiveDefiniteError:
             return None
-        self._factor = factor
         inverse = factor.selected_inverse()
         apart = self.covariances - np.array([inverse.plane(k) for k in range(len(self.offsets))])
         if self.homogeneous:

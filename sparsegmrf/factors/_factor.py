@@ -79,7 +79,10 @@ class Factor(OnLattice):
         return None
 
     def refactorizer(self) -> "Callable[[SymmetricStencil], Factor | None]":
-        """Return `refactorized` as a function, which keeps the analysis and lets go of the numbers where it can."""
+        """Return `refactorized` as a function for loops, which keeps the analysis and not the numbers if it can.
+
+        It may keep the memory of this factor and of those it made, once they are gone, for those it will make.
+        """
         return self.refactorized
 
     def whiten(self, x: ArrayLike) -> FloatArray:

@@ -1,8 +1,9 @@
 """Factor of a precision on a lattice that wraps: the dissection of the lattice folded flat."""
 
 import os
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from sparsegmrf.factors.dissection import DissectionFactor, _file
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
+
+T = TypeVar("T")
 
 
 class FoldedFactor(Factor):
@@ -57,14 +60,17 @@ class FoldedFactor(Factor):
                 f"precision must be a SymmetricStencil that wraps, got {precision!r}; use DissectionFactor."
             )
         fold = Fold.of(precision)
-        _frozen.assign(self, _fold=fold, _inner=_dissected(fold, precision), _lattice=precision.lattice)
+        _frozen.assign(
+            self, _fold=fold, _inner=_dissected(fold, precision, DissectionFactor), _lattice=precision.lattice
+        )
 
     def refactorized(self, precision: SymmetricStencil) -> Factor | None:
         """Return the factor of another precision if it has the same lattice, offsets and axes that wrap, else None."""
-        if not self._fold.serves(precision):
-            return None
-        inner = _dissected(self._fold, precision, self._inner)
-        return _frozen.make(type(self), _fold=self._fold, _inner=inner, _lattice=precision.lattice)
+        return _refactorized(self._fold, self._inner.refactorized, precision)
+
+    def refactorizer(self) -> Callable[[SymmetricStencil], Factor | None]:
+        """Return `refactorized` as a function for loops; see `DissectionFactor.refactorizer`."""
+        return partial(_refactorized, self._fold, self._inner.refactorizer())
 
     @property
     def lattice(self) -> Lattice:
@@ -155,11 +161,20 @@ class FoldedFactor(Factor):
         return np.ascontiguousarray(flat[:, self._unknowns])
 
 
-def _dissected(fold: Fold, Q: SymmetricStencil, before: DissectionFactor | None = None) -> DissectionFactor:
-    """Return the factor of a folded precision, by the analysis of an earlier one if there is one."""
-    flat = fold.fold(Q)
+def _refactorized(
+    fold: Fold, again: Callable[[SymmetricStencil], Factor | None], precision: SymmetricStencil
+) -> FoldedFactor | None:
+    """Return the factor of a precision that a fold serves, by the function that factorizes folded ones, else None."""
+    if not fold.serves(precision):
+        return None
+    inner = _dissected(fold, precision, again)
+    return _frozen.make(FoldedFactor, _fold=fold, _inner=inner, _lattice=precision.lattice)
+
+
+def _dissected(fold: Fold, Q: SymmetricStencil, factorize: Callable[[SymmetricStencil], T]) -> T:
+    """Return the factor of a folded precision; of a failure the pixel on the ring."""
     try:
-        return DissectionFactor(flat) if before is None else before.refactorize(flat)
+        return factorize(fold.fold(Q))
     except NotPositiveDefiniteError as error:
         pixel: Any = fold.pixel(error.pixel)
         raise NotPositiveDefiniteError(

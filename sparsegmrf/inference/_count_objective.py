@@ -11,7 +11,7 @@ from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._evidence import evidence
 from sparsegmrf.inference._laplace_evidence import LaplaceEvidence, laplace_evidence
 from sparsegmrf.inference._memo import Point, Workspace
-from sparsegmrf.inference._mode import Mode, find_mode, first_deviation
+from sparsegmrf.inference._mode import Place, find_mode, first_deviation
 from sparsegmrf.inference._objective import Evaluated, Objective
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel, unknowns_of
@@ -150,7 +150,10 @@ class CountObjective:
         workspace.modes[:] = [each.mode for each in found]
         working = tuple(_working(each, mode.eta) for each, mode in zip(self.counts, workspace.modes, strict=True))
         gaussian = self.gaussian.with_data(working)
-        evaluated = gaussian.evaluate(self.of_model(at), workspace) if gradient else None
+        del factor  # its memory is the next one's
+        evaluated = None
+        if gradient:
+            evaluated = gaussian.without_factors(gaussian.evaluate(self.of_model(at), workspace))
         of_covariates = self.gaussian.trend.coefficients(beta)
         return CountSolution(model, of_covariates, tuple(found), gaussian, evaluated)
 
@@ -185,7 +188,7 @@ class CountObjective:
         return found
 
 
-def _moved(counts: Counts, last: Mode, mean: FloatArray) -> FloatArray:
+def _moved(counts: Counts, last: Place, mean: FloatArray) -> FloatArray:
     """Return the deviations from another mean that have the linear predictor of a mode."""
     return last.deviation + counts.lifted(last.eta - counts.total(last.deviation) - mean)
 

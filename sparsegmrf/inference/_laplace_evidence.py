@@ -9,7 +9,7 @@ from sparsegmrf.factors import Factor
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._laplace import log_marginal_likelihood
-from sparsegmrf.inference._mode import Mode, find_mode
+from sparsegmrf.inference._mode import Place, find_mode
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.stencil import SymmetricStencil
@@ -18,12 +18,15 @@ from sparsegmrf.typing import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class LaplaceEvidence:
-    """Approximate log-density of counts in nats, its derivatives by directions and by coefficients, and the mode."""
+    """Approximate log-density of counts in nats, its derivatives by directions and by coefficients, and the mode.
+
+    The factor at the mode is left out: it is most of the memory, which the next evaluation uses again.
+    """
 
     loglik: float
     by_directions: FloatArray
     by_coefficients: FloatArray
-    mode: Mode
+    mode: Place
 
 
 def laplace_evidence(
@@ -49,7 +52,7 @@ def laplace_evidence(
     mode = find_mode(precision, mean, counts, factorizer, starts)
     loglik = log_marginal_likelihood(prior, mean, factor.logdet, counts, mode)
     if directions is None:
-        return LaplaceEvidence(loglik, np.zeros(0), np.zeros(0), mode)
+        return LaplaceEvidence(loglik, np.zeros(0), np.zeros(0), mode.place)
     S, of_total = counts.covariances(mode.factor)
     prior_S = factor.selected_inverse() if directions else S
     r = precision.without_level(mode.deviation)
@@ -57,4 +60,4 @@ def laplace_evidence(
     along = [0.5 * (dQ.inner(prior_S) - dQ.inner(S) - float(np.sum((r - z) * (dQ @ r)))) for dQ in directions]
     of_columns = precision.times(counts.lifted(columns)) if len(columns) else columns
     by_coefficients = np.tensordot(of_columns, r - 0.5 * z, r.ndim) if len(columns) else np.zeros(0)
-    return LaplaceEvidence(loglik, np.array(along), by_coefficients, mode)
+    return LaplaceEvidence(loglik, np.array(along), by_coefficients, mode.place)

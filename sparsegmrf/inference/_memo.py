@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsegmrf.inference._mode import Mode
+from sparsegmrf.inference._mode import Place
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.typing import FloatArray
 
@@ -23,19 +23,19 @@ class Point(NamedTuple):
 
 
 class Workspace:
-    """Analyses of patterns, and places to start from: they make evaluations cheaper and change no value.
+    """Analyses of patterns, memory of factors that are gone, and places to start from: they change no value.
 
     Attributes
     ----------
     prior, posterior : Refactorizer
         Of the precisions of the field, and of the field given the data.
-    modes : list of Mode
+    modes : list of Place
         Modes of the field given counts, image by image, where it was evaluated last.
     """
 
     def __init__(self) -> None:
         self.prior, self.posterior = Refactorizer(), Refactorizer()
-        self.modes: list[Mode] = []
+        self.modes: list[Place] = []
 
 
 class Memo:

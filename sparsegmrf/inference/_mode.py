@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,13 @@ _SETTLED = 1e-16
 """Squared Newton decrement per pixel at which the step after it is the last: convergence is quadratic."""
 _ROUNDING = 4.0 * float(np.finfo(float).eps)
 """Relative rounding of a linear predictor and of its gradient, below which no decrement falls."""
+
+
+class Place(NamedTuple):
+    """Where a mode is: the deviation from the mean and the linear predictor."""
+
+    deviation: FloatArray
+    eta: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +63,11 @@ class Mode:
     factor: Factor
     steps: int
     decrement: float
+
+    @property
+    def place(self) -> Place:
+        """Where it is, without the factor."""
+        return Place(self.deviation, self.eta)
 
 
 def find_mode(
@@ -101,6 +114,7 @@ def find_mode(
             raise _not_converged(steps, square, length, "no shorter step gains anything")
         u = u + length * step
         settled = small
+        del factor  # its memory is the next one's
     raise _not_converged(_MOST, square, length, "the decrement must fall to rounding")
 
 

@@ -8,7 +8,10 @@ from sparsegmrf.stencil import SymmetricStencil
 
 
 class Refactorizer:
-    """Factorizes precisions of one pattern one after the other, analysing it once; the factors are the caller's."""
+    """Factorizes precisions of one pattern one after the other, analysing it once; the factors are the caller's.
+
+    One that is dropped before the next is asked for leaves it its memory, see `Factor.refactorizer`.
+    """
 
     def __init__(self) -> None:
         self._again: Callable[[SymmetricStencil], Factor | None] | None = None
@@ -17,9 +20,11 @@ class Refactorizer:
         """Return the factor of a precision."""
         if isinstance(precision, Form):
             return precision.factor(self, "auto")
-        again = None if self._again is None else self._again(precision)
-        found = factorize(precision) if again is None else again
-        self._again = found.refactorizer()
+        found = None if self._again is None else self._again(precision)
+        if found is None:
+            self._again = None  # with its memory
+            found = factorize(precision)
+            self._again = found.refactorizer()
         return found
 
     def of_field(self, field: GMRF) -> Factor:

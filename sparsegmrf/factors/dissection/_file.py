@@ -10,7 +10,8 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.dissection._analysis import Analysis, analyse
-from sparsegmrf.factors.dissection._numeric import FactorNumbers, aligned
+from sparsegmrf.factors.dissection._buffers import aligned
+from sparsegmrf.factors.dissection._numeric import FactorNumbers
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._graph import run_graph
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
+from sparsegmrf.factors.dissection._buffers import Buffers
+from sparsegmrf.factors.dissection._products import own_products
 from sparsegmrf.factors.dissection._tree import Level
 from sparsegmrf.kernels import blas, dense_products, dissection_fronts, dissection_lanes
 from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_FACTOR, NODE_UPDATE, NODE_UPDATED
@@ -24,7 +26,7 @@ _PANEL = 256
 """Columns of a large front that one task works on."""
 
 _STRIP = 64
-"""Columns that LAPACK factorizes at a time where our own products do the rest."""
+"""Columns that LAPACK factorizes at a time; products, which are faster, do the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,19 +84,15 @@ def front_starts(analysis: Analysis, levels: list[Level]) -> tuple[list[IntArray
     return starts[::-1], total
 
 
-def aligned(size: int) -> FloatArray:
-    """Return an uninitialized array that starts at a multiple of 64 bytes."""
-    raw = np.empty(size + LANES)
-    first = -(raw.ctypes.data // 8) % LANES
-    return raw[first : first + size]
-
-
-def factorize(analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool) -> FactorNumbers:
-    """Factorize; raises `NotPositiveError` at the first pivot that is not."""
+def factorize(
+    analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool, buffers: Buffers | None = None
+) -> FactorNumbers:
+    """Factorize, in memory of `buffers` if they are given; raises `NotPositiveError` at the first pivot that is not."""
+    buffers = Buffers() if buffers is None else buffers
     starts, total = front_starts(analysis, levels)
     logs = [np.empty(len(level.first)) for level in levels]
-    blocks = FactorNumbers(aligned(groups.size * LANES), aligned(total), starts, logs)
-    job = _Elimination(analysis, levels, groups, pool, blocks)
+    blocks = FactorNumbers(buffers.array(groups.size * LANES), buffers.array(total), starts, logs)
+    job = _Elimination(analysis, levels, groups, pool, blocks, buffers)
     # The tasks hold the job: were it to hold them still, only a garbage collection would free the blocks.
     tasks, job.tasks = job.tasks, []
     with one_blas_thread():
@@ -106,17 +104,23 @@ class _Elimination:
     """One factorization as a graph of tasks: a task per group of tiles, then one per distinct node above."""
 
     def __init__(
-        self, analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool, blocks: FactorNumbers
+        self,
+        analysis: Analysis,
+        levels: list[Level],
+        groups: Groups,
+        pool: Pool,
+        blocks: FactorNumbers,
+        buffers: Buffers,
     ) -> None:
         self.analysis, self.levels, self.groups, self.pool, self.blocks = analysis, levels, groups, pool, blocks
-        self.buffers = _Buffers()
+        self.buffers, self.lock, self.own = buffers, threading.Lock(), own_products()
         self.tasks: list[Callable[[], None]] = []
         self.needs: list[list[int]] = []
         tiles = levels[-1]
         orders = np.array([analysis.programs[int(cls)].order for cls in tiles.cls[tiles.first]], dtype=np.int64)
         ends = np.cumsum(orders * (orders + 1) // 2)
         self.update_start = np.concatenate([[0], ends]).astype(np.int64)
-        self.updates = np.empty(int(self.update_start[-1]))
+        self.updates = buffers.workspace(int(self.update_start[-1]))
         self.live: dict[tuple[int, int], FloatArray] = {}
         self.uses: dict[tuple[int, int], int] = {}
         self._plan()
@@ -182,7 +186,7 @@ class _Elimination:
         tiles = self.levels[-1]
         pixel = tiles.pixel[tiles.first[members]]
         origins = pixel[:, 0] * self.analysis.lattice.shape[1] + pixel[:, 1]
-        slots = self.buffers.take(max(1, program.slot_size) * LANES)
+        slots = self.buffers.workspace(max(1, program.slot_size) * LANES)
         status = dissection_lanes.factor_tile(
             program.nodes,
             tables.maps,
@@ -209,7 +213,6 @@ class _Elimination:
         starts = np.where(np.arange(LANES) < filled, self.update_start[members], -1)
         size = program.order * (program.order + 1) // 2
         dissection_lanes.unpack_updates(slots, program.nodes[-1, NODE_UPDATE], size, starts, self.updates)
-        self.buffers.give(slots)
 
     def _factor_node(self, depth: int, node: int, halves: tuple[int, int]) -> None:
         self._assemble_node(depth, node, halves)
@@ -223,7 +226,7 @@ class _Elimination:
         instance = level.first[node]
         cls = int(level.cls[instance])
         s, m, L = self._panel(depth, node)
-        U = self.buffers.take((m - s) ** 2)
+        U = self.buffers.workspace((m - s) ** 2)
         children = self.analysis.classes[cls].children
         orders = [len(self.analysis.classes[child].boundary) * lattice.channels for child in children]
         first, first_packed = self._update_of(depth + 1, halves[0])
@@ -270,11 +273,10 @@ class _Elimination:
         self._update(m, s + first, min(_PANEL, b - first), 0, s, L, self.live[depth, node], first * b + first, b)
 
     def _eliminate(self, depth: int, node: int, first: int, last: int) -> None:
-        """Factorize columns ``first ... last`` of a panel, strip by strip where our own products are faster."""
+        """Factorize columns ``first ... last`` of a panel, strip by strip."""
         _, m, L = self._panel(depth, node)
-        strip = _STRIP if dense_products.WIDE else last - first
-        for at in range(first, last, max(strip, 1)):
-            end = min(at + strip, last)
+        for at in range(first, last, _STRIP):
+            end = min(at + _STRIP, last)
             status = dissection_fronts.factor_panel(m, at, end - at, blas.LETTERS, blas.NUMBERS, L, _sizes())
             if status >= 0:
                 raise NotPositiveError(depth, node, -1, status, float(L[status * m + status]))
@@ -295,10 +297,9 @@ class _Elimination:
         """Subtract ``L_2 L_1^T`` from `width` columns of T, see `dissection_fronts.update_columns`."""
         if width == 0 or rank == 0:
             return
-        if dense_products.WIDE:
-            W = self.buffers.take(dense_products.workspace(width))
+        if self.own:
+            W = self.buffers.workspace(dense_products.workspace(width))
             dense_products.subtract_outer(m, first, width, rank_first, rank, L, T, corner, leading, W)
-            self.buffers.give(W)
         else:
             dissection_fronts.update_columns(
                 m, first, width, rank_first, rank, blas.LETTERS, blas.NUMBERS, L, T, corner, leading, _sizes()
@@ -324,43 +325,12 @@ class _Elimination:
 
     def _release(self, depth: int, node: int) -> None:
         if depth < len(self.levels) - 1:
-            with self.buffers.lock:
+            with self.lock:
                 self.uses[depth, node] -= 1
                 finished = self.uses[depth, node] == 0
             if finished:
-                self.buffers.give(self.live.pop((depth, node)))
+                del self.live[depth, node]
 
 
 def _sizes() -> npt.NDArray[np.int32]:
     return np.empty(8, dtype=np.int32)
-
-
-_PER_OCTAVE = 2
-"""Sizes of workspaces between a power of two and the next."""
-
-
-def rounded(size: int) -> int:
-    """Return a size a little larger, so that nearly equal buffers are exchangeable."""
-    step = 1 << max(0, (size - 1).bit_length() - _PER_OCTAVE.bit_length())
-    return -(-size // step) * step
-
-
-class _Buffers:
-    """Workspaces to be used again, so that their pages are touched once; what they hold never matters."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.free: dict[int, list[FloatArray]] = {}
-
-    def take(self, size: int) -> FloatArray:
-        """Return an array of at least that many numbers."""
-        size = rounded(size)
-        with self.lock:
-            same = self.free.get(size)
-            if same:
-                return same.pop()
-        return aligned(size)
-
-    def give(self, buffer: FloatArray) -> None:
-        with self.lock:
-            self.free.setdefault(len(buffer), []).append(buffer)

@@ -14,8 +14,10 @@ import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._graph import run_graph
-from sparsegmrf.factors.dissection import _numeric
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
+from sparsegmrf.factors.dissection._buffers import Buffers, home_of
+from sparsegmrf.factors.dissection._numeric import FactorNumbers
+from sparsegmrf.factors.dissection._products import own_products
 from sparsegmrf.factors.dissection._programs import TileProgram
 from sparsegmrf.factors.dissection._tree import Level
 from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse, dissection_lane_inverse
@@ -25,11 +27,12 @@ from sparsegmrf.stencil._coefficients import block_shape
 from sparsegmrf.typing import FloatArray, IntArray
 
 
-def selected_planes(
-    analysis: Analysis, levels: list[Level], groups: Groups, blocks: _numeric.FactorNumbers
-) -> FloatArray:
+def selected_planes(analysis: Analysis, levels: list[Level], groups: Groups, blocks: FactorNumbers) -> FloatArray:
     """Return ``Q^-1[p, p + o_k]`` as planes ``(K, H, W)`` or ``(K, H, W, C, C)``; zero where that is off the image."""
     lattice = analysis.lattice
+    loop = home_of(blocks.tiles)
+    if loop is not None:
+        loop.free_workspaces()  # a loop of factorizations would hold them beside those of this
     planes = np.zeros((len(analysis.offsets), *lattice.shape, *block_shape(lattice)))
     job = _Inversion(analysis, levels, groups, blocks, planes.reshape(-1))
     with one_blas_thread():
@@ -75,12 +78,12 @@ class _Inversion:
         analysis: Analysis,
         levels: list[Level],
         groups: Groups,
-        blocks: _numeric.FactorNumbers,
+        blocks: FactorNumbers,
         planes: FloatArray,
     ) -> None:
         self.analysis, self.levels, self.groups, self.blocks, self.planes = analysis, levels, groups, blocks, planes
-        self.buffers = _numeric._Buffers()
-        self.wide = dense_products.WIDE
+        self.buffers = Buffers()
+        self.own = own_products()
         self.layouts = {cls: _layout(program) for cls, program in analysis.programs.items()}
         self.batches = _batches(levels[-1], groups)
         self.lane_of = np.empty((len(levels[-1].cls), 2), dtype=np.int64)
@@ -125,11 +128,11 @@ class _Inversion:
         level, analysis = self.levels[depth], self.analysis
         lattice, tables, cls = analysis.lattice, analysis.tables, int(level.cls[node])
         s, m = int(analysis.eliminated[cls]), int(analysis.order[cls])
-        Z = self.buffers.take(self.largest.front)
+        Z = self.buffers.workspace(self.largest.front)
         if depth:
             boundary = self.boundaries.pop((depth, node))
             dissection_front_inverse.unpack_boundary(s, m, boundary, Z)
-            self.buffers.give(boundary)
+            del boundary  # whose memory a half's may take
         if s > 0:
             start = int(self.blocks.front_start[depth][level.distinct[node]])
             self._invert_front(s, m, self.blocks.fronts[start : start + s * m], Z)
@@ -148,7 +151,6 @@ class _Inversion:
             first = int(tables.map_start[cls, half])
             positions = tables.maps[first : first + len(analysis.classes[child].boundary) * lattice.channels]
             self._hand_down(depth + 1, int(level.child[node, half]), Z, m, positions)
-        self.buffers.give(Z)
 
     def _invert_front(self, s: int, m: int, L: FloatArray, Z: FloatArray) -> None:
         """Work out the eliminated columns of a front's covariance from that of its boundary."""
@@ -158,19 +160,17 @@ class _Inversion:
         if b == 0:
             dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             return
-        gain = self.buffers.take(self.largest.gain)
-        if self.wide:
-            workspace = self.buffers.take(self.largest.workspace)
+        gain = self.buffers.workspace(self.largest.gain)
+        if self.own:
+            workspace = self.buffers.workspace(self.largest.workspace)
             dense_products.multiply_triangular(s, m, L, Z, gain, workspace)
             dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             dense_products.subtract_symmetric(b, s, Z, s * (m + 1), m, gain, Z, s, m, workspace)
             dense_products.subtract_gram(s, b, gain, Z, s, m, Z, m, workspace)
-            self.buffers.give(workspace)
         else:
             dissection_front_inverse.gain(s, m, blas.LETTERS, blas.NUMBERS, L, Z, gain, sizes)
             dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             dissection_front_inverse.subtract_boundary(s, m, blas.LETTERS, blas.NUMBERS, Z, gain, sizes)
-        self.buffers.give(gain)
 
     def _hand_down(self, depth: int, node: int, Z: FloatArray, m: int, positions: IntArray) -> None:
         """Keep the covariance of a half's boundary for its own task; tiles of one batch share an array."""
@@ -181,7 +181,7 @@ class _Inversion:
             key, lane, size = (depth, int(self.lane_of[node, 0])), int(self.lane_of[node, 1]), packed * LANES
         with self.lock:
             if key not in self.boundaries:
-                self.boundaries[key] = self.buffers.take(size)
+                self.boundaries[key] = self.buffers.workspace(size)
             target = self.boundaries[key]
         runs = np.empty(order + 1, dtype=np.int64)
         dissection_front_inverse.gather_boundary(Z, m, positions, target, packed * lane, runs)
@@ -196,8 +196,8 @@ class _Inversion:
         for lane in range(len(batch.tiles), LANES):
             boundary[lane * packed : (lane + 1) * packed] = boundary[:packed]
         pixel = self.levels[-1].pixel[batch.tiles]
-        Z = self.buffers.take(layout.slot_size * LANES)
-        workspace = self.buffers.take((4 * layout.largest + 10) * LANES)
+        Z = self.buffers.workspace(layout.slot_size * LANES)
+        workspace = self.buffers.workspace((4 * layout.largest + 10) * LANES)
         dissection_lane_inverse.invert_tiles(
             program.nodes,
             layout.table,
@@ -215,8 +215,6 @@ class _Inversion:
             workspace[10 * LANES :],
             workspace[: 10 * LANES],
         )
-        for buffer in (Z, workspace, boundary):
-            self.buffers.give(buffer)
 
 
 def _batches(tiles: Level, groups: Groups) -> list[_Batch]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.factors._factor import Factor
 from sparsegmrf.factors.dissection import _file, _numeric, _selected
 from sparsegmrf.factors.dissection._analysis import Analysis, Groups, analyse, group_tiles
+from sparsegmrf.factors.dissection._buffers import Buffers
 from sparsegmrf.factors.dissection._numeric import FactorNumbers
 from sparsegmrf.factors.dissection._plan import leaf_pixels, predict, refuse_beyond_memory, tile_side
 from sparsegmrf.factors.dissection._solve import Solver
@@ -66,7 +67,7 @@ class DissectionFactor(Factor):
     _analysis: Analysis
     _levels: list[Level]
     _groups: Groups
-    _blocks: _numeric.FactorNumbers
+    _blocks: FactorNumbers
 
     def __init__(self, precision: SymmetricStencil, *, tile: int | None = None, leaf: int | None = None) -> None:
         _check(precision)
@@ -108,8 +109,13 @@ class DissectionFactor(Factor):
         return _refactorized(self._analysis, precision)
 
     def refactorizer(self) -> Callable[[SymmetricStencil], Factor | None]:
-        """Return `refactorized` as a function that keeps the analysis alone."""
-        return partial(_refactorized, self._analysis)
+        """Return `refactorized` as a function for loops, which keeps the analysis and the memory of factors that went.
+
+        This factor and those that it made leave their memory, which is touched already, to the next one as soon as
+        nothing refers to them any more; one that is kept stays as it is. Any number of threads may call it. The memory
+        goes with it.
+        """
+        return _Refactorizer(self._analysis, self._blocks)
 
     @property
     def lattice(self) -> Lattice:
@@ -191,23 +197,44 @@ class DissectionFactor(Factor):
         return self._solver.solve(b)
 
 
-def _refactorized(analysis: Analysis, precision: SymmetricStencil) -> DissectionFactor | None:
+class _Refactorizer:
+    """Factors of precisions with the lattice and offsets of an analysis, in memory that is used again."""
+
+    def __init__(self, analysis: Analysis, first: FactorNumbers) -> None:
+        self._analysis, self._buffers = analysis, Buffers()
+        for array in (first.tiles, first.fronts):
+            self._buffers.adopt(array)
+
+    def __call__(self, precision: SymmetricStencil) -> DissectionFactor | None:
+        """Return the factor of a precision, or None if it has another lattice or other offsets."""
+        try:
+            return _refactorized(self._analysis, precision, self._buffers)
+        finally:
+            self._buffers.trim()
+
+
+def _refactorized(
+    analysis: Analysis, precision: SymmetricStencil, buffers: Buffers | None = None
+) -> DissectionFactor | None:
     """Return the factor of a precision that has the lattice and offsets of an analysis, else None."""
     same = precision.lattice == analysis.lattice and np.array_equal(precision.offsets, analysis.offsets)
     if not same or precision.is_wrapped:
         return None
-    return _frozen.make(DissectionFactor, **_attributes(precision, analysis))
+    return _frozen.make(DissectionFactor, **_attributes(precision, analysis, buffers=buffers))
 
 
 def _attributes(
-    precision: SymmetricStencil, analysis: Analysis, blocks: _numeric.FactorNumbers | None = None
+    precision: SymmetricStencil,
+    analysis: Analysis,
+    blocks: FactorNumbers | None = None,
+    buffers: Buffers | None = None,
 ) -> dict[str, object]:
-    """Return the attributes of the factor of a precision, whose numbers may be known."""
+    """Return the attributes of the factor of a precision, whose numbers may be known, or the memory they take."""
     levels = build(analysis.classes, analysis.depth, precision)
     groups = group_tiles(analysis, levels[-1])
     if blocks is None:
         try:
-            blocks = _numeric.factorize(analysis, levels, groups, precision.pool)
+            blocks = _numeric.factorize(analysis, levels, groups, precision.pool, buffers)
         except _numeric.NotPositiveError as failure:
             raise _not_positive(precision, analysis, levels[failure.depth], failure) from None
     return {"_precision": precision, "_analysis": analysis, "_levels": levels, "_groups": groups, "_blocks": blocks}

@@ -15,8 +15,7 @@ from numpy.testing import assert_allclose
 from sparsegmrf import SymmetricStencil
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.factors import DenseFactor, DissectionFactor
-from sparsegmrf.factors.dissection import _numeric
-from sparsegmrf.kernels import dense_products
+from sparsegmrf.factors.dissection import _numeric, _selected
 from tests import reference, strategies
 from tests.contracts import factor_contract
 
@@ -92,7 +91,8 @@ def test_large_fronts_in_blocks_of_columns_agree_with_whole_ones(monkeypatch):
 def test_fronts_by_blas_and_by_our_own_products_agree(wide, split, monkeypatch):
     stencil = five_point((90, 110))
     plain = DissectionFactor(stencil, tile=16)
-    monkeypatch.setattr(dense_products, "WIDE", wide)
+    for module in (_numeric, _selected):
+        monkeypatch.setattr(module, "own_products", lambda: wide)
     monkeypatch.setattr(_numeric, "_SPLIT", split)
     monkeypatch.setattr(_numeric, "_PANEL", 24)
     monkeypatch.setattr(_numeric, "_STRIP", 10)
@@ -108,6 +108,14 @@ def test_published_log_determinants_of_the_five_point_stencil(side):
     published = {256: 79567.850391, 512: 319023.928379}
     stencil = SymmetricStencil(FIVE, [4.1, -1.0, -1.0], (side, side), boundary="neumann")
     assert DissectionFactor(stencil).logdet == pytest.approx(published[side], abs=6e-7)
+
+
+@pytest.mark.parametrize("scale", [1e-290, 1e-20, 1e290])
+def test_log_determinant_of_extreme_coefficients(scale):
+    stencil = five_point((30, 20))
+    scaled = SymmetricStencil(FIVE, [scale * stencil.coefficient(k) for k in range(3)], (30, 20))
+    expected = DenseFactor(stencil).logdet + 600 * np.log(scale)
+    assert DissectionFactor(scaled, tile=16).logdet == pytest.approx(expected, rel=1e-13)
 
 
 def test_homogeneous_stencil_keeps_one_block_per_class():
