@@ -21,11 +21,13 @@ from sparsegmrf.models._lattice_variance import derivative_along, derivative_by_
 from sparsegmrf.models._matern_terms import Terms, precision_scale
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model, frozen_map
 from sparsegmrf.models._operator import Operator, anisotropy_of, as_field, check_map
+from sparsegmrf.models._rows import rows_of_diffusion, rows_of_shifted, scaled_rows
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models._spacing import PixelSize, mean_side, scheme_for
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import power, power_derivative, rescaled, weighted
+from sparsegmrf.stencil.rows import Rows, rows_of_power
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
 
 _LARGEST_FREE = 4.0
@@ -320,6 +322,16 @@ class Matern(Model):
         if self._is_fractional:
             return stacked(self._terms.stencils(shape))
         return self._scaled(self._power(self._operator.stencil(shape)))
+
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Return the rows of ``K^((nu + 1) / 2)``, of differences times a power of ``K``, or those of all terms."""
+        self._check_maps(shape)
+        G, root = self._operator.stencil(shape), rows_of_diffusion(self._operator, shape)
+        own = rows_of_shifted(G, root, self.kappa2)
+        if self._is_fractional:
+            return self._terms.rows(G, own)
+        found = rows_of_power(G.plus_diagonal(self.kappa2), own, round(self.alpha))
+        return scaled_rows(found, np.sqrt(self._t2))
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field: that of the sum where the smoothness is fractional."""

@@ -13,6 +13,7 @@ from sparsegmrf.models._interaction import InteractionModel
 from sparsegmrf.models._neighbourhood import Neighbourhood
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import product, triple_product
+from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import Boundary, IntArray, Offsets, Shape
 
 
@@ -81,6 +82,14 @@ class SAR(InteractionModel):
         # (I - A D^-1)(I - D^-1 A) = I - (A D^-1 + D^-1 A) + A D^-2 A
         A, once, twice = self._adjacency(shape, weights), self._per_degree(shape, 1), self._per_degree(shape, 2)
         return self.tau * (unit - 2.0 * product(A, once) + triple_product(A, twice, A))
+
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Return the rows of ``I - rho W``, one per pixel."""
+        A, root = self._adjacency(shape, self._neighbours.weights), float(np.sqrt(self.tau))
+        if not self.row_standardized:
+            return [Rows.of_symmetric(self._unit(shape) - A).times_rows(root)]
+        averages = Rows.of_symmetric(A).times_rows(-self._per_degree(shape, 1).plane(0))
+        return [averages.plus_centre(1.0).times_rows(root)]
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""
