@@ -28,7 +28,7 @@ def rows_of_diffusion(operator: Operator, shape: Shape) -> list[Rows]:
         if operator.boundary == "neumann":
             return found
         outflow = G.diagonal() - laplacian(shape, conductances, "neumann").diagonal()
-        return [*found, diagonal_rows(np.sqrt(outflow))]
+        return [*found, diagonal_rows(np.sqrt(outflow)).called("outflow")]
     return scaled_rows(dominant_rows(operator.fluxes(shape)), 1.0 / np.sqrt(operator.area))
 
 
@@ -46,7 +46,10 @@ def _rows_of_cells(weights: FloatArray, shape: Shape) -> list[Rows]:
     first = {offset: np.sqrt(hx) * (u[offset] + h / hx * v[offset]) for offset in u}
     second = {offset: np.sqrt(hy - h * h / hx) * value for offset, value in v.items()}
     third = {offset: np.sqrt(of_rows + of_columns) * value for offset, value in c.items()}
-    found = [Rows.of({k: np.asarray(e) for k, e in each.items()}, shape) for each in (first, second, third)]
+    found = [
+        Rows.of({k: np.asarray(e) for k, e in each.items()}, shape, f"cell {number}")
+        for number, each in enumerate((first, second, third))
+    ]
     for offset, conductance in (((0, 1), of_columns), ((1, 0), of_rows)):
         along = 0 if offset == (0, 1) else 1  # the axis across which a side has cells
         cells = np.full(shape[along], 2.0)
@@ -54,13 +57,13 @@ def _rows_of_cells(weights: FloatArray, shape: Shape) -> list[Rows]:
         cells[-1] -= 1.0
         root = np.sqrt(conductance * (1.0 - cells / 2.0))
         image = np.broadcast_to(root[:, np.newaxis] if along == 0 else root, shape)
-        found.append(Rows.of({(0, 0): -image, offset: image}, shape))
+        found.append(Rows.of({(0, 0): -image, offset: image}, shape, f"side {along}"))
     return found
 
 
 def rows_of_shifted(G: SymmetricStencil, rows: Sequence[Rows], diagonal: FloatArray) -> list[Rows]:
     """Return rows of ``G + diagonal``, an image or a number that is not negative."""
-    return [*rows, diagonal_rows(np.broadcast_to(np.sqrt(diagonal), G.shape))]
+    return [*rows, diagonal_rows(np.broadcast_to(np.sqrt(diagonal), G.shape)).called("shift")]
 
 
 def scaled_rows(rows: Sequence[Rows], scale: FloatArray | float) -> list[Rows]:
@@ -71,7 +74,7 @@ def scaled_rows(rows: Sequence[Rows], scale: FloatArray | float) -> list[Rows]:
 def rows_of_polynomial(M: SymmetricStencil, root: Sequence[Rows], coefficients: dict[int, float]) -> list[Rows]:
     """Return rows of ``sum_j c_j M^j`` with ``c_j`` that are not negative, given those of ``M``."""
     return [
-        each.times_rows(float(np.sqrt(c)))
+        each.times_rows(float(np.sqrt(c))).called(f"power {exponent}, {each.name}")
         for exponent, c in coefficients.items()
         if c
         for each in rows_of_power(M, root, exponent)

@@ -112,7 +112,7 @@ class AR1xAR1(Model):
         )
         planes = np.array([np.outer(a, b), np.outer(before_a, b), np.outer(a, before_b), np.outer(before_a, before_b)])
         offsets = np.array([(0, 0), (-1, 0), (0, -1), (-1, -1)], dtype=np.int64)
-        return [Rows(offsets, planes / self.sigma)]
+        return [Rows(offsets, planes / self.sigma, "innovation")]
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""

@@ -252,8 +252,12 @@ def _second_differences(shape: Shape, pixel_height: float, pixel_width: float) -
     """Return ``sqrt(weight)`` times the second differences on the image."""
     roots = np.sqrt(_weights_by_size(pixel_height, pixel_width))
     return [
-        Rows.of({offset: np.asarray(np.sqrt(count) * root * value) for offset, value in terms.items()}, shape)
-        for root, (count, terms) in zip(roots.tolist(), _SECOND_DIFFERENCES, strict=True)
+        Rows.of(
+            {offset: np.asarray(np.sqrt(count) * root * value) for offset, value in terms.items()},
+            shape,
+            f"second difference {number}",
+        )
+        for number, (root, (count, terms)) in enumerate(zip(roots.tolist(), _SECOND_DIFFERENCES, strict=True))
     ]
 
 

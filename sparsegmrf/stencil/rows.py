@@ -28,21 +28,24 @@ class Rows:
         In pixels, earlier or later.
     planes : ndarray, (K, H, W)
         ``a_k``, zero where ``p + o_k`` is off the image; in 1/intensity.
+    name : str
+        What the family is, the same on every window of a lattice; different ones have different names.
     channel : int
         Which of the unknowns stacked at a pixel.
     """
 
     offsets: IntArray
     planes: FloatArray
+    name: str
     channel: int = 0
 
     @classmethod
-    def of(cls, terms: dict[Offset, FloatArray], shape: Shape) -> "Rows":
+    def of(cls, terms: dict[Offset, FloatArray], shape: Shape, name: str) -> "Rows":
         """Return the rows of coefficients by offset, numbers or images; a row that would reach off the image is none.
 
         Examples
         --------
-        >>> differences = Rows.of({(0, 0): -1.0, (0, 1): 1.0}, (1, 3))
+        >>> differences = Rows.of({(0, 0): -1.0, (0, 1): 1.0}, (1, 3), "differences")
         >>> differences.apply(np.array([[1.0, 4.0, 9.0]])).tolist()
         [[3.0, 5.0, 0.0]]
         """
@@ -51,7 +54,7 @@ class Rows:
         for offset in terms:
             whole &= ~lattice.without_neighbour(offset)
         planes = [np.where(whole, value, 0.0) for value in terms.values()]
-        return cls(np.array(list(terms), dtype=np.int64), np.array(planes))
+        return cls(np.array(list(terms), dtype=np.int64), np.array(planes), name)
 
     @classmethod
     def of_symmetric(cls, S: SymmetricStencil) -> "Rows":
@@ -63,7 +66,7 @@ class Rows:
                 later = S.plane(k)
                 offsets += [(di, dj), (-di, -dj)]
                 planes += [later, at_neighbours(later, (-di, -dj))]  # what wraps is zero: it points off the image
-        return cls(np.array(offsets, dtype=np.int64), np.array(planes))
+        return cls(np.array(offsets, dtype=np.int64), np.array(planes), "pixel")
 
     @property
     def shape(self) -> Shape:
@@ -129,7 +132,11 @@ class Rows:
                 part = plane * at_neighbours(coefficient, (di, dj))
                 offset = (di + a, dj + b)
                 found[offset] = found[offset] + part if offset in found else part
-        return Rows(np.array(list(found), dtype=np.int64), np.array(list(found.values())), self.channel)
+        return replace(self, offsets=np.array(list(found), dtype=np.int64), planes=np.array(list(found.values())))
+
+    def called(self, name: str) -> "Rows":
+        """Return the rows by another name."""
+        return replace(self, name=name)
 
     def in_channel(self, channel: int) -> "Rows":
         """Return the rows as those of another one of stacked unknowns."""
@@ -191,7 +198,7 @@ def dominant_rows(S: SymmetricStencil) -> list[Rows]:
         if size.any():
             root = np.sqrt(size)
             offsets = np.array([(0, 0), (di, dj)], dtype=np.int64)
-            found.append(Rows(offsets, np.array([root, np.copysign(root, plane)])))
+            found.append(Rows(offsets, np.array([root, np.copysign(root, plane)]), f"pair {di} {dj}"))
     nothing = np.abs(rest) <= _ROUNDING * centre
     if (rest < 0.0)[~nothing].any():
         pixel = np.unravel_index(int(np.argmin(np.where(nothing, 0.0, rest))), rest.shape)
@@ -208,7 +215,7 @@ def dominant_rows(S: SymmetricStencil) -> list[Rows]:
 
 def diagonal_rows(root: FloatArray) -> Rows:
     """Return rows with one coefficient each, an image."""
-    return Rows(np.zeros((1, 2), dtype=np.int64), root[np.newaxis])
+    return Rows(np.zeros((1, 2), dtype=np.int64), root[np.newaxis], "alone")
 
 
 def rows_of_power(S: SymmetricStencil, root: Sequence[Rows], exponent: int) -> list[Rows]:

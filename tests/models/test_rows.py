@@ -43,6 +43,7 @@ def test_rows_multiply_to_the_precision(name):
         return
     rows, Q = model.rows(SHAPE), model.stencil(SHAPE).tocsr().toarray()
     channels = 1 if model.combination is None else len(model.combination)
+    assert len({(each.channel, each.name) for each in rows}) == len(rows)
     found = np.zeros_like(Q)
     for each in rows:
         A = dense(each)
@@ -69,7 +70,7 @@ def test_products_with_rows_are_adjoint():
 def test_which_rows_touch_a_pixel():
     pixels = np.zeros((3, 4), dtype=bool)
     pixels[1, 2] = True
-    differences = Rows.of({(0, 0): np.array(-1.0), (0, 1): np.array(1.0)}, (3, 4))
+    differences = Rows.of({(0, 0): np.array(-1.0), (0, 1): np.array(1.0)}, (3, 4), "differences")
     assert np.argwhere(differences.touching(pixels)).tolist() == [[1, 1], [1, 2]]
 
 
