@@ -124,6 +124,17 @@ class Cuts:
         whole = self.model.cropped(slice(0, self.shape[0]), slice(0, self.shape[1]))
         return self._reach_of(corner, (rows.stop, columns.stop)) if whole is self.model else None
 
+    @property
+    def is_alike(self) -> bool:
+        """Whether the model is the same everywhere, having no maps."""
+        return self._reach is not None
+
+    def reach_on(self, window: Window) -> int:
+        """Return how far neighbours are that are coupled on a window."""
+        if self._reach is not None:
+            return self._reach
+        return self._reach_of(self._on(window), window.shape)
+
     def _reach_of(self, model: Model, shape: Shape) -> int:
         return max(reach(model.build_stencil(shape).offsets))
 

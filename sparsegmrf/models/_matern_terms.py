@@ -14,7 +14,7 @@ from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.spectral_density import SpectralDensity, Values
 from sparsegmrf.models._operator import Operator
 from sparsegmrf.models._rational import Numbers, Rule, largest_frequency, rule, variance_of_term
-from sparsegmrf.models._rows import rows_of_polynomial, scaled_rows
+from sparsegmrf.models._rows import powers_of_shifted, rows_of_polynomial, scaled_rows
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import diagonal_stencil, power, power_derivative, product, rescaled, weighted
 from sparsegmrf.stencil.rows import Rows
@@ -79,11 +79,16 @@ class Terms:
         return [self._of_powers(term, powers) for term in range(self.count)]
 
     def rows(self, G: SymmetricStencil, root: Sequence[Rows]) -> list[Rows]:
-        """Return rows of the stacked precisions, given those of ``K``: a channel for each field."""
-        M = self._relative(G.plus_diagonal(self.kappa2))
-        own, found = scaled_rows(root, np.asarray(self.kappa2**-0.5)), []
+        """Return rows of the stacked precisions, given those of ``G``: a channel for each field.
+
+        By powers of ``g = M - 1``: ``(1 + g)^n (1 + g + p)``.
+        """
+        over_kappa = np.asarray(self.kappa2**-0.5)
+        g = rescaled(G, over_kappa) if over_kappa.ndim else G * float(over_kappa**2)
+        own, found, n = scaled_rows(root, over_kappa), [], self.exponent - 1
+        lower, higher = powers_of_shifted(1.0, n), powers_of_shifted(1.0, n + 1)
         for term, pole in enumerate(self.rule.poles.tolist()):
-            each = rows_of_polynomial(M, own, {self.exponent - 1: pole, self.exponent: 1.0})
+            each = rows_of_polynomial(g, own, {j: pole * lower.get(j, 0.0) + c for j, c in higher.items()})
             scale = np.sqrt(np.asarray(self._t2(term) * self.kappa2**self.exponent))
             found += [rows.in_channel(term) for rows in scaled_rows(each, scale)]
         return found

@@ -1,5 +1,6 @@
 """Precisions of models as sums of squares: rows ``A`` with ``Q = A^T A``."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,3 +80,8 @@ def rows_of_polynomial(M: SymmetricStencil, root: Sequence[Rows], coefficients: 
         if c
         for each in rows_of_power(M, root, exponent)
     ]
+
+
+def powers_of_shifted(shift: float, exponent: int) -> dict[int, float]:
+    """Return the coefficients of ``(shift + g)^exponent`` by powers of ``g``, none of which is negative."""
+    return {j: math.comb(exponent, j) * shift ** (exponent - j) for j in range(exponent, -1, -1)}
