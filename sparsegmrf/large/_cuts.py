@@ -91,7 +91,7 @@ class Cuts:
         outside = np.ones(outer.shape, dtype=bool)
         outside[window.within(outer)] = False
         if earlier is not None:
-            outside &= ~_before(earlier, outer)
+            outside &= ~before(earlier, outer)
         kept = [each.only(~each.touching(outside)) for each in self._rows(outer)]
         return _cropped(gram(kept, self.channels), window, outer)
 
@@ -106,15 +106,6 @@ class Cuts:
         outer = self.around(window)
         wider = self.around(outer)
         return wider, self._rows(wider)
-
-    def has_rows(self) -> bool:
-        """Return whether the model has rows, judged by those of a corner."""
-        rows, columns = (slice(0, min(side, _PROBE)) for side in self.shape)
-        try:
-            self.model.cropped(rows, columns).build_rows((rows.stop, columns.stop))
-        except StencilError:
-            return False
-        return True
 
     @cached_property
     def _reach(self) -> int | None:
@@ -134,6 +125,10 @@ class Cuts:
         if self._reach is not None:
             return self._reach
         return self._reach_of(self._on(window), window.shape)
+
+    def check_rows(self) -> None:
+        """Refuse a model without rows, judged by those of a corner."""
+        self._rows(Window(0, min(self.shape[0], _PROBE), 0, min(self.shape[1], _PROBE)))
 
     def _reach_of(self, model: Model, shape: Shape) -> int:
         return max(reach(model.build_stencil(shape).offsets))
@@ -176,7 +171,7 @@ def _cropped(Q: SymmetricStencil, window: Window, outer: Window) -> SymmetricSte
     return SymmetricStencil._from_planes(Q.offsets, planes, lattice)
 
 
-def _before(core: Window, outer: Window) -> BoolArray:
+def before(core: Window, outer: Window) -> BoolArray:
     """Return which pixels of a window belong to cores before one, in raster order of cores."""
     rows, columns = np.arange(outer.top, outer.bottom)[:, np.newaxis], np.arange(outer.left, outer.right)
     return np.asarray((rows < core.top) | ((rows < core.bottom) & (columns < core.left)))

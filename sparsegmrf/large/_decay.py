@@ -8,7 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Window
 from sparsegmrf.large._raster import Raster
-from sparsegmrf.typing import FloatArray, Shape
+from sparsegmrf.typing import FloatArray, IntArray, Shape
 
 _PLACES = 3
 """Along each side of a window, at which maps are looked at."""
@@ -64,7 +64,7 @@ def _rate_at(cuts: Cuts, pixel: tuple[int, int], precision: float) -> float:
     return min(_along(Q.offsets[:, axis], np.einsum("kcc->ck", blocks), weights, precision) for axis in (0, 1))
 
 
-def _along(steps: FloatArray, coefficients: FloatArray, a: FloatArray, precision: float) -> float:
+def _along(steps: IntArray, coefficients: FloatArray, a: FloatArray, precision: float) -> float:
     """Return the rate along one axis, of ``prod_c q_c + precision sum_c a_c^2 prod_(d != c) q_d``."""
     reach = int(np.abs(steps).max(initial=0))
     polynomials = np.zeros((len(a), 2 * reach + 1))

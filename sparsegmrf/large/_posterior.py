@@ -83,7 +83,7 @@ class Posterior:
         """
         P = self.precision(window, natural=True)
         diagonal = P.diagonal()
-        loose = diagonal == 0.0
+        loose = np.asarray(diagonal == 0.0)
         try:
             factor = DissectionFactor(decoupled(P, loose) if loose.any() else P)
         except NotPositiveDefiniteError:

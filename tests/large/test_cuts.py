@@ -80,9 +80,9 @@ def test_rows_that_touch_pixels_known_already_stay(name):
 
 def test_models_without_rows_are_refused_with_the_remedy():
     cuts = Cuts.of(CAR(-1.2, neighbourhood=8, form="degree"), SHAPE)
-    assert not cuts.has_rows()
-    with pytest.raises(ArgumentError, match=r"sum of squares .* upper=False"):
-        cuts.natural(Window(0, 4, 0, 4))
+    for refused in (cuts.check_rows, lambda: cuts.natural(Window(0, 4, 0, 4))):
+        with pytest.raises(ArgumentError, match=r"sum of squares .* upper=False"):
+            refused()
 
 
 @pytest.mark.parametrize("model", [Matern(5.0, boundary="torus"), CAR(0.2, boundary=("dirichlet", "torus"))])
