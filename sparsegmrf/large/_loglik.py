@@ -4,7 +4,6 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.factors.autoregressive import AutoregressiveForm
-from sparsegmrf.factors.dissection import DissectionFactor
 from sparsegmrf.factors.independent import IndependentForm
 from sparsegmrf.factors.intrinsic_spectral import SpectralIntrinsicForm
 from sparsegmrf.factors.spectral import SpectralForm
@@ -101,14 +100,14 @@ def _schur_logdet(
 ) -> float:
     """Return ``logdet`` of the Schur complement of a core in a window, some pixels being known."""
     P = posterior.given(Q, window) if given else Q
-    both = _logdet(P, gone)
+    both = _logdet(posterior, P, gone)
     kept = gone | inside
-    return both if kept.all() else both - _logdet(P, kept)
+    return both if kept.all() else both - _logdet(posterior, P, kept)
 
 
-def _logdet(P: SymmetricStencil, known: BoolArray) -> float:
+def _logdet(posterior: Posterior, P: SymmetricStencil, known: BoolArray) -> float:
     unknowns = np.broadcast_to(known[..., np.newaxis], (*known.shape, P.channels)) if P.channels > 1 else known
-    return DissectionFactor(decoupled(P, unknowns) if known.any() else P).logdet
+    return posterior.analyses.factor(decoupled(P, unknowns) if known.any() else P).logdet
 
 
 def _later(tile: Tile, posterior: Posterior) -> Window:

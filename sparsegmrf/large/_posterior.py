@@ -1,11 +1,13 @@
 """The field given the observations, on windows: precisions, factors, and products without a matrix."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sparsegmrf.errors import NotPositiveDefiniteError
+from sparsegmrf.factors import Factor
 from sparsegmrf.factors.dissection import DissectionFactor
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Tile, Window
@@ -17,6 +19,9 @@ from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 _SINGULAR = 1e13
 """A variance times the diagonal of its precision from which on it is one over a rounding error."""
+
+_SHAPES = 4
+"""Windows whose analysis is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +39,7 @@ class Posterior:
 
     cuts: Cuts
     raster: Raster
+    analyses: "Analyses" = field(default_factory=lambda: Analyses(), repr=False)
 
     @property
     def shape(self) -> Shape:
@@ -73,7 +79,7 @@ class Posterior:
 
     def lower_factor(self, window: Window) -> DissectionFactor:
         """Return the factor of ``P_TT``."""
-        return DissectionFactor(self.precision(window))
+        return self.analyses.factor(self.precision(window))
 
     def upper_factor(self, window: Window) -> "Upper | None":
         """Return the factor of the natural cut; None where it is singular.
@@ -85,7 +91,7 @@ class Posterior:
         diagonal = P.diagonal()
         loose = np.asarray(diagonal == 0.0)
         try:
-            factor = DissectionFactor(decoupled(P, loose) if loose.any() else P)
+            factor = self.analyses.factor(decoupled(P, loose) if loose.any() else P)
         except NotPositiveDefiniteError:
             return None
         return Upper(factor, diagonal, loose)
@@ -126,6 +132,30 @@ class Posterior:
         if self.combination is None:
             return value
         return self.spread(value / float(self.combination @ self.combination))
+
+
+class Analyses:
+    """Analyses of windows of the last few shapes: cuts of one window, and tiles of one size, are eliminated alike."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[Shape, bytes], Callable[[SymmetricStencil], Factor | None]] = OrderedDict()
+
+    def factor(self, P: SymmetricStencil) -> DissectionFactor:
+        """Return the factor of a precision on a window."""
+        key = (P.shape, P.offsets.tobytes())
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            again = self._kept[key](P)
+            if isinstance(again, DissectionFactor):
+                return again
+        factor = DissectionFactor(P)
+        self._kept[key] = factor.refactorizer()
+        if len(self._kept) > _SHAPES:
+            self._kept.popitem(last=False)
+        return factor
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Analyses, ()
 
 
 def product(posterior: Posterior, x: FloatArray, tiles: Sequence[Tile], out: FloatArray, *, given: bool = True) -> None:

@@ -1,6 +1,7 @@
 """How a raster is cut: cores as large as memory allows, and the halos that its fields need."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from sparsegmrf.large._decay import halo_for
 from sparsegmrf.large._geometry import Tile, Window, cores_of
 from sparsegmrf.large._raster import Raster
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import Shape
+from sparsegmrf.typing import Offset, Shape
 
 _SHARE = 0.5
 """Of the memory that is available, for the work on one tile."""
@@ -111,10 +112,16 @@ def work_bytes(cuts: Cuts, shape: Shape) -> int:
     side = min(_FIRST // 4, shape[0]), min(_FIRST // 4, shape[1])
     corner = cuts.model.cropped(slice(0, side[0]), slice(0, side[1]))
     Q = corner.build_stencil(side)
-    planes = [np.zeros((*side, Q.channels, Q.channels) if Q.channels > 1 else side) for _ in Q.offsets]
-    stencil = SymmetricStencil(Q.offsets, planes, side, channels=Q.channels)  # per pixel, as observations make it
     images = _IMAGES * Q.channels + 2 * len(Q.offsets) * Q.channels**2
-    return int(plan(shape, stencil).peak_bytes) + 8 * images * shape[0] * shape[1]
+    offsets = tuple((int(di), int(dj)) for di, dj in Q.offsets)
+    return _peak(shape, offsets, Q.channels) + 8 * images * shape[0] * shape[1]
+
+
+@lru_cache(maxsize=256)
+def _peak(shape: Shape, offsets: tuple[Offset, ...], channels: int) -> int:
+    """Return the bytes at the peak of a factorization with coefficients per pixel, as observations make them."""
+    planes = [np.zeros((1, 1, channels, channels) if channels > 1 else (1, 1)) for _ in offsets]
+    return int(plan(shape, SymmetricStencil(offsets, planes, (1, 1), channels=channels)).peak_bytes)
 
 
 def _first_halo(cuts: Cuts, raster: Raster, tolerance: float, most: int) -> int:
