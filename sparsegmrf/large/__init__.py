@@ -1,7 +1,7 @@
 """Rasters beyond memory: fields given observations tile by tile, with bounds on what the tiles do not see."""
 
-from sparsegmrf.large._fill import fill
+from sparsegmrf.large._fill import condition, fill
 from sparsegmrf.large._geometry import Tile, Window
 from sparsegmrf.large._result import TiledResult
 
-__all__ = ["Tile", "TiledResult", "Window", "fill"]
+__all__ = ["Tile", "TiledResult", "Window", "condition", "fill"]

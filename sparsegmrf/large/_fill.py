@@ -1,12 +1,12 @@
 """Filling a raster tile by tile."""
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
-from sparsegmrf._validate import integer_at_least, positive_number
+from sparsegmrf._validate import finite_number, integer_at_least, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import FitResult
 from sparsegmrf.inference._linear_estimate import symmetric_root
@@ -128,9 +128,6 @@ def fill(
     >>> len(result.tiles), result.mean_error < 1e-6, result.largest_width < 0.01
     (4, True, True)
     """
-    count = integer_at_least("n_samples", n_samples, 0)
-    tolerance = positive_number("tolerance", tolerance)
-    mean_tolerance = positive_number("mean_tolerance", mean_tolerance)
     start = TensionSpline(kappa=0.5) if model is None else model
     if not isinstance(start, Model):
         raise ArgumentError(f"model must be a Model such as Matern or TensionSpline, got {type(model).__name__}.")
@@ -144,14 +141,113 @@ def fill(
         start = found.model  # type: ignore[assignment]
         if estimated:
             raster = raster.with_variance(float(np.max(found.noise_variance)))
-    cuts = Cuts.of(start, raster.shape)
+    return filled(
+        raster,
+        start,
+        covariates,
+        n_samples=n_samples,
+        rng=rng,
+        loglik=loglik,
+        tolerance=tolerance,
+        mean_tolerance=mean_tolerance,
+        core=core,
+        halo=halo,
+        memory=memory,
+        upper=upper,
+        scratch=scratch,
+        fit=found,
+    )
+
+
+@one_blas_thread()
+def condition(
+    model: Model,
+    y: ArrayLike | Reader,
+    *,
+    noise_variance: ArrayLike | Reader,
+    shape: tuple[int, int] | None = None,
+    mask: ArrayLike | Reader | Literal["nan"] = "nan",
+    mean: float = 0.0,
+    **options: Any,
+) -> TiledResult:
+    """Return a field of known parameters and mean given a raster of observations, tile by tile.
+
+    What `sparsegmrf.condition` says of ``model.gmrf(shape, mean)``: there is no trend to estimate.
+
+    Parameters
+    ----------
+    model : Model
+        As for `fill`, parameters as they are.
+    y : array_like, (H, W), or function
+        Observations, as `image` of `fill`.
+    noise_variance : float, array_like (H, W), or function
+        Positive, in intensity^2.
+    shape, mask
+        As for `fill`.
+    mean : float
+        Of the field, in intensity; of an intrinsic field it does not matter.
+    **options
+        ``n_samples``, ``rng``, ``loglik``, ``tolerance``, ``mean_tolerance``, ``core``, ``halo``, ``memory``, ``upper``
+        and ``scratch`` of `fill`.
+
+    Returns
+    -------
+    TiledResult
+
+    Raises
+    ------
+    ArgumentError, TooLargeError, NotPositiveDefiniteError
+        As by `fill`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsegmrf.models import Matern
+    >>> model = Matern(range=6.0, sigma=2.0)
+    >>> y = model.gmrf((60, 50)).sample(rng=0)
+    >>> y[20:30, 20:30] = np.nan
+    >>> result = condition(model, y, noise_variance=0.01, core=30, halo=20)
+    >>> bool((result.std_lower <= result.std_upper).all()), result.mean_error < 1e-6
+    (True, True)
+    """
+    if not isinstance(model, Model):
+        raise ArgumentError(f"model must be a Model such as Matern or TensionSpline, got {type(model).__name__}.")
+    if isinstance(noise_variance, str):
+        raise ArgumentError(f"noise_variance must be a variance, got {noise_variance!r}; fill estimates it.")
+    raster = Raster.of(y, shape, mask, noise_variance)
+    return filled(raster, model, None, level=finite_number("mean", mean), **options)
+
+
+def filled(
+    raster: Raster,
+    model: Model,
+    covariates: str | None,
+    *,
+    n_samples: int = 0,
+    rng: Seed = None,
+    loglik: bool = False,
+    tolerance: float = 0.01,
+    mean_tolerance: float = 1e-6,
+    core: int | None = None,
+    halo: int | None = None,
+    memory: float | None = None,
+    upper: bool = True,
+    scratch: str | os.PathLike[str] | None = None,
+    fit: FitResult | None = None,
+    level: float = 0.0,
+) -> TiledResult:
+    """Return the result for a raster whose model and noise are known; see `fill`."""
+    count = integer_at_least("n_samples", n_samples, 0)
+    tolerance = positive_number("tolerance", tolerance)
+    mean_tolerance = positive_number("mean_tolerance", mean_tolerance)
+    cuts = Cuts.of(model, raster.shape)
     if upper:
         cuts.check_rows()
     if loglik:
         check_loglik(cuts)
     tiling = Tiling.of(cuts, raster, tolerance, core=core, halo=halo, memory=memory)
     posterior, allocate = Posterior(cuts, raster), allocator(scratch)
-    trend = Trend.of(covariates, cuts.model, raster, list(windows_of(raster.shape, _BLOCK)))
+    trend = Trend.of(covariates, cuts.model, raster, list(windows_of(raster.shape, _BLOCK)), level)
     normals = Normals(rng)
     solved = solve(
         posterior,
@@ -178,7 +274,7 @@ def fill(
         mean_error=solved.coefficients.error,
         sample_error=float(np.max(solved.errors[1 + len(trend.names) :], initial=0.0)) + solved.coefficients.error,
         loglik_interval=interval,
-        model=start,
+        model=model,
         noise_variance=None if callable(raster.variance) else raster.variance,
         coefficients=trend.coefficients(solved.coefficients.beta),
         coefficient_errors=trend.errors(solved.coefficients.covariance),
@@ -187,7 +283,7 @@ def fill(
         widths=np.array([each.width for each in solved.brackets]),
         tolerance=tolerance,
         passes=solved.passes,
-        fit=found,
+        fit=fit,
     )
 
 

@@ -32,6 +32,8 @@ class Trend:
         Coefficients that least squares on the observed pixels take off the data before anything else.
     n_observed : int
         Pixels that these are.
+    level : float
+        What is known of the mean, and taken off first.
     """
 
     shape: Shape
@@ -39,9 +41,10 @@ class Trend:
     held: tuple[str, ...]
     taken: FloatArray
     n_observed: int = 0
+    level: float = 0.0
 
     @classmethod
-    def of(cls, word: object, model: Model, raster: Raster, windows: Sequence[Window]) -> "Trend":
+    def of(cls, word: object, model: Model, raster: Raster, windows: Sequence[Window], level: float = 0.0) -> "Trend":
         """Return the trend of a raster, its least-squares part estimated window by window.
 
         Raises
@@ -52,7 +55,8 @@ class Trend:
         asked = () if word is None else _WORDS[one_of("covariates", word, tuple(_WORDS))]
         names = [name for name in asked if name == "constant" or raster.shape[name == "column"] > 1]
         held = [each for each in held_by(model) if each == "constant" or raster.shape[each == "column"] > 1]
-        found = cls(raster.shape, tuple(each for each in names if each not in held), tuple(held), np.zeros(0))
+        kept = tuple(each for each in names if each not in held)
+        found = cls(raster.shape, kept, tuple(held), np.zeros(0), level=level)
         return replace(found, **found._least_squares(raster, windows))
 
     @property
@@ -67,7 +71,7 @@ class Trend:
 
     def removed(self, window: Window) -> FloatArray:
         """Return what was taken off the data, ``(h, w)``."""
-        return np.tensordot(self.taken, self._all(window), 1) if len(self.taken) else np.zeros(window.shape)
+        return self.level + np.tensordot(self.taken, self._all(window), 1)
 
     def coefficients(self, beta: FloatArray) -> dict[str, float]:
         """Return the coefficients of the covariates as given, in intensity and intensity per pixel."""
@@ -94,7 +98,7 @@ class Trend:
             seen = raster.seen(window)
             X = self._all(window)[:, seen.observed]
             gram += X @ X.T
-            right += X @ seen.values[seen.observed]
+            right += X @ (seen.values[seen.observed] - self.level)
             observed += int(seen.observed.sum())
         if not observed:
             raise ArgumentError("image must have an observed pixel, but all are missing; check the mask.")

@@ -15,7 +15,10 @@ from sparsegmrf.large._tiling import Tiling, work_bytes
 from sparsegmrf.large._trend import Trend
 from sparsegmrf.typing import FloatArray
 
-_MOST_PASSES = 60
+_MOST_PASSES = 100
+"""Over the tiles; what is left then is said by the bound."""
+_STALLED = 10
+"""Passes after which an error that has not fallen to half of what it was will fall no further."""
 _HEADROOM = 4.0
 """How many times smaller than is tolerated an error must be by estimate before it is bounded."""
 
@@ -102,16 +105,18 @@ def solve(
     solver.tiles = [each.tile for each in brackets]
     solver.step(direction)
     wanted = mean_tolerance / (1.0 + len(trend.names))
-    bounds, headroom = np.full(len(right), np.inf), _HEADROOM
+    bounds, headroom, found = np.full(len(right), np.inf), _HEADROOM, []
     while True:
         shares = _shares(solver, trend, count)
-        if (solver.estimate() * shares * headroom <= wanted).all() or solver.passes >= _MOST_PASSES:
+        found.append(float(np.max(solver.estimate() * shares)) * headroom)
+        ends = len(found) > _STALLED and min(found[-_STALLED:]) > 0.5 * min(found[:-_STALLED])  # by rounding
+        if found[-1] <= wanted or ends or solver.passes >= _MOST_PASSES:
             solver.renew()
             if not upper:
                 break
             bounds = solver.bound()
             excess = float(np.max(bounds * shares)) / wanted
-            if excess <= 1.0 or np.isinf(excess) or solver.passes >= _MOST_PASSES:
+            if excess <= 1.0 or np.isinf(excess) or ends or solver.passes >= _MOST_PASSES:
                 break
             headroom *= 2.0 * excess
         solver.improve()

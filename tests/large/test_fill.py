@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sparsegmrf import fit, large
+from sparsegmrf import condition, fit, large
 from sparsegmrf.errors import ArgumentError, TooLargeError
 from sparsegmrf.models import CAR, SAR, AR1xAR1, Intrinsic, Matern, Sum, TensionSpline
 from tests.large.test_brackets import SHAPE, image
@@ -102,6 +102,18 @@ def test_arrays_functions_masks_and_scratch_files_give_the_same(tmp_path):
     np.testing.assert_array_equal(plain.mean, read.mean)
     np.testing.assert_allclose(masked.mean, plain.mean, rtol=1e-12)
     assert isinstance(masked.mean, np.memmap)
+
+
+@pytest.mark.parametrize("model", [Matern(5.0, 2.0), TensionSpline(0.4)], ids=["Matern", "TensionSpline"])
+def test_a_field_given_observations_is_that_of_the_whole(model):
+    values = raster()
+    known = condition(model.gmrf(SHAPE, 290.0), values, mask="nan", noise_variance=NOISE)
+    found = large.condition(model, values, noise_variance=NOISE, mean=290.0, core=20, halo=12, tolerance=9.0)
+    std = np.sqrt(known.marginal_variance())
+    assert (np.abs(found.mean - known.mean) / std).max() <= found.mean_error + 1e-11 <= 1e-6
+    assert (found.std_lower <= std * (1.0 + 1e-9)).all()
+    assert (found.std_upper >= std * (1.0 - 1e-9)).all()
+    assert found.coefficients == {}
 
 
 def test_noise_may_differ_between_pixels():
