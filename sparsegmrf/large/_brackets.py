@@ -86,7 +86,8 @@ def _bracket(posterior: Posterior, tile: Tile, upper: bool) -> tuple[Bracket, Di
         del natural  # one factor at a time
     factor = posterior.lower_factor(tile.window)
     below = posterior.variance(factor)[tile.place]
-    return Bracket(tile, below, below if whole else above), factor
+    # Where the cuts are far away the two are one number, and differ by its rounding.
+    return Bracket(tile, below, below if whole else np.maximum(above, below)), factor
 
 
 def _grown(posterior: Posterior, tile: Tile, memory: int) -> Tile | None:

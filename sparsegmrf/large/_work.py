@@ -187,7 +187,7 @@ def coefficients(solver: Solver, trend: Trend, bounds: FloatArray) -> Coefficien
     own, of_trend = bounds[0], bounds[1 : 1 + p]
     products = of_trend * (own + float(np.abs(beta) @ of_trend)) if p else np.zeros(0)
     error = float(np.abs(beta) @ of_trend + np.sqrt(products @ np.abs(covariance) @ products)) if p else 0.0
-    return Coefficients(beta, covariance, explained + float(beta @ right), own + error)
+    return Coefficients(beta, covariance, explained + float(beta @ right), float(own + error))
 
 
 def _shares(solver: Solver, trend: Trend, count: int) -> FloatArray:
