@@ -9,7 +9,6 @@ from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import finite_number, integer_at_least, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import FitResult
-from sparsegmrf.inference._linear_estimate import symmetric_root
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._fit import fit_on_tiles
 from sparsegmrf.large._geometry import windows_of
@@ -21,7 +20,7 @@ from sparsegmrf.large._raster import Raster, Reader
 from sparsegmrf.large._result import TiledResult
 from sparsegmrf.large._tiling import Tiling
 from sparsegmrf.large._trend import Trend
-from sparsegmrf.large._work import Solved, solve
+from sparsegmrf.large._work import Solved, images_of, solve
 from sparsegmrf.models import Model, TensionSpline
 from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
@@ -291,27 +290,11 @@ def _images(
     posterior: Posterior, solved: Solved, trend: Trend, normals: Normals, count: int, allocate: Allocate
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
     """Return mean, deviation, its bounds, and draws."""
-    shape, p, own = posterior.shape, len(trend.names), solved.coefficients
-    mean, std, low, high = (allocate(shape) for _ in range(4))
-    samples = allocate((count, *shape))
-    root = symmetric_root(own.covariance)
-    shares = np.array([normals.vector(p, draw, "coefficients") for draw in range(count)]).reshape(count, p)
+    mean, std, low, high = (allocate(posterior.shape) for _ in range(4))
+    samples = allocate((count, *posterior.shape))
     for each in solved.brackets:
-        core = each.tile.core
-        at = core.slices
-        fields = posterior.total(solved.solution[(slice(None), *at)])
-        left = fields[1 : 1 + p]
-        spread = np.tensordot(root.T, left, 1)
-        of_trend = np.einsum("kij,kij->ij", spread, spread)
-        mean[at] = trend.removed(core) + fields[0] + np.tensordot(own.beta, left, 1)
-        low[at], high[at] = np.sqrt(each.lower + of_trend), np.sqrt(each.upper + of_trend)
-        middle = np.where(np.isfinite(each.upper), 0.5 * (each.lower + each.upper), each.lower)
-        std[at] = np.sqrt(middle + of_trend)
-        samples[(slice(None), *at)] = mean[at] + fields[1 + p :] + np.tensordot(shares, spread, 1)
-        outside = posterior.outside(core)
-        if outside is not None:
-            nowhere = outside if outside.ndim == 2 else outside.any(axis=-1)
-            for image in (mean, std, low, high):
-                image[at] = np.where(nowhere, np.nan, image[at])
-            samples[(slice(None), *at)] = np.where(nowhere, np.nan, samples[(slice(None), *at)])
+        at = each.tile.core.slices
+        solution = solved.solution[(slice(None), *at)]
+        found = images_of(posterior, each, solution, solved.coefficients, trend, normals, count)
+        mean[at], std[at], low[at], high[at], samples[(slice(None), *at)] = (*found[:4], found[4:])
     return mean, std, low, high, samples

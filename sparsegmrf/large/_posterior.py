@@ -111,13 +111,14 @@ class Posterior:
             size = size.sum(axis=-1) / float(self.combination @ self.combination)
         return np.where(free & (found * size < _SINGULAR), found, np.inf)
 
-    def product(self, x: FloatArray, core: Window, *, given: bool = True) -> FloatArray:
-        """Return ``P x`` (or ``Q x``) on a core, for images ``(k, H, W[, C])`` on the raster."""
+    def product(self, x: FloatArray, core: Window) -> FloatArray:
+        """Return ``P x`` on a core, for images ``(k, h, w[, C])`` on the window around it."""
         window = self.cuts.around(core)
-        Q = self.cuts.dirichlet(window)
-        P = self.given(Q, window) if given else Q
-        rows, columns = core.within(window)
-        return np.asarray((P @ x[(slice(None), *window.slices)])[:, rows, columns])
+        place = (slice(None), *core.within(window))
+        found = (self.cuts.dirichlet(window) @ x)[place]
+        found += self.spread(self.raster.seen(core).weight * self.total(x[place]))
+        outside = self.outside(core)
+        return found if outside is None else np.where(outside, x[place], found)
 
     def total(self, x: FloatArray) -> FloatArray:
         """Return ``a^T x`` for unknowns ``(..., h, w[, C])``: what is observed."""
@@ -158,10 +159,11 @@ class Analyses:
         return Analyses, ()
 
 
-def product(posterior: Posterior, x: FloatArray, tiles: Sequence[Tile], out: FloatArray, *, given: bool = True) -> None:
-    """Write ``P x`` (or ``Q x``) of the whole raster, core by core."""
+def product(posterior: Posterior, x: FloatArray, tiles: Sequence[Tile], out: FloatArray) -> None:
+    """Write ``P x`` of the whole raster, core by core."""
     for tile in tiles:
-        out[(slice(None), *tile.core.slices)] = posterior.product(x, tile.core, given=given)
+        around = x[(slice(None), *posterior.cuts.around(tile.core).slices)]
+        out[(slice(None), *tile.core.slices)] = posterior.product(around, tile.core)
 
 
 def _outside(model: Model, shape: Shape) -> BoolArray | None:

@@ -119,10 +119,10 @@ class Solver:
         Pd = self.allocate(d.shape)
         product(self.posterior, d, self.tiles, Pd)
         for old, P_old, squares in self._kept:
-            share = _times(d, P_old) / squares
+            share = times(d, P_old) / squares
             _subtract(d, share, old)
             _subtract(Pd, share, P_old)
-        squares, along = _times(d, Pd), _times(d, self.residual)
+        squares, along = times(d, Pd), times(d, self.residual)
         moved = squares > 0.0
         alpha = np.divide(along, squares, out=np.zeros(len(along)), where=moved)
         _subtract(self.solution, -alpha, d)
@@ -154,18 +154,21 @@ class Solver:
             own = self.residual[(slice(None), *tile.core.slices)]
             if not own.any():
                 continue
-            upper = self.factors.upper(tile)
-            if upper is None:
-                return np.full(len(total), np.inf)
-            b = np.zeros((len(total), *upper.diagonal.shape))
-            b[(slice(None), *tile.place)] = own
-            if b[:, upper.loose].any():
-                return np.full(len(total), np.inf)
-            total += _times(b, upper.factor.solve(b))
+            total += squares_of(self.factors.upper(tile), tile, own)
         return np.asarray(np.sqrt(overlap_of(list(self.tiles), self.posterior.shape) * total))
 
 
-def _times(a: FloatArray, b: FloatArray) -> FloatArray:
+def squares_of(upper: Upper | None, tile: Tile, residual: FloatArray) -> FloatArray:
+    """Return ``r_T^T (P^N_T)^-1 r_T`` of residuals ``(k, h, w[, C])`` on a core; infinite where that is singular."""
+    count = len(residual)
+    if upper is None:
+        return np.full(count, np.inf)
+    b = np.zeros((count, *upper.diagonal.shape))
+    b[(slice(None), *tile.place)] = residual
+    return np.full(count, np.inf) if b[:, upper.loose].any() else times(b, upper.factor.solve(b))
+
+
+def times(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.array([np.vdot(x, y) for x, y in zip(a, b, strict=True)])
 
 

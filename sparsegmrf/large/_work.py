@@ -1,12 +1,14 @@
 """What is done for a raster whose model, noise and tiles are known."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from sparsegmrf.factors.dissection import DissectionFactor
+from sparsegmrf.inference._linear_estimate import symmetric_root
 from sparsegmrf.large._brackets import Bracket, bracket
-from sparsegmrf.large._geometry import Tile
+from sparsegmrf.large._geometry import Tile, Window
 from sparsegmrf.large._images import Allocate
 from sparsegmrf.large._noise import Normals
 from sparsegmrf.large._posterior import Posterior
@@ -126,68 +128,105 @@ def solve(
 def right_hand_sides(
     posterior: Posterior, tiles: list[Tile], trend: Trend, normals: Normals, count: int, allocate: Allocate
 ) -> FloatArray:
-    """Return ``a w y`` less the least-squares trend, ``Q X``, and ``A^T e_1 + a sqrt(w) e_2`` for the draws."""
-    p = len(trend.names)
-    right = allocate((1 + p + count, *posterior.image_shape))
+    """Return the right-hand sides of the whole raster, ``(1 + p + n, H, W[, C])``."""
+    right = allocate((1 + len(trend.names) + count, *posterior.image_shape))
     for tile in tiles:
-        core = tile.core
-        seen = posterior.raster.seen(core)
-        at = (slice(None), *core.slices)
-        right[(0, *core.slices)] = posterior.spread(seen.weight * (seen.values - trend.removed(core)))
-        window = posterior.cuts.around(core)
-        if p:
-            lifted = posterior.lifted(trend.columns(window))
-            found = posterior.cuts.dirichlet(window) @ lifted
-            right[1 : 1 + p][at] = found[(slice(None), *core.within(window))]
-        if count:
-            right[1 + p :][at] = _perturbations(posterior, tile, normals, count, np.sqrt(seen.weight))
-        outside = posterior.outside(core)
-        if outside is not None:
-            right[at] = np.where(outside, 0.0, right[at])
+        right[(slice(None), *tile.core.slices)] = right_hand_side(posterior, tile.core, trend, normals, count)
     return right
 
 
-def _perturbations(posterior: Posterior, tile: Tile, normals: Normals, count: int, roots: FloatArray) -> FloatArray:
+def right_hand_side(posterior: Posterior, core: Window, trend: Trend, normals: Normals, count: int) -> FloatArray:
+    """Return on a core ``a w y`` less the least-squares trend, ``Q X``, and ``A^T e_1 + a sqrt(w) e_2`` by draw."""
+    seen = posterior.raster.seen(core)
+    parts = [posterior.spread(seen.weight * (seen.values - trend.removed(core)))[np.newaxis]]
+    if trend.names:
+        window = posterior.cuts.around(core)
+        found = posterior.cuts.dirichlet(window) @ posterior.lifted(trend.columns(window))
+        parts.append(found[(slice(None), *core.within(window))])
+    if count:
+        parts.append(_perturbations(posterior, core, normals, count, np.sqrt(seen.weight)))
+    right, outside = np.concatenate(parts), posterior.outside(core)
+    return right if outside is None else np.where(outside, 0.0, right)
+
+
+def _perturbations(posterior: Posterior, core: Window, normals: Normals, count: int, roots: FloatArray) -> FloatArray:
     """Return right-hand sides on a core whose covariance is ``P``: solutions of it are draws of ``N(0, P^-1)``."""
-    window, rows = posterior.cuts.rows(tile.core)
+    window, rows = posterior.cuts.rows(core)
     size = window.shape if posterior.combination is None else (*window.shape, len(posterior.combination))
-    place, found = tile.core.within(window), np.zeros((count, *size))
+    place, found = core.within(window), np.zeros((count, *size))
     for family in rows:
         into = found if posterior.combination is None else found[..., family.channel]
         for draw in range(count):
             e = normals.on(window, draw, f"row {family.channel} {family.name}")
             into[draw] += family.adjoint(e)
-    noise = np.array([roots * normals.on(tile.core, draw, "observation") for draw in range(count)])
+    noise = np.array([roots * normals.on(core, draw, "observation") for draw in range(count)])
     return np.asarray(found[(slice(None), *place)] + posterior.spread(noise))
 
 
 def coefficients(solver: Solver, trend: Trend, bounds: FloatArray) -> Coefficients:
-    r"""Return generalized least-squares estimates from what the solver has.
+    """Return generalized least-squares estimates from what the solver has."""
+    total = sum(
+        (
+            Products.of(
+                solver.posterior,
+                tile.core,
+                trend,
+                *(x[(slice(None), *tile.core.slices)] for x in (solver.solution, solver.residual, solver.right)),
+            )
+            for tile in solver.tiles
+        ),
+        Products.zero(len(trend.names)),
+    )
+    return total.coefficients(bounds)
+
+
+class Products(NamedTuple):
+    r"""What cores add to the equations of the trend's coefficients.
 
     With ``b = a w y``, ``L = P^-1 Q X`` and residuals ``r`` of what stands for them, ``X^T S X = (a w X)^T P^-1 Q X``
     and ``X^T S y = (Q X)^T P^-1 b`` are bilinear in solutions, so that the residual of one times the other corrects
     them: with energies ``eps`` of the errors, errors are ``eps_j eps_k``.
     """
-    posterior, p = solver.posterior, len(trend.names)
-    z, L, rz, rL = solver.solution[0], solver.solution[1 : 1 + p], solver.residual[0], solver.residual[1 : 1 + p]
-    gram, right, explained = np.zeros((p, p)), np.zeros(p), 0.0
-    for tile in solver.tiles:
-        at = tile.core.slices
-        seen = posterior.raster.seen(tile.core)
-        X = trend.columns(tile.core)
-        lifted, weighted = posterior.lifted(X), posterior.spread(seen.weight * X)
-        left, r, b = L[(slice(None), *at)], rL[(slice(None), *at)], solver.right[(0, *at)]
-        explained += float(np.vdot(z[at], b) + np.vdot(z[at], rz[at]))
+
+    gram: FloatArray
+    right: FloatArray
+    explained: float
+
+    @classmethod
+    def zero(cls, count: int) -> "Products":
+        """Return those of no core."""
+        return cls(np.zeros((count, count)), np.zeros(count), 0.0)
+
+    @classmethod
+    def of(
+        cls, posterior: Posterior, core: Window, trend: Trend, x: FloatArray, r: FloatArray, b: FloatArray
+    ) -> "Products":
+        """Return those of solutions, residuals and right-hand sides on a core."""
+        p = len(trend.names)
+        X, weight = trend.columns(core), posterior.raster.seen(core).weight
+        lifted, weighted = posterior.lifted(X), posterior.spread(weight * X)
+        L, r_L = x[1 : 1 + p], r[1 : 1 + p]
+        gram, right = np.zeros((p, p)), np.zeros(p)
         for k in range(p):
-            right[k] += float(np.vdot(left[k], b) + np.vdot(r[k], z[at]))
+            right[k] = np.vdot(L[k], b[0]) + np.vdot(r_L[k], x[0])
             for j in range(p):
-                gram[k, j] += float(np.vdot(weighted[k], left[j]) + np.vdot(r[j], lifted[k] - left[k]))
-    covariance = np.asarray(np.linalg.inv((gram + gram.T) / 2.0)) if p else gram
-    beta = covariance @ right
-    own, of_trend = bounds[0], bounds[1 : 1 + p]
-    products = of_trend * (own + float(np.abs(beta) @ of_trend)) if p else np.zeros(0)
-    error = float(np.abs(beta) @ of_trend + np.sqrt(products @ np.abs(covariance) @ products)) if p else 0.0
-    return Coefficients(beta, covariance, explained + float(beta @ right), float(own + error))
+                gram[k, j] = np.vdot(weighted[k], L[j]) + np.vdot(r_L[j], lifted[k] - L[k])
+        return cls(gram, right, float(np.vdot(x[0], b[0]) + np.vdot(x[0], r[0])))
+
+    def __add__(self, other: "Products") -> "Products":  # type: ignore[override]
+        return Products(self.gram + other.gram, self.right + other.right, self.explained + other.explained)
+
+    def coefficients(self, bounds: FloatArray) -> Coefficients:
+        """Return the estimates, given bounds of the energies of the errors."""
+        p = len(self.right)
+        covariance = np.asarray(np.linalg.inv((self.gram + self.gram.T) / 2.0)) if p else self.gram
+        beta = covariance @ self.right
+        own, of_trend = bounds[0], bounds[1 : 1 + p]
+        with np.errstate(invalid="ignore"):  # an infinite bound of nothing
+            products = of_trend * (own + np.abs(beta) @ of_trend)
+            error = np.abs(beta) @ of_trend + np.sqrt(products @ np.abs(covariance) @ products)
+        error = float(own + error) if np.isfinite(bounds[: 1 + p]).all() else np.inf
+        return Coefficients(beta, covariance, self.explained + float(beta @ self.right), error)
 
 
 def _shares(solver: Solver, trend: Trend, count: int) -> FloatArray:
@@ -197,3 +236,29 @@ def _shares(solver: Solver, trend: Trend, count: int) -> FloatArray:
     found = coefficients(solver, trend, np.zeros(len(solver.right)))
     sizes = np.maximum(np.abs(found.beta), np.sqrt(np.diagonal(found.covariance)))
     return np.concatenate([[1.0], sizes, np.ones(count)])
+
+
+def images_of(
+    posterior: Posterior,
+    bounds: Bracket,
+    solution: FloatArray,
+    own: Coefficients,
+    trend: Trend,
+    normals: Normals,
+    count: int,
+) -> FloatArray:
+    """Return mean, deviation, its bounds and draws on a core, ``(4 + n, h, w)``, from solutions there."""
+    core, p = bounds.tile.core, len(trend.names)
+    fields = posterior.total(solution)
+    left = fields[1 : 1 + p]
+    spread = np.tensordot(symmetric_root(own.covariance).T, left, 1)
+    of_trend = np.einsum("kij,kij->ij", spread, spread)
+    mean = trend.removed(core) + fields[0] + np.tensordot(own.beta, left, 1)
+    middle = np.where(np.isfinite(bounds.upper), 0.5 * (bounds.lower + bounds.upper), bounds.lower)
+    variances = np.array([middle, bounds.lower, bounds.upper]) + of_trend
+    shares = np.array([normals.vector(p, draw, "coefficients") for draw in range(count)]).reshape(count, p)
+    draws = mean + fields[1 + p :] + np.tensordot(shares, spread, 1)
+    found, outside = np.concatenate([mean[np.newaxis], np.sqrt(variances), draws]), posterior.outside(core)
+    if outside is None:
+        return found
+    return np.where(outside if outside.ndim == 2 else outside.any(axis=-1), np.nan, found)
