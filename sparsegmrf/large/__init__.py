@@ -2,6 +2,7 @@
 
 from sparsegmrf.large._fill import condition, fill
 from sparsegmrf.large._geometry import Tile, Window
+from sparsegmrf.large._lazy import LazyResult
 from sparsegmrf.large._result import TiledResult
 
-__all__ = ["Tile", "TiledResult", "Window", "condition", "fill"]
+__all__ = ["LazyResult", "Tile", "TiledResult", "Window", "condition", "fill"]

@@ -49,6 +49,7 @@ def bracket(
     *,
     upper: bool,
     use: Callable[[Tile, DissectionFactor], None] = lambda tile, factor: None,
+    most: int | None = None,
 ) -> Bracket:
     """Return the bounds on a core, the halo growing while they are wider than a tolerance and memory allows.
 
@@ -66,10 +67,12 @@ def bracket(
         Whether the model has natural cuts; otherwise the upper bounds are infinite and halos stay.
     use : callable
         Called with the tile and the factor of its Dirichlet cut once its halo is final, before the factor goes.
+    most : int, optional
+        Largest halo.
     """
     while True:
         found, factor = _bracket(posterior, tile, upper)
-        larger = None if not upper or found.width <= tolerance else _grown(posterior, tile, memory)
+        larger = None if not upper or found.width <= tolerance else _grown(posterior, tile, memory, most)
         if larger is None:
             use(tile, factor)
             return found
@@ -90,12 +93,12 @@ def _bracket(posterior: Posterior, tile: Tile, upper: bool) -> tuple[Bracket, Di
     return Bracket(tile, below, below if whole else np.maximum(above, below)), factor
 
 
-def _grown(posterior: Posterior, tile: Tile, memory: int) -> Tile | None:
+def _grown(posterior: Posterior, tile: Tile, memory: int, most: int | None) -> Tile | None:
     """Return the tile with a larger halo; None where it has the whole raster or memory does not allow more."""
     if tile.window.shape == posterior.shape:
         return None
     halo = max(tile.halo + _LEAST, int(tile.halo * _GROWTH))
-    larger = tile.with_halo(halo, posterior.shape)
+    larger = tile.with_halo(halo if most is None else min(halo, most), posterior.shape)
     if work_bytes(posterior.cuts, larger.window.shape) > memory:
         try:
             larger = fitting(posterior.cuts, larger, memory)

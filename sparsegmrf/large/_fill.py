@@ -13,6 +13,7 @@ from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._fit import fit_on_tiles
 from sparsegmrf.large._geometry import windows_of
 from sparsegmrf.large._images import Allocate, allocator
+from sparsegmrf.large._lazy import LazyResult, check_lazy, fill_lazily, is_lazy
 from sparsegmrf.large._loglik import check_loglik, loglik_interval
 from sparsegmrf.large._noise import Normals
 from sparsegmrf.large._posterior import Posterior
@@ -47,7 +48,8 @@ def fill(
     memory: float | None = None,
     upper: bool = True,
     scratch: str | os.PathLike[str] | None = None,
-) -> TiledResult:
+    passes: int = 6,
+) -> TiledResult | LazyResult:
     """Fill the gaps of a raster that is too large for a factorization, with bounds on what that costs.
 
     The raster is cut into cores, each of which is computed on a window with a halo around it. Everything outside a
@@ -59,9 +61,12 @@ def fill(
     pixels spread over the raster, least-squares trend taken off, whose estimates are those of the whole to about
     ``sqrt(pixels / pixels used)`` standard errors.
 
+    A dask array, or an xarray ``DataArray`` on one, gives a `LazyResult`: nothing but some windows of it is read before
+    that is computed, tile by tile, each of the tasks in one thread. Tiles do not go by chunks.
+
     Parameters
     ----------
-    image : array_like, (H, W), or function
+    image : array_like, (H, W), function, dask array or DataArray
         Intensities; NaN marks gaps. An array that is read in slices, such as a `numpy.memmap`, or a function of two
         slices that returns rows and columns of the raster.
     shape : (int, int), optional
@@ -96,10 +101,12 @@ def fill(
         Whether bounds from above are wanted. Without them nothing is certain of means either.
     scratch : path, optional
         Folder for the images of the raster, results included, which stay on disk until they are no longer used.
+    passes : int
+        On dask: most passes over the tiles for the mean. What is not needed of them costs nothing.
 
     Returns
     -------
-    TiledResult
+    TiledResult or LazyResult
 
     Raises
     ------
@@ -133,6 +140,9 @@ def fill(
     estimated = isinstance(noise_variance, str)
     if estimated and noise_variance != "estimate":
         raise ArgumentError(f'noise_variance must be "estimate" or a variance, got {noise_variance!r}.')
+    lazy = is_lazy(image)
+    if lazy:
+        check_lazy(mask, noise_variance, loglik, scratch)
     raster = Raster.of(image, shape, mask, 1.0 if estimated else noise_variance)
     found: FitResult | None = None
     if estimated or model is None:
@@ -140,6 +150,22 @@ def fill(
         start = found.model  # type: ignore[assignment]
         if estimated:
             raster = raster.with_variance(float(np.max(found.noise_variance)))
+    if lazy:
+        return fill_lazily(
+            image,
+            start,
+            raster.variance,
+            covariates,
+            count=integer_at_least("n_samples", n_samples, 0),
+            normals=Normals(rng),
+            tolerance=positive_number("tolerance", tolerance),
+            mean_tolerance=positive_number("mean_tolerance", mean_tolerance),
+            core=core,
+            halo=halo,
+            memory=memory,
+            upper=upper,
+            passes=integer_at_least("passes", passes, 1),
+        )
     return filled(
         raster,
         start,

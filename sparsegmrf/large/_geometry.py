@@ -42,6 +42,12 @@ class Window:
             min(shape[1], self.right + margin),
         )
 
+    def shared(self, other: "Window") -> "Window | None":
+        """Return the pixels of both windows, None if there are none."""
+        top, bottom = max(self.top, other.top), min(self.bottom, other.bottom)
+        left, right = max(self.left, other.left), min(self.right, other.right)
+        return Window(top, bottom, left, right) if top < bottom and left < right else None
+
     def within(self, outer: "Window") -> tuple[slice, slice]:
         """Return rows and columns as slices of a window that holds this one."""
         rows = slice(self.top - outer.top, self.bottom - outer.top)

@@ -89,12 +89,19 @@ class Posterior:
         """
         P = self.precision(window, natural=True)
         diagonal = P.diagonal()
-        loose: BoolArray = np.equal(diagonal, 0.0)
+        loose = np.asarray(np.abs(diagonal) <= 0.0, dtype=np.bool_)
         try:
             factor = self.analyses.factor(decoupled(P, loose) if loose.any() else P)
         except NotPositiveDefiniteError:
             return None
         return Upper(factor, diagonal, loose)
+
+    def whole_or_upper(self, window: Window) -> "Upper | None":
+        """Return the factor of the natural cut, which is that of the precision where the window is the raster."""
+        if window.shape != self.shape:
+            return self.upper_factor(window)
+        factor = self.lower_factor(window)
+        return Upper(factor, factor._precision.diagonal(), np.zeros(self.image_shape, dtype=bool))
 
     def variance(self, factor: DissectionFactor) -> FloatArray:
         """Return the variances of what is observed, ``(h, w)``."""

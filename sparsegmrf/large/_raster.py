@@ -104,8 +104,9 @@ def _reader(name: str, value: Any, shape: Shape) -> Reader:
     if callable(value):
         reader: Reader = value
         return reader
-    if np.shape(value) != shape:
-        raise ArgumentError(f"{name} must have the shape {shape} of the image, got {np.shape(value)}.")
+    found = tuple(getattr(value, "shape", ())) or np.shape(value)  # what is lazy has a shape before it is an array
+    if found != shape:
+        raise ArgumentError(f"{name} must have the shape {shape} of the image, got {found}.")
     return lambda rows, columns: value[rows, columns]
 
 

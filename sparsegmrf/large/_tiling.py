@@ -1,5 +1,6 @@
 """How a raster is cut: cores as large as memory allows, and the halos that its fields need."""
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -91,6 +92,18 @@ class Tiling:
             own = halo if halo is not None else halo_for(cuts, raster, each, tolerance, most)
             tiles.append(fitting(cuts, Tile.of(number, each, own, shape), budget))
         return cls(tuple(tiles), budget)
+
+
+def on_probes(
+    cuts: Cuts, raster: Raster, tolerance: float, *, core: int | None, halo: int | None, memory: float | None
+) -> Tiling:
+    """Return a tiling whose halos are all that of some places of the raster, of which nothing else is read."""
+    budget = int(_memory.available_bytes() * _SHARE / (os.cpu_count() or 1) if memory is None else _bytes(memory))
+    around = _first_halo(cuts, raster, tolerance, max(raster.shape)) if halo is None else halo
+    if core is None and halo is None and work_bytes(cuts, raster.shape) <= budget:
+        core = max(raster.shape)
+    side = _side_for(cuts, raster.shape, around, budget) if core is None else core
+    return Tiling.of(cuts, raster, tolerance, core=side, halo=around, memory=budget)
 
 
 def fitting(cuts: Cuts, tile: Tile, budget: int) -> Tile:

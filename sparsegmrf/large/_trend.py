@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,12 +52,17 @@ class Trend:
         ArgumentError
             If `word` is unknown, or the observed pixels do not tell the covariates apart.
         """
+        found = cls.asked(word, model, raster.shape, level)
+        return found.with_sums([found.sums(raster, window) for window in windows])
+
+    @classmethod
+    def asked(cls, word: object, model: Model, shape: Shape, level: float = 0.0) -> "Trend":
+        """Return the trend before anything is estimated."""
         asked = () if word is None else _WORDS[one_of("covariates", word, tuple(_WORDS))]
-        names = [name for name in asked if name == "constant" or raster.shape[name == "column"] > 1]
-        held = [each for each in held_by(model) if each == "constant" or raster.shape[each == "column"] > 1]
+        names = [name for name in asked if name == "constant" or shape[name == "column"] > 1]
+        held = [each for each in held_by(model) if each == "constant" or shape[each == "column"] > 1]
         kept = tuple(each for each in names if each not in held)
-        found = cls(raster.shape, kept, tuple(held), np.zeros(0), level=level)
-        return replace(found, **found._least_squares(raster, windows))
+        return cls(shape, kept, tuple(held), np.zeros(len(held) + len(kept)), level=level)
 
     @property
     def scales(self) -> FloatArray:
@@ -91,27 +96,43 @@ class Trend:
         found = np.array([np.broadcast_to(images[name], window.shape) for name in names]).reshape(-1, *window.shape)
         return found / self.scales[:, np.newaxis, np.newaxis]
 
-    def _least_squares(self, raster: Raster, windows: Sequence[Window]) -> dict[str, Any]:
-        count = len(self.held) + len(self.names)
-        gram, right, observed = np.zeros((count, count)), np.zeros(count), 0
-        for window in windows:
-            seen = raster.seen(window)
-            X = self._all(window)[:, seen.observed]
-            gram += X @ X.T
-            right += X @ (seen.values[seen.observed] - self.level)
-            observed += int(seen.observed.sum())
+    def sums(self, raster: Raster, window: Window) -> "Sums":
+        """Return what a window adds to the normal equations."""
+        seen = raster.seen(window)
+        X, y = self._all(window)[:, seen.observed], seen.values[seen.observed] - self.level
+        return Sums(X @ X.T, X @ y, float(y @ y), int(seen.observed.sum()))
+
+    def with_sums(self, parts: "Sequence[Sums]") -> "Trend":
+        """Return the trend with the least-squares coefficients of all windows.
+
+        Raises
+        ------
+        ArgumentError
+            If no pixel is observed, or these do not tell the covariates apart.
+        """
+        observed = sum(each.observed for each in parts)
         if not observed:
             raise ArgumentError("image must have an observed pixel, but all are missing; check the mask.")
-        if not count:
-            return {"taken": right, "n_observed": observed}
-        values, vectors = np.linalg.eigh(gram / observed)
+        if not len(self.taken):
+            return replace(self, n_observed=observed)
+        values, vectors = np.linalg.eigh(np.sum([each.gram for each in parts], axis=0) / observed)
         if values[0] <= 1e-12:
             raise ArgumentError(
                 "covariates must be linearly independent on the observed pixels, got "
                 f"{', '.join(self.held + self.names)} with a smallest eigenvalue of {max(values[0], 0.0):.1e} of their "
                 f'products on {observed} pixels; give covariates="constant", or None.'
             )
-        return {"taken": vectors @ ((vectors.T @ right) / (values * observed)), "n_observed": observed}
+        right = np.sum([each.right for each in parts], axis=0)
+        return replace(self, taken=vectors @ ((vectors.T @ right) / (values * observed)), n_observed=observed)
+
+
+class Sums(NamedTuple):
+    """What a window adds to the normal equations: products of covariates, with the data, of these; observed pixels."""
+
+    gram: FloatArray
+    right: FloatArray
+    squares: float
+    observed: int
 
 
 def held_by(model: Model) -> tuple[str, ...]:
