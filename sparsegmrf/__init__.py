@@ -1,8 +1,8 @@
 """Exact Gaussian Markov random fields on images: sparse precisions, fast factors, samples and variances.
 
 What every task begins with stands here; the rest in `models`, `factors`, `likelihoods`, `priors`, `fields`, `scores`,
-`inference`, `autoregression`, `ensembles`, `pixels`, `io`, `errors`, and with their extras `plot` and `torch`. Each is
-imported when it is first used.
+`inference`, `autoregression`, `ensembles`, `pixels`, `large`, `io`, `errors`, and with their extras `plot` and `torch`.
+Each is imported when it is first used.
 """
 
 import importlib
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         fields,
         inference,
         io,
+        large,
         likelihoods,
         models,
         pixels,
@@ -60,6 +61,7 @@ __all__ = [
     "get_num_threads",
     "inference",
     "io",
+    "large",
     "likelihoods",
     "models",
     "pixels",

@@ -7,6 +7,7 @@ from typing import Any
 EXTRAS: Mapping[str, str] = {
     "rasterio": "geo",
     "xarray": "geo",
+    "dask": "large",
     "astropy": "fits",
     "imageio": "cli",
     "skimage": "cli",

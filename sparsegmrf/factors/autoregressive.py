@@ -55,7 +55,7 @@ class AutoregressiveForm(Form):
     @property
     def whitening(self) -> TriangularStencil:
         """The matrix ``A = A_r (x) A_c / sigma`` of ``Q = A^T A``: innovations by earlier rows and columns."""
-        (d_r, w_r), (d_c, w_c) = (_whitening_of_side(rho, side) for rho, side in zip(self.rho, self.size, strict=True))
+        (d_r, w_r), (d_c, w_c) = (whitening_of_side(rho, side) for rho, side in zip(self.rho, self.size, strict=True))
         d_c, w_c = d_c / self.sigma, w_c / self.sigma
         weights = [np.outer(w_r, w_c), np.outer(w_r, d_c), np.outer(d_r, w_c)]
         return TriangularStencil([(-1, -1), (-1, 0), (0, -1)], np.outer(d_r, d_c), weights, self.size)
@@ -174,7 +174,7 @@ def product_of_sides(rows: Side, columns: Side, shape: Shape) -> SymmetricStenci
     return SymmetricStencil(OFFSETS, [np.outer(a, b), along_row, corner, along_column, corner], shape)
 
 
-def _whitening_of_side(rho: float, side: int) -> tuple[FloatArray, FloatArray]:
+def whitening_of_side(rho: float, side: int) -> tuple[FloatArray, FloatArray]:
     """Return ``A`` of ``R^-1 = A^T A``: its diagonal, and what stands before it; the first row has variance one."""
     spread = float(np.sqrt((1.0 - rho) * (1.0 + rho)))
     diagonal, before = np.full(side, 1.0 / spread), np.full(side, -rho / spread)

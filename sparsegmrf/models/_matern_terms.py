@@ -1,7 +1,7 @@
 """A Matern field of fractional smoothness as a sum of a few Markov fields."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
@@ -14,8 +14,10 @@ from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.spectral_density import SpectralDensity, Values
 from sparsegmrf.models._operator import Operator
 from sparsegmrf.models._rational import Numbers, Rule, largest_frequency, rule, variance_of_term
+from sparsegmrf.models._rows import powers_of_shifted, rows_of_polynomial, scaled_rows
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import diagonal_stencil, power, power_derivative, product, rescaled, weighted
+from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import FloatArray, Shape
 
 _TINY = 1e-20
@@ -75,6 +77,21 @@ class Terms:
         """Return the precisions."""
         powers = self._powers(self.operator.stencil(shape))
         return [self._of_powers(term, powers) for term in range(self.count)]
+
+    def rows(self, G: SymmetricStencil, root: Sequence[Rows]) -> list[Rows]:
+        """Return rows of the stacked precisions, given those of ``G``: a channel for each field.
+
+        By powers of ``g = M - 1``: ``(1 + g)^n (1 + g + p)``.
+        """
+        over_kappa = np.asarray(self.kappa2**-0.5)
+        g = rescaled(G, over_kappa) if over_kappa.ndim else G * float(over_kappa**2)
+        own, found, n = scaled_rows(root, over_kappa), [], self.exponent - 1
+        lower, higher = powers_of_shifted(1.0, n), powers_of_shifted(1.0, n + 1)
+        for term, pole in enumerate(self.rule.poles.tolist()):
+            each = rows_of_polynomial(g, own, {j: pole * lower.get(j, 0.0) + c for j, c in higher.items()})
+            scale = np.sqrt(np.asarray(self._t2(term) * self.kappa2**self.exponent))
+            found += [rows.in_channel(term) for rows in scaled_rows(each, scale)]
+        return found
 
     def spectral(self, shape: Shape) -> list[SpectralForm] | None:
         """Return the precisions by their eigenvalues, or None."""

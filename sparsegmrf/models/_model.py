@@ -19,6 +19,7 @@ from sparsegmrf.models._joint_limits import Bounds, JointLimits
 from sparsegmrf.models._window import check_window
 from sparsegmrf.stationary_edge import StationaryEdgeField
 from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil.rows import Rows, dominant_rows
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
 __all__ = ["POSITIVE", "REAL", "Bounds", "JointLimits", "Model", "frozen_map"]
@@ -54,6 +55,8 @@ class Model(Covariogram, Saved):
     - `cropped`: the model on a window; by default itself, which is right unless it has maps;
     - `lengths` and `spaced`: which parameters are lengths, and the model on pixels of a size; by default it has none;
     - `joint_limits` and `is_inside`: if parameters bound each other, and to save `limits` where a cheaper test will do;
+    - `build_rows`: the precision as a sum of squares, if it is not diagonally dominant;
+    - `on_lattice`: if its parameters mean something else on windows of a lattice;
     - `describe_end`: for messages.
 
     Raises
@@ -245,6 +248,10 @@ class Model(Covariogram, Saved):
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return ``dQ/dtheta`` by parameter, on offsets that the precision has; `derivatives` checks parameters."""
 
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Return rows ``A`` with ``Q = A^T A``, for `rows`; by default those of a diagonally dominant precision."""
+        return dominant_rows(self.build_stencil(shape))
+
     def build_spectral(self, shape: Shape) -> SpectralForm | None:
         """Return the precision by its eigenvalues where a basis diagonalizes it exactly, else None, for `spectral`."""
         return SpectralForm.of_stencil(self.build_stencil(shape))
@@ -276,6 +283,41 @@ class Model(Covariogram, Saved):
         found = self.build_derivatives(self._checked(shape))
         self._check_names("build_derivatives", set(found))
         return found
+
+    def rows(self, shape: Shape) -> list[Rows]:
+        """Return families of rows ``A`` with ``Q = A^T A``: what the precision says of neighbours, square by square.
+
+        By them a raster is cut into tiles whose variances are bounds from above (`sparsegmrf.large`): without some
+        squares less is known.
+
+        Parameters
+        ----------
+        shape : (int, int)
+            Height and width in pixels.
+
+        Raises
+        ------
+        ArgumentError
+            If a parameter is outside its limits on this lattice.
+        StencilError
+            If the lattice wraps, or the model does not say such rows and its precision is not diagonally dominant, as
+            that of a `CAR` is not whose interactions add up to more than 1.
+
+        Examples
+        --------
+        >>> from sparsegmrf.models import Intrinsic
+        >>> [each.offsets.tolist() for each in Intrinsic().rows((2, 3))]
+        [[[0, 0], [0, 1]], [[0, 0], [1, 0]]]
+        """
+        return self.build_rows(self._checked(shape))
+
+    def on_lattice(self, shape: Shape) -> "Model":
+        """Return the same law on a lattice as a model whose windows have it too: one without scales of the lattice.
+
+        By default itself; of an `Intrinsic` field with `scale` the one with the ``tau`` that this means.
+        """
+        image_shape(shape)
+        return self
 
     def spectral(self, shape: Shape) -> SpectralForm | None:
         """Return the precision by its eigenvalues where a fast transform diagonalizes it exactly, else None."""

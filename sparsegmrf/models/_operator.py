@@ -94,6 +94,12 @@ class Operator:
         """Return ``A^1/2 Q A^1/2``."""
         return rescaled(Q, np.sqrt(self.area)) if self.area.ndim else Q * float(self.area)
 
+    def fluxes(self, shape: Shape) -> SymmetricStencil:
+        """Return ``F``, of which ``G = A^-1/2 F A^-1/2``."""
+        self.check_shape(shape)
+        fluxes = {offset: np.asarray(self.area * rho) for offset, rho in self.diffusion.conductances.items()}
+        return laplacian(shape, fluxes, self.boundary, self.barrier)
+
     def _stencil(self, shape: Shape, conductances: dict[Offset, FloatArray]) -> SymmetricStencil:
         if not self.area.ndim:
             return laplacian(shape, conductances, self.boundary, self.barrier)

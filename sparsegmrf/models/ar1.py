@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite_number, one_of, positive_number
 from sparsegmrf.factors.autoregressive import (
@@ -12,12 +14,14 @@ from sparsegmrf.factors.autoregressive import (
     precision_of_side,
     product_of_sides,
     slope_of_side,
+    whitening_of_side,
 )
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._ends import end_of_scale
 from sparsegmrf.models._model import POSITIVE, Bounds, Model
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import ArrayLike, Shape
 
 STATIONARY, TORUS = "stationary", "torus"
@@ -98,6 +102,17 @@ class AR1xAR1(Model):
         """Return the precision."""
         (rows, _), (columns, _) = self._sides(shape)
         return product_of_sides(rows, columns, shape) * (1.0 / self.sigma**2)
+
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Return the innovations of every pixel given those above and to the left of it, at variance one."""
+        if self.boundary == TORUS:
+            return super().build_rows(shape)
+        (a, before_a), (b, before_b) = (
+            whitening_of_side(rho, side) for rho, side in zip((self.rho_row, self.rho_column), shape, strict=True)
+        )
+        planes = np.array([np.outer(a, b), np.outer(before_a, b), np.outer(a, before_b), np.outer(before_a, before_b)])
+        offsets = np.array([(0, 0), (-1, 0), (0, -1), (-1, -1)], dtype=np.int64)
+        return [Rows(offsets, planes / self.sigma, "innovation")]
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""

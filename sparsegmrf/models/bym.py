@@ -26,6 +26,7 @@ from sparsegmrf.models.intrinsic import Intrinsic
 from sparsegmrf.models.sum import Sum
 from sparsegmrf.priors import Prior
 from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
 
 
@@ -211,6 +212,14 @@ class BYM(Model):
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
         return self.sum(shape).build_stencil(shape)
+
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Return the rows of both parts."""
+        return self.sum(shape).build_rows(shape)
+
+    def on_lattice(self, shape: Shape) -> Model:
+        """Return the sum that stands for the model on a lattice."""
+        return self.sum(image_shape(shape))
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""

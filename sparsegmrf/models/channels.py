@@ -7,12 +7,13 @@ import numpy as np
 
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors.separable import SeparableForm, channel_covariance, in_blocks
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._model import Bounds, JointLimits, Model
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
 
@@ -128,6 +129,13 @@ class Channels(Model):
         inverse = np.linalg.inv(self.covariance)
         block = (inverse + inverse.T) / 2.0
         return {name: in_blocks(each, block) for name, each in self.model.build_derivatives(shape).items()}
+
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Refuse: rows are those of fields that are independent of each other."""
+        raise StencilError(
+            f"Channels must be taken one field at a time for rows, got {len(self.covariance)} channels that are "
+            "correlated; take the spatial model's."
+        )
 
     def build_spectral_density(self, shape: Shape) -> None:
         """Return None: several channels are observed of a pixel."""

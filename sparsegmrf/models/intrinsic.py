@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsegmrf import _frozen
 from sparsegmrf._edges import as_boundary, has
-from sparsegmrf._validate import integer_at_least, positive_number
+from sparsegmrf._validate import image_shape, integer_at_least, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._transforms import basis_of
 from sparsegmrf.factors.spectral import SpectralForm
@@ -31,6 +31,7 @@ from sparsegmrf.models._spacing import (
 )
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Offset, Shape
 
 _SECOND_DIFFERENCES: tuple[tuple[float, dict[Offset, float]], ...] = (
@@ -176,6 +177,22 @@ class Intrinsic(Model):
             R = laplacian(shape, self._fluxes, self.boundary, self.mask)
         return R * (self.tau * self._scale_factor(shape))
 
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Return the differences of first or second order on the image."""
+        if self.order == 1:
+            return super().build_rows(shape)
+        check_mask(self.mask, shape)
+        root = float(np.sqrt(self.tau * self._scale_factor(shape)))
+        rows = _second_differences(shape, *map(float, sides(self.spacing)))
+        kept = [each if self.mask is None else each.only(~each.touching(self.mask)) for each in rows]
+        return [each.times_rows(root) for each in kept]
+
+    def on_lattice(self, shape: Shape) -> Model:
+        """Return the model with the ``tau`` of this lattice where it is scaled by variances."""
+        if not self.scale:
+            return self
+        return self.replace(scale=False, tau=self.tau * self._scale_factor(image_shape(shape)))
+
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""
         return {"tau": self.build_stencil(shape) * (1.0 / self.tau)}
@@ -231,11 +248,29 @@ class Intrinsic(Model):
         return self._factors[shape]
 
 
+def _second_differences(shape: Shape, pixel_height: float, pixel_width: float) -> list[Rows]:
+    """Return ``sqrt(weight)`` times the second differences on the image."""
+    roots = np.sqrt(_weights_by_size(pixel_height, pixel_width))
+    return [
+        Rows.of(
+            {offset: np.asarray(np.sqrt(count) * root * value) for offset, value in terms.items()},
+            shape,
+            f"second difference {number}",
+        )
+        for number, (root, (count, terms)) in enumerate(zip(roots.tolist(), _SECOND_DIFFERENCES, strict=True))
+    ]
+
+
+def _weights_by_size(pixel_height: float, pixel_width: float) -> tuple[float, float, float]:
+    """Return ``area / h^4``, ``area / w^4`` and ``area / (h w)^2``."""
+    ratio, area = pixel_width / pixel_height, pixel_height * pixel_width
+    return ratio**2 / area, ratio**-2 / area, 1.0 / area
+
+
 def _thin_plate(shape: Shape, mask: BoolArray | None, pixel_height: float, pixel_width: float) -> SymmetricStencil:
     """Return the sum of squares of all second differences on the image as a stencil, weighed by the pixels' size."""
     height, width = shape
-    ratio, area = pixel_width / pixel_height, pixel_height * pixel_width
-    by_size = (ratio**2 / area, ratio**-2 / area, 1.0 / area)  # area / h^4, area / w^4, area / (h w)^2
+    by_size = _weights_by_size(pixel_height, pixel_width)
     planes: dict[Offset, FloatArray] = {}
     for size, (count, terms) in zip(by_size, _SECOND_DIFFERENCES, strict=True):
         weight = count * size

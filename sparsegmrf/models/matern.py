@@ -8,8 +8,9 @@ from typing import Literal, Self
 import numpy as np
 
 from sparsegmrf import _frozen
+from sparsegmrf._edges import has
 from sparsegmrf._validate import finite, integer_at_least, one_of, positive_number, real_array
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors._transforms import basis_of
 from sparsegmrf.factors.independent import IndependentForm, stacked
 from sparsegmrf.factors.spectral import SpectralForm
@@ -21,11 +22,19 @@ from sparsegmrf.models._lattice_variance import derivative_along, derivative_by_
 from sparsegmrf.models._matern_terms import Terms, precision_scale
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model, frozen_map
 from sparsegmrf.models._operator import Operator, anisotropy_of, as_field, check_map
+from sparsegmrf.models._rows import (
+    powers_of_shifted,
+    rows_of_diffusion,
+    rows_of_polynomial,
+    rows_of_shifted,
+    scaled_rows,
+)
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models._spacing import PixelSize, mean_side, scheme_for
 from sparsegmrf.models._window import cut
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import power, power_derivative, rescaled, weighted
+from sparsegmrf.stencil.rows import Rows, dominant_rows, rows_of_power
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
 
 _LARGEST_FREE = 4.0
@@ -271,7 +280,12 @@ class Matern(Model):
         for name in ("range", "sigma"):
             if np.ndim(getattr(self, name)):
                 changes[name] = cut(getattr(self, name), rows, columns)
-        return self.replace(**changes) if changes else self
+        if not changes:
+            return self
+        found = self.replace(**changes)
+        if self.kappa2.ndim and self.alpha == 2.0 and not has(self.boundary, "torus"):
+            _frozen.assign(found, _keeps_diagonal=self._keeps_diagonal)
+        return found
 
     def build_spectral(self, shape: Shape) -> SpectralForm | None:
         """Return the precision by its eigenvalues, or None."""
@@ -320,6 +334,43 @@ class Matern(Model):
         if self._is_fractional:
             return stacked(self._terms.stencils(shape))
         return self._scaled(self._power(self._operator.stencil(shape)))
+
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Return the rows of the powers of ``G`` in ``(kappa^2 + G)^(nu + 1)``, those of ``K`` where kappa is a map.
+
+        A window without the rows that it shares with others keeps those of lower powers, which reach less far.
+        """
+        self._check_maps(shape)
+        G, root = self._operator.stencil(shape), rows_of_diffusion(self._operator, shape)
+        if self._is_fractional:
+            return self._terms.rows(G, root)
+        exponent = round(self.alpha)
+        if self.kappa2.ndim and exponent == 2 and self._keeps_diagonal:
+            crossed = [each.called(f"crossed, {each.name}") for each in dominant_rows(self._crossed(G))]
+            found = [Rows.of_symmetric(G), *crossed]
+        elif self.kappa2.ndim:
+            found = rows_of_power(G.plus_diagonal(self.kappa2), rows_of_shifted(G, root, self.kappa2), exponent)
+        else:
+            found = rows_of_polynomial(G, root, powers_of_shifted(float(self.kappa2), exponent))
+        return scaled_rows(found, np.sqrt(self._t2))
+
+    @cached_property
+    def _keeps_diagonal(self) -> bool:
+        """Whether ``D^2 + D G + G D`` with a map ``D = kappa^2`` is a sum of squares of pairs, all over the map.
+
+        It is ``sum 2 g_pq (D_p + D_q) / 2 (x_p - x_q)^2`` over pairs and ``D^2 + G D`` on the diagonal, which is
+        positive unless the range changes much within a range. A window goes by the whole.
+        """
+        shape = (self.kappa2.shape[0], self.kappa2.shape[1])
+        try:
+            dominant_rows(self._crossed(self._operator.stencil(shape)))
+        except StencilError:
+            return False
+        return True
+
+    def _crossed(self, G: SymmetricStencil) -> SymmetricStencil:
+        """Return ``(D + G)^2 - G^2``."""
+        return weighted(G * 2.0, self.kappa2).plus_diagonal(self.kappa2**2)
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field: that of the sum where the smoothness is fractional."""

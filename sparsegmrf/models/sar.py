@@ -11,8 +11,10 @@ from sparsegmrf.factors.spectral_density import SpectralDensity
 from sparsegmrf.models._ends import end_of_interaction, end_of_scale
 from sparsegmrf.models._interaction import InteractionModel
 from sparsegmrf.models._neighbourhood import Neighbourhood
+from sparsegmrf.models._rows import powers_of_shifted, rows_of_polynomial, scaled_rows
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import product, triple_product
+from sparsegmrf.stencil.rows import Rows, dominant_rows
 from sparsegmrf.typing import Boundary, IntArray, Offsets, Shape
 
 
@@ -81,6 +83,21 @@ class SAR(InteractionModel):
         # (I - A D^-1)(I - D^-1 A) = I - (A D^-1 + D^-1 A) + A D^-2 A
         A, once, twice = self._adjacency(shape, weights), self._per_degree(shape, 1), self._per_degree(shape, 2)
         return self.tau * (unit - 2.0 * product(A, once) + triple_product(A, twice, A))
+
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Return the rows of ``I - rho W``, or of the powers of ``B`` in ``(c + B)^2`` where it exceeds a ``c > 0``.
+
+        ``c`` is what the diagonal has more than all interactions of a pixel together, if it has.
+        """
+        A, root = self._adjacency(shape, self._neighbours.weights), float(np.sqrt(self.tau))
+        if self.row_standardized:
+            averages = Rows.of_symmetric(A).times_rows(-self._per_degree(shape, 1).plane(0))
+            return [averages.plus_centre(1.0).times_rows(root)]
+        S, excess = self._unit(shape) - A, 1.0 - 2.0 * float(np.abs(self._neighbours.weights).sum())
+        if excess <= 0.0 or (self._neighbours.weights < 0.0).any():
+            return [Rows.of_symmetric(S).times_rows(root)]
+        B = S.plus_diagonal(-excess)
+        return scaled_rows(rows_of_polynomial(B, dominant_rows(B), powers_of_shifted(excess, 2)), root)
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""

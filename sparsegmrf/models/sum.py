@@ -16,6 +16,7 @@ from sparsegmrf.factors.total import TotalForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._model import Bounds, JointLimits, Model
 from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
 
 Value = TypeVar("Value")
@@ -155,6 +156,20 @@ class Sum(Model):
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
         return stacked([each for model in self.models for each in _fields(model, model.build_stencil(shape))])
+
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Return the rows of all models, in their own channels."""
+        found, channel = [], 0
+        for model in self.models:
+            found += [each.in_channel(channel + each.channel) for each in model.build_rows(shape)]
+            channel += 1 if model.combination is None else len(model.combination)
+        return found
+
+    def on_lattice(self, shape: Shape) -> Model:
+        """Return the sum of the models without scales of the lattice."""
+        found = tuple(model.on_lattice(shape) for model in self.models)
+        same = all(one is other for one, other in zip(found, self.models, strict=True))
+        return self if same else self.replace(models=found)
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""

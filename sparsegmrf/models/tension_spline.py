@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
+import numpy as np
+
 from sparsegmrf import _frozen
 from sparsegmrf._edges import as_argument, has
 from sparsegmrf._validate import finite_number, positive_number
@@ -17,10 +19,12 @@ from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.models._ends import CONSTANT, UNBOUND, VANISHES, end_of_anisotropy
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model
 from sparsegmrf.models._operator import Operator, anisotropy_of, as_field
+from sparsegmrf.models._rows import rows_of_diffusion, rows_of_polynomial, scaled_rows
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models._spacing import PixelSize, mean_side, scheme_for
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.product import product
+from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
 
 
@@ -169,6 +173,13 @@ class TensionSpline(Model):
         kappa2, eps = self.kappa**2, self.proper
         Q = product(G, G) + (kappa2 + eps) * G
         return self._operator.weighed(self.tau * (Q.plus_diagonal(eps * kappa2) if eps > 0.0 else Q))
+
+    def build_rows(self, shape: Shape) -> list[Rows]:
+        """Return the rows of ``G``, those of its squares by ``kappa^2 + eps``, and ``eps kappa^2`` by itself."""
+        G, root = self._operator.stencil(shape), rows_of_diffusion(self._operator, shape)
+        kappa2, eps = self.kappa**2, self.proper
+        found = rows_of_polynomial(G, root, {2: self.tau, 1: self.tau * (kappa2 + eps), 0: self.tau * eps * kappa2})
+        return scaled_rows(found, np.sqrt(self._operator.area))
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""

@@ -1,0 +1,326 @@
+"""Filling a raster tile by tile."""
+
+import os
+from typing import Any, Literal
+
+import numpy as np
+
+from sparsegmrf._blas_threads import one_blas_thread
+from sparsegmrf._validate import finite_number, integer_at_least, positive_number
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference import FitResult
+from sparsegmrf.large._cuts import Cuts
+from sparsegmrf.large._fit import fit_on_tiles
+from sparsegmrf.large._geometry import windows_of
+from sparsegmrf.large._images import Allocate, allocator
+from sparsegmrf.large._lazy import LazyResult, check_lazy, fill_lazily, is_lazy
+from sparsegmrf.large._loglik import check_loglik, loglik_interval
+from sparsegmrf.large._noise import Normals
+from sparsegmrf.large._posterior import Posterior
+from sparsegmrf.large._raster import Raster, Reader
+from sparsegmrf.large._result import TiledResult
+from sparsegmrf.large._tiling import Tiling
+from sparsegmrf.large._trend import Trend
+from sparsegmrf.large._work import Solved, images_of, solve
+from sparsegmrf.models import Model, TensionSpline
+from sparsegmrf.typing import ArrayLike, FloatArray, Seed
+
+_BLOCK = 1024
+"""Side in pixels of the windows in which the raster is read once for the trend."""
+
+
+@one_blas_thread()
+def fill(
+    image: ArrayLike | Reader,
+    *,
+    shape: tuple[int, int] | None = None,
+    mask: ArrayLike | Reader | Literal["nan"] = "nan",
+    model: Model | None = None,
+    noise_variance: Literal["estimate"] | ArrayLike | Reader = "estimate",
+    covariates: Literal["linear", "constant"] | None = "linear",
+    n_samples: int = 0,
+    rng: Seed = None,
+    loglik: bool = False,
+    tolerance: float = 0.01,
+    mean_tolerance: float = 1e-6,
+    core: int | None = None,
+    halo: int | None = None,
+    memory: float | None = None,
+    upper: bool = True,
+    scratch: str | os.PathLike[str] | None = None,
+    passes: int = 6,
+) -> TiledResult | LazyResult:
+    """Fill the gaps of a raster that is too large for a factorization, with bounds on what that costs.
+
+    The raster is cut into cores, each of which is computed on a window with a halo around it. Everything outside a
+    window taken as known gives a lower bound of every variance, everything shared with outside left away an upper one,
+    and halos grow where the two are far apart. Means and draws are those of the whole raster: what the tiles say of
+    them is improved until the error, which is bounded as well, is below a tolerance.
+
+    ``y = trend + field + noise`` as for `sparsegmrf.fill`. Parameters that are not known are fitted to tiles of 128
+    pixels spread over the raster, least-squares trend taken off, whose estimates are those of the whole to about
+    ``sqrt(pixels / pixels used)`` standard errors.
+
+    A dask array, or an xarray ``DataArray`` on one, gives a `LazyResult`: nothing but some windows of it is read before
+    that is computed, tile by tile, each of the tasks in one thread. Tiles do not go by chunks.
+
+    Parameters
+    ----------
+    image : array_like, (H, W), function, dask array or DataArray
+        Intensities; NaN marks gaps. An array that is read in slices, such as a `numpy.memmap`, or a function of two
+        slices that returns rows and columns of the raster.
+    shape : (int, int), optional
+        Height and width, with a function.
+    mask : array_like of bool, (H, W), function or "nan"
+        **True where a pixel is missing** besides those that are NaN.
+    model : Model, optional
+        One field, or a `Sum`, that does not wrap; by default a `TensionSpline`. With a noise variance given its
+        parameters are taken as they are, as those of a fitted model, ``fit(...).model``.
+    noise_variance : float, array_like (H, W), function or "estimate"
+        Positive, in intensity^2. With ``"estimate"`` it is fitted together with the parameters of the model.
+    covariates : "linear", "constant" or None
+        Trend by rows and columns, a level, or none. Its coefficients are those of the whole raster.
+    n_samples : int
+        Number of draws given the observations.
+    rng : int, Generator or None
+        Seed of the draws. Their normals belong to pixels of the raster: the same seed gives the same draws whatever the
+        tiles, to `mean_tolerance`.
+    loglik : bool
+        Whether bounds of the log-likelihood are wanted, for four more factorizations of every tile.
+    tolerance : float
+        Largest relative difference of the bounds of a standard deviation; what needs more memory than there is is
+        flagged.
+    mean_tolerance : float
+        Largest error of means and draws in standard deviations.
+    core, halo : int, optional
+        Side of the cores, and pixels around them to begin with; by default chosen from memory and from how fast the
+        field forgets.
+    memory : float, optional
+        Bytes that the work on tiles may take beside the raster's own images, by default half of what is available.
+    upper : bool
+        Whether bounds from above are wanted. Without them nothing is certain of means either.
+    scratch : path, optional
+        Folder for the images of the raster, results included, which stay on disk until they are no longer used.
+    passes : int
+        On dask: most passes over the tiles for the mean. What is not needed of them costs nothing.
+
+    Returns
+    -------
+    TiledResult or LazyResult
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not as above, the model wraps or has no natural cuts (``upper=True``), or maps of a model are
+        to be fitted.
+    TooLargeError
+        If a tile with the halo that the field needs does not fit into the memory.
+    NotPositiveDefiniteError
+        If the observations do not fix the field, as they do not that of a masked part without any.
+
+    References
+    ----------
+    X.-C. Cai, M. Sarkis (1999), A restricted additive Schwarz preconditioner for general sparse linear systems, SIAM J.
+    Sci. Comput. 21, for the solver; H. Rue, L. Held, Gaussian Markov Random Fields (2005), section 2, for the field.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsegmrf.models import TensionSpline
+    >>> rows, columns = np.mgrid[:60, :80] / 10.0
+    >>> image = np.sin(rows) * np.cos(columns) + 0.1 * np.random.default_rng(0).standard_normal(rows.shape)
+    >>> image[10:16, 25:31] = np.nan
+    >>> result = fill(image, model=TensionSpline(0.4, tau=40.0), noise_variance=0.01, core=40, halo=16)
+    >>> len(result.tiles), result.mean_error < 1e-6, result.largest_width < 0.01
+    (4, True, True)
+    """
+    start = TensionSpline(kappa=0.5) if model is None else model
+    if not isinstance(start, Model):
+        raise ArgumentError(f"model must be a Model such as Matern or TensionSpline, got {type(model).__name__}.")
+    estimated = isinstance(noise_variance, str)
+    if estimated and noise_variance != "estimate":
+        raise ArgumentError(f'noise_variance must be "estimate" or a variance, got {noise_variance!r}.')
+    lazy = is_lazy(image)
+    if lazy:
+        check_lazy(mask, noise_variance, loglik, scratch)
+    raster = Raster.of(image, shape, mask, 1.0 if estimated else noise_variance)
+    found: FitResult | None = None
+    if estimated or model is None:
+        found = fit_on_tiles(raster, start, covariates, estimated=estimated)
+        start = found.model  # type: ignore[assignment]
+        if estimated:
+            raster = raster.with_variance(float(np.max(found.noise_variance)))
+    if lazy:
+        return fill_lazily(
+            image,
+            start,
+            raster.variance,
+            covariates,
+            count=integer_at_least("n_samples", n_samples, 0),
+            normals=Normals(rng),
+            tolerance=positive_number("tolerance", tolerance),
+            mean_tolerance=positive_number("mean_tolerance", mean_tolerance),
+            core=core,
+            halo=halo,
+            memory=memory,
+            upper=upper,
+            passes=integer_at_least("passes", passes, 1),
+        )
+    return filled(
+        raster,
+        start,
+        covariates,
+        n_samples=n_samples,
+        rng=rng,
+        loglik=loglik,
+        tolerance=tolerance,
+        mean_tolerance=mean_tolerance,
+        core=core,
+        halo=halo,
+        memory=memory,
+        upper=upper,
+        scratch=scratch,
+        fit=found,
+    )
+
+
+@one_blas_thread()
+def condition(
+    model: Model,
+    y: ArrayLike | Reader,
+    *,
+    noise_variance: ArrayLike | Reader,
+    shape: tuple[int, int] | None = None,
+    mask: ArrayLike | Reader | Literal["nan"] = "nan",
+    mean: float = 0.0,
+    **options: Any,
+) -> TiledResult:
+    """Return a field of known parameters and mean given a raster of observations, tile by tile.
+
+    What `sparsegmrf.condition` says of ``model.gmrf(shape, mean)``: there is no trend to estimate.
+
+    Parameters
+    ----------
+    model : Model
+        As for `fill`, parameters as they are.
+    y : array_like, (H, W), or function
+        Observations, as `image` of `fill`.
+    noise_variance : float, array_like (H, W), or function
+        Positive, in intensity^2.
+    shape, mask
+        As for `fill`.
+    mean : float
+        Of the field, in intensity; of an intrinsic field it does not matter.
+    **options
+        ``n_samples``, ``rng``, ``loglik``, ``tolerance``, ``mean_tolerance``, ``core``, ``halo``, ``memory``, ``upper``
+        and ``scratch`` of `fill`.
+
+    Returns
+    -------
+    TiledResult
+
+    Raises
+    ------
+    ArgumentError, TooLargeError, NotPositiveDefiniteError
+        As by `fill`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsegmrf.models import Matern
+    >>> model = Matern(range=6.0, sigma=2.0)
+    >>> y = model.gmrf((60, 50)).sample(rng=0)
+    >>> y[20:30, 20:30] = np.nan
+    >>> result = condition(model, y, noise_variance=0.01, core=30, halo=20)
+    >>> bool((result.std_lower <= result.std_upper).all()), result.mean_error < 1e-6
+    (True, True)
+    """
+    if not isinstance(model, Model):
+        raise ArgumentError(f"model must be a Model such as Matern or TensionSpline, got {type(model).__name__}.")
+    if isinstance(noise_variance, str):
+        raise ArgumentError(f"noise_variance must be a variance, got {noise_variance!r}; fill estimates it.")
+    raster = Raster.of(y, shape, mask, noise_variance)
+    return filled(raster, model, None, level=finite_number("mean", mean), **options)
+
+
+def filled(
+    raster: Raster,
+    model: Model,
+    covariates: str | None,
+    *,
+    n_samples: int = 0,
+    rng: Seed = None,
+    loglik: bool = False,
+    tolerance: float = 0.01,
+    mean_tolerance: float = 1e-6,
+    core: int | None = None,
+    halo: int | None = None,
+    memory: float | None = None,
+    upper: bool = True,
+    scratch: str | os.PathLike[str] | None = None,
+    fit: FitResult | None = None,
+    level: float = 0.0,
+) -> TiledResult:
+    """Return the result for a raster whose model and noise are known; see `fill`."""
+    count = integer_at_least("n_samples", n_samples, 0)
+    tolerance = positive_number("tolerance", tolerance)
+    mean_tolerance = positive_number("mean_tolerance", mean_tolerance)
+    cuts = Cuts.of(model, raster.shape)
+    if upper:
+        cuts.check_rows()
+    if loglik:
+        check_loglik(cuts)
+    tiling = Tiling.of(cuts, raster, tolerance, core=core, halo=halo, memory=memory)
+    posterior, allocate = Posterior(cuts, raster), allocator(scratch)
+    trend = Trend.of(covariates, cuts.model, raster, list(windows_of(raster.shape, _BLOCK)), level)
+    normals = Normals(rng)
+    solved = solve(
+        posterior,
+        tiling,
+        trend,
+        normals,
+        count,
+        tolerance=tolerance,
+        mean_tolerance=mean_tolerance,
+        upper=upper,
+        allocate=allocate,
+    )
+    interval = None
+    if loglik:
+        own = solved.coefficients
+        interval = loglik_interval(posterior, solved.tiles, trend, own.explained, own.error)
+    mean, std, low, high, samples = _images(posterior, solved, trend, normals, count, allocate)
+    return TiledResult(
+        mean=mean,
+        std=std,
+        std_lower=low,
+        std_upper=high,
+        samples=samples,
+        mean_error=solved.coefficients.error,
+        sample_error=float(np.max(solved.errors[1 + len(trend.names) :], initial=0.0)) + solved.coefficients.error,
+        loglik_interval=interval,
+        model=model,
+        noise_variance=None if callable(raster.variance) else raster.variance,
+        coefficients=trend.coefficients(solved.coefficients.beta),
+        coefficient_errors=trend.errors(solved.coefficients.covariance),
+        n_observed=trend.n_observed,
+        tiles=solved.tiles,
+        widths=np.array([each.width for each in solved.brackets]),
+        tolerance=tolerance,
+        passes=solved.passes,
+        fit=fit,
+    )
+
+
+def _images(
+    posterior: Posterior, solved: Solved, trend: Trend, normals: Normals, count: int, allocate: Allocate
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return mean, deviation, its bounds, and draws."""
+    mean, std, low, high = (allocate(posterior.shape) for _ in range(4))
+    samples = allocate((count, *posterior.shape))
+    for each in solved.brackets:
+        at = each.tile.core.slices
+        solution = solved.solution[(slice(None), *at)]
+        found = images_of(posterior, each, solution, solved.coefficients, trend, normals, count)
+        mean[at], std[at], low[at], high[at], samples[(slice(None), *at)] = (*found[:4], found[4:])
+    return mean, std, low, high, samples
