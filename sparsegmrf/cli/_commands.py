@@ -15,6 +15,7 @@ from sparsegmrf.autoregression import experiment as run_experiment
 from sparsegmrf.cli._ar import ar
 from sparsegmrf.cli._demo import demo
 from sparsegmrf.cli._fill import fill
+from sparsegmrf.cli._fill_tiles import fill_tiles
 from sparsegmrf.cli._fit import fit
 from sparsegmrf.cli._pixels import anomalies, density
 from sparsegmrf.cli._report import Progress, show_table, show_written
@@ -36,6 +37,7 @@ app = typer.Typer(
 
 app.command()(demo)
 app.command()(fill)
+app.command("fill-tiles")(fill_tiles)
 app.command()(fit)
 app.add_typer(ar, name="ar")
 app.command()(density)

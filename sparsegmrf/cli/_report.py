@@ -1,5 +1,6 @@
 """What the commands print: tables on standard output, progress on standard error."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,8 @@ from sparsegmrf.cli._causal import Outcome
 from sparsegmrf.inference import CountFillResult, CountFitResult, FillResult, FitResult, ModelComparison
 from sparsegmrf.inference._around import offer_around
 from sparsegmrf.inference._ground import told
+from sparsegmrf.large import TiledResult
+from sparsegmrf.typing import FloatArray
 
 
 class Progress:
@@ -108,6 +111,40 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
             **({"boundary": around[0]} if around else {}),
         }
     )
+
+
+def show_tiled(name: str, result: TiledResult, unit: str) -> None:
+    """Print the parameters of a raster that was filled tile by tile, and its bounds."""
+    low, high = (_range_of(image) for image in (result.std_lower, result.std_upper))
+    trend = {key: f"{value:.6g} +- {result.coefficient_errors[key]:.2g}" for key, value in result.coefficients.items()}
+    of_fit = {} if result.fit is None else {"fitted to": f"{len(result.fit.problem.images)} tiles of 128 pixels"}
+    interval = result.loglik_interval
+    flagged = f", {len(result.flagged)} of them wider than asked for" if result.flagged else ""
+    show_table(
+        {
+            "image": name,
+            "unit": unit,
+            "model": f"{type(result.model).__name__}, lengths in pixels",
+            **{key: f"{value:.6g}" for key, value in result.model.parameters.items()},
+            **({} if result.noise_variance is None else {"noise variance": f"{result.noise_variance:.6g}"}),
+            **of_fit,
+            **trend,
+            "pixels": f"{result.n_observed} of {result.mean.size} observed",
+            "tiles": f"{len(result.tiles)}{flagged}",
+            "standard deviation, from below": f"{low[0]:.4g} to {low[1]:.4g}",
+            "standard deviation, from above": f"{high[0]:.4g} to {high[1]:.4g}",
+            "bounds apart by at most": f"{result.largest_width:.2g} of it",
+            "mean within": f"{result.mean_error:.2g} standard deviations",
+            **({} if interval is None else {"log-likelihood": f"{interval[0]:.4f} to {interval[1]:.4f} nats"}),
+        }
+    )
+
+
+def _range_of(image: FloatArray) -> tuple[float, float]:
+    """Return the least and the largest number of an image that may be a file, NaN aside."""
+    rows = [row[~np.isnan(row)] for row in image]
+    ends = np.array([(row.min(), row.max()) for row in rows if row.size]).reshape(-1, 2)
+    return (float(ends[:, 0].min()), float(ends[:, 1].max())) if len(ends) else (math.nan, math.nan)
 
 
 def show_fit(name: str, fit: FitResult | CountFitResult, comparison: ModelComparison | None, unit: str) -> None:

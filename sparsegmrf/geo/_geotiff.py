@@ -196,11 +196,11 @@ def read_geotiff(path: PathLike, *, band: Bands = None) -> GeoTiff:
     try:
         with quiet(rasterio), ExitStack() as opened:
             source = opened.enter_context(rasterio.open(path))
-            bands, alpha = _bands(rasterio, source, opened)
+            bands, alpha = bands_of(rasterio, source, opened)
             note = " Transparency (alpha) is no band." if alpha else ""
             numbers = chosen("bands", Path(path).name, len(bands), band, note)
             taken = [bands[number] for number in numbers]
-            images = [_values(page, k, alpha.get(id(page))) for page, k in taken]
+            images = [values_of(page, k, alpha.get(id(page))) for page, k in taken]
             units = {page.units[k] or "" for page, k in taken}
             nodata = {page.nodatavals[k] for page, k in taken}
             one = is_one(band)
@@ -212,14 +212,8 @@ def read_geotiff(path: PathLike, *, band: Bands = None) -> GeoTiff:
                 unit=units.pop() if len(units) == 1 else "",
                 nodata=nodata.pop() if len(nodata) == 1 else None,
                 dtype=np.result_type(*(page.dtypes[k] for page, k in taken)),
-                georeference={
-                    "crs": source.crs,
-                    "transform": source.transform,
-                    "gcps": source.gcps,
-                    "rpcs": source.rpcs,
-                    "area_or_point": source.tags().get("AREA_OR_POINT", "Area"),
-                },
-                tags={key: value for key, value in source.tags().items() if key not in _NOT_COPIED},
+                georeference=georeference_of(source),
+                tags=copied_tags(source),
                 band_tags=_without_statistics(first.tags(k + 1)) if one else {},
             )
     except rasterio.errors.RasterioError as error:
@@ -235,7 +229,23 @@ def quiet(rasterio: Any) -> Iterator[None]:
         yield
 
 
-def _bands(rasterio: Any, source: Any, opened: ExitStack) -> tuple[list[tuple[Any, int]], dict[int, int]]:
+def georeference_of(source: Any) -> dict[str, Any]:
+    """Return what places the pixels of a data set, as rasterio has it."""
+    return {
+        "crs": source.crs,
+        "transform": source.transform,
+        "gcps": source.gcps,
+        "rpcs": source.rpcs,
+        "area_or_point": source.tags().get("AREA_OR_POINT", "Area"),
+    }
+
+
+def copied_tags(source: Any) -> dict[str, str]:
+    """Return the metadata of a data set that hold of others on its ground."""
+    return {key: value for key, value in source.tags().items() if key not in _NOT_COPIED}
+
+
+def bands_of(rasterio: Any, source: Any, opened: ExitStack) -> tuple[list[tuple[Any, int]], dict[int, int]]:
     """Return the bands of all pages as (data set, number), and the transparency of those pages that have one."""
     pages = [source]
     if source.driver == "GTiff" and len(source.subdatasets) > 1:
@@ -255,11 +265,11 @@ def _bands(rasterio: Any, source: Any, opened: ExitStack) -> tuple[list[tuple[An
     return bands, {} if all(page.count == 1 for page in pages) else alpha
 
 
-def _values(page: Any, k: int, alpha: int | None) -> FloatArray:
-    """Return a band in its unit, NaN where anything in the file says that there is no data."""
-    stored = page.read(k + 1)
+def values_of(page: Any, k: int, alpha: int | None, window: Any = None) -> FloatArray:
+    """Return a band, or a window of it, in its unit, NaN where anything in the file says that there is no data."""
+    stored = page.read(k + 1, window=window)
     values: FloatArray = real_array("image", stored) * page.scales[k] + page.offsets[k]
-    missing = page.read_masks(k + 1) == 0
+    missing = page.read_masks(k + 1, window=window) == 0
     # Where there is a mask, GDAL takes it alone; what is no data by another rule is no data all the same.
     nodata = page.nodatavals[k]
     if nodata is not None:
@@ -268,7 +278,7 @@ def _values(page: Any, k: int, alpha: int | None) -> FloatArray:
                 stored.dtype == np.float32
             )
     if alpha is not None:
-        missing |= page.read(alpha + 1) == 0
+        missing |= page.read(alpha + 1, window=window) == 0
     values[missing] = np.nan
     return values
 
