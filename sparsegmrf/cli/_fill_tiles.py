@@ -95,7 +95,7 @@ class TilesOptions:
 
     def fill(self, raster: RasterWindows, scratch: Path) -> TiledResult:
         """Fill the gaps of a raster."""
-        return large.fill(
+        found = large.fill(
             raster.read,
             shape=raster.shape,
             model=self.start,
@@ -110,6 +110,8 @@ class TilesOptions:
             memory=None if self.memory is None else self.memory * _GIGA,
             scratch=scratch,
         )
+        assert isinstance(found, TiledResult)  # of what is no dask array
+        return found
 
 
 @with_groups
