@@ -14,9 +14,10 @@ from llvmlite import binding, ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from sparsegmrf.kernels.lane_vector import add_product, load, spread, store
+from sparsegmrf.kernels.lane_vector import add_product, load_3, spread_from, store, zero_3
+from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"lane_vector": "af6127585575"}
+BUILT_ON = {"lane_vector": "25f8d44eefd5", "subroutine": "6704ffe8d848"}
 
 Floats = npt.NDArray[np.float64]
 
@@ -85,98 +86,40 @@ def workspace(columns: int) -> int:
     return 24 * 8 + 240 * 256 + 256 * ((columns + 7) // 8 * 8)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _tile(depth: int, W: Floats, left: int, right: int) -> None:
     """``T = A B`` for a strip of 24 rows at vector `left` of W and one of 8 columns at number `right`."""
-    t00 = spread(0.0)
-    t01 = spread(0.0)
-    t02 = spread(0.0)
-    t03 = spread(0.0)
-    t04 = spread(0.0)
-    t05 = spread(0.0)
-    t06 = spread(0.0)
-    t07 = spread(0.0)
-    t10 = spread(0.0)
-    t11 = spread(0.0)
-    t12 = spread(0.0)
-    t13 = spread(0.0)
-    t14 = spread(0.0)
-    t15 = spread(0.0)
-    t16 = spread(0.0)
-    t17 = spread(0.0)
-    t20 = spread(0.0)
-    t21 = spread(0.0)
-    t22 = spread(0.0)
-    t23 = spread(0.0)
-    t24 = spread(0.0)
-    t25 = spread(0.0)
-    t26 = spread(0.0)
-    t27 = spread(0.0)
+    t0 = zero_3()
+    t1 = zero_3()
+    t2 = zero_3()
+    t3 = zero_3()
+    t4 = zero_3()
+    t5 = zero_3()
+    t6 = zero_3()
+    t7 = zero_3()
     for _ in range(depth):
-        a0 = load(W, left)
-        a1 = load(W, left + 1)
-        a2 = load(W, left + 2)
-        b = spread(W[right])
-        t00 = add_product(a0, b, t00)
-        t10 = add_product(a1, b, t10)
-        t20 = add_product(a2, b, t20)
-        b = spread(W[right + 1])
-        t01 = add_product(a0, b, t01)
-        t11 = add_product(a1, b, t11)
-        t21 = add_product(a2, b, t21)
-        b = spread(W[right + 2])
-        t02 = add_product(a0, b, t02)
-        t12 = add_product(a1, b, t12)
-        t22 = add_product(a2, b, t22)
-        b = spread(W[right + 3])
-        t03 = add_product(a0, b, t03)
-        t13 = add_product(a1, b, t13)
-        t23 = add_product(a2, b, t23)
-        b = spread(W[right + 4])
-        t04 = add_product(a0, b, t04)
-        t14 = add_product(a1, b, t14)
-        t24 = add_product(a2, b, t24)
-        b = spread(W[right + 5])
-        t05 = add_product(a0, b, t05)
-        t15 = add_product(a1, b, t15)
-        t25 = add_product(a2, b, t25)
-        b = spread(W[right + 6])
-        t06 = add_product(a0, b, t06)
-        t16 = add_product(a1, b, t16)
-        t26 = add_product(a2, b, t26)
-        b = spread(W[right + 7])
-        t07 = add_product(a0, b, t07)
-        t17 = add_product(a1, b, t17)
-        t27 = add_product(a2, b, t27)
+        a = load_3(W, left)
+        t0 = add_product(a, spread_from(W, right), t0)
+        t1 = add_product(a, spread_from(W, right + 1), t1)
+        t2 = add_product(a, spread_from(W, right + 2), t2)
+        t3 = add_product(a, spread_from(W, right + 3), t3)
+        t4 = add_product(a, spread_from(W, right + 4), t4)
+        t5 = add_product(a, spread_from(W, right + 5), t5)
+        t6 = add_product(a, spread_from(W, right + 6), t6)
+        t7 = add_product(a, spread_from(W, right + 7), t7)
         left += 3
         right += 8
-    store(W, 0, t00)
-    store(W, 1, t10)
-    store(W, 2, t20)
-    store(W, 3, t01)
-    store(W, 4, t11)
-    store(W, 5, t21)
-    store(W, 6, t02)
-    store(W, 7, t12)
-    store(W, 8, t22)
-    store(W, 9, t03)
-    store(W, 10, t13)
-    store(W, 11, t23)
-    store(W, 12, t04)
-    store(W, 13, t14)
-    store(W, 14, t24)
-    store(W, 15, t05)
-    store(W, 16, t15)
-    store(W, 17, t25)
-    store(W, 18, t06)
-    store(W, 19, t16)
-    store(W, 20, t26)
-    store(W, 21, t07)
-    store(W, 22, t17)
-    store(W, 23, t27)
+    store(W, 0, t0)
+    store(W, 3, t1)
+    store(W, 6, t2)
+    store(W, 9, t3)
+    store(W, 12, t4)
+    store(W, 15, t5)
+    store(W, 18, t6)
+    store(W, 21, t7)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _transposed(A: Floats, first: int, leading: int, count: int, depth: int, W: Floats, to: int, width: int) -> None:
     """``W[to + k*width + i] = A[first + i*leading + k]`` for i below `count` and k below `depth`."""
     i = 0
@@ -198,7 +141,7 @@ def _transposed(A: Floats, first: int, leading: int, count: int, depth: int, W: 
         i += 1
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _clear(W: Floats, to: int, width: int, first: int, depth: int) -> None:
     """Set columns ``first ...`` of a strip to zero."""
     for k in range(depth):
@@ -206,7 +149,7 @@ def _clear(W: Floats, to: int, width: int, first: int, depth: int) -> None:
             W[to + k * width + i] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _strips_of_columns(
     A: Floats, first: int, leading: int, count: int, depth: int, width: int, W: Floats, to: int
 ) -> None:
@@ -217,7 +160,7 @@ def _strips_of_columns(
         _clear(W, to + strip * depth, width, columns, depth)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _strips_of_rows(
     A: Floats, first: int, leading: int, low: int, high: int, begin: int, end: int, width: int, W: Floats, to: int
 ) -> None:
@@ -248,7 +191,7 @@ def _strips_of_rows(
         _clear(W, place, width, rows, depth)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _add_tiles(
     rows: int,
     columns: int,
@@ -285,23 +228,15 @@ def _add_tiles(
                         C[target + i] += sign * W[j * 24 + i]
 
 
-@njit(cache=True, nogil=True)
 def multiply_triangular(s: int, m: int, L: Floats, T: Floats, C: Floats, W: Floats) -> None:
     """``C = L_B T`` with the rows ``s ... m`` of L (m x s) and T lower triangular, in a matrix of m rows, zero above.
 
     C (m - s rows, s columns) is contiguous. W is `workspace`.
     """
     C[: (m - s) * s] = 0.0
-    for begin in range(0, s, 256):
-        end = min(begin + 256, s)
-        _strips_of_columns(T, begin, m, end, end - begin, 8, W, 192 + 240 * 256)
-        for row in range(s, m, 240):
-            high = min(row + 240, m)
-            _strips_of_rows(L, 0, m, row, high, begin, end, 24, W, 192)
-            _add_tiles(high - row, end, end, begin, end - begin, 1.0, W, C, row - s, m - s)
+    _add_product(1.0, False, True, s, m, L, 0, m, False, s, T, 0, m, False, 0, s, C, 0, m - s, W)
 
 
-@njit(cache=True, nogil=True)
 def subtract_symmetric(
     order: int,
     columns: int,
@@ -319,16 +254,10 @@ def subtract_symmetric(
     A (`order` x `order`) begins at ``A[first]`` and has `leading` numbers a column, C at ``C[target]`` and has `step`;
     B (`order` x `columns`) is contiguous. W is `workspace`.
     """
-    for begin in range(0, order, 256):
-        end = min(begin + 256, order)
-        _strips_of_columns(B, begin, order, columns, end - begin, 8, W, 192 + 240 * 256)
-        for row in range(0, order, 240):
-            high = min(row + 240, order)
-            _strips_of_rows(A, first, leading, row, high, begin, end, 24, W, 192)
-            _add_tiles(high - row, columns, columns, columns, end - begin, -1.0, W, C, target + row, step)
+    right = columns, B, 0, order, False
+    _add_product(-1.0, False, False, 0, order, A, first, leading, False, *right, 0, order, C, target, step, W)
 
 
-@njit(cache=True, nogil=True)
 def subtract_gram(
     order: int, length: int, A: Floats, B: Floats, first: int, leading: int, C: Floats, step: int, W: Floats
 ) -> None:
@@ -337,16 +266,10 @@ def subtract_gram(
     A (`length` x `order`) is contiguous, B begins at ``B[first]`` and has `leading` numbers a column; C has `step`. W
     is `workspace`.
     """
-    for begin in range(0, length, 256):
-        depth = min(256, length - begin)
-        _strips_of_columns(B, first + begin, leading, order, depth, 8, W, 192 + 240 * 256)
-        for row in range(0, order, 240):
-            rows = min(240, order - row)
-            _strips_of_columns(A, row * length + begin, length, rows, depth, 24, W, 192)
-            _add_tiles(rows, min(order, row + rows), row, order, depth, -1.0, W, C, row, step)
+    right = order, B, first, leading, False
+    _add_product(-1.0, True, False, 0, order, A, 0, length, True, *right, 0, length, C, 0, step, W)
 
 
-@njit(cache=True, nogil=True)
 def subtract_outer(
     m: int,
     first: int,
@@ -365,13 +288,54 @@ def subtract_outer(
     columns ``rank_first ... rank_first + rank``, all left of `first`; the target's corner is at index `corner` of T,
     `leading` numbers a column. W is `workspace`.
     """
-    for begin in range(rank_first, rank_first + rank, 256):
-        end = min(begin + 256, rank_first + rank)
-        _strips_of_rows(L, 0, m, first, first + width, begin, end, 8, W, 192 + 240 * 256)
-        for row in range(first, m, 240):
-            high = min(row + 240, m)
-            _strips_of_rows(L, 0, m, row, high, begin, end, 24, W, 192)
-            columns = min(width, high - first)
-            _add_tiles(
-                high - row, columns, row - first, columns, end - begin, -1.0, W, T, corner + row - first, leading
-            )
+    terms = rank_first, rank_first + rank
+    _add_product(-1.0, True, False, first, m, L, 0, m, False, width, L, 0, m, True, *terms, T, corner, leading, W)
+
+
+@njit(cache=True, nogil=True)
+def _add_product(
+    sign: float,
+    lower: bool,
+    triangular: bool,
+    low: int,
+    high: int,
+    A: Floats,
+    a_first: int,
+    a_leading: int,
+    a_transposed: bool,
+    columns: int,
+    B: Floats,
+    b_first: int,
+    b_leading: int,
+    b_transposed: bool,
+    first_term: int,
+    end_term: int,
+    C: Floats,
+    c_first: int,
+    c_leading: int,
+    W: Floats,
+) -> None:
+    """``C += sign A B``, summed over terms ``first_term ... end_term``: one kernel, for that it is compiled once.
+
+    Rows ``low ... high`` of A, symmetric and kept lower or all left of `low`, or columns if `a_transposed`; `columns`
+    of B, or rows from `low` on if `b_transposed`. C is written at and below its diagonal if `lower`. A `triangular` B
+    is zero above its diagonal.
+    """
+    for begin in range(first_term, end_term, 256):
+        end = min(begin + 256, end_term)
+        count = end if triangular else columns
+        if b_transposed:
+            _strips_of_rows(B, b_first, b_leading, low, low + count, begin, end, 8, W, 192 + 240 * 256)
+        else:
+            _strips_of_columns(B, b_first + begin, b_leading, count, end - begin, 8, W, 192 + 240 * 256)
+        for row in range(low, high, 240):
+            last = min(row + 240, high)
+            if a_transposed:
+                place = a_first + row * a_leading + begin
+                _strips_of_columns(A, place, a_leading, last - row, end - begin, 24, W, 192)
+            else:
+                _strips_of_rows(A, a_first, a_leading, row, last, begin, end, 24, W, 192)
+            written = min(count, last - low) if lower else count
+            shift = row - low if lower else written
+            zero = begin if triangular else written
+            _add_tiles(last - row, written, shift, zero, end - begin, sign, W, C, c_first + row - low, c_leading)
