@@ -14,10 +14,16 @@ from llvmlite import binding, ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from sparsegmrf.kernels.lane_vector import add_product, load_3, spread_from, store, zero_3
+from sparsegmrf.kernels.lane_vector import (
+    add_outer,
+    load_3,
+    spread_from_8,
+    store,
+    zero_24,
+)
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"lane_vector": "25f8d44eefd5", "subroutine": "6704ffe8d848"}
+BUILT_ON = {"lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
 
@@ -89,34 +95,10 @@ def workspace(columns: int) -> int:
 @subroutine()
 def _tile(depth: int, W: Floats, left: int, right: int) -> None:
     """``T = A B`` for a strip of 24 rows at vector `left` of W and one of 8 columns at number `right`."""
-    t0 = zero_3()
-    t1 = zero_3()
-    t2 = zero_3()
-    t3 = zero_3()
-    t4 = zero_3()
-    t5 = zero_3()
-    t6 = zero_3()
-    t7 = zero_3()
-    for _ in range(depth):
-        a = load_3(W, left)
-        t0 = add_product(a, spread_from(W, right), t0)
-        t1 = add_product(a, spread_from(W, right + 1), t1)
-        t2 = add_product(a, spread_from(W, right + 2), t2)
-        t3 = add_product(a, spread_from(W, right + 3), t3)
-        t4 = add_product(a, spread_from(W, right + 4), t4)
-        t5 = add_product(a, spread_from(W, right + 5), t5)
-        t6 = add_product(a, spread_from(W, right + 6), t6)
-        t7 = add_product(a, spread_from(W, right + 7), t7)
-        left += 3
-        right += 8
-    store(W, 0, t0)
-    store(W, 3, t1)
-    store(W, 6, t2)
-    store(W, 9, t3)
-    store(W, 12, t4)
-    store(W, 15, t5)
-    store(W, 18, t6)
-    store(W, 21, t7)
+    t = zero_24()
+    for k in range(depth):
+        t = add_outer(load_3(W, left + 3 * k), spread_from_8(W, right + 8 * k, 1), t)
+    store(W, 0, t)
 
 
 @subroutine()

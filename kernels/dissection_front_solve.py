@@ -10,10 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from sparsegmrf.kernels.lane_vector import add_product, load_2, spread_from, store, subtract_product, zero_2
+from sparsegmrf.kernels.lane_vector import (
+    add_outer,
+    load_2,
+    load_2_from_4,
+    spread_from_4,
+    store,
+    subtract_combination,
+    zero_8,
+)
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"lane_vector": "25f8d44eefd5", "subroutine": "6704ffe8d848"}
+BUILT_ON = {"lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
 
 ITEM_PANEL = 0  # first entry of the panel
 ITEM_ELIMINATED = 1  # S, unknowns eliminated
@@ -34,20 +42,10 @@ Ints = npt.NDArray[np.int64]
 @subroutine()
 def _dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
     """``T_c = sum_r L[r, c] f_r`` for four columns, the first from place `t`, and sixteen right-hand sides."""
-    a0 = zero_2()
-    a1 = zero_2()
-    a2 = zero_2()
-    a3 = zero_2()
-    for r in range(t, t + rows):
-        x = load_2(f, 2 * (first + r - t))
-        a0 = add_product(x, spread_from(L, r), a0)
-        a1 = add_product(x, spread_from(L, r + m), a1)
-        a2 = add_product(x, spread_from(L, r + 2 * m), a2)
-        a3 = add_product(x, spread_from(L, r + 3 * m), a3)
-    store(T, 0, a0)
-    store(T, 2, a1)
-    store(T, 4, a2)
-    store(T, 6, a3)
+    a = zero_8()
+    for r in range(rows):
+        a = add_outer(load_2(f, 2 * (first + r)), spread_from_4(L, t + r, m), a)
+    store(T, 0, a)
 
 
 @subroutine(fastmath={"contract", "reassoc", "nsz"})
@@ -76,16 +74,10 @@ def _single_dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: in
 @subroutine()
 def _subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
     """``f_r -= sum_c L[r, c] T_c`` for four columns, the first from place `t`, and sixteen right-hand sides."""
-    y0 = load_2(T, 0)
-    y1 = load_2(T, 2)
-    y2 = load_2(T, 4)
-    y3 = load_2(T, 6)
-    for r in range(t, t + rows):
-        x = load_2(f, 2 * (first + r - t))
-        x = subtract_product(y0, spread_from(L, r), x)
-        x = subtract_product(y1, spread_from(L, r + m), x)
-        x = subtract_product(y2, spread_from(L, r + 2 * m), x)
-        store(f, 2 * (first + r - t), subtract_product(y3, spread_from(L, r + 3 * m), x))
+    y = load_2_from_4(T, 0, 2, 4, 6)
+    for r in range(rows):
+        x = load_2(f, 2 * (first + r))
+        store(f, 2 * (first + r), subtract_combination(y, spread_from_4(L, t + r, m), x))
 
 
 @subroutine(fastmath={"contract", "reassoc", "nsz"})

@@ -13,7 +13,7 @@ from numba import njit
 from sparsegmrf.kernels.blas import dgemm, dpotrf, dsyrk, dtrsm
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"blas": "ec93f68f2077", "subroutine": "6704ffe8d848"}
+BUILT_ON = {"blas": "ec93f68f2077", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -28,18 +28,24 @@ from sparsegmrf.kernels.lane_vector import (
     load_4,
     load_from_4,
     multiply,
+    quarter_0,
+    quarter_1,
+    quarter_2,
+    quarter_3,
     spread,
     store,
     store_to_4,
+    subtract_outer,
     subtract_product,
     top,
     zero_2,
     zero_3,
     zero_4,
+    zero_16,
 )
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "25f8d44eefd5", "subroutine": "6704ffe8d848"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
 
 VISIT_COVARIANCE = 0  # offset of Z in the slots, one slot per depth of the tree
 VISIT_PARENT = 1  # the parent's row in the table, -1 for the tile itself
@@ -108,10 +114,7 @@ def _rows_of_4(Z: Floats, base: int, m: int, first: int, r: int, j: int, width: 
     r1 = min(r + 1, m - 1)
     r2 = min(r + 2, m - 1)
     r3 = min(r + 3, m - 1)
-    a0 = zero_4()
-    a1 = zero_4()
-    a2 = zero_4()
-    a3 = zero_4()
+    a = zero_16()
     p0 = base + r * m - r * (r + 1) // 2
     p1 = base + r1 * m - r1 * (r1 + 1) // 2
     p2 = base + r2 * m - r2 * (r2 + 1) // 2
@@ -119,38 +122,29 @@ def _rows_of_4(Z: Floats, base: int, m: int, first: int, r: int, j: int, width: 
     column = base + first * m - first * (first + 1) // 2
     for c in range(first, r):
         x = load_from_4(Z, column + r, column + r1, column + r2, column + r3)
-        a0 = subtract_product(x, load(G, 4 * c), a0)
-        a1 = subtract_product(x, load(G, 4 * c + 1), a1)
-        a2 = subtract_product(x, load(G, 4 * c + 2), a2)
-        a3 = subtract_product(x, load(G, 4 * c + 3), a3)
+        a = subtract_outer(x, load_4(G, 4 * c), a)
         column += m - c - 1
     for c in range(r, r3 + 1):
         q1 = p1 + c if c >= r1 else column + r1
         q2 = p2 + c if c >= r2 else column + r2
         q3 = p3 + c if c >= r3 else column + r3
         x = load_from_4(Z, p0 + c, q1, q2, q3)
-        a0 = subtract_product(x, load(G, 4 * c), a0)
-        a1 = subtract_product(x, load(G, 4 * c + 1), a1)
-        a2 = subtract_product(x, load(G, 4 * c + 2), a2)
-        a3 = subtract_product(x, load(G, 4 * c + 3), a3)
+        a = subtract_outer(x, load_4(G, 4 * c), a)
         column += m - c - 1
     for c in range(r3 + 1, m):
         x = load_from_4(Z, p0 + c, p1 + c, p2 + c, p3 + c)
-        a0 = subtract_product(x, load(G, 4 * c), a0)
-        a1 = subtract_product(x, load(G, 4 * c + 1), a1)
-        a2 = subtract_product(x, load(G, 4 * c + 2), a2)
-        a3 = subtract_product(x, load(G, 4 * c + 3), a3)
+        a = subtract_outer(x, load_4(G, 4 * c), a)
     t = base + j * m - j * (j + 1) // 2
-    store_to_4(Z, t + r, t + r1, t + r2, t + r3, a0)
+    store_to_4(Z, t + r, t + r1, t + r2, t + r3, quarter_0(a))
     if width > 1:
         t += m - j - 1
-        store_to_4(Z, t + r, t + r1, t + r2, t + r3, a1)
+        store_to_4(Z, t + r, t + r1, t + r2, t + r3, quarter_1(a))
     if width > 2:
         t += m - j - 2
-        store_to_4(Z, t + r, t + r1, t + r2, t + r3, a2)
+        store_to_4(Z, t + r, t + r1, t + r2, t + r3, quarter_2(a))
     if width > 3:
         t += m - j - 3
-        store_to_4(Z, t + r, t + r1, t + r2, t + r3, a3)
+        store_to_4(Z, t + r, t + r1, t + r2, t + r3, quarter_3(a))
 
 
 @subroutine()

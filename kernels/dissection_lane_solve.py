@@ -19,21 +19,25 @@ from numba.extending import intrinsic
 from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_FACTOR, NODE_POSITIONS, NODE_UPDATED
 from sparsegmrf.kernels.lane_vector import (
     add,
+    add_outer,
     add_product,
     divide,
     load,
     load_4,
+    load_4_from_4,
     load_from_4,
     multiply,
     spread,
     store,
     subtract,
+    subtract_combination,
     subtract_product,
     zero_4,
+    zero_16,
 )
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "25f8d44eefd5", "subroutine": "6704ffe8d848"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
 
 BLOCK_FACTOR = 0  # first vector of the tiles' factor
 BLOCK_TILES = 1  # first of the tiles in `origins`
@@ -212,27 +216,17 @@ def _dots_of_4(
 ) -> None:
     """``T_c = sum_r L_c[r] f_r`` for four columns whose first rows are at ``t0 ... t3`` and at ``f[first]``."""
     if width == 4:
-        a0 = zero_4()
-        a1 = zero_4()
-        a2 = zero_4()
-        a3 = zero_4()
+        a = zero_16()
         for r in range(rows):
             prefetch_4(L, t0 + 4 * r + ahead)
-            x = load_4(f, 4 * (first + r))
-            a0 = add_product(x, load(L, t0 + r), a0)
-            a1 = add_product(x, load(L, t1 + r), a1)
-            a2 = add_product(x, load(L, t2 + r), a2)
-            a3 = add_product(x, load(L, t3 + r), a3)
-        store(T, 0, a0)
-        store(T, 4, a1)
-        store(T, 8, a2)
-        store(T, 12, a3)
-    else:
-        a = zero_4()
-        for r in range(rows):
-            prefetch_4(L, t0 + 4 * r + ahead)
-            a = add_product(load_from_4(L, t0 + r, t1 + r, t2 + r, t3 + r), load(f, first + r), a)
+            a = add_outer(load_4(f, 4 * (first + r)), load_from_4(L, t0 + r, t1 + r, t2 + r, t3 + r), a)
         store(T, 0, a)
+    else:
+        b = zero_4()
+        for r in range(rows):
+            prefetch_4(L, t0 + 4 * r + ahead)
+            b = add_product(load_from_4(L, t0 + r, t1 + r, t2 + r, t3 + r), load(f, first + r), b)
+        store(T, 0, b)
 
 
 @subroutine()
@@ -256,28 +250,18 @@ def _subtract_4(
 ) -> None:
     """``f_r -= sum_c L_c[r] T_c`` for four columns."""
     if width == 4:
-        y0 = load_4(T, 0)
-        y1 = load_4(T, 4)
-        y2 = load_4(T, 8)
-        y3 = load_4(T, 12)
+        y = load_4_from_4(T, 0, 4, 8, 12)
         for r in range(rows):
             prefetch_4(L, t0 + 4 * r + 128)
             x = load_4(f, 4 * (first + r))
-            x = subtract_product(y0, load(L, t0 + r), x)
-            x = subtract_product(y1, load(L, t1 + r), x)
-            x = subtract_product(y2, load(L, t2 + r), x)
-            store(f, 4 * (first + r), subtract_product(y3, load(L, t3 + r), x))
+            z = load_from_4(L, t0 + r, t1 + r, t2 + r, t3 + r)
+            store(f, 4 * (first + r), subtract_combination(y, z, x))
     else:
-        z0 = load(T, 0)
-        z1 = load(T, 1)
-        z2 = load(T, 2)
-        z3 = load(T, 3)
+        u = load_4(T, 0)
         for r in range(rows):
             prefetch_4(L, t0 + 4 * r + 128)
-            z = subtract_product(z0, load(L, t0 + r), load(f, first + r))
-            z = subtract_product(z1, load(L, t1 + r), z)
-            z = subtract_product(z2, load(L, t2 + r), z)
-            store(f, first + r, subtract_product(z3, load(L, t3 + r), z))
+            z = load_from_4(L, t0 + r, t1 + r, t2 + r, t3 + r)
+            store(f, first + r, subtract_combination(u, z, load(f, first + r)))
 
 
 @subroutine()

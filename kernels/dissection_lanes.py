@@ -32,15 +32,19 @@ from sparsegmrf.kernels.lane_vector import (
     load_2,
     load_3,
     load_4,
+    load_4_from_4,
+    load_from_4,
     multiply,
     spread,
     square_root,
     store,
+    store_to_4,
+    subtract_outer,
     subtract_product,
 )
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "25f8d44eefd5", "subroutine": "6704ffe8d848"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -51,22 +55,12 @@ def _block_4x4(
     L: Floats, base: int, m: int, last: int, r: int, c: int, T: Floats, t0: int, t1: int, t2: int, t3: int
 ) -> None:
     """``T[r:r+4, c:c+4] -= L[r:r+4, :last] L[c:c+4, :last]^T``; ``t`` are the targets' first rows, column by column."""
-    a0 = load_4(T, t0)
-    a1 = load_4(T, t1)
-    a2 = load_4(T, t2)
-    a3 = load_4(T, t3)
+    a = load_4_from_4(T, t0, t1, t2, t3)
     column = base
     for k in range(last):
-        x = load_4(L, column + r)
-        a0 = subtract_product(x, load(L, column + c), a0)
-        a1 = subtract_product(x, load(L, column + c + 1), a1)
-        a2 = subtract_product(x, load(L, column + c + 2), a2)
-        a3 = subtract_product(x, load(L, column + c + 3), a3)
+        a = subtract_outer(load_4(L, column + r), load_4(L, column + c), a)
         column += m - 1 - k
-    store(T, t0, a0)
-    store(T, t1, a1)
-    store(T, t2, a2)
-    store(T, t3, a3)
+    store_to_4(T, t0, t1, t2, t3, a)
 
 
 @subroutine()
@@ -95,22 +89,12 @@ def _row_of_4(
     L: Floats, base: int, m: int, last: int, r: int, c: int, T: Floats, t0: int, t1: int, t2: int, t3: int
 ) -> None:
     """``T[r, c:c+4] -= L[r, :last] L[c:c+4, :last]^T``."""
-    a0 = load(T, t0)
-    a1 = load(T, t1)
-    a2 = load(T, t2)
-    a3 = load(T, t3)
+    a = load_from_4(T, t0, t1, t2, t3)
     column = base
     for k in range(last):
-        x = load(L, column + r)
-        a0 = subtract_product(x, load(L, column + c), a0)
-        a1 = subtract_product(x, load(L, column + c + 1), a1)
-        a2 = subtract_product(x, load(L, column + c + 2), a2)
-        a3 = subtract_product(x, load(L, column + c + 3), a3)
+        a = subtract_product(load_4(L, column + c), load(L, column + r), a)
         column += m - 1 - k
-    store(T, t0, a0)
-    store(T, t1, a1)
-    store(T, t2, a2)
-    store(T, t3, a3)
+    store_to_4(T, t0, t1, t2, t3, a)
 
 
 @subroutine()

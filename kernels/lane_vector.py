@@ -123,22 +123,29 @@ def _join_4(typing_context: Any, a: Any, b: Any, c: Any, d: Any) -> tuple[Any, _
     return LaneVectors(4)(a, b, c, d), emit
 
 
-@intrinsic
-def _load_from_4(typing_context: Any, array: Any, a: Any, b: Any, c: Any, d: Any) -> tuple[Any, _Emit]:
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, *vectors = arguments
-        places = [_pointer(context, builder, signature.args[0], array, vector) for vector in vectors]
-        return _joined(builder, [_read(builder, place) for place in places])
+def _load_from_4_of(count: int) -> Any:
+    def typed(typing_context: Any, array: Any, a: Any, b: Any, c: Any, d: Any) -> tuple[Any, _Emit]:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array, *vectors = arguments
+            places = [_pointer(context, builder, signature.args[0], array, vector) for vector in vectors]
+            index = ir.IntType(32)
+            parts = [_read(builder, builder.gep(place, [index(i)])) for place in places for i in range(count)]
+            return _joined(builder, parts)
 
-    return LaneVectors(4)(array, *[types.intp] * 4), emit
+        return LaneVectors(4 * count)(array, *[types.intp] * 4), emit
+
+    return intrinsic(typed)
 
 
 @intrinsic
 def _store_to_4(typing_context: Any, array: Any, a: Any, b: Any, c: Any, d: Any, value: Any) -> tuple[Any, _Emit]:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, *vectors, value = arguments
-        for vector, part in zip(vectors, _parts(builder, signature.args[5], value, 4), strict=True):
-            builder.store(part, _pointer(context, builder, signature.args[0], array, vector)).align = 8
+        parts = iter(_parts(builder, signature.args[5], value, signature.args[5].count))
+        for vector in vectors:
+            place = _pointer(context, builder, signature.args[0], array, vector)
+            for i in range(signature.args[5].count // 4):
+                builder.store(next(parts), builder.gep(place, [ir.IntType(32)(i)])).align = 8
         return context.get_dummy_value()
 
     return types.void(array, *[types.intp] * 4, value), emit
@@ -150,6 +157,19 @@ def _top(typing_context: Any, value: Any) -> tuple[Any, _Emit]:
         return builder.extract_value(arguments[0], 0)
 
     return lane_vector(value), emit
+
+
+def _quarter_of(number: int) -> Any:
+    def typed(typing_context: Any, value: Any) -> tuple[Any, _Emit]:
+        count = value.count // 4
+
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            parts = _parts(builder, value, arguments[0], value.count)
+            return _joined(builder, parts[number * count : (number + 1) * count])
+
+        return LaneVectors(count)(value), emit
+
+    return intrinsic(typed)
 
 
 @intrinsic
@@ -170,14 +190,20 @@ def _spread(typing_context: Any, number: Any) -> tuple[Any, _Emit]:
     return lane_vector(types.float64), emit
 
 
-@intrinsic
-def _spread_from(typing_context: Any, array: Any, place: Any) -> tuple[Any, _Emit]:
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, place = arguments
-        data = context.make_array(signature.args[0])(context, builder, array).data
-        return _in_every_lane(builder, builder.load(builder.gep(data, [place])))
+def _spread_from_of(count: int) -> Any:
+    def typed(typing_context: Any, array: Any, place: Any, step: Any) -> tuple[Any, _Emit]:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array, place, step = arguments
+            data = context.make_array(signature.args[0])(context, builder, array).data
+            parts = []
+            for _ in range(count):
+                parts.append(_in_every_lane(builder, builder.load(builder.gep(data, [place]))))
+                place = builder.add(place, step)
+            return _joined(builder, parts)
 
-    return lane_vector(array, types.intp), emit
+        return LaneVectors(count)(array, types.intp, types.intp), emit
+
+    return intrinsic(typed)
 
 
 def _zero_of(count: int) -> Any:
@@ -227,12 +253,45 @@ def _elementwise(operands: int, instruction: Callable[..., Any]) -> Any:
     return intrinsic(two if operands == 2 else three)
 
 
-def _with_product(instruction: str) -> Any:
+def _fused(instruction: str) -> Callable[..., Any]:
     def fused(builder: Any, a: Any, b: Any, c: Any) -> Any:
         product = builder.fmul(a, b, flags=("contract",))
         return getattr(builder, instruction)(c, product, flags=("contract",))
 
-    return _elementwise(3, fused)
+    return fused
+
+
+def _outer(instruction: str) -> Any:
+    """Add or subtract the outer product of several vectors and several others, lane by lane."""
+    fused = _fused(instruction)
+
+    def typed(typing_context: Any, a: Any, b: Any, c: Any) -> tuple[Any, _Emit]:
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            rows = _parts(builder, a, arguments[0], a.count)
+            columns = _parts(builder, b, arguments[1], b.count)
+            sums = _parts(builder, c, arguments[2], c.count)
+            pairs = [(row, column) for column in columns for row in rows]
+            return _joined(builder, [fused(builder, *pair, each) for pair, each in zip(pairs, sums, strict=True)])
+
+        return c(a, b, c), emit
+
+    return intrinsic(typed)
+
+
+@intrinsic
+def _subtract_combination(typing_context: Any, a: Any, b: Any, c: Any) -> tuple[Any, _Emit]:
+    fused = _fused("fsub")
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        terms = _parts(builder, a, arguments[0], a.count)
+        count = a.count // b.count
+        sums = _parts(builder, c, arguments[2], count)
+        for i, factor in enumerate(_parts(builder, b, arguments[1], b.count)):
+            group = terms[i * count : (i + 1) * count]
+            sums = [fused(builder, term, factor, each) for term, each in zip(group, sums, strict=True)]
+        return sums[0] if isinstance(c, LaneVector) else _joined(builder, sums)
+
+    return c(a, b, c), emit
 
 
 _Value = TypeVar("_Value", LaneVector, LaneVectors)
@@ -253,27 +312,37 @@ load = cast(Callable[[_Floats, int], LaneVector], _load)
 load_2, load_3, load_4 = (cast(_Load, _load_of(count)) for count in (2, 3, 4))
 """So many vectors of an array from number `vector` on."""
 
-load_from_4 = cast(Callable[[_Floats, int, int, int, int], LaneVectors], _load_from_4)
-"""Four vectors of an array by their numbers."""
+load_from_4, load_2_from_4, load_4_from_4 = (
+    cast(Callable[[_Floats, int, int, int, int], LaneVectors], _load_from_4_of(count)) for count in (1, 2, 4)
+)
+"""One vector, two or four that follow one another, at each of four numbers."""
 
 store = cast(Callable[[_Floats, int, LaneVector | LaneVectors], None], _store)
 """Write vector number `vector` of a contiguous float64 array, or several from there on."""
 
 store_to_4 = cast(Callable[[_Floats, int, int, int, int, LaneVectors], None], _store_to_4)
-"""Write four vectors of an array by their numbers."""
+"""Write a quarter of several vectors, one after another, at each of four numbers."""
 
 spread = cast(Callable[[float], LaneVector], _spread)
 """A number in every lane."""
 
-spread_from = cast(Callable[[_Floats, int], LaneVector], _spread_from)
-"""One number of an array in every lane."""
+spread_from_4, spread_from_8 = (
+    cast(Callable[[_Floats, int, int], LaneVectors], _spread_from_of(count)) for count in (4, 8)
+)
+"""So many numbers of an array, from a place on in some step, each in every lane of its vector."""
 
-zero_2, zero_3, zero_4 = (cast(Callable[[], LaneVectors], _zero_of(count)) for count in (2, 3, 4))
+zero_2, zero_3, zero_4, zero_8, zero_16, zero_24 = (
+    cast(Callable[[], LaneVectors], _zero_of(count)) for count in (2, 3, 4, 8, 16, 24)
+)
 
 join_4 = cast(Callable[[LaneVector, LaneVector, LaneVector, LaneVector], LaneVectors], _join_4)
 
 top = cast(Callable[[LaneVectors], LaneVector], _top)
 """The first of several vectors."""
+
+quarter_0, quarter_1, quarter_2, quarter_3 = (
+    cast(Callable[[LaneVectors], LaneVectors], _quarter_of(number)) for number in range(4)
+)
 
 below = cast(Callable[[LaneVectors], Any], _below)
 """All but the first of several vectors; of two the second."""
@@ -284,8 +353,17 @@ subtract = cast(_Binary, _elementwise(2, lambda builder, a, b: builder.fsub(a, b
 multiply = cast(_Binary, _elementwise(2, lambda builder, a, b: builder.fmul(a, b)))
 divide = cast(_Binary, _elementwise(2, lambda builder, a, b: builder.fdiv(a, b)))
 
-add_product = cast(_Ternary, _with_product("fadd"))
+add_product = cast(_Ternary, _elementwise(3, _fused("fadd")))
 """``c + a b`` for ``add_product(a, b, c)``, rounded once where the machine can."""
 
-subtract_product = cast(_Ternary, _with_product("fsub"))
+subtract_product = cast(_Ternary, _elementwise(3, _fused("fsub")))
 """``c - a b`` for ``subtract_product(a, b, c)``, rounded once where the machine can."""
+
+add_outer = cast(Callable[[LaneVectors, LaneVectors, LaneVectors], LaneVectors], _outer("fadd"))
+"""``c_ji + a_i b_j``, column after column, for ``add_outer(a, b, c)``."""
+
+subtract_outer = cast(Callable[[LaneVectors, LaneVectors, LaneVectors], LaneVectors], _outer("fsub"))
+"""``c_ji - a_i b_j``, likewise."""
+
+subtract_combination = cast(Callable[[LaneVectors, LaneVectors, _Value], _Value], _subtract_combination)
+"""``c_i - sum_j a_ji b_j``, one term after another, for ``subtract_combination(a, b, c)``."""

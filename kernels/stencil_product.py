@@ -11,7 +11,7 @@ from numba import njit
 
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"subroutine": "6704ffe8d848"}
+BUILT_ON = {"subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

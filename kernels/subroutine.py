@@ -11,13 +11,19 @@ one carries its fingerprint, and a test compares the two.
 import inspect
 import weakref
 from collections.abc import Callable, Set
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from numba import types
-from numba.core import compiler, targetconfig
-from numba.core.typing import signature
-from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba import types as numba_types
+from numba.core import compiler as numba_compiler
+from numba.core import targetconfig as numba_targetconfig
+from numba.core.typing import templates as numba_templates
 from numba.extending import lower_builtin
+
+types: Any = numba_types
+compiler: Any = numba_compiler
+targetconfig: Any = numba_targetconfig
+templates: Any = numba_templates
+lower: Any = lower_builtin
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _RESULTS = {None: types.void, bool: types.boolean, int: types.intp, float: types.float64}
@@ -35,18 +41,18 @@ def subroutine(*, fastmath: Set[str] = frozenset()) -> Callable[[_Function], _Fu
     def register(function: _Function) -> _Function:
         result = _RESULTS[inspect.signature(function).return_annotation]
 
-        class Template(AbstractTemplate):  # type: ignore[misc]
+        class Template(templates.AbstractTemplate):  # type: ignore[misc]
             key = function
 
             def generic(self, args: Any, kws: Any) -> Any:
-                return signature(result, *map(types.unliteral, args))
+                return templates.signature(result, *map(types.unliteral, args))
 
-        infer_global(function, types.Function(Template))
+        templates.infer_global(function, types.Function(Template))
         lowered: Any = weakref.WeakKeyDictionary()
 
         def call(context: Any, builder: Any, typed: Any, arguments: Any) -> Any:
             caller = targetconfig.ConfigStack().top()
-            flags = cast(Any, compiler.Flags())
+            flags = compiler.Flags()
             flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
             flags.error_model = caller.error_model
             flags.fastmath = set(fastmath) or caller.fastmath
@@ -56,7 +62,7 @@ def subroutine(*, fastmath: Set[str] = frozenset()) -> Callable[[_Function], _Fu
                 known[key] = _lower(context, function, typed, flags)
             return context.call_internal(builder, known[key], typed, arguments)
 
-        lower_builtin(function, types.VarArg(types.Any))(call)
+        lower(function, types.VarArg(types.Any))(call)
         return function
 
     return register
