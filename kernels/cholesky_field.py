@@ -36,6 +36,13 @@ def _add(a: Floats, x: Floats, y: Floats) -> None:
 
 
 @subroutine()
+def _clear(y: Floats) -> None:
+    """``y = 0``."""
+    for j in range(len(y)):
+        y[j] = 0
+
+
+@subroutine()
 def _copy(x: Floats, y: Floats) -> None:
     """``y = x``."""
     for j in range(len(y)):
@@ -220,9 +227,12 @@ def outer(first: int, last: int, radius: int, a: Floats, x: Floats, d: Floats, w
     for row in range(first, last):
         b = row // height
         i = row % height
-        d[b, :, i] = 0
-        w[b, :, :, i] = 0
-        v[b, :, i] = 0
+        for c in range(channels):
+            _clear(d[b, c, i])
+            for k in range(w.shape[2]):
+                _clear(w[b, c, k, i])
+        for pair in range(v.shape[1]):
+            _clear(v[b, pair, i])
         for n in range(b, len(x), len(d)):
             for c in range(channels):
                 a_row = a[n, c, i]
