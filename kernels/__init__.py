@@ -1,7 +1,8 @@
 """Compiled leaves: contiguous arrays in, arrays and a status out; imported as ``sparsegmrf.kernels``.
 
 No kernel file imports another one, because a cached kernel is rebuilt only when its own file changes; ``blas``,
-``dissection_columns`` and ``lane_vector`` hold no kernel, and whoever imports them carries their fingerprints.
+``dissection_columns``, ``lane_vector`` and ``subroutine`` hold no kernel, and whoever imports them carries their
+fingerprints.
 """
 
 from sparsegmrf.kernels import _cache_directory

@@ -10,11 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sparsegmrf.kernels.subroutine import subroutine
+
+BUILT_ON = {"subroutine": "1d05a1f775f3"}
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _column(u: int, radius: int, d: Floats, w: Floats, v: Floats, shift: Ints, entry: Ints, value: Floats) -> int:
     """List the entries of column `u` below the diagonal: how far, which weight (pairs after neighbours), its value."""
     channels, height, width = d.shape
@@ -41,14 +45,14 @@ def _column(u: int, radius: int, d: Floats, w: Floats, v: Floats, shift: Ints, e
     return terms
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _add_scaled(a: float, x: Floats, y: Floats) -> None:
     """``y += a x``."""
     for j in range(len(y)):
         y[j] += a * x[j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@subroutine(fastmath={"contract", "reassoc"})
 def _dot(x: Floats, y: Floats) -> float:
     """``x . y``."""
     total = 0.0

@@ -13,32 +13,43 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sparsegmrf.kernels.subroutine import subroutine
+
+BUILT_ON = {"subroutine": "1d05a1f775f3"}
+
 Floats = npt.NDArray[Any]
 
 BAND = 32768  # numbers of a band of rows, which stays in the second-level cache
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _pair(c: int, e: int, channels: int) -> int:
     """Position of the pair ``c < e``."""
     return c * (2 * channels - c - 1) // 2 + e - c - 1
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _add(a: Floats, x: Floats, y: Floats) -> None:
     """``y += a x``."""
     for j in range(len(y)):
         y[j] += a[j] * x[j]
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
+def _clear(y: Floats) -> None:
+    """``y = 0``."""
+    for j in range(len(y)):
+        y[j] = 0
+
+
+@subroutine()
 def _copy(x: Floats, y: Floats) -> None:
     """``y = x``."""
     for j in range(len(y)):
         y[j] = x[j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _subtract(a: Floats, x: Floats, y: Floats) -> None:
     """``y -= a x``."""
     for j in range(len(y)):
@@ -126,7 +137,7 @@ def solve_transposed(first: int, last: int, radius: int, d: Floats, w: Floats, v
                         for k in range(planes):
                             _copy(w[f, c, k, row], near[row - top, k])
                 x_row = x[n, c, i]
-                x_row[:] = b[n, c, i]
+                _copy(b[n, c, i], x_row)
                 if v.shape[1] > 0:
                     for e in range(c + 1, channels):
                         _subtract(v[f, _pair(c, e, channels), i], x[n, e, i], x_row)
@@ -159,7 +170,7 @@ def solve(first: int, last: int, radius: int, d: Floats, w: Floats, v: Floats, b
         for c in range(channels):
             for i in range(height):
                 x_row = x[n, c, i]
-                x_row[:] = b[n, c, i]
+                _copy(b[n, c, i], x_row)
                 if v.shape[1] > 0:
                     for e in range(c):
                         _subtract(v[f, _pair(e, c, channels), i], x[n, e, i], x_row)
@@ -183,7 +194,7 @@ def solve(first: int, last: int, radius: int, d: Floats, w: Floats, v: Floats, b
                 _recur(False, radius, ratio, x_row)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _recur(backward: bool, radius: int, ratio: Floats, x: Floats) -> None:
     """``x_j -= sum_m ratio_mj x_{j-m}`` in place, ``x_{j+m}`` if `backward`.
 
@@ -216,9 +227,12 @@ def outer(first: int, last: int, radius: int, a: Floats, x: Floats, d: Floats, w
     for row in range(first, last):
         b = row // height
         i = row % height
-        d[b, :, i] = 0
-        w[b, :, :, i] = 0
-        v[b, :, i] = 0
+        for c in range(channels):
+            _clear(d[b, c, i])
+            for k in range(w.shape[2]):
+                _clear(w[b, c, k, i])
+        for pair in range(v.shape[1]):
+            _clear(v[b, pair, i])
         for n in range(b, len(x), len(d)):
             for c in range(channels):
                 a_row = a[n, c, i]

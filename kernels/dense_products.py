@@ -16,9 +16,20 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from sparsegmrf.kernels.lane_vector import LaneVector, add_product, lane_vector, load, spread, store
+from sparsegmrf.kernels.lane_vector import (
+    LaneVector,
+    LaneVectors,
+    add_outer,
+    lane_vector,
+    load,
+    spread,
+    spread_from_8,
+    store,
+    zero_24,
+)
+from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"lane_vector": "af6127585575"}
+BUILT_ON = {"lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
 
@@ -115,11 +126,58 @@ def _add_part_intrinsic(
     return types.void(C, types.intp, lane_vector, lane_vector, types.intp, types.intp), emit
 
 
+@intrinsic
+def _load_strips_intrinsic(typing_context: Any, W: Any, a: Any, b: Any, c: Any) -> tuple[Any, Any]:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        W, *vectors = arguments
+        joined = ir.Constant(ir.ArrayType(_EIGHT, 3), ir.Undefined)
+        for i, vector in enumerate(vectors):
+            value = builder.load(_place(context, builder, signature.args[0], W, builder.mul(vector, vector.type(8))))
+            value.align = 8
+            joined = builder.insert_value(joined, value, i)
+        return joined
+
+    return LaneVectors(3)(W, *[types.intp] * 3), emit
+
+
+@intrinsic
+def _add_tile_intrinsic(
+    typing_context: Any, C: Any, target: Any, leading: Any, factor: Any, tile: Any
+) -> tuple[Any, Any]:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        C, target, leading, factor, tile = arguments
+        places = []
+        for _ in range(8):
+            places += [
+                _place(context, builder, signature.args[0], C, builder.add(target, target.type(8 * i)))
+                for i in range(3)
+            ]
+            target = builder.add(target, leading)
+        # All is read before any is written: a column may lie a multiple of 4096 bytes behind the one just written.
+        sums = []
+        for k, place in enumerate(places):
+            before = builder.load(place)
+            before.align = 8
+            product = builder.fmul(builder.extract_value(tile, k), factor, flags=("contract",))
+            sums.append(builder.fadd(before, product, flags=("contract",)))
+        for place, after in zip(places, sums, strict=True):
+            builder.store(after, place).align = 8
+        return context.get_dummy_value()
+
+    return types.void(C, types.intp, types.intp, lane_vector, tile), emit
+
+
 _read_8 = cast(Callable[[Floats, int], LaneVector], _read_intrinsic)
 """``A[at:at+8]`` for ``_read_8(A, at)``."""
 
 _write_8 = cast(Callable[[Floats, int, LaneVector], None], _write_intrinsic)
 """``A[at:at+8] = value`` for ``_write_8(A, at, value)``."""
+
+_load_strips = cast(Callable[[Floats, int, int, int], LaneVectors], _load_strips_intrinsic)
+"""Three vectors of W by their numbers."""
+
+_add_tile = cast(Callable[[Floats, int, int, LaneVector, LaneVectors], None], _add_tile_intrinsic)
+"""``C += factor T`` at ``C[target]``, 24 x 8 numbers: ``_add_tile(C, target, leading, factor, T)``."""
 
 _transpose_8 = cast(Callable[[Floats, int, int, Floats, int, int], None], _transpose_intrinsic)
 """``W[to + j*step + i] = A[at + i*leading + j]`` for i, j below 8: ``_transpose_8(A, at, leading, W, to, step)``."""
@@ -133,7 +191,7 @@ def workspace(columns: int) -> int:
     return 24 * 8 + 240 * 256 + 256 * ((columns + 7) // 8 * 8)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _tile(
     depth: int,
     W: Floats,
@@ -151,165 +209,16 @@ def _tile(
 
     If `whole` it is added, times `sign`, to the 24 x 8 numbers at ``C[target]``; else it is left at the start of W.
     """
-    t00 = spread(0.0)
-    t01 = spread(0.0)
-    t02 = spread(0.0)
-    t03 = spread(0.0)
-    t04 = spread(0.0)
-    t05 = spread(0.0)
-    t06 = spread(0.0)
-    t07 = spread(0.0)
-    t10 = spread(0.0)
-    t11 = spread(0.0)
-    t12 = spread(0.0)
-    t13 = spread(0.0)
-    t14 = spread(0.0)
-    t15 = spread(0.0)
-    t16 = spread(0.0)
-    t17 = spread(0.0)
-    t20 = spread(0.0)
-    t21 = spread(0.0)
-    t22 = spread(0.0)
-    t23 = spread(0.0)
-    t24 = spread(0.0)
-    t25 = spread(0.0)
-    t26 = spread(0.0)
-    t27 = spread(0.0)
-    for _ in range(depth):
-        a0 = load(W, left0)
-        a1 = load(W, left1)
-        a2 = load(W, left2)
-        b = spread(W[right])
-        t00 = add_product(a0, b, t00)
-        t10 = add_product(a1, b, t10)
-        t20 = add_product(a2, b, t20)
-        b = spread(W[right + 1])
-        t01 = add_product(a0, b, t01)
-        t11 = add_product(a1, b, t11)
-        t21 = add_product(a2, b, t21)
-        b = spread(W[right + 2])
-        t02 = add_product(a0, b, t02)
-        t12 = add_product(a1, b, t12)
-        t22 = add_product(a2, b, t22)
-        b = spread(W[right + 3])
-        t03 = add_product(a0, b, t03)
-        t13 = add_product(a1, b, t13)
-        t23 = add_product(a2, b, t23)
-        b = spread(W[right + 4])
-        t04 = add_product(a0, b, t04)
-        t14 = add_product(a1, b, t14)
-        t24 = add_product(a2, b, t24)
-        b = spread(W[right + 5])
-        t05 = add_product(a0, b, t05)
-        t15 = add_product(a1, b, t15)
-        t25 = add_product(a2, b, t25)
-        b = spread(W[right + 6])
-        t06 = add_product(a0, b, t06)
-        t16 = add_product(a1, b, t16)
-        t26 = add_product(a2, b, t26)
-        b = spread(W[right + 7])
-        t07 = add_product(a0, b, t07)
-        t17 = add_product(a1, b, t17)
-        t27 = add_product(a2, b, t27)
-        left0 += 1
-        left1 += 1
-        left2 += 1
-        right += 8
+    t = zero_24()
+    for k in range(depth):
+        t = add_outer(_load_strips(W, left0 + k, left1 + k, left2 + k), spread_from_8(W, right + 8 * k, 1), t)
     if whole:
-        # All is read before any is written: a column may lie a multiple of 4096 bytes behind the one just written.
-        factor = spread(sign)
-        place = target
-        t00 = add_product(t00, factor, _read_8(C, place))
-        t10 = add_product(t10, factor, _read_8(C, place + 8))
-        t20 = add_product(t20, factor, _read_8(C, place + 16))
-        place += leading
-        t01 = add_product(t01, factor, _read_8(C, place))
-        t11 = add_product(t11, factor, _read_8(C, place + 8))
-        t21 = add_product(t21, factor, _read_8(C, place + 16))
-        place += leading
-        t02 = add_product(t02, factor, _read_8(C, place))
-        t12 = add_product(t12, factor, _read_8(C, place + 8))
-        t22 = add_product(t22, factor, _read_8(C, place + 16))
-        place += leading
-        t03 = add_product(t03, factor, _read_8(C, place))
-        t13 = add_product(t13, factor, _read_8(C, place + 8))
-        t23 = add_product(t23, factor, _read_8(C, place + 16))
-        place += leading
-        t04 = add_product(t04, factor, _read_8(C, place))
-        t14 = add_product(t14, factor, _read_8(C, place + 8))
-        t24 = add_product(t24, factor, _read_8(C, place + 16))
-        place += leading
-        t05 = add_product(t05, factor, _read_8(C, place))
-        t15 = add_product(t15, factor, _read_8(C, place + 8))
-        t25 = add_product(t25, factor, _read_8(C, place + 16))
-        place += leading
-        t06 = add_product(t06, factor, _read_8(C, place))
-        t16 = add_product(t16, factor, _read_8(C, place + 8))
-        t26 = add_product(t26, factor, _read_8(C, place + 16))
-        place += leading
-        t07 = add_product(t07, factor, _read_8(C, place))
-        t17 = add_product(t17, factor, _read_8(C, place + 8))
-        t27 = add_product(t27, factor, _read_8(C, place + 16))
-        place = target
-        _write_8(C, place, t00)
-        _write_8(C, place + 8, t10)
-        _write_8(C, place + 16, t20)
-        place += leading
-        _write_8(C, place, t01)
-        _write_8(C, place + 8, t11)
-        _write_8(C, place + 16, t21)
-        place += leading
-        _write_8(C, place, t02)
-        _write_8(C, place + 8, t12)
-        _write_8(C, place + 16, t22)
-        place += leading
-        _write_8(C, place, t03)
-        _write_8(C, place + 8, t13)
-        _write_8(C, place + 16, t23)
-        place += leading
-        _write_8(C, place, t04)
-        _write_8(C, place + 8, t14)
-        _write_8(C, place + 16, t24)
-        place += leading
-        _write_8(C, place, t05)
-        _write_8(C, place + 8, t15)
-        _write_8(C, place + 16, t25)
-        place += leading
-        _write_8(C, place, t06)
-        _write_8(C, place + 8, t16)
-        _write_8(C, place + 16, t26)
-        place += leading
-        _write_8(C, place, t07)
-        _write_8(C, place + 8, t17)
-        _write_8(C, place + 16, t27)
-        return
-    store(W, 0, t00)
-    store(W, 1, t10)
-    store(W, 2, t20)
-    store(W, 3, t01)
-    store(W, 4, t11)
-    store(W, 5, t21)
-    store(W, 6, t02)
-    store(W, 7, t12)
-    store(W, 8, t22)
-    store(W, 9, t03)
-    store(W, 10, t13)
-    store(W, 11, t23)
-    store(W, 12, t04)
-    store(W, 13, t14)
-    store(W, 14, t24)
-    store(W, 15, t05)
-    store(W, 16, t15)
-    store(W, 17, t25)
-    store(W, 18, t06)
-    store(W, 19, t16)
-    store(W, 20, t26)
-    store(W, 21, t07)
-    store(W, 22, t17)
-    store(W, 23, t27)
+        _add_tile(C, target, leading, spread(sign), t)
+    else:
+        store(W, 0, t)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _transposed(A: Floats, first: int, leading: int, count: int, depth: int, W: Floats, to: int) -> None:
     """``W[to + 8 k + i] = A[first + i*leading + k]`` for i below `count`, at most 8, and k below `depth`."""
     k = 0
@@ -323,7 +232,7 @@ def _transposed(A: Floats, first: int, leading: int, count: int, depth: int, W: 
         k += 1
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _clear(W: Floats, to: int, first: int, depth: int) -> None:
     """Set columns ``first ...`` of a strip to zero."""
     for k in range(depth):
@@ -331,7 +240,7 @@ def _clear(W: Floats, to: int, first: int, depth: int) -> None:
             W[to + 8 * k + i] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _strips_of_columns(A: Floats, first: int, leading: int, count: int, depth: int, W: Floats, to: int) -> None:
     """Copy `count` columns of `depth` numbers into strips, zero beyond the last."""
     for strip in range(0, count, 8):
@@ -340,7 +249,7 @@ def _strips_of_columns(A: Floats, first: int, leading: int, count: int, depth: i
         _clear(W, to + strip * depth, columns, depth)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _strips_below(
     A: Floats, first: int, leading: int, low: int, high: int, begin: int, end: int, W: Floats, to: int
 ) -> None:
@@ -358,7 +267,7 @@ def _strips_below(
                 W[target + i] = A[source + whole + i] if whole + i < high else 0.0
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _strips_of_rows(
     A: Floats, first: int, leading: int, low: int, high: int, begin: int, end: int, W: Floats, to: int
 ) -> None:
@@ -390,7 +299,7 @@ def _strips_of_rows(
         _clear(W, place, rows, depth)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _add_tiles(
     rows: int,
     columns: int,
@@ -434,23 +343,15 @@ def _add_tiles(
                         _add_part(C, at + part, value, factor, above - part, count - part)
 
 
-@njit(cache=True, nogil=True)
 def multiply_triangular(s: int, m: int, L: Floats, T: Floats, C: Floats, W: Floats) -> None:
     """``C = L_B T`` with the rows ``s ... m`` of L (m x s) and T lower triangular, in a matrix of m rows, zero above.
 
     C (m - s rows, s columns) is contiguous. W is `workspace`.
     """
     C[: (m - s) * s] = 0.0
-    for begin in range(0, s, 256):
-        end = min(begin + 256, s)
-        _strips_of_columns(T, begin, m, end, end - begin, W, 192 + 240 * 256)
-        for row in range(s, m, 240):
-            high = min(row + 240, m)
-            _strips_of_rows(L, 0, m, row, high, begin, end, W, 192)
-            _add_tiles(high - row, end, end, begin, end - begin, 1.0, W, 192, C, row - s, m - s)
+    _add_product(1.0, False, True, s, m, L, 0, m, False, s, T, 0, m, False, 0, s, C, 0, m - s, W)
 
 
-@njit(cache=True, nogil=True)
 def subtract_symmetric(
     order: int,
     columns: int,
@@ -468,16 +369,10 @@ def subtract_symmetric(
     A (`order` x `order`) begins at ``A[first]`` and has `leading` numbers a column, C at ``C[target]`` and has `step`;
     B (`order` x `columns`) is contiguous. W is `workspace`.
     """
-    for begin in range(0, order, 256):
-        end = min(begin + 256, order)
-        _strips_of_columns(B, begin, order, columns, end - begin, W, 192 + 240 * 256)
-        for row in range(0, order, 240):
-            high = min(row + 240, order)
-            _strips_of_rows(A, first, leading, row, high, begin, end, W, 192)
-            _add_tiles(high - row, columns, columns, columns, end - begin, -1.0, W, 192, C, target + row, step)
+    right = columns, B, 0, order, False
+    _add_product(-1.0, False, False, 0, order, A, first, leading, False, *right, 0, order, C, target, step, W)
 
 
-@njit(cache=True, nogil=True)
 def subtract_gram(
     order: int, length: int, A: Floats, B: Floats, first: int, leading: int, C: Floats, step: int, W: Floats
 ) -> None:
@@ -486,16 +381,10 @@ def subtract_gram(
     A (`length` x `order`) is contiguous, B begins at ``B[first]`` and has `leading` numbers a column; C has `step`. W
     is `workspace`.
     """
-    for begin in range(0, length, 256):
-        depth = min(256, length - begin)
-        _strips_of_columns(B, first + begin, leading, order, depth, W, 192 + 240 * 256)
-        for row in range(0, order, 240):
-            rows = min(240, order - row)
-            _strips_of_columns(A, row * length + begin, length, rows, depth, W, 192)
-            _add_tiles(rows, min(order, row + rows), row, order, depth, -1.0, W, 192, C, row, step)
+    right = order, B, first, leading, False
+    _add_product(-1.0, True, False, 0, order, A, 0, length, True, *right, 0, length, C, 0, step, W)
 
 
-@njit(cache=True, nogil=True)
 def subtract_outer(
     m: int,
     first: int,
@@ -514,17 +403,58 @@ def subtract_outer(
     columns ``rank_first ... rank_first + rank``, all left of `first`; the target's corner is at index `corner` of T,
     `leading` numbers a column. W is `workspace`.
     """
-    for begin in range(rank_first, rank_first + rank, 256):
-        end = min(begin + 256, rank_first + rank)
+    terms = rank_first, rank_first + rank
+    _add_product(-1.0, True, False, first, m, L, 0, m, False, width, L, 0, m, True, *terms, T, corner, leading, W)
+
+
+@njit(cache=True, nogil=True)
+def _add_product(
+    sign: float,
+    lower: bool,
+    triangular: bool,
+    low: int,
+    high: int,
+    A: Floats,
+    a_first: int,
+    a_leading: int,
+    a_transposed: bool,
+    columns: int,
+    B: Floats,
+    b_first: int,
+    b_leading: int,
+    b_transposed: bool,
+    first_term: int,
+    end_term: int,
+    C: Floats,
+    c_first: int,
+    c_leading: int,
+    W: Floats,
+) -> None:
+    """``C += sign A B``, summed over terms ``first_term ... end_term``: one kernel, for that it is compiled once.
+
+    Rows ``low ... high`` of A, symmetric and kept lower or all left of `low`, or columns if `a_transposed`; `columns`
+    of B, or rows of a B that is A from `low` on if `b_transposed`. C is written at and below its diagonal if `lower`. A
+    `triangular` B is zero above its diagonal.
+    """
+    right = 192 + 240 * 256
+    for begin in range(first_term, end_term, 256):
+        end = min(begin + 256, end_term)
         depth = end - begin
-        _strips_of_rows(L, 0, m, first, first + width, begin, end, W, 192 + 240 * 256)
-        for row in range(first, m, 240):
-            high = min(row + 240, m)
-            place = 192 + 240 * 256 + (row - first) * depth  # the same strips serve as rows and as columns
-            if high > first + width:
-                place = 192
-                _strips_of_rows(L, 0, m, row, high, begin, end, W, place)
-            columns = min(width, high - first)
-            _add_tiles(
-                high - row, columns, row - first, columns, depth, -1.0, W, place, T, corner + row - first, leading
-            )
+        count = end if triangular else columns
+        if b_transposed:
+            _strips_of_rows(B, b_first, b_leading, low, low + count, begin, end, W, right)
+        else:
+            _strips_of_columns(B, b_first + begin, b_leading, count, depth, W, right)
+        for row in range(low, high, 240):
+            last = min(row + 240, high)
+            place = 192
+            if a_transposed:
+                _strips_of_columns(A, a_first + row * a_leading + begin, a_leading, last - row, depth, W, place)
+            elif b_transposed and last <= low + count:
+                place = right + (row - low) * depth  # B is A: the same strips serve as rows and as columns
+            else:
+                _strips_of_rows(A, a_first, a_leading, row, last, begin, end, W, place)
+            written = min(count, last - low) if lower else count
+            shift = row - low if lower else written
+            zero = begin if triangular else written
+            _add_tiles(last - row, written, shift, zero, depth, sign, W, place, C, c_first + row - low, c_leading)

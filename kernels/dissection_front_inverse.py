@@ -28,9 +28,8 @@ def invert_corner(s: int, m: int, letters: Letters, L: Floats, Z: Floats, sizes:
     address = sizes.ctypes.data
     lower = letters.ctypes.data
     for c in range(s):
-        Z[c * m : c * m + c] = 0.0
-        Z[c * m + c : c * m + s] = L[c * m + c : c * m + s]
-        Z[c * m + s : c * m + m] = 0.0
+        for r in range(m):
+            Z[c * m + r] = L[c * m + r] if c <= r < s else 0.0
     dtrtri(lower, lower + 3, address, Z.ctypes.data, address + 4, address + 8)
 
 
@@ -39,7 +38,8 @@ def gain(s: int, m: int, letters: Letters, numbers: Floats, L: Floats, Z: Floats
     """``G = L_BS Z_SS`` by BLAS for a lower triangular ``Z_SS``; `sizes` is workspace for int32."""
     b = m - s
     for c in range(s):
-        G[c * b : c * b + b] = L[c * m + s : c * m + m]
+        for r in range(b):
+            G[c * b + r] = L[c * m + s + r]
     sizes[0] = s
     sizes[1] = m
     sizes[2] = b
@@ -163,8 +163,9 @@ def unpack_boundary(s: int, m: int, packed: Floats, Z: Floats) -> None:
     """Copy a packed lower matrix into the lower triangle of ``Z_BB``."""
     place = 0
     for c in range(s, m):
-        Z[c * m + c : c * m + m] = packed[place : place + m - c]
-        place += m - c
+        for r in range(c, m):
+            Z[c * m + r] = packed[place]
+            place += 1
 
 
 @njit(cache=True, nogil=True)

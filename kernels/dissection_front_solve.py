@@ -10,9 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from sparsegmrf.kernels.lane_vector import add_product, load, spread, store, subtract_product
+from sparsegmrf.kernels.lane_vector import (
+    add_outer,
+    load_2,
+    load_2_from_4,
+    spread_from_4,
+    store,
+    subtract_combination,
+    zero_8,
+)
+from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"lane_vector": "af6127585575"}
+BUILT_ON = {"lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
 
 ITEM_PANEL = 0  # first entry of the panel
 ITEM_ELIMINATED = 1  # S, unknowns eliminated
@@ -30,50 +39,16 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
     """``T_c = sum_r L[r, c] f_r`` for four columns, the first from place `t`, and sixteen right-hand sides."""
-    zero = spread(0.0)
-    a00 = zero
-    a01 = zero
-    a10 = zero
-    a11 = zero
-    a20 = zero
-    a21 = zero
-    a30 = zero
-    a31 = zero
-    column0 = L[t : t + rows]
-    column1 = L[t + m : t + m + rows]
-    column2 = L[t + 2 * m : t + 2 * m + rows]
-    column3 = L[t + 3 * m : t + 3 * m + rows]
-    place = 2 * first
+    a = zero_8()
     for r in range(rows):
-        x0 = load(f, place)
-        x1 = load(f, place + 1)
-        y = spread(column0[r])
-        a00 = add_product(x0, y, a00)
-        a01 = add_product(x1, y, a01)
-        y = spread(column1[r])
-        a10 = add_product(x0, y, a10)
-        a11 = add_product(x1, y, a11)
-        y = spread(column2[r])
-        a20 = add_product(x0, y, a20)
-        a21 = add_product(x1, y, a21)
-        y = spread(column3[r])
-        a30 = add_product(x0, y, a30)
-        a31 = add_product(x1, y, a31)
-        place += 2
-    store(T, 0, a00)
-    store(T, 1, a01)
-    store(T, 2, a10)
-    store(T, 3, a11)
-    store(T, 4, a20)
-    store(T, 5, a21)
-    store(T, 6, a30)
-    store(T, 7, a31)
+        a = add_outer(load_2(f, 2 * (first + r)), spread_from_4(L, t + r, m), a)
+    store(T, 0, a)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@subroutine(fastmath={"contract", "reassoc", "nsz"})
 def _single_dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
     """``T_c = sum_r L[r, c] f_r`` for four columns and one right-hand side."""
     column0 = L[t : t + rows]
@@ -96,43 +71,16 @@ def _single_dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: in
     T[3] = a3
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
     """``f_r -= sum_c L[r, c] T_c`` for four columns, the first from place `t`, and sixteen right-hand sides."""
-    y00 = load(T, 0)
-    y01 = load(T, 1)
-    y10 = load(T, 2)
-    y11 = load(T, 3)
-    y20 = load(T, 4)
-    y21 = load(T, 5)
-    y30 = load(T, 6)
-    y31 = load(T, 7)
-    column0 = L[t : t + rows]
-    column1 = L[t + m : t + m + rows]
-    column2 = L[t + 2 * m : t + 2 * m + rows]
-    column3 = L[t + 3 * m : t + 3 * m + rows]
-    place = 2 * first
+    y = load_2_from_4(T, 0, 2, 4, 6)
     for r in range(rows):
-        x0 = load(f, place)
-        x1 = load(f, place + 1)
-        z = spread(column0[r])
-        x0 = subtract_product(y00, z, x0)
-        x1 = subtract_product(y01, z, x1)
-        z = spread(column1[r])
-        x0 = subtract_product(y10, z, x0)
-        x1 = subtract_product(y11, z, x1)
-        z = spread(column2[r])
-        x0 = subtract_product(y20, z, x0)
-        x1 = subtract_product(y21, z, x1)
-        z = spread(column3[r])
-        x0 = subtract_product(y30, z, x0)
-        x1 = subtract_product(y31, z, x1)
-        store(f, place, x0)
-        store(f, place + 1, x1)
-        place += 2
+        x = load_2(f, 2 * (first + r))
+        store(f, 2 * (first + r), subtract_combination(y, spread_from_4(L, t + r, m), x))
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@subroutine(fastmath={"contract", "reassoc", "nsz"})
 def _single_subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
     """``f_r -= sum_c L[r, c] T_c`` for four columns and one right-hand side."""
     column0 = L[t : t + rows]
@@ -148,7 +96,7 @@ def _single_subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: i
         x[r] -= column0[r] * y0 + column1[r] * y1 + column2[r] * y2 + column3[r] * y3
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@subroutine(fastmath={"contract", "reassoc", "nsz"})
 def _add_dots(width: int, column: Floats, f: Floats, T: Floats) -> None:
     """``T += sum_r L[r, c] f_r`` for one column."""
     if width == 1:
@@ -163,7 +111,7 @@ def _add_dots(width: int, column: Floats, f: Floats, T: Floats) -> None:
                 T[v] += column[r] * x[v]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _subtract(width: int, column: Floats, f: Floats, T: Floats) -> None:
     """``f_r -= L[r, c] T`` for one column."""
     if width == 1:
@@ -176,7 +124,7 @@ def _subtract(width: int, column: Floats, f: Floats, T: Floats) -> None:
                 x[v] -= column[r] * T[v]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _transpose_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f_S <- L_SS^T f_S + L_BS^T f_B``, or inverted ``f_S <- L_SS^-T (f_S - L_BS^T f_B)``, four columns at a time."""
     whole = s - s % 4
@@ -220,7 +168,7 @@ def _transpose_front(invert: bool, width: int, L: Floats, base: int, s: int, m: 
         done += count
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _factor_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f <- [L_SS; L_BS] f_S + [0; f_B]``, or inverted ``f_S <- L_SS^-1 f_S``, then ``f_B <- f_B - L_BS f_S``."""
     whole = s - s % 4
@@ -261,7 +209,7 @@ def _factor_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int
         done += count
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _locate(item: Ints, start: int, width: int, images: int, size: int, origins: Ints, places: Ints) -> int:
     """Find where each column's node begins in the images, from column `start` on; return how many columns there are.
 
@@ -274,7 +222,7 @@ def _locate(item: Ints, start: int, width: int, images: int, size: int, origins:
     return used
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _gather(
     width: int, count: int, shifts: Ints, first_shift: int, source: Floats, places: Ints, f: Floats, first: int
 ) -> None:
@@ -290,7 +238,7 @@ def _gather(
                 x[v] = source[places[v] + shift]
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _scatter(
     width: int, used: int, count: int, shifts: Ints, first_shift: int, target: Floats, places: Ints, f: Floats
 ) -> None:
@@ -301,7 +249,7 @@ def _scatter(
             target[places[v] + shift] = f[t * width + v]
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _add_half(
     width: int,
     item: Ints,
@@ -330,7 +278,7 @@ def _add_half(
         column += count
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _keep_update(
     width: int, item: Ints, start: int, used: int, images: int, update_start: Ints, updates: Floats, f: Floats
 ) -> None:

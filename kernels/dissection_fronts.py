@@ -11,8 +11,9 @@ import numpy.typing as npt
 from numba import njit
 
 from sparsegmrf.kernels.blas import dgemm, dpotrf, dsyrk, dtrsm
+from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"blas": "ec93f68f2077"}
+BUILT_ON = {"blas": "ec93f68f2077", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -20,8 +21,8 @@ Letters = npt.NDArray[np.uint8]
 Sizes = npt.NDArray[np.int32]
 
 
-@njit(cache=True, nogil=True)
-def assemble_front(
+@subroutine()
+def _assemble_front(
     assembly: Ints,
     first: int,
     last: int,
@@ -47,8 +48,10 @@ def assemble_front(
                     ]
 
 
-@njit(cache=True, nogil=True)
-def extend_add(source: Floats, packed: bool, positions: Ints, s: int, m: int, L: Floats, U: Floats, runs: Ints) -> None:
+@subroutine()
+def _extend_add(
+    source: Floats, packed: bool, positions: Ints, s: int, m: int, L: Floats, U: Floats, runs: Ints
+) -> None:
     """Add a half's update matrix, packed lower or square, to L (columns below `s`) and U of its parent.
 
     Rows that follow one another in the half mostly do so in the parent: `runs` (workspace, one more than `positions`)
@@ -123,9 +126,9 @@ def assemble_node(
         L[j * m + j : (j + 1) * m] = 0.0
     for j in range(b):
         U[j * b + j : (j + 1) * b] = 0.0
-    assemble_front(assembly, first, last, channels, m, start, step, values, origin, L)
-    extend_add(source0, packed0, maps[map0 : map0 + order0], s, m, L, U, runs)
-    extend_add(source1, packed1, maps[map1 : map1 + order1], s, m, L, U, runs)
+    _assemble_front(assembly, first, last, channels, m, start, step, values, origin, L)
+    _extend_add(source0, packed0, maps[map0 : map0 + order0], s, m, L, U, runs)
+    _extend_add(source1, packed1, maps[map1 : map1 + order1], s, m, L, U, runs)
 
 
 @njit(cache=True, nogil=True)

@@ -17,9 +17,35 @@ from sparsegmrf.kernels.dissection_columns import (
     NODE_PIXEL,
     NODE_UPDATED,
 )
-from sparsegmrf.kernels.lane_vector import add_product, divide, load, multiply, spread, store, subtract_product
+from sparsegmrf.kernels.lane_vector import (
+    add_product,
+    below,
+    divide,
+    join_4,
+    load,
+    load_2,
+    load_3,
+    load_4,
+    load_from_4,
+    multiply,
+    quarter_0,
+    quarter_1,
+    quarter_2,
+    quarter_3,
+    spread,
+    store,
+    store_to_4,
+    subtract_outer,
+    subtract_product,
+    top,
+    zero_2,
+    zero_3,
+    zero_4,
+    zero_16,
+)
+from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "af6127585575"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
 
 VISIT_COVARIANCE = 0  # offset of Z in the slots, one slot per depth of the tree
 VISIT_PARENT = 1  # the parent's row in the table, -1 for the tile itself
@@ -30,7 +56,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _invert_corner(L: Floats, base: int, m: int, j: int, width: int, K: Floats) -> None:
     """``K = L_JJ^-1`` for `width` columns, packed lower by columns of a 4 x 4 triangle, zero beyond."""
     for t in range(10):
@@ -49,7 +75,7 @@ def _invert_corner(L: Floats, base: int, m: int, j: int, width: int, K: Floats) 
             store(K, b * 4 - b * (b + 1) // 2 + a, multiply(total, inverse))
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _gain(L: Floats, base: int, m: int, j: int, width: int, K: Floats, G: Floats) -> None:
     """``G = L_RJ L_JJ^-1`` for the rows R below the columns J, four numbers a row; zero beyond `width`."""
     k00 = load(K, 0)
@@ -82,136 +108,46 @@ def _gain(L: Floats, base: int, m: int, j: int, width: int, K: Floats, G: Floats
         store(G, 4 * r + 3, multiply(x3, k33))
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _rows_of_4(Z: Floats, base: int, m: int, first: int, r: int, j: int, width: int, G: Floats) -> None:
     """``Z_rJ = -Z_rR G`` for rows ``r ... r+3`` (the last one again past the end), R being the rows from `first`."""
     r1 = min(r + 1, m - 1)
     r2 = min(r + 2, m - 1)
     r3 = min(r + 3, m - 1)
-    a00 = spread(0.0)
-    a01 = spread(0.0)
-    a02 = spread(0.0)
-    a03 = spread(0.0)
-    a10 = spread(0.0)
-    a11 = spread(0.0)
-    a12 = spread(0.0)
-    a13 = spread(0.0)
-    a20 = spread(0.0)
-    a21 = spread(0.0)
-    a22 = spread(0.0)
-    a23 = spread(0.0)
-    a30 = spread(0.0)
-    a31 = spread(0.0)
-    a32 = spread(0.0)
-    a33 = spread(0.0)
+    a = zero_16()
     p0 = base + r * m - r * (r + 1) // 2
     p1 = base + r1 * m - r1 * (r1 + 1) // 2
     p2 = base + r2 * m - r2 * (r2 + 1) // 2
     p3 = base + r3 * m - r3 * (r3 + 1) // 2
     column = base + first * m - first * (first + 1) // 2
     for c in range(first, r):
-        x0 = load(Z, column + r)
-        x1 = load(Z, column + r1)
-        x2 = load(Z, column + r2)
-        x3 = load(Z, column + r3)
-        y = load(G, 4 * c)
-        a00 = subtract_product(x0, y, a00)
-        a01 = subtract_product(x1, y, a01)
-        a02 = subtract_product(x2, y, a02)
-        a03 = subtract_product(x3, y, a03)
-        y = load(G, 4 * c + 1)
-        a10 = subtract_product(x0, y, a10)
-        a11 = subtract_product(x1, y, a11)
-        a12 = subtract_product(x2, y, a12)
-        a13 = subtract_product(x3, y, a13)
-        y = load(G, 4 * c + 2)
-        a20 = subtract_product(x0, y, a20)
-        a21 = subtract_product(x1, y, a21)
-        a22 = subtract_product(x2, y, a22)
-        a23 = subtract_product(x3, y, a23)
-        y = load(G, 4 * c + 3)
-        a30 = subtract_product(x0, y, a30)
-        a31 = subtract_product(x1, y, a31)
-        a32 = subtract_product(x2, y, a32)
-        a33 = subtract_product(x3, y, a33)
+        x = load_from_4(Z, column + r, column + r1, column + r2, column + r3)
+        a = subtract_outer(x, load_4(G, 4 * c), a)
         column += m - c - 1
     for c in range(r, r3 + 1):
-        x0 = load(Z, p0 + c)
-        x1 = load(Z, p1 + c if c >= r1 else column + r1)
-        x2 = load(Z, p2 + c if c >= r2 else column + r2)
-        x3 = load(Z, p3 + c if c >= r3 else column + r3)
-        y = load(G, 4 * c)
-        a00 = subtract_product(x0, y, a00)
-        a01 = subtract_product(x1, y, a01)
-        a02 = subtract_product(x2, y, a02)
-        a03 = subtract_product(x3, y, a03)
-        y = load(G, 4 * c + 1)
-        a10 = subtract_product(x0, y, a10)
-        a11 = subtract_product(x1, y, a11)
-        a12 = subtract_product(x2, y, a12)
-        a13 = subtract_product(x3, y, a13)
-        y = load(G, 4 * c + 2)
-        a20 = subtract_product(x0, y, a20)
-        a21 = subtract_product(x1, y, a21)
-        a22 = subtract_product(x2, y, a22)
-        a23 = subtract_product(x3, y, a23)
-        y = load(G, 4 * c + 3)
-        a30 = subtract_product(x0, y, a30)
-        a31 = subtract_product(x1, y, a31)
-        a32 = subtract_product(x2, y, a32)
-        a33 = subtract_product(x3, y, a33)
+        q1 = p1 + c if c >= r1 else column + r1
+        q2 = p2 + c if c >= r2 else column + r2
+        q3 = p3 + c if c >= r3 else column + r3
+        x = load_from_4(Z, p0 + c, q1, q2, q3)
+        a = subtract_outer(x, load_4(G, 4 * c), a)
         column += m - c - 1
     for c in range(r3 + 1, m):
-        x0 = load(Z, p0 + c)
-        x1 = load(Z, p1 + c)
-        x2 = load(Z, p2 + c)
-        x3 = load(Z, p3 + c)
-        y = load(G, 4 * c)
-        a00 = subtract_product(x0, y, a00)
-        a01 = subtract_product(x1, y, a01)
-        a02 = subtract_product(x2, y, a02)
-        a03 = subtract_product(x3, y, a03)
-        y = load(G, 4 * c + 1)
-        a10 = subtract_product(x0, y, a10)
-        a11 = subtract_product(x1, y, a11)
-        a12 = subtract_product(x2, y, a12)
-        a13 = subtract_product(x3, y, a13)
-        y = load(G, 4 * c + 2)
-        a20 = subtract_product(x0, y, a20)
-        a21 = subtract_product(x1, y, a21)
-        a22 = subtract_product(x2, y, a22)
-        a23 = subtract_product(x3, y, a23)
-        y = load(G, 4 * c + 3)
-        a30 = subtract_product(x0, y, a30)
-        a31 = subtract_product(x1, y, a31)
-        a32 = subtract_product(x2, y, a32)
-        a33 = subtract_product(x3, y, a33)
+        x = load_from_4(Z, p0 + c, p1 + c, p2 + c, p3 + c)
+        a = subtract_outer(x, load_4(G, 4 * c), a)
     t = base + j * m - j * (j + 1) // 2
-    store(Z, t + r, a00)
-    store(Z, t + r1, a01)
-    store(Z, t + r2, a02)
-    store(Z, t + r3, a03)
+    store_to_4(Z, t + r, t + r1, t + r2, t + r3, quarter_0(a))
     if width > 1:
         t += m - j - 1
-        store(Z, t + r, a10)
-        store(Z, t + r1, a11)
-        store(Z, t + r2, a12)
-        store(Z, t + r3, a13)
+        store_to_4(Z, t + r, t + r1, t + r2, t + r3, quarter_1(a))
     if width > 2:
         t += m - j - 2
-        store(Z, t + r, a20)
-        store(Z, t + r1, a21)
-        store(Z, t + r2, a22)
-        store(Z, t + r3, a23)
+        store_to_4(Z, t + r, t + r1, t + r2, t + r3, quarter_2(a))
     if width > 3:
         t += m - j - 3
-        store(Z, t + r, a30)
-        store(Z, t + r1, a31)
-        store(Z, t + r2, a32)
-        store(Z, t + r3, a33)
+        store_to_4(Z, t + r, t + r1, t + r2, t + r3, quarter_3(a))
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _corner(Z: Floats, base: int, m: int, j: int, width: int, K: Floats, G: Floats) -> None:
     """``Z_JJ = L_JJ^-T L_JJ^-1 - G^T Z_RJ``, lower triangle."""
     j1 = j + min(1, width - 1)
@@ -221,81 +157,48 @@ def _corner(Z: Floats, base: int, m: int, j: int, width: int, K: Floats, G: Floa
     c1 = base + j1 * m - j1 * (j1 + 1) // 2
     c2 = base + j2 * m - j2 * (j2 + 1) // 2
     c3 = base + j3 * m - j3 * (j3 + 1) // 2
-    a00 = spread(0.0)
-    a10 = spread(0.0)
-    a20 = spread(0.0)
-    a30 = spread(0.0)
-    a11 = spread(0.0)
-    a21 = spread(0.0)
-    a31 = spread(0.0)
-    a22 = spread(0.0)
-    a32 = spread(0.0)
-    a33 = spread(0.0)
+    a0 = zero_4()
+    a1 = zero_3()
+    a2 = zero_2()
+    a3 = spread(0.0)
     for r in range(j + width, m):
-        g0 = load(G, 4 * r)
-        g1 = load(G, 4 * r + 1)
-        g2 = load(G, 4 * r + 2)
-        g3 = load(G, 4 * r + 3)
-        z = load(Z, c0 + r)
-        a00 = subtract_product(g0, z, a00)
-        a10 = subtract_product(g1, z, a10)
-        a20 = subtract_product(g2, z, a20)
-        a30 = subtract_product(g3, z, a30)
-        z = load(Z, c1 + r)
-        a11 = subtract_product(g1, z, a11)
-        a21 = subtract_product(g2, z, a21)
-        a31 = subtract_product(g3, z, a31)
-        z = load(Z, c2 + r)
-        a22 = subtract_product(g2, z, a22)
-        a32 = subtract_product(g3, z, a32)
-        z = load(Z, c3 + r)
-        a33 = subtract_product(g3, z, a33)
-    k0 = load(K, 0)
-    a00 = add_product(k0, k0, a00)
-    k0 = load(K, 1)
-    k1 = load(K, 4)
-    a00 = add_product(k0, k0, a00)
-    a10 = add_product(k1, k0, a10)
-    a11 = add_product(k1, k1, a11)
-    k0 = load(K, 2)
-    k1 = load(K, 5)
-    k2 = load(K, 7)
-    a00 = add_product(k0, k0, a00)
-    a10 = add_product(k1, k0, a10)
-    a20 = add_product(k2, k0, a20)
-    a11 = add_product(k1, k1, a11)
-    a21 = add_product(k2, k1, a21)
-    a22 = add_product(k2, k2, a22)
-    k0 = load(K, 3)
-    k1 = load(K, 6)
-    k2 = load(K, 8)
-    k3 = load(K, 9)
-    a00 = add_product(k0, k0, a00)
-    a10 = add_product(k1, k0, a10)
-    a20 = add_product(k2, k0, a20)
-    a30 = add_product(k3, k0, a30)
-    a11 = add_product(k1, k1, a11)
-    a21 = add_product(k2, k1, a21)
-    a31 = add_product(k3, k1, a31)
-    a22 = add_product(k2, k2, a22)
-    a32 = add_product(k3, k2, a32)
-    a33 = add_product(k3, k3, a33)
-    store(Z, c0 + j, a00)
-    if width > 1:
-        store(Z, c0 + j + 1, a10)
-        store(Z, c1 + j + 1, a11)
-    if width > 2:
-        store(Z, c0 + j + 2, a20)
-        store(Z, c1 + j + 2, a21)
-        store(Z, c2 + j + 2, a22)
-    if width > 3:
-        store(Z, c0 + j + 3, a30)
-        store(Z, c1 + j + 3, a31)
-        store(Z, c2 + j + 3, a32)
-        store(Z, c3 + j + 3, a33)
+        a0 = subtract_product(load_4(G, 4 * r), load(Z, c0 + r), a0)
+        a1 = subtract_product(load_3(G, 4 * r + 1), load(Z, c1 + r), a1)
+        a2 = subtract_product(load_2(G, 4 * r + 2), load(Z, c2 + r), a2)
+        a3 = subtract_product(load(G, 4 * r + 3), load(Z, c3 + r), a3)
+    # Row after row of the inverse of L_JJ, zero above the diagonal.
+    zero = spread(0.0)
+    x = join_4(load(K, 0), zero, zero, zero)
+    a0 = add_product(x, load(K, 0), a0)
+    x = join_4(load(K, 1), load(K, 4), zero, zero)
+    a0 = add_product(x, load(K, 1), a0)
+    a1 = add_product(below(x), load(K, 4), a1)
+    x = join_4(load(K, 2), load(K, 5), load(K, 7), zero)
+    a0 = add_product(x, load(K, 2), a0)
+    a1 = add_product(below(x), load(K, 5), a1)
+    a2 = add_product(below(below(x)), load(K, 7), a2)
+    x = load_from_4(K, 3, 6, 8, 9)
+    a0 = add_product(x, load(K, 3), a0)
+    a1 = add_product(below(x), load(K, 6), a1)
+    a2 = add_product(below(below(x)), load(K, 8), a2)
+    a3 = add_product(load(K, 9), load(K, 9), a3)
+    if width == 4:
+        store(Z, c0 + j, a0)
+        store(Z, c1 + j1, a1)
+        store(Z, c2 + j2, a2)
+        store(Z, c3 + j3, a3)
+    else:
+        store(Z, c0 + j, top(a0))
+        if width > 1:
+            store(Z, c0 + j1, top(below(a0)))
+            store(Z, c1 + j1, top(a1))
+        if width > 2:
+            store(Z, c0 + j2, top(below(below(a0))))
+            store(Z, c1 + j2, top(below(a1)))
+            store(Z, c2 + j2, top(a2))
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _invert_front(L: Floats, base: int, Z: Floats, z: int, s: int, m: int, G: Floats, K: Floats) -> None:
     """Covariances of the eliminated columns from the last to the first, four at a time, given those of the boundary."""
     last = s
@@ -310,7 +213,7 @@ def _invert_front(L: Floats, base: int, Z: Floats, z: int, s: int, m: int, G: Fl
         last = j
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _gather(Z: Floats, source: int, order: int, maps: Ints, first: int, size: int, target: int) -> None:
     """Copy a half's boundary covariance out of its parent's front of `order` unknowns."""
     place = target
@@ -323,7 +226,7 @@ def _gather(Z: Floats, source: int, order: int, maps: Ints, first: int, size: in
             place += 1
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _into_lanes(boundary: Floats, size: int, Z: Floats, target: int) -> None:
     """Spread eight packed matrices of `size` numbers over the lanes."""
     for t in range(size):
@@ -331,7 +234,7 @@ def _into_lanes(boundary: Floats, size: int, Z: Floats, target: int) -> None:
             Z[(target + t) * 8 + lane] = boundary[lane * size + t]
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _scatter(
     nodes: Ints,
     node: int,

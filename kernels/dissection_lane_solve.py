@@ -19,17 +19,25 @@ from numba.extending import intrinsic
 from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_FACTOR, NODE_POSITIONS, NODE_UPDATED
 from sparsegmrf.kernels.lane_vector import (
     add,
+    add_outer,
     add_product,
     divide,
     load,
+    load_4,
+    load_4_from_4,
+    load_from_4,
     multiply,
     spread,
     store,
     subtract,
+    subtract_combination,
     subtract_product,
+    zero_4,
+    zero_16,
 )
+from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "af6127585575"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
 
 BLOCK_FACTOR = 0  # first vector of the tiles' factor
 BLOCK_TILES = 1  # first of the tiles in `origins`
@@ -49,7 +57,6 @@ Ints = npt.NDArray[np.int64]
 
 
 _LLVM = ir.VectorType(ir.DoubleType(), 8)
-_PLACES = cast(Any, types.UniTuple)(types.intp, 8)
 _PAIRS = ((0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15))
 _FOURS = ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
 _HALVES = ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
@@ -83,42 +90,95 @@ def _ask(builder: Any, place: Any, write: int) -> None:
     builder.call(function, (builder.bitcast(place, byte), number(write), number(3), number(1)))
 
 
+def _lane_place(context: Any, builder: Any, array_type: Any, places: Any, at: Any, instead: Any) -> Any:
+    """Read where a lane's tile begins; where that is negative it is `instead`."""
+    data = context.make_array(array_type)(context, builder, places).data
+    place = builder.load(builder.gep(data, [at]))
+    if instead is None:
+        return place
+    return builder.select(builder.icmp_signed("<", place, place.type(0)), instead, place)
+
+
 @intrinsic
-def _read_transposed(typing_context: Any, source: Any, places: Any, ahead: Any, w: Any, vector: Any, step: Any) -> Any:
+def _read_transposed(
+    typing_context: Any,
+    source: Any,
+    places: Any,
+    lane: Any,
+    instead: Any,
+    shift: Any,
+    ahead: Any,
+    w: Any,
+    vector: Any,
+    step: Any,
+) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, places, ahead, w, vector, step = arguments
+        source, places, lane, instead, shift, ahead, w, vector, step = arguments
         rows = []
-        for lane in range(8):
-            place = builder.extract_value(places, lane)
+        for number in range(8):
+            at = builder.add(lane, lane.type(number))
+            place = builder.add(_lane_place(context, builder, signature.args[1], places, at, instead), shift)
             rows.append(builder.load(_pointer(context, builder, signature.args[0], source, place)))
             rows[-1].align = 8
             _ask(builder, _pointer(context, builder, signature.args[0], source, builder.add(place, ahead)), 0)
         for row in _transposed(builder, rows):
             first = builder.mul(vector, vector.type(8))
-            builder.store(row, _pointer(context, builder, signature.args[3], w, first)).align = 8
+            builder.store(row, _pointer(context, builder, signature.args[6], w, first)).align = 8
             vector = builder.add(vector, step)
         return context.get_dummy_value()
 
-    return types.void(source, _PLACES, types.intp, w, types.intp, types.intp), emit
+    number = types.intp
+    return types.void(source, places, number, number, number, number, w, number, number), emit
 
 
 @intrinsic
-def _write_transposed(typing_context: Any, w: Any, vector: Any, step: Any, target: Any, places: Any, ahead: Any) -> Any:
+def _read_lanes(
+    typing_context: Any, source: Any, places: Any, lane: Any, instead: Any, shift: Any, w: Any, vector: Any
+) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        w, vector, step, target, places, ahead = arguments
+        source, places, lane, instead, shift, w, vector = arguments
+        data = context.make_array(signature.args[0])(context, builder, source).data
+        row = ir.Constant(_LLVM, ir.Undefined)
+        for number in range(8):
+            at = builder.add(lane, lane.type(number))
+            place = builder.add(_lane_place(context, builder, signature.args[1], places, at, instead), shift)
+            row = builder.insert_element(row, builder.load(builder.gep(data, [place])), ir.IntType(32)(number))
+        first = builder.mul(vector, vector.type(8))
+        builder.store(row, _pointer(context, builder, signature.args[5], w, first)).align = 8
+        return context.get_dummy_value()
+
+    return types.void(source, places, types.intp, types.intp, types.intp, w, types.intp), emit
+
+
+@intrinsic
+def _write_transposed(
+    typing_context: Any,
+    w: Any,
+    vector: Any,
+    step: Any,
+    target: Any,
+    places: Any,
+    lane: Any,
+    shift: Any,
+    ahead: Any,
+) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        w, vector, step, target, places, lane, shift, ahead = arguments
         rows = []
         for _ in range(8):
             first = builder.mul(vector, vector.type(8))
             rows.append(builder.load(_pointer(context, builder, signature.args[0], w, first)))
             rows[-1].align = 8
             vector = builder.add(vector, step)
-        for lane, row in enumerate(_transposed(builder, rows)):
-            place = builder.extract_value(places, lane)
+        for number, row in enumerate(_transposed(builder, rows)):
+            at = builder.add(lane, lane.type(number))
+            place = builder.add(_lane_place(context, builder, signature.args[4], places, at, None), shift)
             builder.store(row, _pointer(context, builder, signature.args[3], target, place)).align = 8
             _ask(builder, _pointer(context, builder, signature.args[3], target, builder.add(place, ahead)), 1)
         return context.get_dummy_value()
 
-    return types.void(w, types.intp, types.intp, target, _PLACES, types.intp), emit
+    number = types.intp
+    return types.void(w, number, number, target, places, number, number, number), emit
 
 
 @intrinsic
@@ -136,213 +196,88 @@ def _prefetch_4(typing_context: Any, array: Any, vector: Any) -> Any:
 prefetch_4 = cast(Callable[[Floats, int], None], _prefetch_4)
 """Ask for four vectors of an array; they may lie outside of it."""
 
-_Eight = tuple[int, int, int, int, int, int, int, int]
-
-read_transposed = cast(Callable[[Floats, _Eight, int, Floats, int, int], None], _read_transposed)
+read_transposed = cast(Callable[[Floats, Ints, int, int, int, int, Floats, int, int], None], _read_transposed)
 """Read eight numbers from each of eight places: lane by lane into the vectors ``vector, vector + step, ...`` of w.
 
-Those that lie `ahead` of them will be asked for next.
+The places are ``places[lane:lane+8] + shift``, `instead` standing for negative ones. Those that lie `ahead` of them
+will be asked for next.
 """
 
-write_transposed = cast(Callable[[Floats, int, int, Floats, _Eight, int], None], _write_transposed)
+read_lanes = cast(Callable[[Floats, Ints, int, int, int, Floats, int], None], _read_lanes)
+"""Read one number from each of eight such places into one vector of w."""
+
+write_transposed = cast(Callable[[Floats, int, int, Floats, Ints, int, int, int], None], _write_transposed)
 """Write the vectors ``vector, vector + step, ...`` of w: each lane's eight numbers to its place, `ahead` as above."""
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _dots_of_4(
     width: int, L: Floats, t0: int, t1: int, t2: int, t3: int, rows: int, f: Floats, first: int, T: Floats, ahead: int
 ) -> None:
     """``T_c = sum_r L_c[r] f_r`` for four columns whose first rows are at ``t0 ... t3`` and at ``f[first]``."""
-    zero = spread(0.0)
-    a00 = zero
-    a10 = zero
-    a20 = zero
-    a30 = zero
     if width == 4:
-        a01 = zero
-        a02 = zero
-        a03 = zero
-        a11 = zero
-        a12 = zero
-        a13 = zero
-        a21 = zero
-        a22 = zero
-        a23 = zero
-        a31 = zero
-        a32 = zero
-        a33 = zero
-        place = 4 * first
+        a = zero_16()
         for r in range(rows):
             prefetch_4(L, t0 + 4 * r + ahead)
-            x0 = load(f, place)
-            x1 = load(f, place + 1)
-            x2 = load(f, place + 2)
-            x3 = load(f, place + 3)
-            y = load(L, t0 + r)
-            a00 = add_product(x0, y, a00)
-            a01 = add_product(x1, y, a01)
-            a02 = add_product(x2, y, a02)
-            a03 = add_product(x3, y, a03)
-            y = load(L, t1 + r)
-            a10 = add_product(x0, y, a10)
-            a11 = add_product(x1, y, a11)
-            a12 = add_product(x2, y, a12)
-            a13 = add_product(x3, y, a13)
-            y = load(L, t2 + r)
-            a20 = add_product(x0, y, a20)
-            a21 = add_product(x1, y, a21)
-            a22 = add_product(x2, y, a22)
-            a23 = add_product(x3, y, a23)
-            y = load(L, t3 + r)
-            a30 = add_product(x0, y, a30)
-            a31 = add_product(x1, y, a31)
-            a32 = add_product(x2, y, a32)
-            a33 = add_product(x3, y, a33)
-            place += 4
-        store(T, 0, a00)
-        store(T, 1, a01)
-        store(T, 2, a02)
-        store(T, 3, a03)
-        store(T, 4, a10)
-        store(T, 5, a11)
-        store(T, 6, a12)
-        store(T, 7, a13)
-        store(T, 8, a20)
-        store(T, 9, a21)
-        store(T, 10, a22)
-        store(T, 11, a23)
-        store(T, 12, a30)
-        store(T, 13, a31)
-        store(T, 14, a32)
-        store(T, 15, a33)
+            a = add_outer(load_4(f, 4 * (first + r)), load_from_4(L, t0 + r, t1 + r, t2 + r, t3 + r), a)
+        store(T, 0, a)
     else:
+        b = zero_4()
         for r in range(rows):
             prefetch_4(L, t0 + 4 * r + ahead)
-            x = load(f, first + r)
-            a00 = add_product(x, load(L, t0 + r), a00)
-            a10 = add_product(x, load(L, t1 + r), a10)
-            a20 = add_product(x, load(L, t2 + r), a20)
-            a30 = add_product(x, load(L, t3 + r), a30)
-        store(T, 0, a00)
-        store(T, 1, a10)
-        store(T, 2, a20)
-        store(T, 3, a30)
+            b = add_product(load_from_4(L, t0 + r, t1 + r, t2 + r, t3 + r), load(f, first + r), b)
+        store(T, 0, b)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _dot(width: int, L: Floats, t: int, rows: int, f: Floats, first: int, T: Floats, at: int) -> None:
     """``T = sum_r L_c[r] f_r`` for one column; its vectors of T begin at `at`."""
-    a0 = spread(0.0)
     if width == 4:
-        a1 = spread(0.0)
-        a2 = spread(0.0)
-        a3 = spread(0.0)
-        place = 4 * first
+        a = zero_4()
         for r in range(rows):
-            y = load(L, t + r)
-            a0 = add_product(load(f, place), y, a0)
-            a1 = add_product(load(f, place + 1), y, a1)
-            a2 = add_product(load(f, place + 2), y, a2)
-            a3 = add_product(load(f, place + 3), y, a3)
-            place += 4
-        store(T, at + 1, a1)
-        store(T, at + 2, a2)
-        store(T, at + 3, a3)
+            a = add_product(load_4(f, 4 * (first + r)), load(L, t + r), a)
+        store(T, at, a)
     else:
+        b = spread(0.0)
         for r in range(rows):
-            a0 = add_product(load(f, first + r), load(L, t + r), a0)
-    store(T, at, a0)
+            b = add_product(load(f, first + r), load(L, t + r), b)
+        store(T, at, b)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _subtract_4(
     width: int, L: Floats, t0: int, t1: int, t2: int, t3: int, rows: int, f: Floats, first: int, T: Floats
 ) -> None:
     """``f_r -= sum_c L_c[r] T_c`` for four columns."""
     if width == 4:
-        y00 = load(T, 0)
-        y01 = load(T, 1)
-        y02 = load(T, 2)
-        y03 = load(T, 3)
-        y10 = load(T, 4)
-        y11 = load(T, 5)
-        y12 = load(T, 6)
-        y13 = load(T, 7)
-        y20 = load(T, 8)
-        y21 = load(T, 9)
-        y22 = load(T, 10)
-        y23 = load(T, 11)
-        y30 = load(T, 12)
-        y31 = load(T, 13)
-        y32 = load(T, 14)
-        y33 = load(T, 15)
-        place = 4 * first
+        y = load_4_from_4(T, 0, 4, 8, 12)
         for r in range(rows):
             prefetch_4(L, t0 + 4 * r + 128)
-            x0 = load(f, place)
-            x1 = load(f, place + 1)
-            x2 = load(f, place + 2)
-            x3 = load(f, place + 3)
-            z = load(L, t0 + r)
-            x0 = subtract_product(y00, z, x0)
-            x1 = subtract_product(y01, z, x1)
-            x2 = subtract_product(y02, z, x2)
-            x3 = subtract_product(y03, z, x3)
-            z = load(L, t1 + r)
-            x0 = subtract_product(y10, z, x0)
-            x1 = subtract_product(y11, z, x1)
-            x2 = subtract_product(y12, z, x2)
-            x3 = subtract_product(y13, z, x3)
-            z = load(L, t2 + r)
-            x0 = subtract_product(y20, z, x0)
-            x1 = subtract_product(y21, z, x1)
-            x2 = subtract_product(y22, z, x2)
-            x3 = subtract_product(y23, z, x3)
-            z = load(L, t3 + r)
-            x0 = subtract_product(y30, z, x0)
-            x1 = subtract_product(y31, z, x1)
-            x2 = subtract_product(y32, z, x2)
-            x3 = subtract_product(y33, z, x3)
-            store(f, place, x0)
-            store(f, place + 1, x1)
-            store(f, place + 2, x2)
-            store(f, place + 3, x3)
-            place += 4
+            x = load_4(f, 4 * (first + r))
+            z = load_from_4(L, t0 + r, t1 + r, t2 + r, t3 + r)
+            store(f, 4 * (first + r), subtract_combination(y, z, x))
     else:
-        y0 = load(T, 0)
-        y1 = load(T, 1)
-        y2 = load(T, 2)
-        y3 = load(T, 3)
+        u = load_4(T, 0)
         for r in range(rows):
             prefetch_4(L, t0 + 4 * r + 128)
-            x = subtract_product(y0, load(L, t0 + r), load(f, first + r))
-            x = subtract_product(y1, load(L, t1 + r), x)
-            x = subtract_product(y2, load(L, t2 + r), x)
-            store(f, first + r, subtract_product(y3, load(L, t3 + r), x))
+            z = load_from_4(L, t0 + r, t1 + r, t2 + r, t3 + r)
+            store(f, first + r, subtract_combination(u, z, load(f, first + r)))
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _subtract(width: int, L: Floats, t: int, rows: int, f: Floats, first: int, T: Floats, at: int) -> None:
     """``f_r -= L_c[r] T_c`` for one column; its vectors of T begin at `at`."""
-    y0 = load(T, at)
     if width == 4:
-        y1 = load(T, at + 1)
-        y2 = load(T, at + 2)
-        y3 = load(T, at + 3)
-        place = 4 * first
+        y = load_4(T, at)
         for r in range(rows):
-            z = load(L, t + r)
-            store(f, place, subtract_product(y0, z, load(f, place)))
-            store(f, place + 1, subtract_product(y1, z, load(f, place + 1)))
-            store(f, place + 2, subtract_product(y2, z, load(f, place + 2)))
-            store(f, place + 3, subtract_product(y3, z, load(f, place + 3)))
-            place += 4
+            store(f, 4 * (first + r), subtract_product(y, load(L, t + r), load_4(f, 4 * (first + r))))
     else:
+        z = load(T, at)
         for r in range(rows):
-            store(f, first + r, subtract_product(y0, load(L, t + r), load(f, first + r)))
+            store(f, first + r, subtract_product(z, load(L, t + r), load(f, first + r)))
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _transpose_node(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f_S <- L_SS^T f_S + L_BS^T f_B``, or inverted ``f_S <- L_SS^-T (f_S - L_BS^T f_B)``, four columns at a time."""
     # The factor is read from its start on for the product, from its end on for the solve.
@@ -393,7 +328,7 @@ def _transpose_node(invert: bool, width: int, L: Floats, base: int, s: int, m: i
         done += count
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _factor_node(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f <- [L_SS; L_BS] f_S + [0; f_B]``, or inverted ``f_S <- L_SS^-1 f_S``, then ``f_B <- f_B - L_BS f_S``."""
     whole = s - s % 4
@@ -439,7 +374,7 @@ def _factor_node(invert: bool, width: int, L: Floats, base: int, s: int, m: int,
         done += count
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _locate(
     block: Ints,
     width: int,
@@ -468,7 +403,7 @@ def _locate(
             updates_at[k] = update_start[block[BLOCK_TILES] + tile] * images + image if used else -1
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _gather(
     width: int,
     count: int,
@@ -485,72 +420,45 @@ def _gather(
     `rising` shifts let eight that follow one another be told by the first and the last of them.
     """
     for v in range(width):
-        lanes = places[v * 8 : v * 8 + 8]
-        p0 = lanes[0] if lanes[0] >= 0 else places[0]
-        p1 = lanes[1] if lanes[1] >= 0 else p0
-        p2 = lanes[2] if lanes[2] >= 0 else p0
-        p3 = lanes[3] if lanes[3] >= 0 else p0
-        p4 = lanes[4] if lanes[4] >= 0 else p0
-        p5 = lanes[5] if lanes[5] >= 0 else p0
-        p6 = lanes[6] if lanes[6] >= 0 else p0
-        p7 = lanes[7] if lanes[7] >= 0 else p0
+        # A vector whose own first lane stands for none takes the first of all.
+        instead = places[v * 8] if places[v * 8] >= 0 else places[0]
         t = 0
         while t < count:
             shift = shifts[first_shift + t]
             vector = (first + t) * width + v
             if rising and t + 8 <= count and shifts[first_shift + t + 7] == shift + 7:
-                a = p0 + shift, p1 + shift, p2 + shift, p3 + shift, p4 + shift, p5 + shift, p6 + shift, p7 + shift
                 ahead = shifts[first_shift + min(t + 64, count - 1)] - shift
-                read_transposed(source, a, ahead, w, vector, width)
+                read_transposed(source, places, v * 8, instead, shift, ahead, w, vector, width)
                 t += 8
             else:
-                at = vector * 8
-                w[at] = source[p0 + shift]
-                w[at + 1] = source[p1 + shift]
-                w[at + 2] = source[p2 + shift]
-                w[at + 3] = source[p3 + shift]
-                w[at + 4] = source[p4 + shift]
-                w[at + 5] = source[p5 + shift]
-                w[at + 6] = source[p6 + shift]
-                w[at + 7] = source[p7 + shift]
+                read_lanes(source, places, v * 8, instead, shift, w, vector)
                 t += 1
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _scatter(
     width: int, count: int, shifts: Ints, first_shift: int, target: Floats, places: Ints, w: Floats, first: int
 ) -> None:
     """Write `count` unknowns of each lane, by rising shifts, from ``w[first:]`` to the images."""
     for v in range(width):
-        lanes = places[v * 8 : v * 8 + 8]
         # Lanes that stand for a tile come first.
-        full = lanes[7] >= 0
+        full = places[v * 8 + 7] >= 0
         t = 0
         while t < count:
             shift = shifts[first_shift + t]
             vector = (first + t) * width + v
             if full and t + 8 <= count and shifts[first_shift + t + 7] == shift + 7:
-                a = (
-                    lanes[0] + shift,
-                    lanes[1] + shift,
-                    lanes[2] + shift,
-                    lanes[3] + shift,
-                    lanes[4] + shift,
-                    lanes[5] + shift,
-                    lanes[6] + shift,
-                    lanes[7] + shift,
-                )
                 ahead = shifts[first_shift + min(t + 64, count - 1)] - shift
-                write_transposed(w, vector, width, target, a, ahead)
+                write_transposed(w, vector, width, target, places, v * 8, shift, ahead)
                 t += 8
             else:
                 for lane in range(8):
-                    if lanes[lane] >= 0:
-                        target[lanes[lane] + shift] = w[vector * 8 + lane]
+                    if places[v * 8 + lane] >= 0:
+                        target[places[v * 8 + lane] + shift] = w[vector * 8 + lane]
                 t += 1
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _parts(block: Ints, width: int) -> int:
     """Count the vectors of a block in units of `width`."""
     step = width if block[BLOCK_FILLED] > 0 else width * 8
@@ -558,7 +466,7 @@ def _parts(block: Ints, width: int) -> int:
     return parts
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _chunk_end(nodes: Ints, node: int, last: int, step: int) -> int:
     """Return the node at which the factor of a run of nodes, from `node` on in steps of `step`, outgrows the cache."""
     end = node + step

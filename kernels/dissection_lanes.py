@@ -25,138 +25,58 @@ from sparsegmrf.kernels.dissection_columns import (
     NODE_UPDATE,
     NODE_UPDATED,
 )
-from sparsegmrf.kernels.lane_vector import add, divide, load, multiply, spread, square_root, store, subtract_product
+from sparsegmrf.kernels.lane_vector import (
+    add,
+    divide,
+    load,
+    load_2,
+    load_3,
+    load_4,
+    load_4_from_4,
+    load_from_4,
+    multiply,
+    spread,
+    square_root,
+    store,
+    store_to_4,
+    subtract_outer,
+    subtract_product,
+)
+from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "af6127585575"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _block_4x4(
     L: Floats, base: int, m: int, last: int, r: int, c: int, T: Floats, t0: int, t1: int, t2: int, t3: int
 ) -> None:
     """``T[r:r+4, c:c+4] -= L[r:r+4, :last] L[c:c+4, :last]^T``; ``t`` are the targets' first rows, column by column."""
-    a00 = load(T, t0)
-    a01 = load(T, t0 + 1)
-    a02 = load(T, t0 + 2)
-    a03 = load(T, t0 + 3)
-    a10 = load(T, t1)
-    a11 = load(T, t1 + 1)
-    a12 = load(T, t1 + 2)
-    a13 = load(T, t1 + 3)
-    a20 = load(T, t2)
-    a21 = load(T, t2 + 1)
-    a22 = load(T, t2 + 2)
-    a23 = load(T, t2 + 3)
-    a30 = load(T, t3)
-    a31 = load(T, t3 + 1)
-    a32 = load(T, t3 + 2)
-    a33 = load(T, t3 + 3)
+    a = load_4_from_4(T, t0, t1, t2, t3)
     column = base
     for k in range(last):
-        x0 = load(L, column + r)
-        x1 = load(L, column + r + 1)
-        x2 = load(L, column + r + 2)
-        x3 = load(L, column + r + 3)
-        y = load(L, column + c)
-        a00 = subtract_product(x0, y, a00)
-        a01 = subtract_product(x1, y, a01)
-        a02 = subtract_product(x2, y, a02)
-        a03 = subtract_product(x3, y, a03)
-        y = load(L, column + c + 1)
-        a10 = subtract_product(x0, y, a10)
-        a11 = subtract_product(x1, y, a11)
-        a12 = subtract_product(x2, y, a12)
-        a13 = subtract_product(x3, y, a13)
-        y = load(L, column + c + 2)
-        a20 = subtract_product(x0, y, a20)
-        a21 = subtract_product(x1, y, a21)
-        a22 = subtract_product(x2, y, a22)
-        a23 = subtract_product(x3, y, a23)
-        y = load(L, column + c + 3)
-        a30 = subtract_product(x0, y, a30)
-        a31 = subtract_product(x1, y, a31)
-        a32 = subtract_product(x2, y, a32)
-        a33 = subtract_product(x3, y, a33)
+        a = subtract_outer(load_4(L, column + r), load_4(L, column + c), a)
         column += m - 1 - k
-    store(T, t0, a00)
-    store(T, t0 + 1, a01)
-    store(T, t0 + 2, a02)
-    store(T, t0 + 3, a03)
-    store(T, t1, a10)
-    store(T, t1 + 1, a11)
-    store(T, t1 + 2, a12)
-    store(T, t1 + 3, a13)
-    store(T, t2, a20)
-    store(T, t2 + 1, a21)
-    store(T, t2 + 2, a22)
-    store(T, t2 + 3, a23)
-    store(T, t3, a30)
-    store(T, t3 + 1, a31)
-    store(T, t3 + 2, a32)
-    store(T, t3 + 3, a33)
+    store_to_4(T, t0, t1, t2, t3, a)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _triangle_4(L: Floats, base: int, m: int, last: int, c: int, T: Floats, t0: int, t1: int, t2: int, t3: int) -> None:
     """``T[c:c+4, c:c+4] -= L[c:c+4, :last] L[c:c+4, :last]^T``, lower triangle; ``t`` are the diagonal's places."""
-    a00 = load(T, t0)
-    a01 = load(T, t0 + 1)
-    a02 = load(T, t0 + 2)
-    a03 = load(T, t0 + 3)
-    a11 = load(T, t1)
-    a12 = load(T, t1 + 1)
-    a13 = load(T, t1 + 2)
-    a22 = load(T, t2)
-    a23 = load(T, t2 + 1)
-    a33 = load(T, t3)
-    column = base
-    for k in range(last):
-        x0 = load(L, column + c)
-        x1 = load(L, column + c + 1)
-        x2 = load(L, column + c + 2)
-        x3 = load(L, column + c + 3)
-        a00 = subtract_product(x0, x0, a00)
-        a01 = subtract_product(x1, x0, a01)
-        a02 = subtract_product(x2, x0, a02)
-        a03 = subtract_product(x3, x0, a03)
-        a11 = subtract_product(x1, x1, a11)
-        a12 = subtract_product(x2, x1, a12)
-        a13 = subtract_product(x3, x1, a13)
-        a22 = subtract_product(x2, x2, a22)
-        a23 = subtract_product(x3, x2, a23)
-        a33 = subtract_product(x3, x3, a33)
-        column += m - 1 - k
-    store(T, t0, a00)
-    store(T, t0 + 1, a01)
-    store(T, t0 + 2, a02)
-    store(T, t0 + 3, a03)
-    store(T, t1, a11)
-    store(T, t1 + 1, a12)
-    store(T, t1 + 2, a13)
-    store(T, t2, a22)
-    store(T, t2 + 1, a23)
-    store(T, t3, a33)
-
-
-@njit(cache=True, nogil=True)
-def _row_of_4(
-    L: Floats, base: int, m: int, last: int, r: int, c: int, T: Floats, t0: int, t1: int, t2: int, t3: int
-) -> None:
-    """``T[r, c:c+4] -= L[r, :last] L[c:c+4, :last]^T``."""
-    a0 = load(T, t0)
-    a1 = load(T, t1)
-    a2 = load(T, t2)
+    a0 = load_4(T, t0)
+    a1 = load_3(T, t1)
+    a2 = load_2(T, t2)
     a3 = load(T, t3)
     column = base
     for k in range(last):
-        x = load(L, column + r)
-        a0 = subtract_product(x, load(L, column + c), a0)
-        a1 = subtract_product(x, load(L, column + c + 1), a1)
-        a2 = subtract_product(x, load(L, column + c + 2), a2)
-        a3 = subtract_product(x, load(L, column + c + 3), a3)
+        x3 = load(L, column + c + 3)
+        a0 = subtract_product(load_4(L, column + c), load(L, column + c), a0)
+        a1 = subtract_product(load_3(L, column + c + 1), load(L, column + c + 1), a1)
+        a2 = subtract_product(load_2(L, column + c + 2), load(L, column + c + 2), a2)
+        a3 = subtract_product(x3, x3, a3)
         column += m - 1 - k
     store(T, t0, a0)
     store(T, t1, a1)
@@ -164,7 +84,20 @@ def _row_of_4(
     store(T, t3, a3)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
+def _row_of_4(
+    L: Floats, base: int, m: int, last: int, r: int, c: int, T: Floats, t0: int, t1: int, t2: int, t3: int
+) -> None:
+    """``T[r, c:c+4] -= L[r, :last] L[c:c+4, :last]^T``."""
+    a = load_from_4(T, t0, t1, t2, t3)
+    column = base
+    for k in range(last):
+        a = subtract_product(load_4(L, column + c), load(L, column + r), a)
+        column += m - 1 - k
+    store_to_4(T, t0, t1, t2, t3, a)
+
+
+@subroutine()
 def _column(L: Floats, base: int, m: int, last: int, c: int, T: Floats, t: int) -> None:
     """``T[c:, c] -= L[c:, :last] L[c, :last]^T`` for all rows from the diagonal at ``t``."""
     for r in range(c, m):
@@ -176,7 +109,7 @@ def _column(L: Floats, base: int, m: int, last: int, c: int, T: Floats, t: int) 
         store(T, t + r - c, a)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _update_columns(
     L: Floats, base: int, m: int, last: int, first: int, T: Floats, target: int, order: int, origin: int
 ) -> None:
@@ -209,7 +142,7 @@ def _update_columns(
         c += 1
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _factor_panel(L: Floats, base: int, m: int, s: int) -> int:
     """Factorize the eliminated columns in place, four at a time: -1, or ``column*8 + lane`` of a bad pivot."""
     first = 0
@@ -257,7 +190,7 @@ def _factor_panel(L: Floats, base: int, m: int, s: int) -> int:
     return -1
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _assemble(
     nodes: Ints,
     node: int,
@@ -289,7 +222,7 @@ def _assemble(
                         L[target + lane] += values[place + step[k] * (origins[lane] + owner)]
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _extend_add(
     slots: Floats, source: int, order: int, maps: Ints, first: int, s: int, m: int, L: Floats, base: int, target: int
 ) -> None:

@@ -11,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sparsegmrf.kernels.subroutine import subroutine
+
+BUILT_ON = {"subroutine": "1d05a1f775f3"}
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -39,7 +43,7 @@ def fill_covariances(first: int, last: int, height: int, offsets: Ints, x: Float
                 planes[k, i, j] = total / images
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _gather(i: int, j: int, points: Ints, pair: Ints, planes: Floats, present: Ints, C: Floats) -> int:
     """Write the present points and the lower triangle of their covariance; return how many there are."""
     height, width = planes.shape[1], planes.shape[2]
@@ -55,7 +59,7 @@ def _gather(i: int, j: int, points: Ints, pair: Ints, planes: Floats, present: I
     return m
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _factorize(
     i: int,
     j: int,

@@ -4,6 +4,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sparsegmrf.kernels.subroutine import subroutine
+
+BUILT_ON = {"subroutine": "1d05a1f775f3"}
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -116,7 +120,7 @@ def window_distances(
             out[i - first, j] = distance if good else -1.0
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+@subroutine(fastmath={"contract", "nsz"})
 def _add_row(row: int, sign: float, x: Floats, seen: Floats, columns: Floats) -> None:
     channels, _, width = x.shape
     count = columns[0]
@@ -136,7 +140,7 @@ def _add_row(row: int, sign: float, x: Floats, seen: Floats, columns: Floats) ->
             m += 1
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _oas(channels: int, n: float, trace: float, square: float) -> float:
     """Return the amount of Chen et al. (2010) from ``tr S`` and ``|S|^2``."""
     mean_square = square / channels**2

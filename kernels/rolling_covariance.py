@@ -10,12 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sparsegmrf.kernels.subroutine import subroutine
+
+BUILT_ON = {"subroutine": "1d05a1f775f3"}
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _combine(
     scale: float, count: int, factor: Floats, source: Ints, first: int, last: int, target: int, state: Floats
 ) -> None:
@@ -30,7 +34,8 @@ def _combine(
             y[v] = a0 * x0[v]
         k = 1
     elif scale == 0.0:
-        y[:] = 0.0
+        for v in range(columns):
+            y[v] = 0.0
     else:
         for v in range(columns):
             y[v] *= scale
@@ -76,7 +81,7 @@ def innovation_columns(
     factor = np.empty(len(back) * channels)
     source = np.empty(len(back) * channels, np.int64)
     for u in range(last - top, m):
-        state[top + u, first:last] = 0.0
+        _combine(0.0, 0, factor, source, first, last, top + u, state)
     for u in range(last - top - 1, -1, -1):
         j = u // channels
         c = channels - 1 - u % channels if backward else u % channels

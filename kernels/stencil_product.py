@@ -9,6 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sparsegmrf.kernels.subroutine import subroutine
+
+BUILT_ON = {"subroutine": "1d05a1f775f3"}
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -31,12 +35,16 @@ def multiply_rows(
     Some 2000 pixels at a time are taken as one long row, which is right except near the ends of image rows; there each
     pixel is computed again by itself.
     """
-    edge = min(width, np.abs(offsets[:, 1]).max())
+    edge = 0
+    for k in range(len(offsets)):
+        edge = min(width, max(edge, abs(offsets[k, 1])))
     rows = max(1, 2048 // width)
     for item in range(x.shape[0]):
+        image = x[item]
+        product = y[item]
         for top in range(first, last, rows):
             bottom = min(top + rows, last)
-            y[item, top * width : bottom * width] = 0.0
+            product[top * width : bottom * width] = 0.0
             for k in range(len(offsets)):
                 for side in range(2 if k else 1):
                     di = -offsets[k, 0] if side else offsets[k, 0]
@@ -46,16 +54,14 @@ def multiply_rows(
                     if low < high:
                         at = low + shift if side else low
                         coefficients = values[start[k] + step[k] * at :]
-                        source = x[item, low + shift : high + shift]
-                        _add_products(coefficients, step[k] == 0, source, y[item, low:high])
+                        _add_products(coefficients, step[k] == 0, image[low + shift : high + shift], product[low:high])
             for i in range(top, bottom):
-                for j in range(edge):
-                    y[item, i * width + j] = _pixel(i, j, height, width, offsets, start, step, values, x[item])
-                for j in range(max(edge, width - edge), width):
-                    y[item, i * width + j] = _pixel(i, j, height, width, offsets, start, step, values, x[item])
+                for near in range(min(2 * edge, width)):
+                    j = near if near < edge else width - 1 - (near - edge)
+                    product[i * width + j] = _pixel(i, j, height, width, offsets, start, step, values, image)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _pixel(
     i: int, j: int, height: int, width: int, offsets: Ints, start: Ints, step: Ints, values: Floats, x: Floats
 ) -> float:
@@ -105,7 +111,7 @@ def multiply_torus_rows(
                     _add_products(coefficients[moved:], shared, x_row[:dj], y_row[inside:])
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _add_products(coefficients: Floats, shared: bool, source: Floats, target: Floats) -> None:
     """``y_j += a_j x_j``, or with ``a_0`` for all."""
     if shared:
@@ -158,7 +164,7 @@ def multiply_block_rows(
                         _add_block_products(blocks, step[k], channels, side, x_row, dj - width, high, width, y_row)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _add_block_products(
     blocks: Floats, step: int, channels: int, side: int, x_row: Floats, dj: int, low: int, high: int, y_row: Floats
 ) -> None:

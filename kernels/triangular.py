@@ -9,13 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sparsegmrf.kernels.subroutine import subroutine
+
+BUILT_ON = {"subroutine": "1d05a1f775f3"}
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 COLUMNS = 1024
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _accumulate(
     sign: float,
     row: int,
@@ -93,7 +97,7 @@ def _accumulate(
                 t += 1
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _terms_on_image(
     i: int,
     height: int,
@@ -267,7 +271,7 @@ def solve_tile(
             _scale(backward, 1.0, line[margin : margin + count], ones, x_row)
 
 
-@njit(cache=True, nogil=True)
+@subroutine()
 def _scale(backward: bool, factor: float, a: Floats, b: Floats, target: Floats) -> None:
     """``target = factor a b``, read from the end if `backward`."""
     count = len(target)
@@ -280,7 +284,7 @@ def _scale(backward: bool, factor: float, a: Floats, b: Floats, target: Floats) 
             target[j] = factor * a[j] * b[j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _recur_by_fours(count: int, shared: bool, a: Floats, x: Floats, ahead: Floats, power: Floats) -> None:
     """``x_j += a_j x_{j-1}`` in place, ``x_0`` standing before the `count` pixels; ``a_j`` may be one `shared` number.
 
@@ -328,7 +332,7 @@ def _recur_by_fours(count: int, shared: bool, a: Floats, x: Floats, ahead: Float
         x[5 + j] = ahead[j] + power[j] * x[1 + j]
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@subroutine(fastmath={"contract"})
 def _recur(count: int, margin: int, reach: int, a: Floats, x: Floats) -> None:
     """``x_j += sum_m a_mj x_{j-m}`` in place, `margin` pixels standing before the `count` pixels.
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,6 @@ from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import FloatArray, Shape
 
 _TINY = 1e-20
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(400)
 _LARGEST_PRECISION = 1e290
 _LARGEST = 1e4
 """The largest ``m`` that counts where the range is a map: whatever its values are, a window has the same law."""
@@ -171,8 +170,9 @@ class Terms:
         """
         kappa = float(np.sqrt(self.kappa2 * self.operator.area))  # in 1/pixel
         u_end = np.arcsinh(np.pi / kappa)
-        u = 0.5 * (_NODES + 1.0) * u_end
-        x, share = kappa * np.sinh(u), _WEIGHTS * np.cosh(u)
+        nodes, weights = _legendre()
+        u = 0.5 * (nodes + 1.0) * u_end
+        x, share = kappa * np.sinh(u), weights * np.cosh(u)
         lags = np.unique(np.concatenate([np.arange(16), np.geomspace(16, 16 + 8 / kappa, 48).astype(np.int64)]))
         waves = np.cos(np.outer(lags, x)) * share, np.sin(np.outer(lags, x)) * share
         both = np.zeros((2, 2, len(x), len(x)))
@@ -311,3 +311,10 @@ def precision_scale(variance: FloatArray, sigma: FloatArray) -> FloatArray:
             "take another unit of intensity."
         )
     return t2
+
+
+@cache
+def _legendre() -> tuple[FloatArray, FloatArray]:
+    """Return the nodes and weights of the Gauss-Legendre rule of order 400, which take longer than an import may."""
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    return nodes, weights

@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsegmrf._validate import read_only
 from sparsegmrf.kernels import dissection_front_solve
+
+# Parts of kernels, compiled by themselves.
+transpose_front = njit(dissection_front_solve._transpose_front)
+factor_front = njit(dissection_front_solve._factor_front)
 
 SIZES = [(1, 0), (2, 3), (3, 1), (4, 4), (5, 0), (6, 9), (7, 2), (8, 5), (37, 20)]
 
@@ -26,10 +31,10 @@ def test_transposed_front_multiplies_and_solves(s, b, width):
     L, panels = panel(s, s + b, rng)
     f, T = rng.standard_normal((s + b, width)), np.empty(4 * width)
     product = f.ravel().copy()
-    dissection_front_solve._transpose_front(False, width, panels, 3, s, s + b, product, T)
+    transpose_front(False, width, panels, 3, s, s + b, product, T)
     assert_allclose(product.reshape(f.shape)[:s], L.T @ f, rtol=1e-12, atol=1e-12)
     assert_array_equal(product.reshape(f.shape)[s:], f[s:])
-    dissection_front_solve._transpose_front(True, width, panels, 3, s, s + b, product, T)
+    transpose_front(True, width, panels, 3, s, s + b, product, T)
     assert_allclose(product.reshape(f.shape), f, rtol=1e-11, atol=1e-11)
 
 
@@ -40,9 +45,9 @@ def test_front_multiplies_and_solves(s, b, width):
     L, panels = panel(s, s + b, rng)
     f, T = rng.standard_normal((s + b, width)), np.empty(4 * width)
     product = f.ravel().copy()
-    dissection_front_solve._factor_front(False, width, panels, 3, s, s + b, product, T)
+    factor_front(False, width, panels, 3, s, s + b, product, T)
     expected = L @ f[:s]
     expected[s:] += f[s:]
     assert_allclose(product.reshape(f.shape), expected, rtol=1e-12, atol=1e-12)
-    dissection_front_solve._factor_front(True, width, panels, 3, s, s + b, product, T)
+    factor_front(True, width, panels, 3, s, s + b, product, T)
     assert_allclose(product.reshape(f.shape), f, rtol=1e-11, atol=1e-11)

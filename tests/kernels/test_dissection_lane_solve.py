@@ -2,10 +2,17 @@
 
 import numpy as np
 import pytest
+from numba import njit
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsegmrf._validate import read_only
 from sparsegmrf.kernels import dissection_lane_solve
+
+# Parts of kernels, compiled by themselves.
+transpose_node = njit(dissection_lane_solve._transpose_node)
+factor_node = njit(dissection_lane_solve._factor_node)
+gather = njit(dissection_lane_solve._gather)
+scatter = njit(dissection_lane_solve._scatter)
 
 SIZES = [(1, 0), (2, 3), (3, 1), (4, 4), (5, 0), (6, 9), (7, 2), (8, 5), (13, 20)]
 
@@ -31,10 +38,10 @@ def test_transposed_node_multiplies_and_solves_in_each_lane(s, b, width):
     rng = np.random.default_rng(s * 100 + b)
     L, factor = packed(s, s + b, rng)
     f, product, T = vectors(s + b, width, rng)
-    dissection_lane_solve._transpose_node(False, width, factor, 0, s, s + b, product, T)
+    transpose_node(False, width, factor, 0, s, s + b, product, T)
     assert_allclose(product.reshape(f.shape)[:s], np.einsum("lij,ivl->jvl", L, f), rtol=1e-12, atol=1e-12)
     assert_array_equal(product.reshape(f.shape)[s:], f[s:])
-    dissection_lane_solve._transpose_node(True, width, factor, 0, s, s + b, product, T)
+    transpose_node(True, width, factor, 0, s, s + b, product, T)
     assert_allclose(product.reshape(f.shape), f, rtol=1e-11, atol=1e-11)
 
 
@@ -44,11 +51,11 @@ def test_node_multiplies_and_solves_in_each_lane(s, b, width):
     rng = np.random.default_rng(s * 100 + b)
     L, factor = packed(s, s + b, rng)
     f, product, T = vectors(s + b, width, rng)
-    dissection_lane_solve._factor_node(False, width, factor, 0, s, s + b, product, T)
+    factor_node(False, width, factor, 0, s, s + b, product, T)
     expected = np.einsum("lij,jvl->ivl", L, f[:s])
     expected[s:] += f[s:]
     assert_allclose(product.reshape(f.shape), expected, rtol=1e-12, atol=1e-12)
-    dissection_lane_solve._factor_node(True, width, factor, 0, s, s + b, product, T)
+    factor_node(True, width, factor, 0, s, s + b, product, T)
     assert_allclose(product.reshape(f.shape), f, rtol=1e-11, atol=1e-11)
 
 
@@ -64,16 +71,16 @@ def test_images_are_read_and_written_at_the_places_of_their_lanes_only(shifts, l
     count, lead = len(shifts), 2
     shifts = shifts.astype(np.int64)
     w = np.full((count + lead) * width * 8, np.nan)
-    dissection_lane_solve._gather(width, count, True, shifts, 0, source, places, w, lead)
+    gather(width, count, True, shifts, 0, source, places, w, lead)
     table = w.reshape(-1, width * 8)
     assert np.isnan(table[:lead]).all()
     assert_array_equal(table[lead:, :used], source[places[:used] + shifts[:, np.newaxis]])
     assert np.isfinite(table[lead:]).all()
     again = np.full_like(table, np.nan).ravel()
-    dissection_lane_solve._gather(width, count, False, shifts, 0, source, places, again, lead)
+    gather(width, count, False, shifts, 0, source, places, again, lead)
     assert_array_equal(again, w)
     target = np.zeros(len(source))
-    dissection_lane_solve._scatter(width, count, shifts, 0, target, places, w, lead)
+    scatter(width, count, shifts, 0, target, places, w, lead)
     expected = np.zeros(len(source))
     reached = (places[:used] + shifts[:, np.newaxis]).ravel()
     expected[reached] = source[reached]

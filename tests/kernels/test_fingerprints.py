@@ -9,7 +9,7 @@ import pytest
 import sparsegmrf.kernels
 
 FOLDER = Path(sparsegmrf.kernels.__file__).parent
-SHARED = ("blas", "dissection_columns", "lane_vector")
+SHARED = ("blas", "dissection_columns", "lane_vector", "subroutine")
 IMPORTERS = [path.stem for path in sorted(FOLDER.glob("*.py")) if "from sparsegmrf.kernels." in path.read_text()]
 
 
