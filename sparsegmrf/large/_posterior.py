@@ -89,7 +89,7 @@ class Posterior:
         """
         P = self.precision(window, natural=True)
         diagonal = P.diagonal()
-        loose = np.asarray(np.abs(diagonal) <= 0.0, dtype=np.bool_)
+        loose = np.asarray(diagonal == 0.0)
         try:
             factor = self.analyses.factor(decoupled(P, loose) if loose.any() else P)
         except NotPositiveDefiniteError:
@@ -114,7 +114,7 @@ class Posterior:
         """Return the variances under a natural cut, ``(h, w)``; infinite where they are one over rounding errors."""
         found, free, size = self.variance(upper.factor), ~upper.loose, upper.diagonal
         if self.combination is not None:
-            free = free.all(axis=-1)
+            free = np.asarray(free.all(axis=-1))
             size = size.sum(axis=-1) / float(self.combination @ self.combination)
         return np.where(free & (found * size < _SINGULAR), found, np.inf)
 
