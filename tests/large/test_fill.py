@@ -187,6 +187,17 @@ def test_arguments_are_refused_with_the_remedy(options, message):
         large.fill(raster(), **({"model": Matern(5.0), "noise_variance": NOISE, "core": 20} | options))
 
 
+def test_without_upper_bounds_nothing_is_certain_and_the_mean_right_all_the_same():
+    values, model = raster(), CAR(-1.2, neighbourhood=8, form="degree")
+    known = whole(model, values, "constant").predict()
+    options = {"covariates": "constant", "core": 22, "halo": 10, "upper": False}
+    found = large.fill(values, model=model, noise_variance=NOISE, **options)
+    assert np.isinf(found.std_upper).all()
+    assert np.isinf(found.mean_error)
+    assert (np.abs(found.mean - known.mean) / known.std).max() < 1e-6
+    np.testing.assert_array_equal(found.std, found.std_lower)
+
+
 def test_functions_need_a_shape_and_memory_its_least():
     with pytest.raises(ArgumentError, match="shape must be given"):
         large.fill(lambda rows, columns: np.zeros((1, 1)), model=Matern(5.0), noise_variance=NOISE)
