@@ -1,14 +1,17 @@
 """Filling a raster tile by tile."""
 
 import os
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
+from sparsegmrf._axes import is_labelled
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import finite_number, integer_at_least, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import FitResult
+from sparsegmrf.inference._labels import Labels
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._fit import fit_on_tiles
 from sparsegmrf.large._geometry import windows_of
@@ -68,7 +71,8 @@ def fill(
     ----------
     image : array_like, (H, W), function, dask array or DataArray
         Intensities; NaN marks gaps. An array that is read in slices, such as a `numpy.memmap`, or a function of two
-        slices that returns rows and columns of the raster.
+        slices that returns rows and columns of the raster. Of a ``DataArray`` the results keep dimensions, coordinates,
+        name and attributes.
     shape : (int, int), optional
         Height and width, with a function.
     mask : array_like of bool, (H, W), function or "nan"
@@ -166,7 +170,7 @@ def fill(
             upper=upper,
             passes=integer_at_least("passes", passes, 1),
         )
-    return filled(
+    result = filled(
         raster,
         start,
         covariates,
@@ -182,6 +186,8 @@ def fill(
         scratch=scratch,
         fit=found,
     )
+    labels = Labels.of(image) if is_labelled(image) else None
+    return result if labels is None else _labelled(result, labels)
 
 
 @one_blas_thread()
@@ -241,6 +247,17 @@ def condition(
         raise ArgumentError(f"noise_variance must be a variance, got {noise_variance!r}; fill estimates it.")
     raster = Raster.of(y, shape, mask, noise_variance)
     return filled(raster, model, None, level=finite_number("mean", mean), **options)
+
+
+def _labelled(result: TiledResult, labels: Labels) -> TiledResult:
+    """Return a result whose images carry the labels of the raster."""
+    deviations = {name: getattr(result, name) for name in ("std", "std_lower", "std_upper")}
+    return replace(
+        result,
+        mean=labels.values(result.mean),
+        samples=labels.draws(result.samples),
+        **{name: labels.deviation(each, name, "standard deviation") for name, each in deviations.items()},
+    )
 
 
 def filled(

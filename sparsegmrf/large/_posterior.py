@@ -89,7 +89,7 @@ class Posterior:
         """
         P = self.precision(window, natural=True)
         diagonal = P.diagonal()
-        loose = np.asarray(np.abs(diagonal) <= 0.0, dtype=np.bool_)
+        loose = np.asarray(diagonal == 0.0)
         try:
             factor = self.analyses.factor(decoupled(P, loose) if loose.any() else P)
         except NotPositiveDefiniteError:
