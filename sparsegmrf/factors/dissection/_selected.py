@@ -17,7 +17,6 @@ from sparsegmrf._graph import run_graph
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.factors.dissection._buffers import Buffers, home_of
 from sparsegmrf.factors.dissection._numeric import FactorNumbers
-from sparsegmrf.factors.dissection._products import own_products
 from sparsegmrf.factors.dissection._programs import TileProgram
 from sparsegmrf.factors.dissection._tree import Level
 from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse, dissection_lane_inverse
@@ -83,7 +82,7 @@ class _Inversion:
     ) -> None:
         self.analysis, self.levels, self.groups, self.blocks, self.planes = analysis, levels, groups, blocks, planes
         self.buffers = Buffers()
-        self.own = own_products()
+        self.own = dense_products.WIDE
         self.layouts = {cls: _layout(program) for cls, program in analysis.programs.items()}
         self.batches = _batches(levels[-1], groups)
         self.lane_of = np.empty((len(levels[-1].cls), 2), dtype=np.int64)

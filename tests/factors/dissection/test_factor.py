@@ -15,7 +15,8 @@ from numpy.testing import assert_allclose
 from sparsegmrf import SymmetricStencil
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.factors import DenseFactor, DissectionFactor
-from sparsegmrf.factors.dissection import _numeric, _selected
+from sparsegmrf.factors.dissection import _numeric
+from sparsegmrf.kernels import dense_products
 from tests import reference, strategies
 from tests.contracts import factor_contract
 
@@ -91,8 +92,8 @@ def test_large_fronts_in_blocks_of_columns_agree_with_whole_ones(monkeypatch):
 def test_fronts_by_blas_and_by_our_own_products_agree(wide, split, monkeypatch):
     stencil = five_point((90, 110))
     plain = DissectionFactor(stencil, tile=16)
-    for module in (_numeric, _selected):
-        monkeypatch.setattr(module, "own_products", lambda: wide)
+    monkeypatch.setattr(_numeric, "own_products", lambda: wide)
+    monkeypatch.setattr(dense_products, "WIDE", wide)
     monkeypatch.setattr(_numeric, "_SPLIT", split)
     monkeypatch.setattr(_numeric, "_PANEL", 24)
     monkeypatch.setattr(_numeric, "_STRIP", 10)

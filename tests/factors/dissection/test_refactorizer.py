@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose
 from sparsegmrf import SymmetricStencil
 from sparsegmrf.errors import NotPositiveDefiniteError
 from sparsegmrf.factors import DenseFactor, DissectionFactor, FoldedFactor
-from sparsegmrf.factors.dissection import _numeric, _selected
+from sparsegmrf.factors.dissection import _numeric
+from sparsegmrf.kernels import dense_products
 
 SHAPE = (66, 60)
 FIVE = [(0, 0), (0, 1), (1, 0)]
@@ -61,8 +62,8 @@ def poison(again):
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("split", [0.0, 1e12])
 def test_factor_in_used_memory_is_that_in_new_memory_to_the_bit(make, wide, split, monkeypatch):
-    for module in (_numeric, _selected):
-        monkeypatch.setattr(module, "own_products", lambda: wide)
+    monkeypatch.setattr(_numeric, "own_products", lambda: wide)
+    monkeypatch.setattr(dense_products, "WIDE", wide)
     monkeypatch.setattr(_numeric, "_SPLIT", split)
     monkeypatch.setattr(_numeric, "_PANEL", 24)
     again = DissectionFactor(make(1), tile=16).refactorizer()

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparsegmrf import SymmetricStencil
-from sparsegmrf.factors.dissection import _analysis, _numeric, _selected, _tree
+from sparsegmrf.factors.dissection import _analysis, _numeric, _tree
 from sparsegmrf.factors.dissection._selected import selected_planes
+from sparsegmrf.kernels import dense_products
 from tests import reference, strategies
 
 OFFSETS = {
@@ -129,8 +130,8 @@ def test_result_does_not_depend_on_the_number_of_threads(threads, kind):
 
 @pytest.mark.parametrize("wide", [True, False])
 def test_fronts_agree_with_the_dense_inverse_by_own_products_and_by_blas(monkeypatch, wide):
-    for module in (_numeric, _selected):
-        monkeypatch.setattr(module, "own_products", lambda: wide)
+    monkeypatch.setattr(_numeric, "own_products", lambda: wide)
+    monkeypatch.setattr(dense_products, "WIDE", wide)
     stencil = dominant(OFFSETS["13-point"], "per pixel", (40, 40))
     assert_allclose(selected(stencil, 8, 16), dense(stencil), rtol=0, atol=1e-10)
 
