@@ -99,9 +99,9 @@ def fill_matern():
 
 
 def fit():
-    """Fit the default model."""
-    pixels = image()
-    return lambda: sparsegmrf.fit(pixels)
+    """Fit the model that fills by default."""
+    pixels, model = image(), sparsegmrf.TensionSpline()
+    return lambda: sparsegmrf.fit(model, pixels)
 
 
 def torch():
