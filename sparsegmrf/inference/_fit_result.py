@@ -25,6 +25,7 @@ from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._search import observed_information, tried
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
+from sparsegmrf.likelihoods import Gaussian
 from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
 
@@ -356,7 +357,7 @@ def make_result(problem: Problem, memo: Memo, at: FloatArray, conclusion: Conclu
     return FitResult(
         model=solution.model,
         parameters=parameters,
-        noise_variance=solution.noise_variance if objective.estimated else _given_noise(frame.given, problem.is_stack),
+        noise_variance=solution.noise_variance if objective.estimated else _given_noise(problem, frame.given),
         loglik=objective.loglik(found, solution.scale),
         log_prior=objective.log_prior(at)[0],
         coefficients=dict(zip(names, frame.coefficients(found.beta).tolist(), strict=True)),
@@ -373,13 +374,14 @@ def make_result(problem: Problem, memo: Memo, at: FloatArray, conclusion: Conclu
     )
 
 
-def _given_noise(images: tuple[Observations, ...], is_stack: bool) -> float | FloatArray:
-    """Return a noise variance that was given: a number where all observed pixels have the same, else images."""
-    values = np.concatenate([each.noise_variance[each.observed] for each in images])
-    if np.ptp(values) == 0.0:
-        return float(values[0])
+def _given_noise(problem: Problem, images: tuple[Observations, ...]) -> float | FloatArray:
+    """Return a noise variance that was given: a number if all pixels have it, missing ones too, else images."""
+    known = problem.likelihood.noise_variance if isinstance(problem.likelihood, Gaussian) else None
+    if known is None or np.ptp(np.asarray(known)) == 0.0:
+        first = images[0]
+        return float(first.noise_variance[first.observed][0])
     maps = np.array([each.noise_variance for each in images])
-    return maps if is_stack else np.asarray(maps[0])
+    return maps if problem.is_stack else np.asarray(maps[0])
 
 
 def _check_left(problem: Problem, held: BoolArray) -> None:
