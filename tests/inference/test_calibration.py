@@ -11,7 +11,7 @@ import scipy.stats
 from sparsegmrf import Matern, fill, fit, set_num_threads
 from sparsegmrf.scores import coverage
 
-IMAGES = 250
+IMAGES = 150
 SHAPE = (32, 32)
 TRUTH = {"range": 4.0, "sigma": 1.0, "noise_variance": 0.5, "constant": 10.0}
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.inference.fuzz import Drawn
 
-COUNT = int(os.environ.get("SPARSEGMRF_FUZZ", "24"))
+COUNT = int(os.environ.get("SPARSEGMRF_FUZZ", "12"))
 BATCHES = 6
 
 
