@@ -76,6 +76,7 @@ def bracket(
         if larger is None:
             use(tile, factor)
             return found
+        del factor  # one at a time
         tile = larger
 
 

@@ -1,14 +1,14 @@
 """The field given the observations, on windows: precisions, factors, and products without a matrix."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from sparsegmrf.errors import NotPositiveDefiniteError
-from sparsegmrf.factors import Factor
 from sparsegmrf.factors.dissection import DissectionFactor
+from sparsegmrf.factors.dissection.factor import Refactorizer
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Tile, Window
 from sparsegmrf.large._raster import Raster
@@ -143,18 +143,24 @@ class Posterior:
 
 
 class Analyses:
-    """Analyses of windows of the last few shapes: cuts of one window, and tiles of one size, are eliminated alike."""
+    """Analyses of windows of the last few shapes: cuts of one window, and tiles of one size, are eliminated alike.
+
+    Memory waits for factors of the last shape alone.
+    """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[Shape, bytes], Callable[[SymmetricStencil], Factor | None]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Shape, bytes], Refactorizer] = OrderedDict()
 
     def factor(self, P: SymmetricStencil) -> DissectionFactor:
         """Return the factor of a precision on a window."""
         key = (P.shape, P.offsets.tobytes())
+        for other, kept in self._kept.items():
+            if other != key:
+                kept.free()
         if key in self._kept:
             self._kept.move_to_end(key)
             again = self._kept[key](P)
-            if isinstance(again, DissectionFactor):
+            if again is not None:
                 return again
         factor = DissectionFactor(P)
         self._kept[key] = factor.refactorizer()

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from sparsegmrf import condition
+from sparsegmrf.factors import DissectionFactor
 from sparsegmrf.large._brackets import bracket
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._decay import decay_rate, halo_for
 from sparsegmrf.large._geometry import Tile, Window, cores_of
-from sparsegmrf.large._posterior import Posterior
+from sparsegmrf.large._posterior import Analyses, Posterior
 from sparsegmrf.large._raster import Raster
 from sparsegmrf.large._tiling import Tiling, work_bytes
 from sparsegmrf.models import CAR, SAR, Independent, Intrinsic, Matern, Sum, TensionSpline
@@ -134,3 +135,17 @@ def test_cores_follow_from_the_memory():
     found = Tiling.of(cuts, raster, 0.1, memory=budget)
     assert len(found.tiles) > 1
     assert all(work_bytes(cuts, tile.window.shape) <= budget for tile in found.tiles)
+
+
+def test_memory_waits_for_windows_of_the_last_shape_alone():
+    model, analyses = TensionSpline(0.5, tau=1.0), Analyses()
+    shapes = [(24, 30), (26, 30)]
+    for shape in shapes:
+        factor = analyses.factor(model.stencil(shape).plus_diagonal(1.0))
+        assert factor.shape == shape
+        del factor
+    idle = [kept._buffers.free_bytes for kept in analyses._kept.values()]
+    assert idle[0] == 0
+    assert idle[1] > 0
+    factor = analyses.factor(model.stencil(shapes[0]).plus_diagonal(2.0))
+    assert factor.logdet == DissectionFactor(model.stencil(shapes[0]).plus_diagonal(2.0)).logdet

@@ -70,6 +70,12 @@ class Buffers:
             self._collect()
             self._keep(lambda kind, memory: not kind.passing)
 
+    def free(self) -> None:
+        """Free all that nobody has."""
+        with self._lock:
+            self._collect()
+            self._free.clear()
+
     @property
     def free_bytes(self) -> int:
         """Bytes held for the next who asks."""

@@ -1,7 +1,6 @@
 """The dissection factor: images in, images out."""
 
 import os
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -108,14 +107,14 @@ class DissectionFactor(Factor):
         """Return the factor of another precision if it has the same lattice and offsets, else None."""
         return _refactorized(self._analysis, precision)
 
-    def refactorizer(self) -> Callable[[SymmetricStencil], Factor | None]:
+    def refactorizer(self) -> "Refactorizer":
         """Return `refactorized` as a function for loops, which keeps the analysis and the memory of factors that went.
 
         This factor and those that it made leave their memory, which is touched already, to the next one as soon as
         nothing refers to them any more; one that is kept stays as it is. Any number of threads may call it. The memory
         goes with it.
         """
-        return _Refactorizer(self._analysis, self._blocks)
+        return Refactorizer(self._analysis, self._blocks)
 
     @property
     def lattice(self) -> Lattice:
@@ -197,7 +196,7 @@ class DissectionFactor(Factor):
         return self._solver.solve(b)
 
 
-class _Refactorizer:
+class Refactorizer:
     """Factors of precisions with the lattice and offsets of an analysis, in memory that is used again."""
 
     def __init__(self, analysis: Analysis, first: FactorNumbers) -> None:
@@ -211,6 +210,10 @@ class _Refactorizer:
             return _refactorized(self._analysis, precision, self._buffers)
         finally:
             self._buffers.trim()
+
+    def free(self) -> None:
+        """Free the memory that waits for the next factor."""
+        self._buffers.free()
 
 
 def _refactorized(
