@@ -38,12 +38,8 @@ class Normals:
         for i in range(window.top // _SIDE, -(-window.bottom // _SIDE)):
             for j in range(window.left // _SIDE, -(-window.right // _SIDE)):
                 block = Window(i * _SIDE, (i + 1) * _SIDE, j * _SIDE, (j + 1) * _SIDE)
-                shared = Window(
-                    max(block.top, window.top),
-                    min(block.bottom, window.bottom),
-                    max(block.left, window.left),
-                    min(block.right, window.right),
-                )
+                shared = block.shared(window)
+                assert shared is not None
                 found[shared.within(window)] = self._block(i, j, draw, word)[shared.within(block)]
         return found
 

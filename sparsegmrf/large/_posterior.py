@@ -32,6 +32,12 @@ class Upper:
     diagonal: FloatArray
     loose: BoolArray
 
+    @classmethod
+    def of_whole(cls, factor: DissectionFactor) -> "Upper":
+        """Return that of a window that is the raster, where nothing is cut."""
+        diagonal = factor._precision.diagonal()
+        return cls(factor, diagonal, np.zeros(diagonal.shape, dtype=bool))
+
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
@@ -98,10 +104,7 @@ class Posterior:
 
     def whole_or_upper(self, window: Window) -> "Upper | None":
         """Return the factor of the natural cut, which is that of the precision where the window is the raster."""
-        if window.shape != self.shape:
-            return self.upper_factor(window)
-        factor = self.lower_factor(window)
-        return Upper(factor, factor._precision.diagonal(), np.zeros(self.image_shape, dtype=bool))
+        return Upper.of_whole(self.lower_factor(window)) if window.shape == self.shape else self.upper_factor(window)
 
     def variance(self, factor: DissectionFactor) -> FloatArray:
         """Return the variances of what is observed, ``(h, w)``."""

@@ -10,6 +10,8 @@ from sparsegmrf.large._geometry import Tile, overlap_of
 from sparsegmrf.large._posterior import Posterior, Upper, product
 from sparsegmrf.typing import FloatArray
 
+HEADROOM = 4.0
+"""How many times smaller than is tolerated an error must be by estimate before passes end and it is bounded."""
 _KEPT = 6
 """Directions to which new ones are made conjugate."""
 
@@ -36,9 +38,8 @@ class Factors:
             kept = self._kept[tile, True]
             assert not isinstance(kept, DissectionFactor)
             return kept
-        if tile.window.shape == self.posterior.shape:  # nothing is cut
-            factor = self.lower(tile)
-            return Upper(factor, factor._precision.diagonal(), np.zeros(self.posterior.image_shape, dtype=bool))
+        if tile.window.shape == self.posterior.shape:
+            return Upper.of_whole(self.lower(tile))
         found = self.posterior.upper_factor(tile.window)
         size = 0 if found is None else found.factor.nbytes
         if size <= self.room:
@@ -140,12 +141,8 @@ class Solver:
 
     def estimate(self) -> FloatArray:
         """Return about how large the energies of the errors are, ``(k,)``, as the last steps have it."""
-        last = np.sqrt(np.maximum(self.decrements[-1], 0.0))
-        if len(self.decrements) < 2:
-            return last
-        before = np.sqrt(np.maximum(self.decrements[-2], np.finfo(float).tiny))
-        rate = np.minimum(last / before, 0.99)
-        return np.asarray(last * rate / (1.0 - rate))
+        energies = [np.sqrt(np.maximum(each, 0.0)) for each in self.decrements[-2:]]
+        return energies[0] if len(energies) < 2 else left_after(*energies)
 
     def bound(self) -> FloatArray:
         """Return upper bounds of the energies of the errors, ``(k,)``; infinite where a natural cut is singular."""
@@ -156,6 +153,12 @@ class Solver:
                 continue
             total += squares_of(self.factors.upper(tile), tile, own)
         return np.asarray(np.sqrt(overlap_of(list(self.tiles), self.posterior.shape) * total))
+
+
+def left_after(before: FloatArray, last: FloatArray) -> FloatArray:
+    """Return about how large errors are whose last two steps had these energies, if they go on to shrink at that rate."""
+    rate = np.minimum(last / np.maximum(before, np.finfo(float).tiny), 0.99)
+    return np.asarray(last * rate / (1.0 - rate))
 
 
 def squares_of(upper: Upper | None, tile: Tile, residual: FloatArray) -> FloatArray:

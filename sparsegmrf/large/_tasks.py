@@ -12,15 +12,13 @@ from sparsegmrf.large._geometry import Tile, Window, overlap_of
 from sparsegmrf.large._noise import Normals
 from sparsegmrf.large._posterior import Posterior
 from sparsegmrf.large._raster import Raster
-from sparsegmrf.large._solver import squares_of, times
+from sparsegmrf.large._solver import HEADROOM, left_after, squares_of, times
 from sparsegmrf.large._trend import Sums, Trend
 from sparsegmrf.large._work import Coefficients, Products, images_of, right_hand_side
 from sparsegmrf.typing import FloatArray
 
 _KEPT = 3
 """Directions to which new ones are made conjugate."""
-_HEADROOM = 4.0
-"""How many times smaller than is tolerated an error must be by estimate for passes to end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,11 +171,10 @@ def step_of(parts: list[Any], before: Scalars | None, tolerance: float, trend: t
     energies = (*(() if before is None else before.energies), fallen)
     ends = False
     if len(energies) > 1:
-        rate = np.minimum(energies[-1] / np.maximum(energies[-2], np.finfo(float).tiny), 0.99)
         sizes = np.ones(len(own))
         sizes[1 : 1 + len(trend[0].names)] = trend[1]
-        left = energies[-1] * rate / (1.0 - rate) * sizes
-        ends = bool(left.max() * _HEADROOM * (1 + len(trend[0].names)) <= tolerance)
+        left = left_after(energies[-2], energies[-1]) * sizes
+        ends = bool(left.max() * HEADROOM * (1 + len(trend[0].names)) <= tolerance)
     kept = (*known, np.where(moved, own, 1.0))[-_KEPT:]
     return Scalars(shares, step, kept, energies, ends)
 

@@ -12,7 +12,7 @@ from sparsegmrf.large._geometry import Tile, Window
 from sparsegmrf.large._images import Allocate
 from sparsegmrf.large._noise import Normals
 from sparsegmrf.large._posterior import Posterior
-from sparsegmrf.large._solver import Factors, Solver
+from sparsegmrf.large._solver import HEADROOM, Factors, Solver
 from sparsegmrf.large._tiling import Tiling, work_bytes
 from sparsegmrf.large._trend import Trend
 from sparsegmrf.typing import FloatArray
@@ -21,8 +21,6 @@ _MOST_PASSES = 100
 """Over the tiles; what is left then is said by the bound."""
 _STALLED = 10
 """Passes after which an error that has not fallen to half of what it was will fall no further."""
-_HEADROOM = 4.0
-"""How many times smaller than is tolerated an error must be by estimate before it is bounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +105,7 @@ def solve(
     solver.tiles = [each.tile for each in brackets]
     solver.step(direction)
     wanted = mean_tolerance / (1.0 + len(trend.names))
-    bounds, headroom, found = np.full(len(right), np.inf), _HEADROOM, []
+    bounds, headroom, found = np.full(len(right), np.inf), HEADROOM, []
     while True:
         shares = _shares(solver, trend, count)
         found.append(float(np.max(solver.estimate() * shares)) * headroom)

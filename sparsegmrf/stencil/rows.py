@@ -101,10 +101,6 @@ class Rows:
         """Return some of the rows."""
         return replace(self, planes=np.where(kept, self.planes, 0.0))
 
-    def at(self, pixels: BoolArray) -> "Rows":
-        """Return the rows restricted to some columns: the other pixels are zero."""
-        return self.times_columns(pixels.astype(np.float64))
-
     def times_columns(self, scale: FloatArray) -> "Rows":
         """Return ``A diag(scale)`` for an image, or a number."""
         if not np.ndim(scale):
