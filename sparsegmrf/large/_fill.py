@@ -1,7 +1,7 @@
 """Filling a raster tile by tile."""
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,10 +26,42 @@ from sparsegmrf.large._tiling import Tiling
 from sparsegmrf.large._trend import Trend
 from sparsegmrf.large._work import Solved, images_of, solve
 from sparsegmrf.models import Model, TensionSpline
-from sparsegmrf.typing import ArrayLike, FloatArray, Seed
+from sparsegmrf.typing import ArrayLike, FloatArray, Seed, Shape
 
 _BLOCK = 1024
 """Side in pixels of the windows in which the raster is read once for the trend."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a raster is filled, as `fill` says it."""
+
+    n_samples: int = 0
+    rng: Seed = None
+    loglik: bool = False
+    tolerance: float = 0.01
+    mean_tolerance: float = 1e-6
+    core: int | None = None
+    halo: int | None = None
+    memory: float | None = None
+    upper: bool = True
+    scratch: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        integer_at_least("n_samples", self.n_samples, 0)
+        positive_number("tolerance", self.tolerance)
+        positive_number("mean_tolerance", self.mean_tolerance)
+        if self.scratch is not None and not os.path.isdir(self.scratch):
+            raise ArgumentError(f"scratch must be an existing folder, got {os.fspath(self.scratch)}; make it first.")
+
+    def cuts(self, model: Model, shape: Shape) -> Cuts:
+        """Return the cuts of a model, after refusing one that has not what is asked for."""
+        found = Cuts.of(model, shape)
+        if self.upper:
+            found.check_rows()
+        if self.loglik:
+            check_loglik(found)
+        return found
 
 
 @one_blas_thread()
@@ -147,9 +179,14 @@ def fill(
     lazy = is_lazy(image)
     if lazy:
         check_lazy(mask, noise_variance, loglik, scratch)
+    options = Options(
+        n_samples, rng, loglik, tolerance, mean_tolerance, core, halo, memory, upper=upper, scratch=scratch
+    )
+    passes = integer_at_least("passes", passes, 1)
     raster = Raster.of(image, shape, mask, 1.0 if estimated else noise_variance)
     found: FitResult | None = None
     if estimated or model is None:
+        options.cuts(start, raster.shape)  # what is refused is refused before the fit
         found = fit_on_tiles(raster, start, covariates, estimated=estimated)
         start = found.model  # type: ignore[assignment]
         if estimated:
@@ -160,32 +197,17 @@ def fill(
             start,
             raster.variance,
             covariates,
-            count=integer_at_least("n_samples", n_samples, 0),
+            count=options.n_samples,
             normals=Normals(rng),
-            tolerance=positive_number("tolerance", tolerance),
-            mean_tolerance=positive_number("mean_tolerance", mean_tolerance),
+            tolerance=options.tolerance,
+            mean_tolerance=options.mean_tolerance,
             core=core,
             halo=halo,
             memory=memory,
             upper=upper,
-            passes=integer_at_least("passes", passes, 1),
+            passes=passes,
         )
-    result = filled(
-        raster,
-        start,
-        covariates,
-        n_samples=n_samples,
-        rng=rng,
-        loglik=loglik,
-        tolerance=tolerance,
-        mean_tolerance=mean_tolerance,
-        core=core,
-        halo=halo,
-        memory=memory,
-        upper=upper,
-        scratch=scratch,
-        fit=found,
-    )
+    result = filled(raster, start, covariates, options, fit=found)
     labels = Labels.of(image) if is_labelled(image) else None
     return result if labels is None else _labelled(result, labels)
 
@@ -246,7 +268,7 @@ def condition(
     if isinstance(noise_variance, str):
         raise ArgumentError(f"noise_variance must be a variance, got {noise_variance!r}; fill estimates it.")
     raster = Raster.of(y, shape, mask, noise_variance)
-    return filled(raster, model, None, level=finite_number("mean", mean), **options)
+    return filled(raster, model, None, Options(**options), level=finite_number("mean", mean))
 
 
 def _labelled(result: TiledResult, labels: Labels) -> TiledResult:
@@ -264,33 +286,17 @@ def filled(
     raster: Raster,
     model: Model,
     covariates: str | None,
+    options: Options,
     *,
-    n_samples: int = 0,
-    rng: Seed = None,
-    loglik: bool = False,
-    tolerance: float = 0.01,
-    mean_tolerance: float = 1e-6,
-    core: int | None = None,
-    halo: int | None = None,
-    memory: float | None = None,
-    upper: bool = True,
-    scratch: str | os.PathLike[str] | None = None,
     fit: FitResult | None = None,
     level: float = 0.0,
 ) -> TiledResult:
     """Return the result for a raster whose model and noise are known; see `fill`."""
-    count = integer_at_least("n_samples", n_samples, 0)
-    tolerance = positive_number("tolerance", tolerance)
-    mean_tolerance = positive_number("mean_tolerance", mean_tolerance)
-    cuts = Cuts.of(model, raster.shape)
-    if upper:
-        cuts.check_rows()
-    if loglik:
-        check_loglik(cuts)
-    tiling = Tiling.of(cuts, raster, tolerance, core=core, halo=halo, memory=memory)
-    posterior, allocate = Posterior(cuts, raster), allocator(scratch)
+    cuts, count, tolerance = options.cuts(model, raster.shape), options.n_samples, options.tolerance
+    tiling = Tiling.of(cuts, raster, tolerance, core=options.core, halo=options.halo, memory=options.memory)
+    posterior, allocate = Posterior(cuts, raster), allocator(options.scratch)
     trend = Trend.of(covariates, cuts.model, raster, list(windows_of(raster.shape, _BLOCK)), level)
-    normals = Normals(rng)
+    normals = Normals(options.rng)
     solved = solve(
         posterior,
         tiling,
@@ -298,12 +304,12 @@ def filled(
         normals,
         count,
         tolerance=tolerance,
-        mean_tolerance=mean_tolerance,
-        upper=upper,
+        mean_tolerance=options.mean_tolerance,
+        upper=options.upper,
         allocate=allocate,
     )
     interval = None
-    if loglik:
+    if options.loglik:
         own = solved.coefficients
         interval = loglik_interval(posterior, solved.tiles, trend, own.explained, own.error)
     mean, std, low, high, samples = _images(posterior, solved, trend, normals, count, allocate)

@@ -156,7 +156,7 @@ class Solver:
 
 
 def left_after(before: FloatArray, last: FloatArray) -> FloatArray:
-    """Return about how large errors are whose last two steps had these energies, if they go on to shrink at that rate."""
+    """Return about how large errors are whose last two steps had these energies, if that rate goes on."""
     rate = np.minimum(last / np.maximum(before, np.finfo(float).tiny), 0.99)
     return np.asarray(last * rate / (1.0 - rate))
 

@@ -205,3 +205,20 @@ def test_functions_need_a_shape_and_memory_its_least():
         large.fill(raster(), model=Matern(5.0), noise_variance=NOISE, memory=1e4)
     with pytest.raises(ArgumentError, match="all are missing"):
         large.fill(np.full(SHAPE, np.nan), model=Matern(5.0), noise_variance=NOISE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tolerance": 0.0}, "tolerance must be positive"),
+        ({"n_samples": -1}, "n_samples must be"),
+        ({"passes": 0}, "passes must be"),
+        ({"scratch": "nowhere"}, "scratch must be an existing folder, got nowhere"),
+        ({"model": Matern(5.0, boundary="torus")}, "which wraps"),
+        ({"model": CAR(0.26, boundary="dirichlet", neighbourhood=8)}, "must be a sum of squares"),
+    ],
+)
+def test_what_is_refused_is_refused_before_anything_is_fitted(monkeypatch, changes, message):
+    monkeypatch.setattr("sparsegmrf.large._fill.fit_on_tiles", None)
+    with pytest.raises(ArgumentError, match=message):
+        large.fill(np.zeros((40, 50)), **changes)
