@@ -126,8 +126,8 @@ def files(*texts: str | None) -> list[str]:
     return [text for text in texts if text is not None and Path(text).is_file()]
 
 
-def about(options: FieldOptions, comparison: ModelComparison | None, unit: str) -> dict[str, object]:
-    """Return what a file of a fit says of how it was made."""
+def about(options: Any, comparison: ModelComparison | None, unit: str) -> dict[str, object]:
+    """Return what a file says of how it was made, by the dataclass of a command's options."""
     return {
         "sparsegmrf": version("sparsegmrf"),
         "unit": unit,

@@ -1,8 +1,8 @@
 """The command ``fill-tiles``: a raster beyond memory in, what ``fill`` writes and its bounds out, window by window."""
 
 import json
-from dataclasses import asdict, dataclass, fields
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ import typer
 
 from sparsegmrf import large
 from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
-from sparsegmrf.cli._field import files
+from sparsegmrf.cli._field import about, files
 from sparsegmrf.cli._models import BEST, MODELS, chosen_model
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._report import Progress, show_tiled, show_written
@@ -72,10 +72,10 @@ class TilesOptions:
         float | None, typer.Option(help="Gigabytes that tiles may take; by default half of what is free.")
     ] = None
     scratch: Annotated[
-        Path | None, typer.Option(help="Directory for temporary images; by default that of the results.")
+        str | None, typer.Option(help="Directory for temporary images; by default that of the results.")
     ] = None
 
-    @property
+    @cached_property
     def start(self) -> Model:
         """The model as it is given."""
         found = chosen_model(self.model, self.settings or ())
@@ -93,7 +93,7 @@ class TilesOptions:
         except ValueError:
             raise ArgumentError(f"noise-variance must be estimate or a number, got {self.noise_variance}.") from None
 
-    def fill(self, raster: RasterWindows, scratch: Path) -> TiledResult:
+    def fill(self, raster: RasterWindows, scratch: Path | str) -> TiledResult:
         """Fill the gaps of a raster."""
         found = large.fill(
             raster.read,
@@ -175,11 +175,8 @@ def _finite(value: float) -> float | None:
 
 def _about(options: TilesOptions, result: TiledResult, unit: str) -> dict[str, Any]:
     """Return what was computed and how surely; null where a bound is infinite."""
-    given = {each.name: getattr(options, each.name) for each in fields(options)}
     return {
-        "sparsegmrf": version("sparsegmrf"),
-        "unit": unit or "intensity",
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in given.items()},
+        **about(options, None, unit or "intensity"),
         "model": type(result.model).__name__,
         "parameters": result.model.parameters,
         "noise_variance": result.noise_variance,

@@ -132,12 +132,7 @@ class GeoTiff(Placed):
 
     def _describe(self, target: Any, name: str, unit: str | None) -> None:
         """Give a file that is written its place, its metadata and its bands' names and unit."""
-        points, crs = self.georeference["gcps"]
-        if points:
-            target.gcps = (points, crs)
-        if self.georeference.get("rpcs") is not None:
-            target.rpcs = self.georeference["rpcs"]
-        target.update_tags(**self.tags, AREA_OR_POINT=self.georeference["area_or_point"])
+        put_in_place(target, self.georeference, self.tags)
         for k in range(1, target.count + 1):
             target.set_band_description(k, name if target.count == 1 else f"{name} {k}".strip())
             if unit is None and self.band_tags:
@@ -238,6 +233,16 @@ def georeference_of(source: Any) -> dict[str, Any]:
         "rpcs": source.rpcs,
         "area_or_point": source.tags().get("AREA_OR_POINT", "Area"),
     }
+
+
+def put_in_place(target: Any, georeference: dict[str, Any], tags: dict[str, str]) -> None:
+    """Give a file that is written what places its pixels besides its transform, and the metadata of its source."""
+    points, crs = georeference["gcps"]
+    if points:
+        target.gcps = (points, crs)
+    if georeference.get("rpcs") is not None:
+        target.rpcs = georeference["rpcs"]
+    target.update_tags(**tags, AREA_OR_POINT=georeference["area_or_point"])
 
 
 def copied_tags(source: Any) -> dict[str, str]:

@@ -14,7 +14,7 @@ from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo._common import check_file, chosen, unreadable
-from sparsegmrf.geo._geotiff import bands_of, copied_tags, georeference_of, quiet, values_of
+from sparsegmrf.geo._geotiff import bands_of, copied_tags, georeference_of, put_in_place, quiet, values_of
 from sparsegmrf.geo._spacing import spacing_of_transform
 from sparsegmrf.inference import Spacing
 from sparsegmrf.typing import FloatArray, Shape
@@ -140,9 +140,7 @@ def open_windows(path: PathLike, *, band: int | None = None) -> Iterator[RasterW
         yield found
 
 
-def write_windows(
-    path: PathLike, sources: Sequence[Source], names: Sequence[str], like: RasterWindows, *, unit: str | None = None
-) -> None:
+def write_windows(path: PathLike, sources: Sequence[Source], names: Sequence[str], like: RasterWindows) -> None:
     """Write bands on the ground of a raster as a GeoTIFF of tiles with overviews, window by window.
 
     The file is compressed, its no-data value is NaN, and it appears under its name once it is complete and what was
@@ -158,8 +156,6 @@ def write_windows(
         Descriptions of the bands.
     like : RasterWindows
         The raster, open.
-    unit : str, optional
-        Unit of the bands, if it is another.
 
     Raises
     ------
@@ -197,7 +193,7 @@ def write_windows(
     with replacing(path) as temporary, quiet(rasterio):
         try:
             with rasterio.open(temporary, "w", **profile, **placed) as target:
-                _describe(target, names, like, unit)
+                _describe(target, names, like)
                 for rows, columns in windows:
                     window = rasterio.windows.Window.from_slices(rows, columns)
                     target.write(_stored(sources, rows, columns, like.dtype), window=window)
@@ -218,13 +214,8 @@ def _stored(sources: Sequence[Source], rows: slice, columns: slice, dtype: np.dt
     return np.array([source(rows, columns) for source in sources]).astype(dtype)
 
 
-def _describe(target: Any, names: Sequence[str], like: RasterWindows, unit: str | None) -> None:
-    points, crs = like.georeference["gcps"]
-    if points:
-        target.gcps = (points, crs)
-    if like.georeference.get("rpcs") is not None:
-        target.rpcs = like.georeference["rpcs"]
-    target.update_tags(**like.tags, AREA_OR_POINT=like.georeference["area_or_point"])
+def _describe(target: Any, names: Sequence[str], like: RasterWindows) -> None:
+    put_in_place(target, like.georeference, like.tags)
     for k, name in enumerate(names, start=1):
         target.set_band_description(k, name)
-    target.units = [like.unit if unit is None else unit] * target.count
+    target.units = [like.unit] * target.count
