@@ -10,7 +10,7 @@ import numpy as np
 from sparsegmrf.errors import SparseGMRFError
 from sparsegmrf.inference._kink import Kink, climb_kink
 from sparsegmrf.inference._memo import Point
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import BoolArray, FloatArray
 
 _STEP = 1e-3
 _STEPS = 100
@@ -126,13 +126,49 @@ def maximize(objective: Searchable, at: FloatArray, tolerance: float) -> Ended:
             break
     if gone:
         return Ended(last, Ending.NO_NOISE, end.decrement if kink is None else decrement, kink)
-    if np.abs(last - at).max() > FAR:
+    away = np.abs(last - at) > FAR
+    if away.any():
+        if kink is None and not away.all() and decrement > tolerance:
+            last, decrement = _without(objective, last, away, tolerance)
         return Ended(last, Ending.FAR, decrement, kink)
     if np.linalg.eigvalsh(objective(last).information)[0] < FLAT:
         return Ended(last, Ending.FLAT, decrement, kink)
     if decrement > tolerance:
         return Ended(last, Ending.STOPPED, decrement, kink)
     return Ended(last, Ending.MAXIMUM if kink is None else Ending.KINK, decrement, kink)
+
+
+class _Held:
+    """An objective some of whose numbers are held."""
+
+    def __init__(self, objective: Searchable, at: FloatArray, held: BoolArray) -> None:
+        self._objective, self._at, self._moving = objective, at, ~held
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the numbers that are not held."""
+        return [name for name, moves in zip(self._objective.names, self._moving, strict=True) if moves]
+
+    def whole(self, at: FloatArray) -> FloatArray:
+        """Return all numbers."""
+        found = self._at.copy()
+        found[self._moving] = at
+        return found
+
+    def __call__(self, at: FloatArray) -> Point:
+        """Return the objective at numbers that are not held, and its derivatives by these."""
+        found, moving = self._objective(self.whole(at)), self._moving
+        part = found._replace(gradient=found.gradient[moving], information=found.information[np.ix_(moving, moving)])
+        return part if moving[-1] else part._replace(noise_share=None)  # the noise is the last
+
+
+def _without(objective: Searchable, at: FloatArray, away: BoolArray, tolerance: float) -> tuple[FloatArray, float]:
+    """Go on from where some numbers have run away, with these held; return the end, and the length of a Newton step."""
+    rest = _Held(objective, at, away)
+    start = at[~away]
+    point, _, _ = _by_trust_region(rest, start, start, max(tolerance, _NEAR), wary=False)
+    end = _polished(rest, point, tolerance)
+    return rest.whole(end.at), end.decrement
 
 
 def _by_trust_region(
