@@ -118,12 +118,13 @@ class LocalPattern:
 
 
 def as_ensemble(images: ArrayLike, mean: object) -> Ensemble:
-    """Return images with their mean, checked.
+    """Return images with their mean, checked; NaN where a pixel is missing.
 
     Raises
     ------
     ArgumentError
-        If the images are not a finite ``(N, H, W)`` array with a pixel and enough images, or the mean is no image.
+        If the images are not an ``(N, H, W)`` array with a pixel, enough images and no infinite value, or the mean is
+        no image.
     """
     array = real_array("images", images)
     if array.ndim != 3 or 0 in array.shape:
@@ -131,8 +132,9 @@ def as_ensemble(images: ArrayLike, mean: object) -> Ensemble:
             f"images must have shape (N, H, W), an ensemble of single-channel images, got {array.shape}; "
             "fit each channel of colour images by itself."
         )
-    finite("images", array, "missing pixels cannot be fitted: leave these images out, or fill their gaps first")
-    largest = float(np.abs(array).max())
+    seen = np.where(np.isnan(array), 0.0, array)
+    finite("images", seen, "infinite values cannot be fitted: NaN stands for a missing pixel")
+    largest = float(np.abs(seen).max())
     if not largest < 1e150:
         raise ArgumentError(f"images must have squares that are finite, got values up to {largest:g}; rescale them.")
     if isinstance(mean, str):

@@ -1,20 +1,25 @@
 """Sparse Cholesky factors from an ensemble: regressions on later neighbours, shrunk as leave-one-out tells."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from sparsegmrf import _threads
 from sparsegmrf._validate import finite_number, one_of, read_only
-from sparsegmrf.ensembles._ensemble import Ensemble, LocalPattern
+from sparsegmrf.ensembles._ensemble import Ensemble, LocalPattern, as_pairs
+from sparsegmrf.ensembles._missing import CompletedEnsemble, agree, check_seen
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.kernels import ensemble_regression
 from sparsegmrf.lattice import Lattice
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.stencil._from_cholesky import whitening_of_cholesky
 from sparsegmrf.typing import FloatArray, IntArray
 
 TARGETS = ("homogeneous", "correlation", "diagonal")
 _COARSE = np.linspace(-8.0, 6.0, 8)
+_CHOICES = 4
+"""How often a shrinkage is chosen with missing pixels."""
 _FINE = np.array([-1.5, -1.0, -0.5, 0.5, 1.0, 1.5])
 
 
@@ -37,41 +42,93 @@ class NeighbourRegression:
 
 @dataclass(frozen=True, eq=False)
 class FittedRegression:
-    """Regressions, the shrinkage they were made with, and their log-densities."""
+    """Regressions and the mean that goes with them, the shrinkage they were made with, and their log-densities."""
 
+    neighbours: IntArray
     regression: NeighbourRegression
+    mean: FloatArray
     shrinkage: float
     loglik: float
     loo: float
+    converged: bool = True
+    reason: str = "in closed form"
+
+    @property
+    def diagonal(self) -> FloatArray:
+        """``L[p, p]``, ``(H, W)``."""
+        return read_only(1.0 / np.sqrt(self.regression.variance))
+
+    @property
+    def weights(self) -> FloatArray:
+        """``L[p + o_k, p]``, ``(K, H, W)``."""
+        return read_only(-self.diagonal * self.regression.coefficients)
+
+    @property
+    def precision(self) -> SymmetricStencil:
+        """``L L^T``."""
+        return whitening_of_cholesky(self.diagonal, self.weights, as_pairs(self.neighbours), None, 1, "LLt").gram()
 
 
 def fit_regression(ensemble: Ensemble, neighbours: IntArray, shrinkage: object, target: str) -> FittedRegression:
     """Choose the shrinkage if it is not given, and regress every pixel on its neighbours.
 
+    With missing pixels the regressions are those of what is expected under them; shrinkages are then compared by images
+    completed by draws, until the one that is best is the one that these were drawn with.
+
     Raises
     ------
     ArgumentError
-        If a pixel is constant, or the images are too few for the shrinkage.
+        If a pixel is constant or hardly ever observed, or the images are too few for the shrinkage.
     """
     given = as_shrinkage(shrinkage)
     pattern = LocalPattern.of(neighbours)
     one_of("target", target, TARGETS)
     if given == 0.0:
         check_count(ensemble, len(neighbours))
+    if given is None and ensemble.count < 2:
+        raise ArgumentError('images must be at least 2 with shrinkage="auto", got 1; pass shrinkage as a number.')
+    missing = np.isnan(ensemble.images)
+    if not missing.any():
+        return _fit_to(ensemble, pattern, given, target)
+    check_seen(missing, ensemble.estimated)
+    completed, chosen = CompletedEnsemble.independent(ensemble, missing), given
+    if chosen is None:
+        chosen = _fit_to(completed, pattern, None, target).shrinkage
+    for _ in range(_CHOICES):
+        shrunk = chosen
+        found = agree(completed, lambda expected: _fit_to(expected, pattern, shrunk, target, scored=False))  # noqa: B023
+        scored = _fit_to(found.completed.drawn(found.fitted.precision), pattern, given, target)
+        if scored.shrinkage == chosen:
+            break
+        completed, chosen = found.completed, scored.shrinkage
+    return replace(
+        found.fitted,
+        mean=found.mean,
+        loglik=found.loglik,
+        loo=scored.loo,
+        converged=found.converged,
+        reason=found.reason,
+    )
+
+
+def _fit_to(
+    ensemble: Ensemble, pattern: LocalPattern, given: float | None, target: str, *, scored: bool = True
+) -> FittedRegression:
+    """Return the regressions of an ensemble without missing pixels, or of what is expected; `scored`: with `loo`."""
     planes = ensemble.covariances(pattern.differences)
     if given == 0.0:
         ensemble.check_varies(planes[0], "pass a shrinkage towards the homogeneous target")
     # Without shrinkage the target has no weight, and one that any image has will do.
     towards = make_target("diagonal" if given == 0.0 else target, ensemble, pattern, planes)
+    loo = np.nan
     if given is None:
-        if ensemble.count < 2:
-            raise ArgumentError('images must be at least 2 with shrinkage="auto", got 1; pass shrinkage as a number.')
         given, loo = choose_shrinkage(ensemble, pattern, planes, towards)
-    else:
+    elif scored:
         loo = float(leave_one_out(ensemble, pattern, planes, towards, np.array([given]))[0])
     regression = regress(pattern, planes, towards, given)
     squares = np.log(2.0 * np.pi * regression.variance) + regression.residual / regression.variance
-    return FittedRegression(regression, given, -0.5 * ensemble.count * float(squares.sum()), loo)
+    loglik = -0.5 * ensemble.count * float(squares.sum())
+    return FittedRegression(pattern.points[:-1], regression, ensemble.mean, given, loglik, loo)
 
 
 def check_count(ensemble: Ensemble, neighbours: int) -> None:

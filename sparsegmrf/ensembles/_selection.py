@@ -1,11 +1,12 @@
 """Covariance selection: the precision of a given pattern whose covariances agree with the sample's on the pattern."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sparsegmrf.ensembles._ensemble import Ensemble, LocalPattern
+from sparsegmrf.ensembles._missing import CompletedEnsemble, agree, check_seen
 from sparsegmrf.ensembles._newton import Minimum, NewtonPoint, minimize
 from sparsegmrf.ensembles._regression import NeighbourRegression, make_target, regress
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
@@ -129,6 +130,60 @@ class Selection:
         return np.asarray(planes.sum(axis=(1, 2)))
 
 
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """A precision and the mean that goes with it, its likelihood in nats, and how it was found."""
+
+    problem: Selection
+    minimum: Minimum
+    mean: FloatArray
+    loglik: float
+    converged: bool
+    reason: str
+    factorizations: int
+
+    @property
+    def precision(self) -> SymmetricStencil:
+        """The precision."""
+        return self.problem.stencil(self.minimum.point.at)
+
+
+def fit_selection(
+    ensemble: Ensemble, later: IntArray, shrinkage: float, homogeneous: bool, tolerance: float, most: int
+) -> Selected:
+    """Fit the precision to images, or to what is expected of those with missing pixels.
+
+    Raises
+    ------
+    ArgumentError
+        As by `pose`, or if a pixel is hardly ever observed.
+    """
+    count, last = 0, None
+
+    def fitted(expected: Ensemble) -> Selected:
+        nonlocal count, last
+        problem, guess = pose(expected, later, shrinkage, homogeneous, None if last is None else last.minimum.point.at)
+        minimum = select(problem, guess, tolerance, most)
+        count += problem.count
+        loglik = problem.loglik(minimum.point, expected.count)
+        last = Selected(problem, minimum, expected.mean, loglik, minimum.converged, minimum.reason, count)
+        return last
+
+    missing = np.isnan(ensemble.images)
+    if not missing.any():
+        return fitted(ensemble)
+    check_seen(missing, ensemble.estimated)
+    found = agree(CompletedEnsemble.independent(ensemble, missing), fitted)
+    converged = found.converged and found.fitted.converged
+    return replace(
+        found.fitted,
+        mean=found.mean,
+        loglik=found.loglik,
+        converged=converged,
+        reason=f"{found.fitted.reason}; {found.reason}",
+    )
+
+
 def select(selection: Selection, guess: FloatArray, tolerance: float, most: int) -> Minimum:
     """Maximize the likelihood from a guess, drawn towards its diagonal until it is positive definite."""
     start = selection.evaluate(guess)
@@ -138,29 +193,34 @@ def select(selection: Selection, guess: FloatArray, tolerance: float, most: int)
     return minimize(selection.evaluate, selection.precondition, start, selection.metric, tolerance, most)
 
 
-def pose(ensemble: Ensemble, later: IntArray, shrinkage: float, homogeneous: bool) -> tuple[Selection, FloatArray]:
-    """Return the problem with ``S = (1 - a) C + a diag(C)`` and a guess of its solution.
+def pose(
+    ensemble: Ensemble, later: IntArray, shrinkage: float, homogeneous: bool, guess: FloatArray | None = None
+) -> tuple[Selection, FloatArray]:
+    """Return the problem with ``S = (1 - a) C + a diag(C)`` and a guess of its solution, unless there is one.
 
     Raises
     ------
     ArgumentError
         If a pixel is constant, with `homogeneous` if all are, or the images are too few without shrinkage.
     """
+    offsets = np.vstack([np.zeros((1, 2), dtype=np.int64), later])
     if homogeneous:
-        offsets = np.vstack([np.zeros((1, 2), dtype=np.int64), later])
         C = _averaged(ensemble.covariances(offsets), offsets)
         ensemble.check_varies(C[0], "pass images that vary somewhere")
-        return Selection(offsets, C, shrinkage, True), np.append(1.0 / C[0, 0, 0], np.zeros(len(later)))
+        start = np.append(1.0 / C[0, 0, 0], np.zeros(len(later))) if guess is None else guess
+        return Selection(offsets, C, shrinkage, True), start
     if shrinkage == 0.0:
         _check_count(ensemble, later)
+    if guess is not None:
+        return Selection(offsets, ensemble.covariances(offsets), shrinkage, False), guess
     pattern = LocalPattern.of(np.vstack([-later[::-1], later]))
     planes = ensemble.covariances(pattern.differences)
     ensemble.check_varies(planes[0], "take homogeneous=True, crop the images, or give these pixels some noise")
     place = {tuple(offset): k for k, offset in enumerate(pattern.differences.tolist())}
-    kept = [0, *(place[tuple(offset)] for offset in later.tolist())]
+    kept = [place[tuple(offset)] for offset in offsets.tolist()]
     target = make_target("diagonal", ensemble, pattern, planes)
-    guess = _symmetric(regress(pattern, planes, target, max(_START, shrinkage)), later)
-    return Selection(pattern.differences[kept], planes[kept], shrinkage, False), guess
+    start = _symmetric(regress(pattern, planes, target, max(_START, shrinkage)), later)
+    return Selection(offsets, planes[kept], shrinkage, False), start
 
 
 def _averaged(planes: FloatArray, offsets: IntArray) -> FloatArray:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from sparsegmrf._saved import Saved
 from sparsegmrf._validate import image_shape, read_only
 from sparsegmrf.ensembles._ensemble import as_ensemble, as_pairs, later_neighbours
@@ -81,19 +79,21 @@ class CholeskyField(Saved):
         With ``r = x - mu`` and ``q = p + o_k``, ``d_p r_p + sum_k w_pk r_q`` is white: a regression of pixels on their
         later neighbours, ``d_p = 1 / s_p`` and ``w_pk = -beta_pk / s_p``, with ``s_p^2`` the mean squared residual. It
         is made from ``(1 - a) C + a T``, ``C`` the sample covariance of the pixel and its neighbours, ``T`` a target
-        and ``a`` the shrinkage.
+        and ``a`` the shrinkage. With missing pixels ``C`` is what is expected of it given what is observed, exactly,
+        and the regressions are repeated until they agree with what is expected under them (EM).
 
         Parameters
         ----------
         images : array_like, (N, H, W)
-            Ensemble in intensity; independent draws of one field.
+            Ensemble in intensity; independent draws of one field. NaN marks a missing pixel, which is integrated out.
         radius : int
             Later neighbours are those in the ``(2r + 1) x (2r + 1)`` window: none for 0, 4 for 1, 12 for 2.
         offsets : sequence of (int, int), optional
             Later neighbours ``(di, dj)`` in pixels, instead of `radius`.
         shrinkage : "auto", float or None
             Weight of the target, from 0 to 1; None and 0 are pure maximum likelihood. ``"auto"`` takes the value with
-            the largest exact leave-one-out log-density, from 0, 1 and a grid of its logit with step 1/2.
+            the largest exact leave-one-out log-density, from 0, 1 and a grid of its logit with step 1/2; with missing
+            pixels that of images completed by draws given what is observed.
         target : {"homogeneous", "correlation", "diagonal"}
             ``"homogeneous"``: the covariance of a window, averaged over the image, so that shrinkage 1 gives weights
             that all pixels share (but near the border). ``"correlation"``: the averaged correlations with the variances
@@ -110,14 +110,16 @@ class CholeskyField(Saved):
         Raises
         ------
         ArgumentError
-            If a value is missing or infinite, a pixel is constant, images are too few for pure maximum likelihood (as
-            many as neighbours + 2, one less with a known mean, are needed), or neighbours predict a pixel exactly.
+            If a value is infinite, a pixel is constant or missing in all images but one (in all, with a known mean),
+            images are too few for pure maximum likelihood (as many as neighbours + 2, one less with a known mean, are
+            needed), or neighbours predict a pixel exactly.
 
         References
         ----------
         M. Pourahmadi (1999), Joint mean-covariance models with applications to longitudinal data, Biometrika 86, for
         the regressions; he takes earlier neighbours. J. Hoffbeck and D. Landgrebe (1996), Covariance matrix estimation
         and classification with limited training data, IEEE PAMI 18, for leaving one out by rank-one downdates.
+        A. Dempster, N. Laird, D. Rubin (1977), Maximum likelihood from incomplete data via the EM algorithm, JRSS B 39.
 
         Examples
         --------
@@ -129,17 +131,17 @@ class CholeskyField(Saved):
         neighbours = later_neighbours(radius, offsets)
         ensemble = as_ensemble(images, mean)
         fitted = fit_regression(ensemble, neighbours, shrinkage, target)
-        diagonal = 1.0 / np.sqrt(fitted.regression.variance)
-        weights = -diagonal * fitted.regression.coefficients
         return CholeskyFit(
-            model=cls(read_only(diagonal), read_only(weights), as_pairs(neighbours)),
+            model=cls(fitted.diagonal, fitted.weights, as_pairs(neighbours)),
             loglik=fitted.loglik,
             n_observed=ensemble.count,
-            mean=ensemble.mean,
+            mean=read_only(fitted.mean),
             mean_estimated=ensemble.estimated,
             shrinkage=fitted.shrinkage,
             target=target,
             loo=fitted.loo,
+            converged=fitted.converged,
+            reason=fitted.reason,
         )
 
     def whitening(self, shape: Shape | None = None) -> TriangularStencil:
@@ -168,7 +170,7 @@ class CholeskyFit(EnsembleFit):
     model : CholeskyField
         The factor.
     loglik : float
-        Log-density of all images in nats.
+        Log-density of all images in nats; where pixels are missing, of the observed ones.
     n_observed : int
         Number of images ``N``.
     mean : ndarray, (H, W)
@@ -181,11 +183,18 @@ class CholeskyFit(EnsembleFit):
         What the covariances were shrunk towards.
     loo : float
         Log-density in nats of an image by the fit to all others, averaged over the images; minus infinity where the
-        others are too few. Mean and covariances are those of the others, the target is held.
+        others are too few. Mean and covariances are those of the others, the target is held. With missing pixels, of
+        images completed by draws.
+    converged : bool
+        Whether, with missing pixels, the covariances agree with what is expected under them.
+    reason : str
+        How the factor was found.
     """
 
     model: CholeskyField
     loo: float
+    converged: bool = True
+    reason: str = "in closed form"
 
     def summary(self) -> str:
         """Return the fit's figures as text."""

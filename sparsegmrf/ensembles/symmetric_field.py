@@ -10,7 +10,7 @@ from sparsegmrf._saved import Saved
 from sparsegmrf._validate import finite_number, image_shape, integer_at_least, positive_number, read_only
 from sparsegmrf.ensembles._ensemble import as_ensemble, as_pairs, later_neighbours
 from sparsegmrf.ensembles._fit import EnsembleFit
-from sparsegmrf.ensembles._selection import pose, select
+from sparsegmrf.ensembles._selection import fit_selection
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.stencil import SymmetricStencil
@@ -77,12 +77,14 @@ class SymmetricField(Saved):
 
         Maximizes ``logdet Q - tr(S Q)`` over all positive definite ``Q`` that are zero outside the pattern, a convex
         problem whose solution is the one ``Q`` of the pattern whose inverse agrees with ``S`` on it. Newton's method:
-        the gradient is ``S`` less the selected inverse, products with the Hessian are differences of gradients.
+        the gradient is ``S`` less the selected inverse, products with the Hessian are differences of gradients. With
+        missing pixels ``S`` is what is expected of it given what is observed, exactly, and the fit is repeated until it
+        agrees with what is expected under it (EM).
 
         Parameters
         ----------
         images : array_like, (N, H, W)
-            Ensemble in intensity; independent draws of one field.
+            Ensemble in intensity; independent draws of one field. NaN marks a missing pixel, which is integrated out.
         radius : int
             Neighbours are those in the ``(2r + 1) x (2r + 1)`` window: 8 for 1, 24 for 2.
         offsets : sequence of (int, int), optional
@@ -108,13 +110,15 @@ class SymmetricField(Saved):
         Raises
         ------
         ArgumentError
-            If a value is missing or infinite, a pixel is constant, or images are fewer than mutual neighbours with no
+            If a value is infinite, a pixel is constant or missing in all images but one (in all, with a known mean), or
+            images are fewer than mutual neighbours with no
             shrinkage; beyond that number a maximum may still not exist, which the result then says.
 
         References
         ----------
-        A. Dempster (1972), Covariance selection, Biometrics 28. S. Buhl (1993), On the existence of maximum likelihood
-        estimators for graphical Gaussian models, Scand. J. Statist. 20.
+        A. Dempster (1972), Covariance selection, Biometrics 28. A. Dempster, N. Laird, D. Rubin (1977), Maximum
+        likelihood from incomplete data via the EM algorithm, JRSS B 39. S. Buhl (1993), On the existence of maximum
+        likelihood estimators for graphical Gaussian models, Scand. J. Statist. 20.
 
         Examples
         --------
@@ -129,25 +133,24 @@ class SymmetricField(Saved):
         if not 0.0 <= number < 1.0:
             raise ArgumentError(f"shrinkage must be None or a number from 0 to below 1, got {number:g}.")
         smallest, most = positive_number("tolerance", tolerance), integer_at_least("max_steps", max_steps, 1)
-        problem, guess = pose(ensemble, neighbours, number, bool(homogeneous))
-        minimum = select(problem, guess, smallest, most)
-        found = minimum.point.at
+        found = fit_selection(ensemble, neighbours, number, bool(homogeneous), smallest, most)
+        at = found.minimum.point.at
         if homogeneous:
-            model = cls(float(found[0]), tuple(found[1:].tolist()), as_pairs(neighbours))
+            model = cls(float(at[0]), tuple(at[1:].tolist()), as_pairs(neighbours))
         else:
-            model = cls(read_only(found[0].copy()), read_only(found[1:].copy()), as_pairs(neighbours))
+            model = cls(read_only(at[0].copy()), read_only(at[1:].copy()), as_pairs(neighbours))
         return SymmetricFit(
             model=model,
-            loglik=problem.loglik(minimum.point, ensemble.count),
+            loglik=found.loglik,
             n_observed=ensemble.count,
-            mean=ensemble.mean,
+            mean=read_only(found.mean),
             mean_estimated=ensemble.estimated,
             shrinkage=number,
             target="diagonal",
-            converged=minimum.converged,
-            reason=minimum.reason,
-            covariance_error=minimum.point.error,
-            factorizations=problem.count,
+            converged=found.converged,
+            reason=found.reason,
+            covariance_error=found.minimum.point.error,
+            factorizations=found.factorizations,
         )
 
     def stencil(self, shape: Shape | None = None) -> SymmetricStencil:
@@ -171,7 +174,7 @@ class SymmetricFit(EnsembleFit):
     model : SymmetricField
         The precision.
     loglik : float
-        Log-density of all images in nats.
+        Log-density of all images in nats; where pixels are missing, of the observed ones.
     n_observed : int
         Number of images ``N``.
     mean : ndarray, (H, W)

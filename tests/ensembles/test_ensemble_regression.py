@@ -267,7 +267,10 @@ def altered(value, place):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"images": altered(np.nan, (2, 1, 3))}, r"images must be finite, got 1 NaN.*\(2, 1, 3\); missing pixels"),
+        (
+            {"images": altered(np.inf, (2, 1, 3))},
+            r"images must be finite, got 1 NaN.*\(2, 1, 3\); infinite values",
+        ),
         ({"images": IMAGES[0]}, r"images must have shape \(N, H, W\).*got \(4, 5\)"),
         ({"images": IMAGES[..., np.newaxis]}, "fit each channel of colour images by itself"),
         ({"images": IMAGES[:0]}, r"got \(0, 4, 5\)"),
