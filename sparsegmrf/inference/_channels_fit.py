@@ -11,6 +11,7 @@ from sparsegmrf._validate import generator, integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.fitted import akaike, schwarz
 from sparsegmrf.gmrf import GMRF
+from sparsegmrf.inference._bands import Bands
 from sparsegmrf.inference._channel_data import channel_observations
 from sparsegmrf.inference._channel_evidence import ChannelEvidence
 from sparsegmrf.inference._channel_search import ChannelObjective, ChannelSearch
@@ -172,30 +173,30 @@ class ChannelsFit:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ChannelsFillResult:
-    """What `fill` returns of `Channels`; images have the layout given, ``(H, W, C)``.
+    """What `fill` returns of `Channels`; images have the layout of the one given, and its labels.
 
     Attributes
     ----------
-    mean, std, predictive_std : ndarray, (H, W, C)
+    mean, std, predictive_std : ndarray, (H, W, C) or (C, H, W), or labelled
         Expectation of the field with its trend, its standard deviation with that of the trend, and that of a new
         measurement, in intensity; as of `FillResult`.
-    samples : ndarray, (k, H, W, C)
+    samples : ndarray, (k, H, W, C) or (k, C, H, W), or labelled
         Draws of the field with its trend given the observations.
-    filled : ndarray, (H, W, C)
+    filled : ndarray, (H, W, C) or (C, H, W), or labelled
         The image itself where it is observed, `mean` in the gaps.
     fit : ChannelsFit
-        The fit behind it.
+        The fit behind it, whose own images are ``(H, W, C)``.
     """
 
-    mean: FloatArray
-    std: FloatArray
-    predictive_std: FloatArray
-    samples: FloatArray
-    filled: FloatArray
+    mean: Any
+    std: Any
+    predictive_std: Any
+    samples: Any
+    filled: Any
     fit: ChannelsFit
 
     def __repr__(self) -> str:
-        gaps = self.mean.size - self.fit.n_observed
+        gaps = int(self.mean.size) - self.fit.n_observed
         return f"ChannelsFillResult(shape={self.mean.shape}, {gaps} values filled, {self.fit!r})"
 
 
@@ -209,18 +210,16 @@ def fit_channels(
     tolerance: float,
     spacing: SpacingLike,
 ) -> ChannelsFit:
-    """Return the fit of an image ``(H, W, C)`` by maximum likelihood."""
-    channels, shape = len(model.covariance), np.shape(image)
+    """Return the fit of an image ``(H, W, C)`` or ``(C, H, W)`` by maximum likelihood."""
     if not isinstance(likelihood, Gaussian):
         raise ArgumentError(
             f"likelihood must be Gaussian with Channels, got {likelihood.name}; fit one field to counts."
         )
-    if channels < 2 or len(shape) != 3 or shape[-1] != channels:
-        raise ArgumentError(
-            f"image must have shape (H, W, {channels}), the channels of the model last and two or more of them, got "
-            f"{shape}; move them by numpy.moveaxis(image, 0, -1), or fit the spatial model to a single channel."
-        )
-    model, ground = placed(model, spacing, image, slice(0, 2))
+    channels = len(model.covariance)
+    bands = Bands.of(image, channels)
+    model, ground = placed(model, spacing, bands.image)
+    mask, likelihood, image = bands.mask(mask), bands.likelihood(likelihood), bands.values
+    shape = image.shape
     lattice = model.model.gmrf((shape[0], shape[1])).lattice
     if not lattice.is_complete:
         raise ArgumentError(
@@ -274,8 +273,17 @@ def fill_channels(
     tolerance: float,
     spacing: SpacingLike,
 ) -> ChannelsFillResult:
-    """Return the filled image ``(H, W, C)``."""
+    """Return the filled image, its channels where they were."""
     result = fit_channels(model, image, mask, likelihood, covariates, fixed, tolerance, spacing)
+    bands = Bands.of(image, len(model.covariance))
     found, data = result.predict(n_samples=n_samples, rng=rng), result._evidence.data
-    filled = np.where(data.observed, data.values, found.mean)
-    return ChannelsFillResult(found.mean, found.std, found.predictive_std, found.samples, filled, result)
+    return ChannelsFillResult(
+        mean=bands.labelled(found.mean),
+        std=bands.labelled(found.std, "std", "standard deviation"),
+        predictive_std=bands.labelled(
+            found.predictive_std, "predictive_std", "standard deviation of a new measurement"
+        ),
+        samples=bands.draws(found.samples),
+        filled=bands.labelled(np.where(data.observed, data.values, found.mean)),
+        fit=result,
+    )

@@ -131,7 +131,7 @@ def fill(
 
     Parameters
     ----------
-    image : array_like, (H, W), or (H, W, C) with ``model=Channels(...)``
+    image : array_like, (H, W), or (H, W, C) or (C, H, W) with ``model=Channels(...)``
         Intensities; NaN marks gaps unless a mask is given. Of a numpy masked array the mask counts as well. Of an
         xarray ``DataArray`` the results keep dimensions, coordinates, name and attributes; a mask, noise or covariates
         with labels must have its coordinates.

@@ -84,7 +84,7 @@ def fit(
     model : FieldModel
         Model at the parameters to start from, such as those of `sparsegmrf.models`: with ``parameters``, ``limits``,
         ``stencil``, ``derivatives``, ``gmrf`` and ``replace``.
-    image : array_like, (H, W) or (R, H, W); (H, W, C) with `Channels`
+    image : array_like, (H, W) or (R, H, W); (H, W, C) or (C, H, W) with `Channels`
         Intensities. Of a numpy masked array the mask counts as well. Several images are independent draws of one field
         with the same parameters, noise variance and trend; `mask`, noise and counts' numbers may be theirs each. Of an
         xarray ``DataArray`` a mask, noise or covariates with labels must have its coordinates, and are brought to its

@@ -164,7 +164,7 @@ def test_what_is_predicted_where_a_covariate_is_not_known_is_nan():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"image": np.zeros((3, 8, 9))}, r"image must have shape \(H, W, 3\).*moveaxis"),
+        ({"image": np.zeros((2, 8, 9))}, r"image must have shape \(H, W, 3\).*moveaxis"),
         ({"image": np.zeros((8, 9))}, r"image must have shape \(H, W, 3\)"),
         ({"image": np.zeros((8, 9, 3))}, "image must vary about its trend in every channel, got channel 0"),
         ({"fixed": ["sigma"]}, "fixed must name parameters among rho, tau, covariance"),
