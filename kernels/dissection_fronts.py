@@ -16,6 +16,8 @@ from sparsegmrf.kernels.subroutine import subroutine
 BUILT_ON = {"blas": "ec93f68f2077", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
+Stored = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+"""A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 Letters = npt.NDArray[np.uint8]
 Sizes = npt.NDArray[np.int32]
@@ -217,7 +219,7 @@ def update_columns(
 
 
 @njit(cache=True, nogil=True)
-def log_pivots(s: int, m: int, L: Floats) -> float:
+def log_pivots(s: int, m: int, L: Stored) -> float:
     """Return the sum of the logarithms of a panel's pivots."""
     total = 0.0
     for j in range(s):
