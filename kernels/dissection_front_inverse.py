@@ -15,7 +15,7 @@ from sparsegmrf.kernels.blas import dgemm, dlauum, dsymm, dtrmm, dtrtri
 BUILT_ON = {"blas": "ec93f68f2077"}
 
 Floats = npt.NDArray[np.float64]
-Stored = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+Stored = Floats | npt.NDArray[np.float32]
 """A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 Letters = npt.NDArray[np.uint8]

@@ -36,7 +36,7 @@ ITEM_PER_HALF = 2
 ITEM_COLUMNS = 11
 
 Floats = npt.NDArray[np.float64]
-Stored = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+Stored = Floats | npt.NDArray[np.float32]
 """A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 

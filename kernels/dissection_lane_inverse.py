@@ -53,7 +53,7 @@ VISIT_MAP = 2  # first entry of the map from the node's boundary to the parent's
 VISIT_COLUMNS = 3
 
 Floats = npt.NDArray[np.float64]
-Stored = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+Stored = Floats | npt.NDArray[np.float32]
 """A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 

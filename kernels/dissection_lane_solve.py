@@ -53,7 +53,7 @@ BLOCK_AROUND = 10  # unknowns on the tile's boundary
 BLOCK_COLUMNS = 11
 
 Floats = npt.NDArray[np.float64]
-Stored = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+Stored = Floats | npt.NDArray[np.float32]
 """A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 

@@ -47,7 +47,7 @@ from sparsegmrf.kernels.subroutine import subroutine
 BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "dbc0f453368d", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
-Stored = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+Stored = Floats | npt.NDArray[np.float32]
 """A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 

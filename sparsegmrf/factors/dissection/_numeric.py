@@ -55,6 +55,11 @@ class FactorNumbers:
     log_pivots: list[FloatArray]
     rounded_log_pivots: list[FloatArray]
 
+    @property
+    def is_single(self) -> bool:
+        """Whether the numbers are in single precision."""
+        return bool(self.tiles.dtype == np.float32)
+
 
 class NotPositiveError(Exception):
     """A pivot is not positive.
@@ -133,7 +138,7 @@ class _Elimination:
         self.buffers, self.lock, self.own = buffers, threading.Lock(), own_products()
         self.tasks: list[Callable[[], None]] = []
         self.needs: list[list[int]] = []
-        self.single = blocks.tiles.dtype == np.float32
+        self.single = blocks.is_single
         self.panels: dict[tuple[int, int], FloatArray] = {}
         self.live: dict[tuple[int, int], FloatArray] = {}
         self.uses: dict[tuple[int, int], int] = {}
@@ -237,11 +242,10 @@ class _Elimination:
         filled = int(self.groups.filled[group])
         self._sum_pivots(program, start, factor, self.blocks.log_pivots, members[:filled])
         if self.single:
-            first, last = self.groups.start[group] * LANES, (self.groups.start[group] + program.factor_size) * LANES
-            self.blocks.tiles[first:last] = factor[: last - first]
-            self._sum_pivots(
-                program, int(self.groups.start[group]), self.blocks.tiles, self.blocks.rounded_log_pivots, members[:filled]
-            )
+            first, size = int(self.groups.start[group]), program.factor_size
+            stored = self.blocks.tiles[first * LANES : (first + size) * LANES]
+            stored[:] = factor[: size * LANES]
+            self._sum_pivots(program, 0, stored, self.blocks.rounded_log_pivots, members[:filled])
         size = program.order * (program.order + 1) // 2
         updates = self.buffers.workspace(size * filled)
         starts = np.where(np.arange(LANES) < filled, size * np.arange(LANES), -1)
@@ -355,7 +359,7 @@ class _Elimination:
         self.blocks.log_pivots[depth][node] = dissection_fronts.log_pivots(s, m, L)
         if self.single:
             stored = self._stored(depth, node, s * m)
-            stored[:] = L[: s * m]
+            dissection_fronts.round_panel(s, m, L, stored)
             del self.panels[depth, node]
             self.blocks.rounded_log_pivots[depth][node] = dissection_fronts.log_pivots(s, m, stored)
 

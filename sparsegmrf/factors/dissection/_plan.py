@@ -7,7 +7,7 @@ import numpy as np
 
 from sparsegmrf import _memory
 from sparsegmrf._threads import get_num_threads
-from sparsegmrf._validate import image_shape
+from sparsegmrf._validate import image_shape, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._fold import Fold
 from sparsegmrf.factors.dissection import _classes, _tree
@@ -53,7 +53,7 @@ class Plan:
         )
 
 
-def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
+def plan(shape: Shape, stencil: SymmetricStencil, *, precision: str = "double") -> Plan:
     """Predict the size, arithmetic, memory and rough time of a dissection factorization without allocating it.
 
     Parameters
@@ -64,6 +64,8 @@ def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
         Its offsets and channels count, and whether it is homogeneous: then identical nodes are stored once.
         (Sharing among per-pixel coefficients, and on lattices that wrap, is not foreseen.) One that wraps is that of
         the lattice folded flat, as `FoldedFactor` has it.
+    precision : {"double", "single"}
+        In which the factor is kept.
 
     Returns
     -------
@@ -77,16 +79,19 @@ def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
     """
     if not isinstance(stencil, SymmetricStencil):
         raise ArgumentError(f"stencil must be a SymmetricStencil, got {type(stencil).__name__}.")
+    one_of("precision", precision, ("double", "single"))
     lattice, offsets = Lattice(image_shape(shape), stencil.channels), stencil.offsets
     shared = stencil.is_homogeneous and not stencil.is_wrapped
     if stencil.is_wrapped:
         fold = Fold.of(stencil, lattice.shape)
         lattice, offsets = fold.lattice, fold.offsets
     classes = _classes.node_classes(lattice.shape, offsets, leaf_pixels(offsets))
-    return predict(lattice, classes, tile_side(lattice, offsets, shared), shared)
+    return predict(lattice, classes, tile_side(lattice, offsets, shared), shared, single=precision == "single")
 
 
-def predict(lattice: Lattice, classes: list[_classes.NodeClass], tile: int, shared: bool) -> Plan:
+def predict(
+    lattice: Lattice, classes: list[_classes.NodeClass], tile: int, shared: bool, *, single: bool = False
+) -> Plan:
     """Predict the factorization of an analysed lattice with tiles of at most `tile` pixels a side."""
     s = np.array([each.eliminated for each in classes], dtype=np.float64) * lattice.channels
     m = np.array([len(each.front) for each in classes], dtype=np.float64) * lattice.channels
