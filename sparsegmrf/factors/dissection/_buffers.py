@@ -113,7 +113,7 @@ class Buffers:
             kind, memory = self._returned.popleft()
             self._free.setdefault(kind, []).append(memory)
 
-    def _keep(self, wanted: "Callable[[_Kind, FloatArray], bool]") -> None:
+    def _keep(self, wanted: "Callable[[_Kind, Stored], bool]") -> None:
         kept = {kind: [each for each in memories if wanted(kind, each)] for kind, memories in self._free.items()}
         self._free = {kind: memories for kind, memories in kept.items() if memories}
 

@@ -217,7 +217,7 @@ class _Elimination:
         pixel = tiles.pixel[tiles.first[members]]
         origins = pixel[:, 0] * self.analysis.lattice.shape[1] + pixel[:, 1]
         slots = self.buffers.workspace(max(1, program.slot_size) * LANES)
-        start, factor = int(self.groups.start[group]), self.blocks.tiles
+        start, factor = int(self.groups.start[group]), cast(FloatArray, self.blocks.tiles)
         if self.single:
             start, factor = 0, self.buffers.workspace(program.factor_size * LANES)
         status = dissection_lanes.factor_tile(
@@ -358,7 +358,7 @@ class _Elimination:
         s, m, L = self._panel(depth, node)
         self.blocks.log_pivots[depth][node] = dissection_fronts.log_pivots(s, m, L)
         if self.single:
-            stored = self._stored(depth, node, s * m)
+            stored = cast("npt.NDArray[np.float32]", self._stored(depth, node, s * m))
             dissection_fronts.round_panel(s, m, L, stored)
             del self.panels[depth, node]
             self.blocks.rounded_log_pivots[depth][node] = dissection_fronts.log_pivots(s, m, stored)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 
@@ -160,15 +161,16 @@ class _Inversion:
             dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             return
         gain = self._workspace(s * b, self.largest.gain)
-        if self.own and L.dtype == np.float64:
-            workspace = self.buffers.workspace(self.largest.workspace)
-            dense_products.multiply_triangular(s, m, L, Z, gain, workspace)
-            dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
+        workspace = self.buffers.workspace(self.largest.workspace)
+        if self.own and not self.blocks.is_single:
+            dense_products.multiply_triangular(s, m, cast(FloatArray, L), Z, gain, workspace)
+        else:  # which reads numbers in single precision as they are
+            dissection_front_inverse.gain(s, m, blas.LETTERS, blas.NUMBERS, L, Z, gain, sizes)
+        dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
+        if self.own:
             dense_products.subtract_symmetric(b, s, Z, s * (m + 1), m, gain, Z, s, m, workspace)
             dense_products.subtract_gram(s, b, gain, Z, s, m, Z, m, workspace)
         else:
-            dissection_front_inverse.gain(s, m, blas.LETTERS, blas.NUMBERS, L, Z, gain, sizes)
-            dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             dissection_front_inverse.subtract_boundary(s, m, blas.LETTERS, blas.NUMBERS, Z, gain, sizes)
 
     def _workspace(self, own: int, largest: int) -> FloatArray:

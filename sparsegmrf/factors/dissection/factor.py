@@ -173,7 +173,8 @@ class DissectionFactor(Factor):
         return _frozen.make(cls, **_attributes(precision, analysis, blocks))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(shape={self.shape}, {self.distinct_nodes} of {self.nodes} nodes, {self.nbytes} bytes)"
+        nodes = f"{self.distinct_nodes} of {self.nodes} nodes"
+        return f"{type(self).__name__}(shape={self.shape}, {nodes}, {self.nbytes} bytes)"
 
     def _sum_over_nodes(self, logs: list[FloatArray]) -> float:
         """Sum what distinct nodes have of the logarithms of squared pivots over all nodes."""

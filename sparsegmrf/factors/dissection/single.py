@@ -125,8 +125,8 @@ class SingleFactor(DissectionFactor):
         norm = self._refined.norm
         if not norm < 0.5:
             raise ConvergenceError(
-                f"the factor in single precision must be close to the precision, but B^-T Q B^-1 - I has a norm of up to "
-                f'{norm:.2g}, which bounds nothing; take precision="double".'
+                "the factor in single precision must be close to the precision, but B^-T Q B^-1 - I has a norm of up "
+                f'to {norm:.2g}, which bounds nothing; take precision="double".'
             )
         return norm
 
