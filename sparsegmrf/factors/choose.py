@@ -74,8 +74,8 @@ def factorize(
     Parameters
     ----------
     Q : SymmetricStencil, TriangularStencil, Form or scipy sparse array
-        The precision, in 1/intensity^2, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``. A sparse
-        array that couples pixels at most 5 rows and 5 columns apart is read as a stencil.
+        The precision, in 1/intensity^2, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``. A
+        sparse array that couples pixels at most 5 rows and 5 columns apart is read as a stencil.
     method : {"auto", "triangular", "spectral", "dissection", "cholmod", "dense"} or callable
         ``"triangular"`` is for whitening matrices, ``"spectral"`` for what a fast transform diagonalizes exactly,
         ``"dissection"`` for all stencils, ``"dense"`` for up to 4096 unknowns, ``"cholmod"`` for everything but needs

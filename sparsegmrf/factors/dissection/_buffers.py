@@ -19,7 +19,7 @@ _PER_OCTAVE = 2
 """Sizes of workspaces between a power of two and the next."""
 
 
-LARGE = 2**23
+LARGE = 2**22
 """Numbers of a workspace so large that to clear its pages is nothing beside the work in it: it is not kept."""
 
 

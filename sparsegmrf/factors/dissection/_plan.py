@@ -16,6 +16,9 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray, Shape
 
+_AT_ONCE = 2.0
+"""Large nodes that are worked on at the same time, on average."""
+
 _RATE = 3.0e10
 """Operations a second of one core, for the rough time."""
 
@@ -107,9 +110,13 @@ def predict(
     # Above the tiles the square corner of a panel is stored whole; tiles stand in full groups of lanes.
     tiles = _tree.unfold_classes(classes, depth)
     lanes = np.ceil(count[tiles] / LANES) * LANES
-    factor = 8 * int((count * above) @ (s * m) + lanes @ _with_halves(classes, entries)[tiles])
-    updates = 8 * int((count[tiles] * (b[tiles] * (b[tiles] + 1) / 2)).sum())
-    peak = factor + updates + 8 * int(_live(classes, b * above, shared))
+    width = 4 if single else 8
+    factor = width * int((count * above) @ (s * m) + lanes @ _with_halves(classes, entries)[tiles])
+    # A group of tiles is factorized when the first of them is asked for: the others of each class wait.
+    updates = 8 * int((np.minimum(count[tiles], LANES) * (b[tiles] * (b[tiles] + 1) / 2)).sum())
+    # Panels that are rounded stand beside the factor while they are worked on.
+    panels = 8 * int(_AT_ONCE * float((s * m * above).max())) if single else 0
+    peak = factor + updates + panels + 8 * int(_live(classes, b * above, shared))
     seconds = operations / (_RATE * get_num_threads()) + 1e-7 * lattice.size
     return Plan(int(count @ entries), operations, factor, peak, seconds, len(classes), nodes)
 
@@ -186,4 +193,4 @@ def _live(classes: list[_classes.NodeClass], b: FloatArray, shared: bool) -> flo
         if each.children:
             first, second = each.children
             peak[cls] = max(peak[first], own[first] + peak[second], own[first] + own[second] + own[cls])
-    return 2.0 * float(peak[-1])
+    return _AT_ONCE * float(peak[-1])
