@@ -204,7 +204,8 @@ def check_double(precision: str) -> None:
     """Refuse factors in single precision, which fits of several channels have not."""
     if check_digits(precision) == "single":
         raise ArgumentError(
-            'precision must be "double" with Channels, got "single"; condition takes it for the field of fitted channels.'
+            'precision must be "double" with Channels, got "single"; condition takes it for the field of channels that '
+            "were fitted."
         )
 
 

@@ -89,9 +89,9 @@ def condition(
     likelihood : Gaussian, Poisson, Binomial or Likelihood, optional
         How `y` is distributed given the field, such as ``Poisson(exposure=areas)``; see `sparsegmrf.likelihoods`.
     precision : {"double", "single"}
-        In which factors are kept: with ``"single"`` they take half the memory, and mean and draws
-        are refined to double precision, while variances have the relative error ``posterior.factor.relative_error``. See
-        `SingleFactor`; transforms store no factor, and are the same in either.
+        In which factors are kept: with ``"single"`` they take half the memory; mean and draws are refined to double
+        precision, and variances have the relative error ``posterior.factor.relative_error``. See `SingleFactor`;
+        transforms store no factor, and are the same in either.
 
     Returns
     -------

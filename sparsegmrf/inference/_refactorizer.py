@@ -31,5 +31,8 @@ class Refactorizer:
 
     def of_field(self, field: GMRF) -> Factor:
         """Return the factor of a field; its own where that is no dissection of one stencil."""
-        plain = isinstance(field.given, SymmetricStencil) and field.method == "dissection"
-        return self(field.precision) if plain else field.factor
+        if isinstance(field.given, SymmetricStencil) and field.method == "dissection":
+            return self(field.precision)
+        if self._digits == "single" and isinstance(field.given, Form):
+            return factorize(field.given, precision=self._digits)
+        return field.factor
