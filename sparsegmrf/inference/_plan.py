@@ -226,7 +226,7 @@ def _plan_problem(shape: Shape, model: FieldModel, complete: bool, n_samples: in
     dissected = field.method == "dissection"
     prior = plan_factor(shape, field.precision, precision=digits).factor_bytes if dissected else 0
     beside = 8 * pixels * (_IMAGES * unknowns + _STENCILS * stencils) + prior + _TABLES
-    fit = beside + int(_MORE * factor.peak_bytes)
+    fit = beside + int(_MORE * max(factor.peak_bytes, factor.inverse_bytes))
     fill = max(fit, beside + factor.factor_bytes + 24 * pixels * unknowns * n_samples)
     search = _EVALUATIONS * _EVALUATION * factor.seconds
     errors = 2 * (len(model.parameters) + 1) * _EVALUATION * factor.seconds

@@ -1,4 +1,4 @@
-"""Factors in single precision: fits, fillings and fields given data are those of double precision, and say their error."""
+"""Factors in single precision: fits, fillings and fields given data are those of double precision, with their error."""
 
 from functools import partial
 

@@ -33,8 +33,9 @@ class Plan:
         Entries of the factor that are stored.
     operations : float
         Floating-point operations, a multiplication and an addition counted as two.
-    factor_bytes, peak_bytes : int
-        Bytes of the factor, and of the factor with all workspace at its largest.
+    factor_bytes, peak_bytes, inverse_bytes : int
+        Bytes of the factor, of the factor with all workspace of its factorization at its largest, and with that of a
+        selected inverse, whose covariances come on top.
     seconds : float
         Rough time on the present number of threads; machines differ by a factor of several.
     classes, nodes : int
@@ -45,6 +46,7 @@ class Plan:
     operations: float
     factor_bytes: int
     peak_bytes: int
+    inverse_bytes: int
     seconds: float
     classes: int
     nodes: int
@@ -117,8 +119,9 @@ def predict(
     # Panels that are rounded stand beside the factor while they are worked on.
     panels = 8 * int(_AT_ONCE * float((s * m * above).max())) if single else 0
     peak = factor + updates + panels + 8 * int(_live(classes, b * above, shared))
+    inverse = factor + 8 * int(_inverting(classes, s, b, above, tiles))
     seconds = operations / (_RATE * get_num_threads()) + 1e-7 * lattice.size
-    return Plan(int(count @ entries), operations, factor, peak, seconds, len(classes), nodes)
+    return Plan(int(count @ entries), operations, factor, peak, inverse, seconds, len(classes), nodes)
 
 
 def tile_side(lattice: Lattice, offsets: IntArray, shared: bool) -> int:
@@ -194,3 +197,19 @@ def _live(classes: list[_classes.NodeClass], b: FloatArray, shared: bool) -> flo
             first, second = each.children
             peak[cls] = max(peak[first], own[first] + peak[second], own[first] + own[second] + own[cls])
     return _AT_ONCE * float(peak[-1])
+
+
+def _inverting(
+    classes: list[_classes.NodeClass], s: FloatArray, b: FloatArray, above: FloatArray, tiles: IntArray
+) -> float:
+    """Return the numbers that a selected inverse works in: fronts, gains, and the boundaries of halves that wait.
+
+    Above a node one half waits on every level; of `tiles` a group of each class.
+    """
+    packed = b * (b + 1) / 2
+    waiting = np.zeros(len(classes))
+    for cls in np.flatnonzero(above):
+        first, second = classes[cls].children
+        waiting[cls] = max(packed[first], packed[second]) + max(waiting[first], waiting[second])
+    at_once = waiting[-1] + ((s + b) ** 2 * above).max() + (s * b * above).max()
+    return _AT_ONCE * float(at_once) + LANES * float(packed[tiles].sum())
