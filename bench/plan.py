@@ -26,6 +26,9 @@ ROWS = (
     ("fill", "matern", 768, 0.3),
     ("fill", "stacked", 128, 0.3),
     ("fit", "matern", 512, 0.3),
+    ("fill", "matern", 512, 0.3, "single"),
+    ("fill", "matern", 768, 0.3, "single"),
+    ("fit", "matern", 512, 0.3, "single"),
     ("fill", "matern", 1024, 0.0),
     ("fit", "matern", 1024, 0.0),
 )
@@ -44,37 +47,37 @@ def main():
     print("| work | pixels | missing | predicted MB | measured MB | predicted / measured | roughly s | s |")
     print("|---|---|---|---|---|---|---|---|")
     for number in arguments.row or range(len(ROWS)):
-        work, model, side, missing = ROWS[number]
+        work, model, side, missing, *digits = ROWS[number]
         command = [sys.executable, "-m", "bench.plan", "--here", "--row", str(number)]
         found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
         predicted, measured = found["predicted"] / 1e6, found["measured"] / 1e6
         print(
-            f"| {work}, {model} | {side} x {side} | {missing:.0%} | {predicted:.0f} | {measured:.0f} | "
+            f"| {work}, {', '.join([model, *digits])} | {side} x {side} | {missing:.0%} | {predicted:.0f} | {measured:.0f} | "
             f"{predicted / measured:.2f} | {found['roughly']:.2g} | {found['seconds']:.2g} |",
             flush=True,
         )
 
 
-def measure(work, name, side, missing):
+def measure(work, name, side, missing, precision="double"):
     """Return bytes and seconds, predicted and measured."""
     model = MODELS[name]
-    run(work, model, image(WARM_UP, missing))
+    run(work, model, image(WARM_UP, missing), precision)
     y = image(side, missing)
     before, start = reset_peak(), time.perf_counter()
-    run(work, model, y)
+    run(work, model, y, precision)
     seconds, grown = time.perf_counter() - start, peak_bytes() - before
-    planned = sparsegmrf.plan(y, model)
+    planned = sparsegmrf.plan(y, model, precision=precision)
     predicted = planned.fit_bytes if work == "fit" else planned.fill_bytes
     roughly = planned.fit_seconds if work == "fit" else planned.fill_seconds
     return {"predicted": predicted, "measured": grown, "roughly": roughly, "seconds": seconds}
 
 
-def run(work, model, y):
+def run(work, model, y, precision):
     """Fit with standard errors, or fill."""
     if work == "fit":
-        assert np.isfinite(list(sparsegmrf.fit(model, y).standard_errors.values())).all()
+        assert np.isfinite(list(sparsegmrf.fit(model, y, precision=precision).standard_errors.values())).all()
     else:
-        assert np.isfinite(sparsegmrf.fill(y, model=model).std).all()
+        assert np.isfinite(sparsegmrf.fill(y, model=model, precision=precision).std).all()
 
 
 def image(side, missing):

@@ -29,7 +29,7 @@ from sparsegmrf.kernels.lane_vector import (
 )
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
+BUILT_ON = {"lane_vector": "dbc0f453368d", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
 

@@ -15,13 +15,15 @@ from sparsegmrf.kernels.blas import dgemm, dlauum, dsymm, dtrmm, dtrtri
 BUILT_ON = {"blas": "ec93f68f2077"}
 
 Floats = npt.NDArray[np.float64]
+Stored = Floats | npt.NDArray[np.float32]
+"""A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 Letters = npt.NDArray[np.uint8]
 Sizes = npt.NDArray[np.int32]
 
 
 @njit(cache=True, nogil=True)
-def invert_corner(s: int, m: int, letters: Letters, L: Floats, Z: Floats, sizes: Sizes) -> None:
+def invert_corner(s: int, m: int, letters: Letters, L: Stored, Z: Floats, sizes: Sizes) -> None:
     """``Z_SS = L_SS^-1``, zero above the diagonal, and ``Z_BS = 0``; `sizes` is workspace for int32."""
     sizes[0] = s
     sizes[1] = m
@@ -34,7 +36,7 @@ def invert_corner(s: int, m: int, letters: Letters, L: Floats, Z: Floats, sizes:
 
 
 @njit(cache=True, nogil=True)
-def gain(s: int, m: int, letters: Letters, numbers: Floats, L: Floats, Z: Floats, G: Floats, sizes: Sizes) -> None:
+def gain(s: int, m: int, letters: Letters, numbers: Floats, L: Stored, Z: Floats, G: Floats, sizes: Sizes) -> None:
     """``G = L_BS Z_SS`` by BLAS for a lower triangular ``Z_SS``; `sizes` is workspace for int32."""
     b = m - s
     for c in range(s):

@@ -21,7 +21,7 @@ from sparsegmrf.kernels.lane_vector import (
 )
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
+BUILT_ON = {"lane_vector": "dbc0f453368d", "subroutine": "1d05a1f775f3"}
 
 ITEM_PANEL = 0  # first entry of the panel
 ITEM_ELIMINATED = 1  # S, unknowns eliminated
@@ -36,11 +36,13 @@ ITEM_PER_HALF = 2
 ITEM_COLUMNS = 11
 
 Floats = npt.NDArray[np.float64]
+Stored = Floats | npt.NDArray[np.float32]
+"""A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 
 
 @subroutine()
-def _dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
+def _dots_of_4(L: Stored, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
     """``T_c = sum_r L[r, c] f_r`` for four columns, the first from place `t`, and sixteen right-hand sides."""
     a = zero_8()
     for r in range(rows):
@@ -49,7 +51,7 @@ def _dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: F
 
 
 @subroutine(fastmath={"contract", "reassoc", "nsz"})
-def _single_dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
+def _single_dots_of_4(L: Stored, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
     """``T_c = sum_r L[r, c] f_r`` for four columns and one right-hand side."""
     column0 = L[t : t + rows]
     column1 = L[t + m : t + m + rows]
@@ -72,7 +74,7 @@ def _single_dots_of_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: in
 
 
 @subroutine()
-def _subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
+def _subtract_4(L: Stored, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
     """``f_r -= sum_c L[r, c] T_c`` for four columns, the first from place `t`, and sixteen right-hand sides."""
     y = load_2_from_4(T, 0, 2, 4, 6)
     for r in range(rows):
@@ -81,7 +83,7 @@ def _subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: 
 
 
 @subroutine(fastmath={"contract", "reassoc", "nsz"})
-def _single_subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
+def _single_subtract_4(L: Stored, t: int, m: int, rows: int, f: Floats, first: int, T: Floats) -> None:
     """``f_r -= sum_c L[r, c] T_c`` for four columns and one right-hand side."""
     column0 = L[t : t + rows]
     column1 = L[t + m : t + m + rows]
@@ -97,7 +99,7 @@ def _single_subtract_4(L: Floats, t: int, m: int, rows: int, f: Floats, first: i
 
 
 @subroutine(fastmath={"contract", "reassoc", "nsz"})
-def _add_dots(width: int, column: Floats, f: Floats, T: Floats) -> None:
+def _add_dots(width: int, column: Stored, f: Floats, T: Floats) -> None:
     """``T += sum_r L[r, c] f_r`` for one column."""
     if width == 1:
         a = 0.0
@@ -112,7 +114,7 @@ def _add_dots(width: int, column: Floats, f: Floats, T: Floats) -> None:
 
 
 @subroutine(fastmath={"contract"})
-def _subtract(width: int, column: Floats, f: Floats, T: Floats) -> None:
+def _subtract(width: int, column: Stored, f: Floats, T: Floats) -> None:
     """``f_r -= L[r, c] T`` for one column."""
     if width == 1:
         for r in range(len(column)):
@@ -125,7 +127,7 @@ def _subtract(width: int, column: Floats, f: Floats, T: Floats) -> None:
 
 
 @subroutine(fastmath={"contract"})
-def _transpose_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
+def _transpose_front(invert: bool, width: int, L: Stored, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f_S <- L_SS^T f_S + L_BS^T f_B``, or inverted ``f_S <- L_SS^-T (f_S - L_BS^T f_B)``, four columns at a time."""
     whole = s - s % 4
     done = 0
@@ -169,7 +171,7 @@ def _transpose_front(invert: bool, width: int, L: Floats, base: int, s: int, m: 
 
 
 @subroutine(fastmath={"contract"})
-def _factor_front(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
+def _factor_front(invert: bool, width: int, L: Stored, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f <- [L_SS; L_BS] f_S + [0; f_B]``, or inverted ``f_S <- L_SS^-1 f_S``, then ``f_B <- f_B - L_BS f_S``."""
     whole = s - s % 4
     done = 0
@@ -307,7 +309,7 @@ def transpose_fronts(
     origins: Ints,
     images: int,
     size: int,
-    panels: Floats,
+    panels: Stored,
     values: Floats,
     result: Floats,
     f: Floats,
@@ -341,7 +343,7 @@ def factor_fronts(
     images: int,
     size: int,
     maps: Ints,
-    panels: Floats,
+    panels: Stored,
     update_start: Ints,
     half_start: Ints,
     values: Floats,

@@ -16,6 +16,9 @@ from sparsegmrf.kernels.subroutine import subroutine
 BUILT_ON = {"blas": "ec93f68f2077", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Stored = Floats | Singles
+"""A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 Letters = npt.NDArray[np.uint8]
 Sizes = npt.NDArray[np.int32]
@@ -217,9 +220,19 @@ def update_columns(
 
 
 @njit(cache=True, nogil=True)
-def log_pivots(s: int, m: int, L: Floats) -> float:
+def log_pivots(s: int, m: int, L: Stored) -> float:
     """Return the sum of the logarithms of a panel's pivots."""
     total = 0.0
     for j in range(s):
-        total += math.log(L[j * m + j])
+        total += math.log(np.float64(L[j * m + j]))
     return total
+
+
+@njit(cache=True, nogil=True)
+def round_panel(s: int, m: int, L: Floats, rounded: Singles) -> None:
+    """Copy a panel to single precision, zero above the diagonal, where L has never been written."""
+    for j in range(s):
+        for r in range(j):
+            rounded[j * m + r] = 0.0
+        for r in range(j, m):
+            rounded[j * m + r] = L[j * m + r]

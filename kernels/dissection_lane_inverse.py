@@ -45,7 +45,7 @@ from sparsegmrf.kernels.lane_vector import (
 )
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "dbc0f453368d", "subroutine": "1d05a1f775f3"}
 
 VISIT_COVARIANCE = 0  # offset of Z in the slots, one slot per depth of the tree
 VISIT_PARENT = 1  # the parent's row in the table, -1 for the tile itself
@@ -53,11 +53,13 @@ VISIT_MAP = 2  # first entry of the map from the node's boundary to the parent's
 VISIT_COLUMNS = 3
 
 Floats = npt.NDArray[np.float64]
+Stored = Floats | npt.NDArray[np.float32]
+"""A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 
 
 @subroutine()
-def _invert_corner(L: Floats, base: int, m: int, j: int, width: int, K: Floats) -> None:
+def _invert_corner(L: Stored, base: int, m: int, j: int, width: int, K: Floats) -> None:
     """``K = L_JJ^-1`` for `width` columns, packed lower by columns of a 4 x 4 triangle, zero beyond."""
     for t in range(10):
         store(K, t, spread(0.0))
@@ -76,7 +78,7 @@ def _invert_corner(L: Floats, base: int, m: int, j: int, width: int, K: Floats) 
 
 
 @subroutine()
-def _gain(L: Floats, base: int, m: int, j: int, width: int, K: Floats, G: Floats) -> None:
+def _gain(L: Stored, base: int, m: int, j: int, width: int, K: Floats, G: Floats) -> None:
     """``G = L_RJ L_JJ^-1`` for the rows R below the columns J, four numbers a row; zero beyond `width`."""
     k00 = load(K, 0)
     k10 = load(K, 1)
@@ -199,7 +201,7 @@ def _corner(Z: Floats, base: int, m: int, j: int, width: int, K: Floats, G: Floa
 
 
 @subroutine()
-def _invert_front(L: Floats, base: int, Z: Floats, z: int, s: int, m: int, G: Floats, K: Floats) -> None:
+def _invert_front(L: Stored, base: int, Z: Floats, z: int, s: int, m: int, G: Floats, K: Floats) -> None:
     """Covariances of the eliminated columns from the last to the first, four at a time, given those of the boundary."""
     last = s
     while last > 0:
@@ -271,7 +273,7 @@ def invert_tiles(
     maps: Ints,
     assembly: Ints,
     channels: int,
-    factor: Floats,
+    factor: Stored,
     block: int,
     boundary: Floats,
     origins: Ints,

@@ -37,7 +37,7 @@ from sparsegmrf.kernels.lane_vector import (
 )
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "dbc0f453368d", "subroutine": "1d05a1f775f3"}
 
 BLOCK_FACTOR = 0  # first vector of the tiles' factor
 BLOCK_TILES = 1  # first of the tiles in `origins`
@@ -53,6 +53,8 @@ BLOCK_AROUND = 10  # unknowns on the tile's boundary
 BLOCK_COLUMNS = 11
 
 Floats = npt.NDArray[np.float64]
+Stored = Floats | npt.NDArray[np.float32]
+"""A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 
 
@@ -185,7 +187,8 @@ def _write_transposed(
 def _prefetch_4(typing_context: Any, array: Any, vector: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, vector = arguments
-        for step in range(4):
+        in_a_line = 64 // signature.args[0].dtype.bitwidth
+        for step in range(0, 4, in_a_line):
             first = builder.mul(builder.add(vector, vector.type(step)), vector.type(8))
             _ask(builder, _pointer(context, builder, signature.args[0], array, first), 0)
         return context.get_dummy_value()
@@ -193,7 +196,7 @@ def _prefetch_4(typing_context: Any, array: Any, vector: Any) -> Any:
     return types.void(array, types.intp), emit
 
 
-prefetch_4 = cast(Callable[[Floats, int], None], _prefetch_4)
+prefetch_4 = cast(Callable[[Stored, int], None], _prefetch_4)
 """Ask for four vectors of an array; they may lie outside of it."""
 
 read_transposed = cast(Callable[[Floats, Ints, int, int, int, int, Floats, int, int], None], _read_transposed)
@@ -212,7 +215,7 @@ write_transposed = cast(Callable[[Floats, int, int, Floats, Ints, int, int, int]
 
 @subroutine()
 def _dots_of_4(
-    width: int, L: Floats, t0: int, t1: int, t2: int, t3: int, rows: int, f: Floats, first: int, T: Floats, ahead: int
+    width: int, L: Stored, t0: int, t1: int, t2: int, t3: int, rows: int, f: Floats, first: int, T: Floats, ahead: int
 ) -> None:
     """``T_c = sum_r L_c[r] f_r`` for four columns whose first rows are at ``t0 ... t3`` and at ``f[first]``."""
     if width == 4:
@@ -230,7 +233,7 @@ def _dots_of_4(
 
 
 @subroutine()
-def _dot(width: int, L: Floats, t: int, rows: int, f: Floats, first: int, T: Floats, at: int) -> None:
+def _dot(width: int, L: Stored, t: int, rows: int, f: Floats, first: int, T: Floats, at: int) -> None:
     """``T = sum_r L_c[r] f_r`` for one column; its vectors of T begin at `at`."""
     if width == 4:
         a = zero_4()
@@ -246,7 +249,7 @@ def _dot(width: int, L: Floats, t: int, rows: int, f: Floats, first: int, T: Flo
 
 @subroutine()
 def _subtract_4(
-    width: int, L: Floats, t0: int, t1: int, t2: int, t3: int, rows: int, f: Floats, first: int, T: Floats
+    width: int, L: Stored, t0: int, t1: int, t2: int, t3: int, rows: int, f: Floats, first: int, T: Floats
 ) -> None:
     """``f_r -= sum_c L_c[r] T_c`` for four columns."""
     if width == 4:
@@ -265,7 +268,7 @@ def _subtract_4(
 
 
 @subroutine()
-def _subtract(width: int, L: Floats, t: int, rows: int, f: Floats, first: int, T: Floats, at: int) -> None:
+def _subtract(width: int, L: Stored, t: int, rows: int, f: Floats, first: int, T: Floats, at: int) -> None:
     """``f_r -= L_c[r] T_c`` for one column; its vectors of T begin at `at`."""
     if width == 4:
         y = load_4(T, at)
@@ -278,7 +281,7 @@ def _subtract(width: int, L: Floats, t: int, rows: int, f: Floats, first: int, T
 
 
 @subroutine()
-def _transpose_node(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
+def _transpose_node(invert: bool, width: int, L: Stored, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f_S <- L_SS^T f_S + L_BS^T f_B``, or inverted ``f_S <- L_SS^-T (f_S - L_BS^T f_B)``, four columns at a time."""
     # The factor is read from its start on for the product, from its end on for the solve.
     ahead = -256 if invert else 128
@@ -329,7 +332,7 @@ def _transpose_node(invert: bool, width: int, L: Floats, base: int, s: int, m: i
 
 
 @subroutine()
-def _factor_node(invert: bool, width: int, L: Floats, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
+def _factor_node(invert: bool, width: int, L: Stored, base: int, s: int, m: int, f: Floats, T: Floats) -> None:
     """``f <- [L_SS; L_BS] f_S + [0; f_B]``, or inverted ``f_S <- L_SS^-1 f_S``, then ``f_B <- f_B - L_BS f_S``."""
     whole = s - s % 4
     done = 0
@@ -488,7 +491,7 @@ def transpose_tiles(
     origins: Ints,
     images: int,
     size: int,
-    factor: Floats,
+    factor: Stored,
     values: Floats,
     result: Floats,
     w: Floats,
@@ -551,7 +554,7 @@ def factor_tiles(
     origins: Ints,
     images: int,
     size: int,
-    factor: Floats,
+    factor: Stored,
     update_start: Ints,
     values: Floats,
     result: Floats,

@@ -44,9 +44,11 @@ from sparsegmrf.kernels.lane_vector import (
 )
 from sparsegmrf.kernels.subroutine import subroutine
 
-BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "e9633eeac920", "subroutine": "1d05a1f775f3"}
+BUILT_ON = {"dissection_columns": "d106c3886927", "lane_vector": "dbc0f453368d", "subroutine": "1d05a1f775f3"}
 
 Floats = npt.NDArray[np.float64]
+Stored = Floats | npt.NDArray[np.float32]
+"""A factor, in either width."""
 Ints = npt.NDArray[np.int64]
 
 
@@ -307,7 +309,7 @@ def unpack_updates(slots: Floats, first: int, size: int, starts: Ints, updates: 
 
 
 @njit(cache=True, nogil=True)
-def log_pivots(nodes: Ints, block: int, factor: Floats, logs: Floats) -> None:
+def log_pivots(nodes: Ints, block: int, factor: Stored, logs: Floats) -> None:
     """Sum the logarithms of the pivots of each lane into `logs`: of products that stay far within the range."""
     logs[:] = 0.0
     product = np.ones(8)

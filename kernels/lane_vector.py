@@ -1,5 +1,7 @@
 """Vectors of eight numbers as values in compiled code: what the lane kernels are written in.
 
+A vector is float64. What is read may be an array of float32, whose numbers are widened in the register.
+
 No kernel stands here. A cached kernel is rebuilt only when its own file changes, so every kernel file that imports this
 one carries its fingerprint, and a test compares the two.
 """
@@ -34,6 +36,7 @@ class LaneVectors(types.Type):
 
 lane_vector = LaneVector()
 _LLVM = ir.VectorType(ir.DoubleType(), LANES)
+_STORED = {types.float64: _LLVM, types.float32: ir.VectorType(ir.FloatType(), LANES)}
 _Emit = Callable[[Any, Any, Any, Any], Any]
 _Floats = npt.NDArray[np.float64]
 
@@ -67,13 +70,16 @@ def _joined(builder: Any, parts: list[Any]) -> Any:
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, vector: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
     first = builder.mul(vector, vector.type(LANES))
-    return builder.bitcast(builder.gep(data, [first]), _LLVM.as_pointer())
+    return builder.bitcast(builder.gep(data, [first]), _STORED[array_type.dtype].as_pointer())
 
 
 def _read(builder: Any, place: Any) -> Any:
     value = builder.load(place)
-    value.align = 8
-    return value
+    if value.type == _LLVM:
+        value.align = 8
+        return value
+    value.align = 4
+    return builder.fpext(value, _LLVM)
 
 
 def _in_every_lane(builder: Any, number: Any) -> Any:
@@ -197,7 +203,9 @@ def _spread_from_of(count: int) -> Any:
             data = context.make_array(signature.args[0])(context, builder, array).data
             parts = []
             for _ in range(count):
-                parts.append(_in_every_lane(builder, builder.load(builder.gep(data, [place]))))
+                number = builder.load(builder.gep(data, [place]))
+                wide = number if number.type == ir.DoubleType() else builder.fpext(number, ir.DoubleType())
+                parts.append(_in_every_lane(builder, wide))
                 place = builder.add(place, step)
             return _joined(builder, parts)
 
@@ -295,7 +303,8 @@ def _subtract_combination(typing_context: Any, a: Any, b: Any, c: Any) -> tuple[
 
 
 _Value = TypeVar("_Value", LaneVector, LaneVectors)
-_Load = Callable[[_Floats, int], LaneVectors]
+_Stored = _Floats | npt.NDArray[np.float32]
+_Load = Callable[[_Stored, int], LaneVectors]
 
 
 class _Binary(Protocol):
@@ -306,14 +315,14 @@ class _Ternary(Protocol):
     def __call__(self, a: LaneVector | LaneVectors, b: LaneVector, c: _Value) -> _Value: ...
 
 
-load = cast(Callable[[_Floats, int], LaneVector], _load)
-"""Vector number `vector` of a contiguous float64 array."""
+load = cast(Callable[[_Stored, int], LaneVector], _load)
+"""Vector number `vector` of a contiguous array of float64 or float32."""
 
 load_2, load_3, load_4 = (cast(_Load, _load_of(count)) for count in (2, 3, 4))
 """So many vectors of an array from number `vector` on."""
 
 load_from_4, load_2_from_4, load_4_from_4 = (
-    cast(Callable[[_Floats, int, int, int, int], LaneVectors], _load_from_4_of(count)) for count in (1, 2, 4)
+    cast(Callable[[_Stored, int, int, int, int], LaneVectors], _load_from_4_of(count)) for count in (1, 2, 4)
 )
 """One vector, two or four that follow one another, at each of four numbers."""
 
@@ -327,7 +336,7 @@ spread = cast(Callable[[float], LaneVector], _spread)
 """A number in every lane."""
 
 spread_from_4, spread_from_8 = (
-    cast(Callable[[_Floats, int, int], LaneVectors], _spread_from_of(count)) for count in (4, 8)
+    cast(Callable[[_Stored, int, int], LaneVectors], _spread_from_of(count)) for count in (4, 8)
 )
 """So many numbers of an array, from a place on in some step, each in every lane of its vector."""
 

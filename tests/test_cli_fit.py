@@ -139,6 +139,7 @@ def test_intervals_are_those_of_the_library_and_the_unit_is_told(holes, run):
         (["--noise-variance", "none"], {"noise": None}),
         (["--covariates", "linear", "--method", "reml"], {"covariates": "linear", "method": "reml"}),
         (["--fixed", "range", "--fixed", "sigma"], {"fixed": ["range", "sigma"]}),
+        (["--precision", "single"], {"precision": "single"}),
     ],
 )
 def test_options_are_those_of_the_library(holes, run, arguments, options):

@@ -48,6 +48,9 @@ class FieldOptions:
         ),
     ] = "coordinates"
     trials: Annotated[str | None, typer.Option(help="Trials of binomial counts: a number or a file.")] = None
+    precision: Annotated[
+        Literal["double", "single"], typer.Option(help="In which factors are kept: single takes half the memory.")
+    ] = "double"
 
     def start(self) -> Model | Literal["best"]:
         """Return the model at the parameters to start from, or ``"best"``."""
@@ -67,6 +70,7 @@ class FieldOptions:
             "covariates": None if self.covariates == "none" else self.covariates,
             "fixed": self.fixed or (),
             "spacing": self.ground(image),
+            "precision": self.precision,
         }
 
     def ground(self, image: Loaded) -> SpacingLike:

@@ -6,7 +6,7 @@ from sparsegmrf.factors.cholmod import CholmodFactor
 from sparsegmrf.factors.choose import factorize
 from sparsegmrf.factors.constrained import ConstrainedFactor
 from sparsegmrf.factors.dense import DenseFactor
-from sparsegmrf.factors.dissection import DissectionFactor, Plan
+from sparsegmrf.factors.dissection import DissectionFactor, Plan, SingleFactor
 from sparsegmrf.factors.folded import FoldedFactor
 from sparsegmrf.factors.independent import IndependentFactor
 from sparsegmrf.factors.intrinsic import IntrinsicFactor
@@ -33,6 +33,7 @@ __all__ = [
     "RestrictedFactor",
     "RestrictedForm",
     "SeparableFactor",
+    "SingleFactor",
     "SpectralDensity",
     "SpectralFactor",
     "SpectralForm",

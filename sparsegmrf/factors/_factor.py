@@ -65,6 +65,14 @@ class Factor(OnLattice):
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances ``Q^-1[p, p + o_k]`` (intensity^2) on the precision's own offsets, as a stencil."""
 
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves, beyond rounding: zero unless digits were left out.
+
+        That of `SingleFactor`, and of what is made of such factors.
+        """
+        return 0.0
+
     def squares(self, x: FloatArray) -> FloatArray:
         """Return ``x^T Q x`` for ``(batch, n)``."""
         white = self.whiten_vectors(x)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +15,7 @@ from sparsegmrf.factors._factor import Factor, Method
 from sparsegmrf.factors._form import Form
 from sparsegmrf.factors.cholmod import CholmodFactor
 from sparsegmrf.factors.dense import DenseFactor
-from sparsegmrf.factors.dissection import DissectionFactor
+from sparsegmrf.factors.dissection import DissectionFactor, SingleFactor
 from sparsegmrf.factors.folded import FoldedFactor
 from sparsegmrf.factors.spectral import SpectralFactor, is_diagonal
 from sparsegmrf.factors.triangular import TriangularFactor
@@ -50,23 +50,32 @@ class _Method:
 _METHODS = (
     _Method("triangular", lambda Q: isinstance(Q, TriangularStencil), lambda Q, **_: TriangularFactor(Q)),
     _Method("spectral", is_diagonal, lambda Q, **_: SpectralFactor(Q)),
-    _Method("dissection", lambda Q: isinstance(Q, SymmetricStencil), lambda Q, **_: _dissected(Q)),
+    _Method("dissection", lambda Q: isinstance(Q, SymmetricStencil), lambda Q, **_: _dissected(Q, DissectionFactor)),
     _Method("dense", lambda Q: sp.issparse(Q) and Q.shape[0] <= SMALL, DenseFactor),
     _Method("cholmod", lambda Q: True, CholmodFactor),
 )
 METHODS = ("auto", *(method.name for method in _METHODS))
 
+_SINGLE = _Method("dissection", lambda Q: True, lambda Q, **_: _dissected(Q, SingleFactor))
+"""What stands for dissection in single precision."""
+
 
 def factorize(
-    precision: Precision, method: Method = "auto", *, shape: Shape | None = None, channels: int = 1
+    Q: Precision,
+    /,
+    method: Method = "auto",
+    *,
+    shape: Shape | None = None,
+    channels: int = 1,
+    precision: str = "double",
 ) -> Factor:
-    """Factorize a precision by the cheapest exact method, or by the one named.
+    """Factorize a precision ``Q`` by the cheapest exact method, or by the one named.
 
     Parameters
     ----------
-    precision : SymmetricStencil, TriangularStencil, Form or scipy sparse array
-        ``Q`` in 1/intensity^2, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``. A sparse
-        array that couples pixels at most 5 rows and 5 columns apart is read as a stencil.
+    Q : SymmetricStencil, TriangularStencil, Form or scipy sparse array
+        The precision, in 1/intensity^2, or with a `TriangularStencil` the whitening matrix ``A`` of ``Q = A^T A``. A
+        sparse array that couples pixels at most 5 rows and 5 columns apart is read as a stencil.
     method : {"auto", "triangular", "spectral", "dissection", "cholmod", "dense"} or callable
         ``"triangular"`` is for whitening matrices, ``"spectral"`` for what a fast transform diagonalizes exactly,
         ``"dissection"`` for all stencils, ``"dense"`` for up to 4096 unknowns, ``"cholmod"`` for everything but needs
@@ -78,6 +87,10 @@ def factorize(
         Height and width in pixels; needed with a sparse array, which knows nothing of pixels.
     channels : int
         Unknowns per pixel of a sparse array; a stencil knows its own.
+    precision : {"double", "single"}
+        Of the numbers in which a factor by dissection is kept; with ``"single"`` it is a `SingleFactor`, of half the
+        size, whose results are refined to double precision. Transforms and triangular recursions store no factor, and
+        are the same in either.
 
     Returns
     -------
@@ -87,7 +100,8 @@ def factorize(
     Raises
     ------
     ArgumentError
-        If the method is not known or cannot take the precision, or `shape` is missing or contradicts the stencil.
+        If the method is not known or cannot take the precision, or `shape` is missing or contradicts the stencil; or
+        with ``precision="single"`` if the method is ``"cholmod"``, ``"dense"`` or a callable, which have none.
     NotPositiveDefiniteError
         If a pivot is not positive; carries the pixel and the pivot.
     TooLargeError
@@ -100,11 +114,16 @@ def factorize(
     >>> round(factor.logdet, 6)
     11.799454
     """
-    read, lattice = read_precision(precision, shape, channels)
+    if isinstance(method, partial) and method.func is factorize:
+        return cast(Factor, method(Q, shape=shape, channels=channels))
+    single = check_digits(precision) == "single"
+    read, lattice = read_precision(Q, shape, channels)
     _check_method(method)
     if isinstance(read, Form):
-        return read.factor(partial(factorize, method=method), method)
+        return read.factor(partial(factorize, method=method, precision=precision), method)
     chosen = _choose(read, method)
+    if single:
+        chosen = _in_single(chosen)
     _log.debug("%s factor for %s on %s", chosen.name, type(read).__name__, lattice)
     grid: dict[str, Any] = {"shape": lattice.shape, "channels": lattice.channels} if sp.issparse(read) else {}
     factor = chosen.make(read, **grid)
@@ -114,6 +133,16 @@ def factorize(
             "subclass of Factor with the lattice of the precision."
         )
     return factor
+
+
+def in_precision(precision: str) -> Method:
+    """Return the method of fields whose factors by dissection are kept in a precision."""
+    return "auto" if precision == "double" else partial(factorize, precision=precision)
+
+
+def check_digits(precision: str) -> str:
+    """Return a name of how many digits factors have, once it is checked."""
+    return one_of("precision", precision, ("double", "single"))
 
 
 def method_for(precision: Precision, method: Method = "auto") -> Method:
@@ -176,10 +205,22 @@ def _choose(precision: Precision, method: Method) -> _Method:
     return next(each for each in _METHODS if each.name == method or (method == "auto" and each.suits(precision)))
 
 
-def _dissected(precision: Any) -> Factor:
+def _in_single(chosen: _Method) -> _Method:
+    """Return a method in single precision, the same one where it stores no factor; refuse what has none."""
+    if chosen.name in ("triangular", "spectral"):
+        return chosen
+    if chosen.name == "dissection":
+        return _SINGLE
+    raise ArgumentError(
+        f'precision must be "double" with method={chosen.name!r}, got "single"; only dissection, which is for '
+        "stencils, keeps its factor in single precision."
+    )
+
+
+def _dissected(precision: Any, kind: type[DissectionFactor]) -> Factor:
     """Return the factor by dissection, of a lattice that wraps once it is folded flat."""
     wrapped = isinstance(precision, SymmetricStencil) and precision.is_wrapped
-    return FoldedFactor(precision) if wrapped else DissectionFactor(precision)
+    return FoldedFactor(precision, kind) if wrapped else kind(precision)
 
 
 def _reach(matrix: sp.csr_array, lattice: Lattice) -> int:

@@ -134,6 +134,11 @@ class CongruentFactor(Factor):
         """Return the covariances on the precision's own offsets as a stencil."""
         return congruent(self._inner.selected_inverse(), self._matrix.T)
 
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves; see `Factor.relative_error`."""
+        return self._inner.relative_error
+
     def whiten_vectors(self, x: FloatArray) -> FloatArray:
         """Return ``A x`` for ``(batch, n)``."""
         return self._inner.whiten_vectors(read_only(self._each(x, self._inverse)))

@@ -216,6 +216,19 @@ class ConstrainedFactor(Factor):
         variance[self._fixed] = 0.0
         return np.asarray(variance.reshape(self.lattice.image_shape))
 
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves: what base variances have of theirs, to what is left.
+
+        See `Factor.relative_error`.
+        """
+        error = self._base.relative_error
+        if error == 0.0:
+            return 0.0
+        left, of_base = self.marginal_variance().ravel(), self._base.marginal_variance().ravel()
+        free = left > 0.0
+        return float(error * np.max(of_base[free] / left[free], initial=0.0))
+
     @cached_property
     def _products(self) -> tuple[FloatArray, FloatArray]:
         """Images ``a_m``, ``b_m`` with ``S = G - sum_m a_m b_m^T``.

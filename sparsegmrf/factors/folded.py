@@ -12,7 +12,7 @@ from sparsegmrf._validate import read_only
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
 from sparsegmrf.factors._factor import Factor
 from sparsegmrf.factors._fold import Fold
-from sparsegmrf.factors.dissection import DissectionFactor, _file
+from sparsegmrf.factors.dissection import DissectionFactor, SingleFactor, _file
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
@@ -31,6 +31,8 @@ class FoldedFactor(Factor):
     ----------
     precision : SymmetricStencil
         Positive definite, wrapped along rows, columns or both, with any number of channels.
+    kind : type, optional
+        Of the factor of the folded lattice: `DissectionFactor`, or `SingleFactor` in half the memory.
 
     Raises
     ------
@@ -54,15 +56,13 @@ class FoldedFactor(Factor):
     _inner: DissectionFactor
     _lattice: Lattice
 
-    def __init__(self, precision: SymmetricStencil) -> None:
+    def __init__(self, precision: SymmetricStencil, kind: type[DissectionFactor] = DissectionFactor) -> None:
         if not isinstance(precision, SymmetricStencil) or not precision.is_wrapped:
             raise ArgumentError(
                 f"precision must be a SymmetricStencil that wraps, got {precision!r}; use DissectionFactor."
             )
         fold = Fold.of(precision)
-        _frozen.assign(
-            self, _fold=fold, _inner=_dissected(fold, precision, DissectionFactor), _lattice=precision.lattice
-        )
+        _frozen.assign(self, _fold=fold, _inner=_dissected(fold, precision, kind), _lattice=precision.lattice)
 
     def refactorized(self, precision: SymmetricStencil) -> Factor | None:
         """Return the factor of another precision if it has the same lattice, offsets and axes that wrap, else None."""
@@ -110,7 +110,8 @@ class FoldedFactor(Factor):
             channels=int(channels),
             boundary=_file.boundary_of(boundary),
         )
-        inner = DissectionFactor._from_parts(precision, analysis, blocks)
+        kind = SingleFactor if blocks.is_single else DissectionFactor
+        inner = kind._from_parts(precision, analysis, blocks)
         return _frozen.make(cls, _fold=Fold.of(pattern), _inner=inner, _lattice=pattern.lattice)
 
     @property
@@ -135,6 +136,11 @@ class FoldedFactor(Factor):
     def marginal_variance(self) -> FloatArray:
         """Return the diagonal of ``Q^-1`` as an image, in intensity^2."""
         return self._taken(self._inner.marginal_variance().reshape(1, -1)).reshape(self.lattice.image_shape)
+
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves; see `Factor.relative_error`."""
+        return self._inner.relative_error
 
     def whiten_vectors(self, x: FloatArray) -> FloatArray:
         """Return ``A x`` for ``(batch, n)``."""

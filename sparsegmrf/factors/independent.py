@@ -161,6 +161,11 @@ class IndependentFactor(Factor):
         variance = np.stack([factor.marginal_variance() for factor in self._factors], axis=-1)
         return variance.reshape(self._lattice.image_shape)
 
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves; see `Factor.relative_error`."""
+        return max(factor.relative_error for factor in self._factors)
+
     def covariance_with(self, pixel: tuple[int, int], channel: int = 0) -> FloatArray:
         """Return the covariance of every unknown with one as an image: zero in the other fields, in intensity^2."""
         self._lattice.unknown(pixel, channel)  # refuses what is off the image

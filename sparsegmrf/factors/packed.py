@@ -157,6 +157,11 @@ class PackedFactor(Factor):
             variance[moved.pixels] = factor.marginal_variance().ravel()[moved.places]
         return variance.reshape(self._lattice.shape)
 
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves; see `Factor.relative_error`."""
+        return max(each.relative_error for each in self._inner)
+
     def whiten_vectors(self, x: FloatArray) -> FloatArray:
         """Return ``A x`` for ``(batch, n)``."""
         return self._on_parts(x, lambda factor, own: factor.whiten_vectors(own))

@@ -128,6 +128,11 @@ class RestrictedFactor(Factor):
         """Return the variances as an image, in intensity^2, zero outside the domain."""
         return np.where(self.domain, self._inner.marginal_variance(), 0.0)
 
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves; see `Factor.relative_error`."""
+        return self._inner.relative_error
+
     def whiten_vectors(self, x: FloatArray) -> FloatArray:
         """Return ``A x`` for ``(batch, n)``."""
         return self._inner.whiten_vectors(self._inside(x))

@@ -154,6 +154,11 @@ class SeparableFactor(Factor):
         variance: FloatArray = self._spatial.marginal_variance()[..., np.newaxis] * np.diagonal(self._covariance)
         return variance.reshape(self._lattice.image_shape)
 
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves; see `Factor.relative_error`."""
+        return self._spatial.relative_error
+
     def covariance_with(self, pixel: tuple[int, int], channel: int = 0) -> FloatArray:
         """Return the covariance of every unknown with one as an image, in intensity^2."""
         self._lattice.unknown(pixel, channel)  # refuses what is off the image

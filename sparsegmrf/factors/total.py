@@ -200,6 +200,11 @@ class TotalFactor(Factor):
             return np.asarray(self._inner.marginal_variance() @ self._form.weights**2)
         return self.selected_inverse().diagonal()
 
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves; see `Factor.relative_error`."""
+        return self._inner.relative_error
+
     def solve_vectors(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""
         return self._total(self._inner.solve_vectors(read_only(self._spread(b))))

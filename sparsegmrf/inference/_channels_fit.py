@@ -9,6 +9,7 @@ import numpy as np
 
 from sparsegmrf._validate import generator, integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.choose import check_digits
 from sparsegmrf.fitted import akaike, schwarz
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._bands import Bands
@@ -198,6 +199,15 @@ class ChannelsFillResult:
     def __repr__(self) -> str:
         gaps = int(self.mean.size) - self.fit.n_observed
         return f"ChannelsFillResult(shape={self.mean.shape}, {gaps} values filled, {self.fit!r})"
+
+
+def check_double(precision: str) -> None:
+    """Refuse factors in single precision, which fits of several channels have not."""
+    if check_digits(precision) == "single":
+        raise ArgumentError(
+            'precision must be "double" with Channels, got "single"; condition takes it for the field of channels that '
+            "were fitted."
+        )
 
 
 def fit_channels(

@@ -1,13 +1,15 @@
 """Conditioning a field on pixels that were observed, with noise or exactly, or counted."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._edges import cut_off
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.factors import Factor
+from sparsegmrf.factors import Factor, Method
+from sparsegmrf.factors.choose import check_digits, in_precision
 from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.factors.spectral import SpectralForm
 from sparsegmrf.factors.total import TotalFactor, TotalForm
@@ -47,6 +49,7 @@ def condition(
     noise_variance: ArrayLike | None = None,
     operator: "ObservationOperator | ArrayLike | None" = None,
     likelihood: Gaussian | Likelihood | None = None,
+    precision: str = "double",
 ) -> GMRF:
     """Return the field given some of its pixels, observed with independent Gaussian noise or exactly, or given counts.
 
@@ -85,6 +88,10 @@ def condition(
         posterior reaches twice as far as a kernel, and as far as a block.
     likelihood : Gaussian, Poisson, Binomial or Likelihood, optional
         How `y` is distributed given the field, such as ``Poisson(exposure=areas)``; see `sparsegmrf.likelihoods`.
+    precision : {"double", "single"}
+        In which factors are kept: with ``"single"`` they take half the memory; mean and draws are refined to double
+        precision, and variances have the relative error ``posterior.factor.relative_error``. See `SingleFactor`;
+        transforms store no factor, and are the same in either.
 
     Returns
     -------
@@ -102,7 +109,7 @@ def condition(
         the null space, an observation through an operator is exact, or counts are no counts, exceed the trials, or send
         the level of an intrinsic field to infinity.
     ConvergenceError
-        If Newton's method finds no mode.
+        If Newton's method finds no mode; or if the precision is too badly conditioned for ``precision="single"``.
 
     References
     ----------
@@ -123,6 +130,7 @@ def condition(
     [[-0.183, 0.467, 0.713]]
     """
     distribution = as_likelihood(likelihood, noise_variance, left_out=None)
+    method = in_precision(check_digits(precision))
     simple = isinstance(distribution, Gaussian) and operator is None
     several = isinstance(gmrf, GMRF) and gmrf.channels > 1 and simple
     if not several:
@@ -139,21 +147,22 @@ def condition(
                 "does not give the mode under constraints; where that will do, constrain the Gaussian approximation "
                 "given gmrf.unconstrained."
             )
-        return condition_on_counts(gmrf, y, mask, distribution)
+        return condition_on_counts(gmrf, y, mask, distribution, precision)
     noise_variance = distribution.noise_variance
     if noise_variance is None or isinstance(noise_variance, str):
         raise ArgumentError(f"noise_variance must be given, got {noise_variance!r}; 0 is exact.")
     if isinstance(gmrf, ConstrainedGMRF):  # which condition comes first does not matter
-        posterior = condition(gmrf.unconstrained, y, mask=mask, noise_variance=noise_variance, operator=operator)
+        options: dict[str, Any] = {"noise_variance": noise_variance, "operator": operator, "precision": precision}
+        posterior = condition(gmrf.unconstrained, y, mask=mask, **options)
         return constrain(posterior, gmrf.constraints, gmrf.values)
     if operator is not None:
-        return _through_operator(gmrf, y, mask, noise_variance, as_operator(operator))
+        return _through_operator(gmrf, y, mask, noise_variance, as_operator(operator), method)
     if several:
         seen = channel_observations(y, mask, noise_variance, gmrf.lattice.image_shape)
-        return condition_channels(gmrf, with_known(gmrf, seen))
+        return condition_channels(gmrf, with_known(gmrf, seen), method)
     data = with_known(gmrf, observations(y, mask, noise_variance, gmrf.shape))
     if isinstance(gmrf.given, TotalForm):
-        return _given_totals(gmrf, gmrf.given, data)
+        return _given_totals(gmrf, gmrf.given, data, method)
     # The posterior of the deviation r = x - mu.
     deviation = np.where(data.observed, data.values - gmrf.mean, 0.0)
     right = data.weight * deviation
@@ -161,25 +170,25 @@ def condition(
         field = GMRF(gmrf.given.plus_diagonal(data.uniform_weight))
         return field.with_mean(gmrf.mean + field.factor.solve(right))
     if not (data.uniform_weight or data.exact.any()):
-        refuse_posterior(gmrf.precision)
+        refuse_posterior(gmrf.precision, precision)
     P, held = posterior_precision(gmrf.precision, data)
     if held is None:
-        field = GMRF(P)
+        field = GMRF(P, method=method)
         return field.with_mean(gmrf.mean + field.factor.solve(right))
     if held.all():
         raise ArgumentError(_ALL_KNOWN)
     right = np.where(held, 0.0, right - gmrf.precision @ np.where(held, deviation, 0.0))
-    field = _free(P, gmrf.lattice.restricted(~held))
+    field = _free(P, gmrf.lattice.restricted(~held), method)
     return field.with_mean(np.where(held, data.values, gmrf.mean + field.factor.solve(right)))
 
 
-def _given_totals(gmrf: GMRF, form: TotalForm, data: Observations) -> GMRF:
+def _given_totals(gmrf: GMRF, form: TotalForm, data: Observations, method: Method) -> GMRF:
     """Return a sum of fields given observations of it; pixels known earlier are among these."""
     unknowns = GMRF(form.inner)
     seen = replace(data, values=np.where(data.observed, data.values - gmrf.mean, 0.0), combination=form.weights)
     if data.exact.all():
         raise ArgumentError(_ALL_KNOWN)
-    total = GMRF(TotalForm(posterior_of_total(unknowns.precision, seen), form.weights))
+    total = GMRF(TotalForm(posterior_of_total(unknowns.precision, seen), form.weights), method=method)
     factor = total.factor
     assert isinstance(factor, TotalFactor)
     deviation = seen.total(_mean_given_total(unknowns, unknowns.precision, seen, factor.inner))
@@ -206,14 +215,14 @@ def check_unconstrained(gmrf: GMRF) -> None:
         )
 
 
-def fields_given_total(gmrf: GMRF, data: Observations) -> GMRF:
+def fields_given_total(gmrf: GMRF, data: Observations, method: Method = "auto") -> GMRF:
     """Return stacked fields given observations of their weighted sum."""
     Q, lattice = gmrf.precision, gmrf.lattice
     if lattice.is_complete:
-        field = GMRF(posterior_of_total(Q, data))
+        field = GMRF(posterior_of_total(Q, data), method=method)
         return field.with_mean(_mean_given_total(gmrf, Q, data, field.factor))
     Q, logdet = with_outside(Q, lattice)
-    field = GMRF(RestrictedForm(posterior_of_total(Q, data), lattice, logdet))
+    field = GMRF(RestrictedForm(posterior_of_total(Q, data), lattice, logdet), method=method)
     return field.with_mean(_mean_given_total(gmrf, Q, data, field.factor))
 
 
@@ -226,7 +235,12 @@ def _mean_given_total(gmrf: GMRF, Q: SymmetricStencil, data: Observations, facto
 
 
 def _through_operator(
-    gmrf: GMRF, y: ArrayLike, mask: ArrayLike | None, noise_variance: ArrayLike, B: ObservationOperator
+    gmrf: GMRF,
+    y: ArrayLike,
+    mask: ArrayLike | None,
+    noise_variance: ArrayLike,
+    B: ObservationOperator,
+    method: Method,
 ) -> GMRF:
     """Return the field given ``y = B x + e``."""
     data = observations(y, mask, noise_variance, B.observed_shape(gmrf.shape), of="that the operator makes")
@@ -238,21 +252,23 @@ def _through_operator(
         )
     check_null_space_observed(gmrf, data.observed, B)
     if isinstance(gmrf.given, TotalForm):
-        return _totals_through_operator(gmrf, gmrf.given, data, B)
+        return _totals_through_operator(gmrf, gmrf.given, data, B, method)
     added = B.information(data.weight)
     if gmrf.precision.is_wrapped:  # the operator does not wrap: no plane points off the image
         planes = [added.plane(k) for k in range(len(added.offsets))]
         added = SymmetricStencil(added.offsets, planes, gmrf.shape, boundary=cut_off(gmrf.precision.boundary))
     P = gmrf.precision + added
     right = B.adjoint(data.weight * np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0))
-    field = _free(P if gmrf.lattice.is_complete else decoupled(P, ~gmrf.domain), gmrf.lattice)
+    field = _free(P if gmrf.lattice.is_complete else decoupled(P, ~gmrf.domain), gmrf.lattice, method)
     return field.with_mean(gmrf.mean + field.factor.solve(right))
 
 
-def _totals_through_operator(gmrf: GMRF, form: TotalForm, data: Observations, B: ObservationOperator) -> GMRF:
+def _totals_through_operator(
+    gmrf: GMRF, form: TotalForm, data: Observations, B: ObservationOperator, method: Method
+) -> GMRF:
     """Return a sum of fields given ``y = B x + e``."""
     given = form.given_information(B.information(data.weight))
-    total = GMRF(given)
+    total = GMRF(given, method=method)
     right = B.adjoint(data.weight * np.where(data.observed, data.values - B.apply(gmrf.mean), 0.0))
     return total.with_mean(gmrf.mean + total.factor.solve(right))
 
@@ -278,6 +294,6 @@ def with_known(gmrf: GMRF, data: Observations) -> Observations:
     )
 
 
-def _free(P: SymmetricStencil, lattice: Lattice) -> GMRF:
+def _free(P: SymmetricStencil, lattice: Lattice, method: Method) -> GMRF:
     """Return the field of the pixels in the domain, of a precision that has the rows of the identity at the others."""
-    return GMRF(P if lattice.is_complete else RestrictedForm(P, lattice))
+    return GMRF(P if lattice.is_complete else RestrictedForm(P, lattice), method=method)

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.linalg
 
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.factors import Factor
+from sparsegmrf.factors import Factor, Method
 from sparsegmrf.factors.choose import stencil_of
 from sparsegmrf.factors.congruent import CongruentForm
 from sparsegmrf.factors.independent import IndependentForm
@@ -20,15 +20,15 @@ _SAME = 8.0 * float(np.finfo(np.float64).eps)
 """Relative difference at which noise variances of channels are taken to have one ratio at all pixels."""
 
 
-def condition_channels(gmrf: GMRF, data: Observations) -> GMRF:
+def condition_channels(gmrf: GMRF, data: Observations, method: Method) -> GMRF:
     """Return a field of several channels given observations ``(H, W, C)``, among them what it knows already."""
-    posterior = given_channels(gmrf, data)
+    posterior = given_channels(gmrf, data, method)
     residual = np.where(data.observed, data.values - gmrf.mean, 0.0)
     mean = gmrf.mean + deviation_given(gmrf, data, posterior.factor, residual)
     return posterior.with_mean(np.where(data.exact, data.values, mean))
 
 
-def given_channels(gmrf: GMRF, data: Observations) -> GMRF:
+def given_channels(gmrf: GMRF, data: Observations, method: Method = "auto") -> GMRF:
     """Return the field of the deviations from the mean given the observations.
 
     With ``Q = Q_s (x) S^-1`` and the same pixels observed in all channels:
@@ -50,7 +50,8 @@ def given_channels(gmrf: GMRF, data: Observations) -> GMRF:
         exact = data.exact[..., 0]
         if not data.weight.any():
             lattice = form.spatial.lattice.restricted(~exact)
-            return GMRF(SeparableForm(RestrictedForm(decoupled(spatial, exact), lattice), form.covariance))
+            rest = RestrictedForm(decoupled(spatial, exact), lattice)
+            return GMRF(SeparableForm(rest, form.covariance), method=method)
         noise = _separable_noise(data)
         if noise is not None:
             v, w = noise
@@ -58,9 +59,9 @@ def given_channels(gmrf: GMRF, data: Observations) -> GMRF:
             D, U = scipy.linalg.eigh(form.covariance / np.multiply.outer(root, root))
             added = float(w.flat[0]) if (w == w.flat[0]).all() else w
             members = [(spatial * (1.0 / float(d))).plus_diagonal(added) for d in D]
-            return GMRF(CongruentForm(IndependentForm(members), root[:, np.newaxis] * U))
+            return GMRF(CongruentForm(IndependentForm(members), root[:, np.newaxis] * U), method=method)
     P, held = posterior_precision(gmrf.precision, data)
-    return GMRF(P if held is None else RestrictedForm(P, gmrf.lattice.restricted(~held)))
+    return GMRF(P if held is None else RestrictedForm(P, gmrf.lattice.restricted(~held)), method=method)
 
 
 def deviation_given(gmrf: GMRF, data: Observations, factor: Factor, residual: FloatArray) -> FloatArray:

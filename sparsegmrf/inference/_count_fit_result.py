@@ -77,14 +77,14 @@ class CountFitResult(FieldFit):
         number, field = self._number(replicate), self.model.gmrf(self.shape)
         if field.channels > 1:
             return self._of_unknowns(number)
-        return laplace_posterior(field.with_mean(self.trend), self.problem.counts[number])
+        return laplace_posterior(field.with_mean(self.trend), self.problem.counts[number], self.problem.digits)
 
     def _of_unknowns(self, number: int) -> LaplacePosterior:
         """Return the Laplace approximation of the field with its trend, or of the fields stacked at a pixel without."""
         counts, field = self.problem.counts[number], unknowns_of(self.model, self.shape)
         if counts.combination is None:
-            return laplace_posterior(field.with_mean(self.trend), counts)
-        return laplace_posterior_of_fields(field, self.trend, counts)
+            return laplace_posterior(field.with_mean(self.trend), counts, self.problem.digits)
+        return laplace_posterior_of_fields(field, self.trend, counts, self.problem.digits)
 
     def _seen(self, number: int, posterior: LaplacePosterior) -> FloatArray:
         """Return the linear predictor at the mode."""
@@ -126,10 +126,10 @@ class CountFitResult(FieldFit):
         draws = np.array([mean + one.total(d) for mean, one, d in zip(means, counts, deviations, strict=True)])
         shares = stream.standard_normal((count, len(self.coefficients)))
         draws += np.einsum("sk,rkij->rsij", shares, spreads)
-        nothing = np.full(means.shape, np.nan)
+        nothing, error = np.full(means.shape, np.nan), max(each.factor.relative_error for each in fields)
         if not self.problem.is_stack:
-            return Prediction(means[0], variances[0], nothing[0], draws[0])
-        return Prediction(means, variances, nothing, np.moveaxis(draws, 0, 1))
+            return Prediction(means[0], variances[0], nothing[0], draws[0], error)
+        return Prediction(means, variances, nothing, np.moveaxis(draws, 0, 1), error)
 
     def relative_risk(self, level: float = 0.95) -> Risk:
         """Return mean, median and interval of the risk at every pixel: the rate relative to the exposure.

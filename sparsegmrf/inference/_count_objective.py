@@ -95,6 +95,11 @@ class CountObjective:
         return self.gaussian.n_observed
 
     @property
+    def digits(self) -> str:
+        """In which factors are kept, ``"double"`` or ``"single"``."""
+        return self.gaussian.digits
+
+    @property
     def scale(self) -> None:
         """None: no parameter is profiled."""
 
@@ -211,7 +216,7 @@ def _first_coefficients(counts: tuple[Counts, ...], gaussian: Objective) -> tupl
     Generalized least squares of the working responses, at the mode under the coefficients before: Newton's method on
     the joint density. It is only where the search starts, and may end early.
     """
-    model, shape, workspace = gaussian.model, gaussian.shape, Workspace()
+    model, shape, workspace = gaussian.model, gaussian.shape, Workspace(gaussian.digits)
     field = unknowns_of(model, shape)
     precision, prior = PriorPrecision.of(model.stencil(shape), field), workspace.prior.of_field(field)
     etas = [each.first_guess() for each in counts]

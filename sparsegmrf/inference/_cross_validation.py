@@ -114,7 +114,7 @@ class HeldOut:
 
     def __init__(self, objective: Objective, sets: list[tuple[Blocks, ...]]) -> None:
         self.objective, self.sets, self.evaluations = objective, sets, 0
-        self._refactorize = Refactorizer()
+        self._refactorize = Refactorizer(objective.digits)
 
     @classmethod
     def of(cls, objective: Objective, sets: list[tuple[Blocks, ...]]) -> "HeldOut":

@@ -9,7 +9,7 @@ import numpy as np
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._channels_fit import ChannelsFillResult, fill_channels
+from sparsegmrf.inference._channels_fit import ChannelsFillResult, check_double, fill_channels
 from sparsegmrf.inference._comparison import ModelComparison, compare
 from sparsegmrf.inference._count_fill import CountFillResult, count_fill
 from sparsegmrf.inference._count_fit_result import CountFitResult
@@ -53,6 +53,9 @@ class FillResult:
         The image itself where it is observed, `mean` in the gaps.
     fit : FitResult
         The fit behind it.
+    relative_error : float
+        Bound on the error of the squares of `std` and `predictive_std`, relative to themselves, where factors are kept
+        in single precision; zero in double.
     comparison : ModelComparison or None
         With ``model="best"``: the fields compared, and how each predicts what is held out.
     """
@@ -64,6 +67,7 @@ class FillResult:
     filled: FloatArray
     fit: FitResult
     comparison: ModelComparison | None = None
+    relative_error: float = 0.0
 
     def functional(self, weights: Any) -> LinearEstimate:
         """Return area means, totals or differences with their joint covariance, the trend's uncertainty included.
@@ -117,6 +121,7 @@ def fill(
     rng: Seed = None,
     likelihood: Gaussian | Likelihood | None = None,
     spacing: SpacingLike = "coordinates",
+    precision: Literal["double", "single"] = "double",
 ) -> FillResult | CountFillResult | ChannelsFillResult:
     """Fill the gaps of an image by the field that fits it best.
 
@@ -154,6 +159,8 @@ def fill(
         predicted with the exposure, or the trials, of missing pixels, which may be NaN there: not known.
     spacing : "coordinates", (height, width), Spacing or None
         Size of the pixels, in whose unit lengths are, as for `fit`.
+    precision : {"double", "single"}
+        In which factors are kept, as for `fit`; `FillResult.relative_error` says what single precision costs.
 
     Returns
     -------
@@ -186,6 +193,7 @@ def fill(
     distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
     if isinstance(model, Channels):
         count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+        check_double(precision)
         return fill_channels(model, image, mask, distribution, covariates, fixed, count, stream, _TOLERANCE, spacing)
     labels, start = Labels.of(image), TensionSpline(kappa=0.5) if model is None or isinstance(model, str) else model
     start, ground = placed(start, spacing, image)
@@ -197,7 +205,9 @@ def fill(
         )
     count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
     best = model if isinstance(model, str) else None
-    result, comparison, end = _fit(image, mask, start, best, distribution, covariates, fixed, stream, labels, ground)
+    result, comparison, end = _fit(
+        image, mask, start, best, distribution, covariates, fixed, stream, labels, ground, precision
+    )
     if isinstance(result, CountFitResult):
         return count_fill(result, count, stream)
     data = result.problem.images[0]
@@ -213,6 +223,7 @@ def fill(
         filled=np.where(data.observed, data.values, found.mean),
         fit=result,
         comparison=comparison,
+        relative_error=found.relative_error,
     )
     return plain if labels is None else _labelled(plain, labels)
 
@@ -242,6 +253,7 @@ def _fit(
     stream: np.random.Generator,
     labels: Labels | None,
     ground: Spacing,
+    digits: str,
 ) -> tuple[FitResult | CountFitResult, ModelComparison | None, Found | None]:
     """Fit a model, or the best of several; return also the comparison or the search."""
     if np.ndim(image) == 3:
@@ -260,7 +272,8 @@ def _fit(
             raise ArgumentError(
                 f'fixed must be empty with model="best", whose fields have other parameters each, got {fixed!r}.'
             )
-    problem = Problem.read(first, image, mask, likelihood, covariates, fixed=fixed, labels=labels, spacing=ground)
+    own: dict[str, Any] = {"fixed": fixed, "labels": labels, "spacing": ground, "digits": digits}
+    problem = Problem.read(first, image, mask, likelihood, covariates, **own)
     if best is not None:
         comparison = compare(problem, stream)
         return comparison.chosen.fit, comparison, None

@@ -8,7 +8,7 @@ import numpy as np
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator, positive_number
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._channels_fit import ChannelsFit, fit_channels
+from sparsegmrf.inference._channels_fit import ChannelsFit, check_double, fit_channels
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult
@@ -55,6 +55,7 @@ def fit(
     rng: Seed = None,
     likelihood: Gaussian | Likelihood | None = None,
     spacing: SpacingLike = "coordinates",
+    precision: Literal["double", "single"] = "double",
 ) -> FitResult | CountFitResult | ChannelsFit:
     """Fit a model's parameters, the noise variance and a trend by exact maximum likelihood.
 
@@ -129,6 +130,11 @@ def fit(
         that of the coordinates of a ``DataArray`` (`spacing_of`: kilometres for latitudes and longitudes), and one
         pixel of plain arrays or with None; else numbers, or arrays (H,) or (H, W). Lengths of a model without a spacing
         are in pixels, and are turned into the unit (`Model.spaced`); a model that has a spacing keeps it.
+    precision : {"double", "single"}
+        In which factors are kept: with ``"single"`` they take half the memory, and the
+        likelihood is the same; its gradient and the variances have a relative error of some 1e-6, which predictions
+        state (`Prediction.relative_error`). See
+        `SingleFactor`; transforms store no factor, and are the same in either.
 
     Returns
     -------
@@ -141,7 +147,8 @@ def fit(
         If something is estimated and the image is constant or has too few observed pixels, covariates are collinear on
         the observed pixels, a prior is for no estimated parameter, or an argument has the wrong shape or value.
     ConvergenceError
-        If the mode of the field given counts is not found.
+        If the mode of the field given counts is not found; or with ``precision="single"`` if a precision is too badly
+        conditioned for it.
     LostDigitsError
         If the model given varies so little beside the noise given that its likelihood would be rounding.
 
@@ -165,6 +172,7 @@ def fit(
     if isinstance(model, Channels):
         if method != "ml" or priors is not None:
             raise ArgumentError(f'method must be "ml", and priors None, with Channels, got {method!r} and {priors!r}.')
+        check_double(precision)
         return fit_channels(model, image, mask, distribution, covariates, fixed, end, spacing)
     labels, (model, ground) = Labels.of_images(image), placed(model, spacing, image)
     if labels is not None:
@@ -173,7 +181,9 @@ def fit(
             labels.aligned_likelihood(distribution),
             np.asarray(image),
         )
-    problem = Problem.read(model, image, mask, distribution, covariates, method, fixed, priors, labels, ground)
+    problem = Problem.read(
+        model, image, mask, distribution, covariates, method, fixed, priors, labels, ground, precision
+    )
     memo, start = find_start(problem, max(end, _ROUGH))
     found = search(memo, start, end)
     return result_of(problem, found, stream)

@@ -10,6 +10,7 @@ from sparsegmrf._axes import is_labelled
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import boolean_mask, generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.choose import in_precision
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._combinations import combined
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
@@ -39,11 +40,15 @@ class TrendEstimate(NamedTuple):
 
 
 class FieldAtPixels(NamedTuple):
-    """Mean, variance and draws ``(n, H, W)`` of what is observed of a field with its trend, this taken as known."""
+    """Mean, variance and draws ``(n, H, W)`` of what is observed of a field with its trend, this taken as known.
+
+    The last is the bound on the relative error of the variance.
+    """
 
     mean: FloatArray
     variance: FloatArray
     draws: FloatArray
+    relative_error: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -137,8 +142,9 @@ class FitResult(FieldFit):
         data, share, variance = self._objective.frame.deviations[number], self._share(number), self._noise_of(number)
         if field.channels > 1:
             left = replace(data, values=data.values - share).with_noise_variance(variance)
-            return fields_given_total(field, left)
-        return condition(field.with_mean(share), data.values, mask=~data.observed, noise_variance=variance)
+            return fields_given_total(field, left, in_precision(self.problem.digits))
+        given, kept = field.with_mean(share), self.problem.digits
+        return condition(given, data.values, mask=~data.observed, noise_variance=variance, precision=kept)
 
     @property
     def _seen(self) -> GMRF:
@@ -235,9 +241,11 @@ class FitResult(FieldFit):
             each.draws[...] += combined(shares, spread)
             noises.append(self._noise_at(number))
         if not self.problem.is_stack:
-            return Prediction(found[0].mean, variances[0], variances[0] + noises[0], found[0].draws)
+            whole = variances[0], variances[0] + noises[0], found[0].draws
+            return Prediction(found[0].mean, *whole, found[0].relative_error)
         means, draws = np.array([each.mean for each in found]), np.array([each.draws for each in found])
-        return Prediction(means, np.array(variances), np.array(variances) + noises, np.moveaxis(draws, 0, 1))
+        whole = np.array(variances), np.array(variances) + noises, np.moveaxis(draws, 0, 1)
+        return Prediction(means, *whole, max(each.relative_error for each in found))
 
     def _noise_at(self, number: int) -> FloatArray:
         """Return the noise variance of a measurement at each pixel; NaN where it is not known."""
@@ -262,7 +270,7 @@ class FitResult(FieldFit):
             mean, of_field = np.where(data.exact, data.values, mean), np.where(data.exact, 0.0, of_field)
         deviations = posterior.sample(count, rng=stream) - posterior.mean
         draws = mean + np.where(data.exact, 0.0, data.total(deviations) if stacked else deviations)
-        return FieldAtPixels(mean, of_field, draws)
+        return FieldAtPixels(mean, of_field, draws, posterior.factor.relative_error)
 
     def _without(self, mask: ArrayLike) -> "FitResult":
         """Return this fit with fewer observations: the same parameters, and the trend of what is left."""

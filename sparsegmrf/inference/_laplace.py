@@ -75,28 +75,32 @@ class LaplacePosterior(GMRF):
         return moved
 
 
-def condition_on_counts(gmrf: GMRF, y: object, mask: object, likelihood: Likelihood) -> LaplacePosterior:
+def condition_on_counts(
+    gmrf: GMRF, y: object, mask: object, likelihood: Likelihood, digits: str = "double"
+) -> LaplacePosterior:
     """Return the Laplace approximation of a field given measurements that are not Gaussian; see `condition`."""
     counts = Counts.of(likelihood, y, mask, gmrf.shape, "y")
     check_level_is_finite(*_with_unknowns(gmrf, counts), "y")
-    return laplace_posterior(gmrf, counts)
+    return laplace_posterior(gmrf, counts, digits)
 
 
-def laplace_posterior(gmrf: GMRF, counts: Counts) -> LaplacePosterior:
+def laplace_posterior(gmrf: GMRF, counts: Counts, digits: str = "double") -> LaplacePosterior:
     """Return the Laplace approximation of a field given counts that were checked."""
     unknowns, seen = _with_unknowns(gmrf, counts)
-    mode, log_marginal = _mode(unknowns, gmrf.mean, seen)
+    mode, log_marginal = _mode(unknowns, gmrf.mean, seen, digits)
     if seen.combination is None:
         return LaplacePosterior(_on_domain(unknowns, mode, mode.eta), seen, mode, log_marginal)
     assert isinstance(mode.precision, CongruentForm)
     form = TotalForm(mode.precision, seen.combination)
-    total = _field(form, mode.eta, TotalFactor(form, mode.factor, Refactorizer()))
+    total = _field(form, mode.eta, TotalFactor(form, mode.factor, Refactorizer(digits)))
     return LaplacePosterior(total, seen, mode, log_marginal)
 
 
-def laplace_posterior_of_fields(unknowns: GMRF, mean: FloatArray, counts: Counts) -> LaplacePosterior:
+def laplace_posterior_of_fields(
+    unknowns: GMRF, mean: FloatArray, counts: Counts, digits: str = "double"
+) -> LaplacePosterior:
     """Return that of fields ``(H, W, C)`` of mean zero whose weighted sum about an image ``(H, W)`` was counted."""
-    mode, log_marginal = _mode(unknowns, mean, counts)
+    mode, log_marginal = _mode(unknowns, mean, counts, digits)
     return LaplacePosterior(_on_domain(unknowns, mode, mode.deviation), counts, mode, log_marginal)
 
 
@@ -140,11 +144,12 @@ def _with_unknowns(gmrf: GMRF, counts: Counts) -> tuple[GMRF, Counts]:
     return GMRF(gmrf.given.inner, method=gmrf.method), replace(counts, combination=gmrf.given.weights)
 
 
-def _mode(prior: GMRF, mean: FloatArray, counts: Counts) -> tuple[Mode, float]:
+def _mode(prior: GMRF, mean: FloatArray, counts: Counts, digits: str) -> tuple[Mode, float]:
     """Return the mode, and the approximate log-likelihood."""
     precision = PriorPrecision.of(prior.precision, prior)
-    mode = find_mode(precision, mean, counts, Refactorizer(), [first_deviation(counts, mean)])
-    return mode, log_marginal_likelihood(prior, mean, prior.logdet, counts, mode)
+    mode = find_mode(precision, mean, counts, Refactorizer(digits), [first_deviation(counts, mean)])
+    logdet = prior.logdet if digits == "double" else Refactorizer(digits).of_field(prior).logdet
+    return mode, log_marginal_likelihood(prior, mean, logdet, counts, mode)
 
 
 def _on_domain(prior: GMRF, mode: Mode, mean: FloatArray) -> GMRF:

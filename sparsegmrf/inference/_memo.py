@@ -25,6 +25,8 @@ class Point(NamedTuple):
 class Workspace:
     """Analyses of patterns, memory of factors that are gone, and places to start from: they change no value.
 
+    Factors are kept in double precision or in single, which changes gradients by rounding of the latter.
+
     Attributes
     ----------
     prior, posterior : Refactorizer
@@ -33,8 +35,8 @@ class Workspace:
         Modes of the field given counts, image by image, where it was evaluated last.
     """
 
-    def __init__(self) -> None:
-        self.prior, self.posterior = Refactorizer(), Refactorizer()
+    def __init__(self, digits: str = "double") -> None:
+        self.prior, self.posterior = Refactorizer(digits), Refactorizer(digits)
         self.modes: list[Place] = []
 
 
@@ -51,7 +53,7 @@ class Memo:
 
     def __init__(self, objective: Any, workspace: Workspace | None = None) -> None:
         self.objective, self.evaluations = objective, 0
-        self._workspace = Workspace() if workspace is None else workspace
+        self._workspace = Workspace(objective.digits) if workspace is None else workspace
         self._points: dict[bytes, Point] = {}
         self._last: tuple[bytes, Any] | None = None
 

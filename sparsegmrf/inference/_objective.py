@@ -81,6 +81,8 @@ class Objective:
         By names of free parameters and ``noise_variance``. With one of these on the scale it is not profiled.
     spectra : Spectra or None
         Transforms of the images where these make the evidence a sum over frequencies.
+    digits : str
+        In which factors are kept, ``"double"`` or ``"single"``.
     """
 
     model: FieldModel
@@ -93,6 +95,7 @@ class Objective:
     restricted: bool
     priors: Mapping[str, Prior]
     spectra: Spectra | None = None
+    digits: str = "double"
 
     @classmethod
     def of(cls, problem: "Problem", like: "Objective | None" = None) -> "Objective":
@@ -117,7 +120,7 @@ class Objective:
         restricted = problem.method == "reml"
         made = cls(start, problem.free, scale, problem.estimated, images, trend, frame, restricted, problem.priors)
         spectra = Spectra.of(spectral_density(model, shape), field, images, made.searched)
-        return dataclasses.replace(made, spectra=spectra)
+        return dataclasses.replace(made, spectra=spectra, digits=problem.digits)
 
     @classmethod
     def as_given(cls, problem: "Problem", working: tuple[Observations, ...]) -> "Objective":
@@ -126,7 +129,8 @@ class Objective:
         nulls = [NullVectors.of(field, each.observed, each.combination) for each in working]
         trend = Trend.of(problem.covariates.names, problem.covariates.images, nulls)
         frame, images, trend = Frame.as_given(working, trend, nulls)
-        return cls(problem.model, problem.free, None, False, images, trend, frame, False, problem.priors)
+        made = cls(problem.model, problem.free, None, False, images, trend, frame, False, problem.priors)
+        return dataclasses.replace(made, digits=problem.digits)
 
     @property
     def shape(self) -> Shape:

@@ -11,6 +11,7 @@ from sparsegmrf._observed import observe
 from sparsegmrf._validate import image_shape, integer_at_least
 from sparsegmrf.errors import ArgumentError, SparseGMRFError
 from sparsegmrf.factors import Plan
+from sparsegmrf.factors.choose import check_digits
 from sparsegmrf.factors.dissection import plan as plan_factor
 from sparsegmrf.inference._ground import placed
 from sparsegmrf.inference._objective import spectral_density
@@ -37,6 +38,7 @@ _FITTED, _FILLED = 14, 34
 """Images that stand at once where transforms do the work of a fit, and of a filling."""
 _EVALUATION, _EVALUATIONS = 3.5, 5
 """Factorizations that a likelihood with its gradient costs, and how many likelihoods a search takes."""
+_HALF = 'keep the factor in half the memory by precision="single"'
 _REMEDIES = (
     "take a window or tiles of the image, each with a margin of a few ranges, a coarser one, a model of smaller reach "
     "(CAR, Intrinsic), or an image without gaps and noise of one variance, which transforms fit and fill; "
@@ -80,7 +82,7 @@ class ProblemPlan:
 
 
 @overload
-def plan(shape: Shape, stencil: SymmetricStencil) -> Plan: ...
+def plan(shape: Shape, stencil: SymmetricStencil, *, precision: str = "double") -> Plan: ...
 
 
 @overload
@@ -91,6 +93,7 @@ def plan(
     mask: ArrayLike | Literal["nan"] | None = "nan",
     noise_variance: Any = "estimate",
     n_samples: int = 0,
+    precision: str = "double",
 ) -> ProblemPlan: ...
 
 
@@ -101,6 +104,7 @@ def plan(
     mask: ArrayLike | Literal["nan"] | None = "nan",
     noise_variance: Any = "estimate",
     n_samples: int = 0,
+    precision: str = "double",
 ) -> Plan | ProblemPlan:
     """Predict memory and rough time of a fit and a filling, or of one factorization, without allocating anything.
 
@@ -118,6 +122,8 @@ def plan(
         With a model: as for `fit`; an image of variances takes complete images to a factorization as well.
     n_samples : int
         With a model: number of draws of `fill`.
+    precision : {"double", "single"}
+        In which factors are kept.
 
     Returns
     -------
@@ -140,7 +146,8 @@ def plan(
     'transform'
     """
     if isinstance(stencil, SymmetricStencil):
-        return plan_factor(shape, stencil)
+        return plan_factor(shape, stencil, precision=precision)
+    check_digits(precision)
     if not hasattr(stencil, "parameters"):
         raise ArgumentError(
             f"stencil must be a SymmetricStencil, got {type(stencil).__name__}; give one, or a model such as Matern() "
@@ -152,11 +159,15 @@ def plan(
     count = integer_at_least("n_samples", n_samples, 0)
     stencil, _ = placed(stencil, "coordinates", shape) if is_labelled(shape) else (stencil, None)
     lattice, complete = _read(shape, mask)
-    return _plan_problem(lattice, stencil, complete and np.ndim(noise_variance) == 0, count)
+    return _plan_problem(lattice, stencil, complete and np.ndim(noise_variance) == 0, count, precision)
 
 
 def refuse_beyond_memory(
-    model: FieldModel, image: Any, mask: object, likelihood: Gaussian | Likelihood | None = None
+    model: FieldModel,
+    image: Any,
+    mask: object,
+    likelihood: Gaussian | Likelihood | None = None,
+    digits: str = "double",
 ) -> None:
     """Raise `TooLargeError` where the factor of the field given the observations certainly does not fit.
 
@@ -174,46 +185,48 @@ def refuse_beyond_memory(
         P = _posterior_stencil(model, shape, alike=False)
     except SparseGMRFError:  # what is wrong is said where it is used
         return
-    refuse_factor(shape, P, _request(shape))
+    refuse_factor(shape, P, _request(shape), digits)
 
 
-def refuse_factor(shape: Shape, P: SymmetricStencil, request: str) -> None:
+def refuse_factor(shape: Shape, P: SymmetricStencil, request: str, digits: str = "double") -> None:
     """Raise `TooLargeError` if a factor does not fit: first by a smaller lattice, which is quick and says the least."""
     small = shape
     while small[0] * small[1] > _CERTAIN**2:
         small = (-(-small[0] // 2), small[1]) if small[0] >= small[1] else (small[0], -(-small[1] // 2))
     share = shape[0] * shape[1] / (small[0] * small[1])
-    least = int(share * plan_factor(small, P).peak_bytes)
-    _memory.refuse_if_too_large(least, request, _REMEDIES)
+    remedies = _REMEDIES if digits == "single" else f"{_HALF}, {_REMEDIES}"
+    least = int(share * plan_factor(small, P, precision=digits).peak_bytes)
+    _memory.refuse_if_too_large(least, request, remedies)
     if small != shape and _LEAST * least > _memory.available_bytes():
-        _memory.refuse_if_too_large(plan_factor(shape, P).peak_bytes, request, _REMEDIES)
+        _memory.refuse_if_too_large(plan_factor(shape, P, precision=digits).peak_bytes, request, remedies)
 
 
-def refuse_posterior(Q: SymmetricStencil) -> None:
+def refuse_posterior(Q: SymmetricStencil, digits: str) -> None:
     """Raise `TooLargeError` if the factor of a precision plus weights that differ by pixel does not fit."""
     if not Q.is_wrapped and _HARMLESS * Q.channels**2 * Q.lattice.n_pixels > _memory.available_bytes():
         like = (len(Q.offsets), 1, 1, *((Q.channels, Q.channels) if Q.channels > 1 else ()))
-        refuse_factor(Q.shape, SymmetricStencil.from_planes(Q.offsets, np.ones(like)), _request(Q.shape))
+        refuse_factor(Q.shape, SymmetricStencil.from_planes(Q.offsets, np.ones(like)), _request(Q.shape), digits)
 
 
 def _request(shape: Shape) -> str:
     return f"the factor of a field given some of {shape[0]} x {shape[1]} pixels"
 
 
-def _plan_problem(shape: Shape, model: FieldModel, complete: bool, n_samples: int) -> ProblemPlan:
+def _plan_problem(shape: Shape, model: FieldModel, complete: bool, n_samples: int, digits: str) -> ProblemPlan:
     """Return the plan; of stacked fields all images and stencils are theirs."""
     pixels = shape[0] * shape[1]
     if complete and _has_transform(model, shape):
         fit, fill = 8 * pixels * _FITTED, 8 * pixels * (_FILLED + 3 * n_samples)
         return ProblemPlan(shape, "transform", None, fit, fill, 1e-6 * pixels, 2e-6 * pixels)
     P, own = _posterior_stencil(model, shape, alike=complete), _small(model, shape)
-    factor = plan_factor(shape, P)
+    factor = plan_factor(shape, P, precision=digits)
     unknowns = P.channels
     stencils = len(P.offsets) * unknowns**2
     field = unknowns_of(*own)
-    prior = plan_factor(shape, field.precision).factor_bytes if field.method == "dissection" else 0
+    dissected = field.method == "dissection"
+    prior = plan_factor(shape, field.precision, precision=digits).factor_bytes if dissected else 0
     beside = 8 * pixels * (_IMAGES * unknowns + _STENCILS * stencils) + prior + _TABLES
-    fit = beside + int(_MORE * factor.peak_bytes)
+    fit = beside + int(_MORE * max(factor.peak_bytes, factor.inverse_bytes))
     fill = max(fit, beside + factor.factor_bytes + 24 * pixels * unknowns * n_samples)
     search = _EVALUATIONS * _EVALUATION * factor.seconds
     errors = 2 * (len(model.parameters) + 1) * _EVALUATION * factor.seconds

@@ -31,4 +31,5 @@ def predict_at_end(
     mean = np.tensordot(np.concatenate([[1.0], -evidence.beta]), fields, 1) * objective.frame.unit + result._share(0)
     mean = objective.frame.put_back(mean, 0)
     draws = factor.draw_vectors(stream, np.empty((count, mean.size))).reshape(count, *mean.shape)
-    return result._with_trend([FieldAtPixels(mean, root**2 * solved.variances[0], mean + root * draws)], stream)
+    variance = root**2 * solved.variances[0]
+    return result._with_trend([FieldAtPixels(mean, variance, mean + root * draws, factor.relative_error)], stream)

@@ -25,12 +25,16 @@ class Prediction:
         that of missing pixels, and is NaN there.
     samples : ndarray, (n_samples, H, W)
         Draws of the field with its trend.
+    relative_error : float
+        Bound on the error of the variances, relative to themselves, where factors are kept in single precision
+        (`SingleFactor`); zero in double.
     """
 
     mean: FloatArray
     variance: FloatArray
     predictive_variance: FloatArray
     samples: FloatArray
+    relative_error: float = 0.0
 
     @property
     def std(self) -> FloatArray:
@@ -46,7 +50,7 @@ class Prediction:
         """Return the prediction with NaN at some pixels ``(H, W)``."""
         values = (self.mean, self.variance, self.predictive_variance, self.samples)
         mean, variance, predictive_variance, samples = (np.where(unknown, np.nan, each) for each in values)
-        return Prediction(mean, variance, predictive_variance, samples)
+        return Prediction(mean, variance, predictive_variance, samples, self.relative_error)
 
     def __repr__(self) -> str:
         return f"Prediction(shape={self.mean.shape}, n_samples={len(self.samples)})"

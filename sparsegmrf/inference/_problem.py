@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.choose import check_digits
 from sparsegmrf.inference._count_objective import CountObjective
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._covariates import Covariates, check_leaves_something, check_own_names, check_varies
@@ -60,6 +61,8 @@ class Problem:
         Dimensions and coordinates of the image, if it has any.
     spacing : Spacing
         Size of the pixels, with the unit of the model's lengths.
+    digits : str
+        In which factors are kept, ``"double"`` or ``"single"``.
     """
 
     model: FieldModel
@@ -72,6 +75,7 @@ class Problem:
     is_stack: bool
     labels: Labels | None = None
     spacing: Spacing = dataclasses.field(default_factory=pixels)
+    digits: str = "double"
 
     @classmethod
     def read(
@@ -86,14 +90,16 @@ class Problem:
         priors: Mapping[str, Prior] | None = None,
         labels: Labels | None = None,
         spacing: Spacing | None = None,
+        digits: str = "double",
     ) -> "Problem":
         """Return the checked problem; see `fit` for the arguments."""
         check_model(model)
         _check_fields(model)
         one_of("method", method, METHODS)
+        check_digits(digits)
         if method != "ml" and not isinstance(likelihood, Gaussian):
             raise ArgumentError(f'method must be "ml" with a {likelihood.name} likelihood, got {method!r}.')
-        refuse_beyond_memory(model, image, mask, likelihood)
+        refuse_beyond_memory(model, image, mask, likelihood, digits)
         images, is_stack = _read_images(image, mask, likelihood), np.ndim(image) == 3
         shape = (images[0].values.shape[0], images[0].values.shape[1])
         held = (fixed,) if isinstance(fixed, str) else tuple(fixed)
@@ -101,7 +107,7 @@ class Problem:
         trend = Covariates.of(covariates, shape, seen, labels)
         check_own_names(trend.names, model.parameters)
         ground = pixels() if spacing is None else spacing
-        problem = cls(model, images, trend, likelihood, method, held, {}, is_stack, labels, ground)
+        problem = cls(model, images, trend, likelihood, method, held, {}, is_stack, labels, ground, digits)
         limits = model.limits(shape) if priors else {}  # takes a while for many interactions
         own = check_priors(priors, {name: limits[name] for name in problem.free if priors}, noise=problem.estimated)
         if own and method == "cv":

@@ -152,7 +152,7 @@ class Analyses:
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[Shape, bytes], Refactorizer] = OrderedDict()
+        self._kept: OrderedDict[tuple[Shape, bytes], Refactorizer[DissectionFactor]] = OrderedDict()
 
     def factor(self, P: SymmetricStencil) -> DissectionFactor:
         """Return the factor of a precision on a window."""

@@ -1,6 +1,7 @@
 """factorize: which factor it takes, and what it reads a sparse array as."""
 
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from numpy.testing import assert_allclose
 
 from sparsegmrf import SymmetricStencil, TriangularStencil, factorize
 from sparsegmrf.errors import ArgumentError, StencilError
-from sparsegmrf.factors import DenseFactor, TriangularFactor
+from sparsegmrf.factors import DenseFactor, SingleFactor, TriangularFactor
 from sparsegmrf.factors.choose import method_for, read_precision
+from sparsegmrf.factors.independent import IndependentForm
 from tests import reference, strategies
 
 A = TriangularStencil([(0, -1), (-1, 0)], 1.0, [-0.3, -0.4], (4, 5))
@@ -96,3 +98,29 @@ def test_what_cannot_be_factorized_is_refused(arguments, error, match):
 def test_a_shape_or_matrix_that_does_not_fit_is_refused(precision, shape, match):
     with pytest.raises(ArgumentError, match=match):
         factorize(precision, shape=shape)
+
+
+def test_single_precision_is_for_dissection_alone():
+    wrapped = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [4.1, -1.0, -1.0], (6, 7), boundary="torus")
+    for precision, method in ((wrapped, "spectral"), (A, "triangular")):
+        factor = factorize(precision, precision="single")
+        assert factor.method == method
+        assert factor.relative_error == 0.0
+        assert factor.logdet == factorize(precision).logdet
+    assert isinstance(factorize(wrapped, "dissection", precision="single").inner, SingleFactor)
+    for method in ("cholmod", "dense", DenseFactor):
+        with pytest.raises(ArgumentError, match=r'^precision must be "double" with method=.*only dissection'):
+            factorize(wrapped, method, precision="single")
+    with pytest.raises(ArgumentError, match=r"^precision must be one of 'double', 'single', got 16"):
+        factorize(wrapped, precision=16)
+
+
+def test_method_may_be_factorize_with_arguments():
+    centre, method = 4.1 + np.random.default_rng(0).uniform(size=(6, 7)), partial(factorize, precision="single")
+    stencil = SymmetricStencil([(0, 0), (0, 1), (1, 0)], [centre, -1.0, -1.0], (6, 7))
+    assert isinstance(factorize(stencil, method), SingleFactor)
+    stacked = factorize(IndependentForm((stencil, 2.0 * stencil)), method)
+    assert 0.0 < stacked.relative_error < 1e-5
+    exact = np.diagonal(reference.covariance(stencil.tocsr().toarray())).reshape(stencil.shape)
+    for k, scale in enumerate((1.0, 2.0)):
+        assert_allclose(stacked.marginal_variance()[..., k], exact / scale, rtol=stacked.relative_error)

@@ -2,5 +2,6 @@
 
 from sparsegmrf.factors.dissection._plan import Plan, plan
 from sparsegmrf.factors.dissection.factor import DissectionFactor
+from sparsegmrf.factors.dissection.single import SingleFactor
 
-__all__ = ["DissectionFactor", "Plan", "plan"]
+__all__ = ["DissectionFactor", "Plan", "SingleFactor", "plan"]

@@ -4,15 +4,23 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from sparsegmrf.factors.dissection._analysis import LANES
 from sparsegmrf.typing import FloatArray
 
+Stored = npt.NDArray[np.float64] | npt.NDArray[np.float32]
+"""Numbers of a factor, in double precision or in single."""
+
 _PER_OCTAVE = 2
 """Sizes of workspaces between a power of two and the next."""
+
+
+LARGE = 2**22
+"""Numbers of a workspace so large that to clear its pages is nothing beside the work in it: it is not kept."""
 
 
 def aligned(size: int) -> FloatArray:
@@ -23,6 +31,13 @@ def aligned(size: int) -> FloatArray:
     raw = np.empty(size + LANES)
     first = -(raw.ctypes.data // 8) % LANES
     return raw[first : first + size]
+
+
+def aligned_in(size: int, *, single: bool) -> Stored:
+    """Return such an array of numbers in double precision or in single."""
+    if not single:
+        return aligned(size)
+    return aligned((size + 1) // 2).view(np.float32)[:size]
 
 
 def rounded(size: int) -> int:
@@ -40,19 +55,21 @@ class Buffers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._free: dict[_Kind, list[FloatArray]] = {}
+        self._free: dict[_Kind, list[Stored]] = {}
         self._idle: set[int] = set()
-        self._returned: deque[tuple[_Kind, FloatArray]] = deque()
+        self._returned: deque[tuple[_Kind, Stored]] = deque()
 
-    def array(self, size: int) -> FloatArray:
+    def array(self, size: int, *, single: bool = False) -> Stored:
         """Return an array of that many numbers, to be kept."""
-        return self._lent(_Kind(size, False))
+        return self._lent(_Kind(size, False, single))
 
     def workspace(self, size: int) -> FloatArray:
         """Return an array of at least that many numbers, for a while."""
-        return self._lent(_Kind(rounded(size), True))
+        if size >= LARGE:
+            return aligned(size)
+        return cast(FloatArray, self._lent(_Kind(rounded(size), True, False)))
 
-    def adopt(self, array: FloatArray) -> None:
+    def adopt(self, array: Stored) -> None:
         """Have the memory of an array of other `Buffers` come back here."""
         if isinstance(array.base, _Lease):
             array.base.home = weakref.ref(self)
@@ -83,29 +100,30 @@ class Buffers:
             self._collect()
             return sum(each.nbytes for memories in self._free.values() for each in memories)
 
-    def _lent(self, kind: "_Kind") -> FloatArray:
+    def _lent(self, kind: "_Kind") -> Stored:
         with self._lock:
             self._collect()
             same = self._free.get(kind)
             memory = same.pop() if same else None
             self._idle.discard(id(memory))
-        return np.asarray(_Lease(self, kind, aligned(kind.size) if memory is None else memory))
+        return np.asarray(_Lease(self, kind, aligned_in(kind.size, single=kind.single) if memory is None else memory))
 
     def _collect(self) -> None:
         while self._returned:
             kind, memory = self._returned.popleft()
             self._free.setdefault(kind, []).append(memory)
 
-    def _keep(self, wanted: "Callable[[_Kind, FloatArray], bool]") -> None:
+    def _keep(self, wanted: "Callable[[_Kind, Stored], bool]") -> None:
         kept = {kind: [each for each in memories if wanted(kind, each)] for kind, memories in self._free.items()}
         self._free = {kind: memories for kind, memories in kept.items() if memories}
 
 
 class _Kind(NamedTuple):
-    """Numbers in an array, and whether it is a workspace."""
+    """Numbers in an array, whether it is a workspace, and whether they are in single precision."""
 
     size: int
     passing: bool
+    single: bool
 
 
 class _Lease:
@@ -114,7 +132,7 @@ class _Lease:
     That may be in any thread, also one that holds the lock of the `Buffers`: a deque needs none.
     """
 
-    def __init__(self, home: Buffers, kind: _Kind, memory: FloatArray) -> None:
+    def __init__(self, home: Buffers, kind: _Kind, memory: Stored) -> None:
         self.home, self._kind, self._memory = weakref.ref(home), kind, memory
 
     @property
@@ -127,6 +145,6 @@ class _Lease:
             home._returned.append((self._kind, self._memory))
 
 
-def home_of(array: FloatArray) -> Buffers | None:
+def home_of(array: Stored) -> Buffers | None:
     """Return the `Buffers` to which the memory of an array goes back, if there are any."""
     return array.base.home() if isinstance(array.base, _Lease) else None

@@ -10,10 +10,9 @@ import numpy as np
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.dissection._analysis import Analysis, analyse
-from sparsegmrf.factors.dissection._buffers import aligned
+from sparsegmrf.factors.dissection._buffers import Stored, aligned_in
 from sparsegmrf.factors.dissection._numeric import FactorNumbers
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import FloatArray
 
 _FORMAT = 1
 
@@ -31,6 +30,8 @@ def write(
     coefficients: dict[str, Any] = {f"coefficient_{k}": precision.coefficient(k) for k in range(len(precision.offsets))}
     levels: dict[str, Any] = {f"front_start_{k}": starts for k, starts in enumerate(blocks.front_start)}
     logs: dict[str, Any] = {f"log_pivots_{k}": values for k, values in enumerate(blocks.log_pivots)}
+    if blocks.is_single:
+        logs |= {f"rounded_log_pivots_{k}": values for k, values in enumerate(blocks.rounded_log_pivots)}
     head: dict[str, Any] = {_key(kind): _FORMAT, **more}
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
     try:
@@ -78,12 +79,11 @@ def read(
             analysis = analyse(precision.lattice, offsets, tile=int(content["tile"]), leaf=int(content["leaf"]))
             starts = [content[f"front_start_{k}"] for k in range(analysis.depth)]
             logs = [content[f"log_pivots_{k}"] for k in range(analysis.depth + 1)]
-            return (
-                precision,
-                analysis,
-                FactorNumbers(_aligned(content["tiles"]), _aligned(content["fronts"]), starts, logs),
-                [content[name] for name in more],
-            )
+            tiles, fronts = (_aligned(content[name]) for name in ("tiles", "fronts"))
+            single = tiles.dtype == np.float32
+            rounded = [content[f"rounded_log_pivots_{k}"] for k in range(analysis.depth + 1)] if single else logs
+            blocks = FactorNumbers(tiles, fronts, starts, logs, rounded)
+            return precision, analysis, blocks, [content[name] for name in more]
     except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
         if isinstance(error, ArgumentError):
             raise
@@ -102,7 +102,7 @@ def _key(kind: str) -> str:
     return f"sparsegmrf_{kind}_factor"
 
 
-def _aligned(array: FloatArray) -> FloatArray:
-    result = aligned(array.size)
+def _aligned(array: Stored) -> Stored:
+    result = aligned_in(array.size, single=array.dtype == np.float32)
     result[:] = array
     return result

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,9 @@ import numpy.typing as npt
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._graph import run_graph
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
-from sparsegmrf.factors.dissection._buffers import Buffers
+from sparsegmrf.factors.dissection._buffers import Buffers, Stored
 from sparsegmrf.factors.dissection._products import own_products
+from sparsegmrf.factors.dissection._programs import TileProgram
 from sparsegmrf.factors.dissection._tree import Level
 from sparsegmrf.kernels import blas, dense_products, dissection_fronts, dissection_lanes
 from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_FACTOR, NODE_UPDATE, NODE_UPDATED
@@ -31,7 +33,7 @@ _STRIP = 64
 
 @dataclass(frozen=True, eq=False)
 class FactorNumbers:
-    """The numbers of a factor.
+    """The numbers of a factor, in double precision or rounded to single.
 
     Attributes
     ----------
@@ -43,12 +45,20 @@ class FactorNumbers:
         Per level, where the panel of each distinct node starts.
     log_pivots : list of ndarray
         Per level (the tiles last), the sum of the logarithms of each distinct node's pivots.
+    rounded_log_pivots : list of ndarray
+        The same of the pivots that are stored; those of double precision are `log_pivots`.
     """
 
-    tiles: FloatArray
-    fronts: FloatArray
+    tiles: Stored
+    fronts: Stored
     front_start: list[IntArray]
     log_pivots: list[FloatArray]
+    rounded_log_pivots: list[FloatArray]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether the numbers are in single precision."""
+        return bool(self.tiles.dtype == np.float32)
 
 
 class NotPositiveError(Exception):
@@ -85,13 +95,25 @@ def front_starts(analysis: Analysis, levels: list[Level]) -> tuple[list[IntArray
 
 
 def factorize(
-    analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool, buffers: Buffers | None = None
+    analysis: Analysis,
+    levels: list[Level],
+    groups: Groups,
+    pool: Pool,
+    buffers: Buffers | None = None,
+    *,
+    single: bool = False,
 ) -> FactorNumbers:
-    """Factorize, in memory of `buffers` if they are given; raises `NotPositiveError` at the first pivot that is not."""
+    """Factorize, in memory of `buffers` if they are given; raises `NotPositiveError` at the first pivot that is not.
+
+    All arithmetic is in double precision. With `single` each tile and each panel is rounded once it is done, and
+    nothing that follows sees that: updates and `FactorNumbers.log_pivots` are those of double precision.
+    """
     buffers = Buffers() if buffers is None else buffers
     starts, total = front_starts(analysis, levels)
     logs = [np.empty(len(level.first)) for level in levels]
-    blocks = FactorNumbers(buffers.array(groups.size * LANES), buffers.array(total), starts, logs)
+    rounded = [np.empty(len(level.first)) for level in levels] if single else logs
+    tiles, fronts = (buffers.array(size, single=single) for size in (groups.size * LANES, total))
+    blocks = FactorNumbers(tiles, fronts, starts, logs, rounded)
     job = _Elimination(analysis, levels, groups, pool, blocks, buffers)
     # The tasks hold the job: were it to hold them still, only a garbage collection would free the blocks.
     tasks, job.tasks = job.tasks, []
@@ -116,26 +138,34 @@ class _Elimination:
         self.buffers, self.lock, self.own = buffers, threading.Lock(), own_products()
         self.tasks: list[Callable[[], None]] = []
         self.needs: list[list[int]] = []
-        tiles = levels[-1]
-        orders = np.array([analysis.programs[int(cls)].order for cls in tiles.cls[tiles.first]], dtype=np.int64)
-        ends = np.cumsum(orders * (orders + 1) // 2)
-        self.update_start = np.concatenate([[0], ends]).astype(np.int64)
-        self.updates = buffers.workspace(int(self.update_start[-1]))
+        self.single = blocks.is_single
+        self.panels: dict[tuple[int, int], FloatArray] = {}
         self.live: dict[tuple[int, int], FloatArray] = {}
         self.uses: dict[tuple[int, int], int] = {}
         self._plan()
 
     def _plan(self) -> None:
+        """Put each group of tiles before the first node that needs one of them, so that few updates wait at a time."""
         made: dict[tuple[int, int], int] = {}
         bottom = len(self.levels) - 1
-        for group in range(len(self.groups.cls)):
-            for tile in self.groups.member[group, : self.groups.filled[group]]:
-                made[bottom, int(tile)] = len(self.tasks)
-            self.tasks.append(partial(self._factor_group, group))
-            self.needs.append([])
+        group_of = {
+            int(tile): group
+            for group, (members, filled) in enumerate(zip(self.groups.member, self.groups.filled, strict=True))
+            for tile in members[:filled]
+        }
         for depth, node, halves in self._depth_first():
+            for half in halves if depth + 1 == bottom else ():
+                if (bottom, half) not in made:
+                    self._add_group(group_of[half], made)
             self._add_node(depth, node, halves, [made[depth + 1, half] for half in halves])
             made[depth, node] = len(self.tasks) - 1
+        if bottom == 0:
+            self._add_group(0, made)
+
+    def _add_group(self, group: int, made: dict[tuple[int, int], int]) -> None:
+        task = self._add(partial(self._factor_group, group), [])
+        for tile in self.groups.member[group, : self.groups.filled[group]]:
+            made[len(self.levels) - 1, int(tile)] = task
 
     def _add_node(self, depth: int, node: int, halves: tuple[int, int], needs: list[int]) -> None:
         """Add the tasks of one node: a single one, or for a large front one per panel and block of columns."""
@@ -187,6 +217,9 @@ class _Elimination:
         pixel = tiles.pixel[tiles.first[members]]
         origins = pixel[:, 0] * self.analysis.lattice.shape[1] + pixel[:, 1]
         slots = self.buffers.workspace(max(1, program.slot_size) * LANES)
+        start, factor = int(self.groups.start[group]), cast(FloatArray, self.blocks.tiles)
+        if self.single:
+            start, factor = 0, self.buffers.workspace(program.factor_size * LANES)
         status = dissection_lanes.factor_tile(
             program.nodes,
             tables.maps,
@@ -196,23 +229,36 @@ class _Elimination:
             self.pool.step,
             self.pool.values,
             origins,
-            self.groups.start[group],
-            self.blocks.tiles,
+            start,
+            factor,
             slots,
         )
         if status >= 0:
             row, column, lane = status >> 32, (status & (2**32 - 1)) // LANES, status % LANES
             m = int(program.nodes[row, NODE_ELIMINATED] + program.nodes[row, NODE_UPDATED])
-            place = self.groups.start[group] + program.nodes[row, NODE_FACTOR] + column * m - column * (column - 1) // 2
-            pivot = float(self.blocks.tiles[place * LANES + lane])
+            place = start + program.nodes[row, NODE_FACTOR] + column * m - column * (column - 1) // 2
+            pivot = float(factor[place * LANES + lane])
             raise NotPositiveError(len(self.levels) - 1, int(members[lane]), row, column, pivot)
-        logs = np.empty(LANES)
-        dissection_lanes.log_pivots(program.nodes, self.groups.start[group], self.blocks.tiles, logs)
-        filled = self.groups.filled[group]
-        self.blocks.log_pivots[-1][members[:filled]] = logs[:filled]
-        starts = np.where(np.arange(LANES) < filled, self.update_start[members], -1)
+        filled = int(self.groups.filled[group])
+        self._sum_pivots(program, start, factor, self.blocks.log_pivots, members[:filled])
+        if self.single:
+            first, size = int(self.groups.start[group]), program.factor_size
+            stored = self.blocks.tiles[first * LANES : (first + size) * LANES]
+            stored[:] = factor[: size * LANES]
+            self._sum_pivots(program, 0, stored, self.blocks.rounded_log_pivots, members[:filled])
         size = program.order * (program.order + 1) // 2
-        dissection_lanes.unpack_updates(slots, program.nodes[-1, NODE_UPDATE], size, starts, self.updates)
+        updates = self.buffers.workspace(size * filled)
+        starts = np.where(np.arange(LANES) < filled, size * np.arange(LANES), -1)
+        dissection_lanes.unpack_updates(slots, program.nodes[-1, NODE_UPDATE], size, starts, updates)
+        for lane in range(filled):
+            self.live[len(self.levels) - 1, int(members[lane])] = updates[lane * size : (lane + 1) * size]
+
+    def _sum_pivots(
+        self, program: TileProgram, start: int, factor: Stored, into: list[FloatArray], members: IntArray
+    ) -> None:
+        logs = np.empty(LANES)
+        dissection_lanes.log_pivots(program.nodes, start, factor, logs)
+        into[-1][members] = logs[: len(members)]
 
     def _factor_node(self, depth: int, node: int, halves: tuple[int, int]) -> None:
         self._assemble_node(depth, node, halves)
@@ -225,12 +271,15 @@ class _Elimination:
         level, tables, lattice = self.levels[depth], self.analysis.tables, self.analysis.lattice
         instance = level.first[node]
         cls = int(level.cls[instance])
+        if self.single:
+            s, m = self._sizes(cls)
+            self.panels[depth, node] = self.buffers.workspace(s * m)
         s, m, L = self._panel(depth, node)
         U = self.buffers.workspace((m - s) ** 2)
         children = self.analysis.classes[cls].children
         orders = [len(self.analysis.classes[child].boundary) * lattice.channels for child in children]
-        first, first_packed = self._update_of(depth + 1, halves[0])
-        second, second_packed = self._update_of(depth + 1, halves[1])
+        first, second = (self.live[depth + 1, half] for half in halves)
+        packed = depth + 2 == len(self.levels)
         dissection_fronts.assemble_node(
             tables.assembly,
             tables.assembly_start[cls],
@@ -241,11 +290,11 @@ class _Elimination:
             self.pool.values,
             level.pixel[instance, 0] * lattice.shape[1] + level.pixel[instance, 1],
             first,
-            first_packed,
+            packed,
             orders[0],
             tables.map_start[cls, 0],
             second,
-            second_packed,
+            packed,
             orders[1],
             tables.map_start[cls, 1],
             tables.maps,
@@ -308,28 +357,32 @@ class _Elimination:
     def _finish_node(self, depth: int, node: int) -> None:
         s, m, L = self._panel(depth, node)
         self.blocks.log_pivots[depth][node] = dissection_fronts.log_pivots(s, m, L)
+        if self.single:
+            stored = cast("npt.NDArray[np.float32]", self._stored(depth, node, s * m))
+            dissection_fronts.round_panel(s, m, L, stored)
+            del self.panels[depth, node]
+            self.blocks.rounded_log_pivots[depth][node] = dissection_fronts.log_pivots(s, m, stored)
 
     def _sizes(self, cls: int) -> tuple[int, int]:
         return int(self.analysis.eliminated[cls]), int(self.analysis.order[cls])
 
     def _panel(self, depth: int, node: int) -> tuple[int, int, FloatArray]:
+        """Return eliminated unknowns, all unknowns and the panel that is worked in."""
         level = self.levels[depth]
         s, m = self._sizes(int(level.cls[level.first[node]]))
-        start = int(self.blocks.front_start[depth][node])
-        return s, m, self.blocks.fronts[start : start + s * m]
+        panel = self.panels[depth, node] if self.single else self._stored(depth, node, s * m)
+        return s, m, cast(FloatArray, panel)
 
-    def _update_of(self, depth: int, node: int) -> tuple[FloatArray, bool]:
-        if depth == len(self.levels) - 1:
-            return self.updates[self.update_start[node] : self.update_start[node + 1]], True
-        return self.live[depth, node], False
+    def _stored(self, depth: int, node: int, size: int) -> Stored:
+        start = int(self.blocks.front_start[depth][node])
+        return self.blocks.fronts[start : start + size]
 
     def _release(self, depth: int, node: int) -> None:
-        if depth < len(self.levels) - 1:
-            with self.lock:
-                self.uses[depth, node] -= 1
-                finished = self.uses[depth, node] == 0
-            if finished:
-                del self.live[depth, node]
+        with self.lock:
+            self.uses[depth, node] -= 1
+            finished = self.uses[depth, node] == 0
+        if finished:
+            del self.live[depth, node]
 
 
 def _sizes() -> npt.NDArray[np.int32]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from sparsegmrf import _memory
 from sparsegmrf._threads import get_num_threads
-from sparsegmrf._validate import image_shape
+from sparsegmrf._validate import image_shape, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._fold import Fold
 from sparsegmrf.factors.dissection import _classes, _tree
@@ -15,6 +15,9 @@ from sparsegmrf.factors.dissection._analysis import LANES
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray, Shape
+
+_AT_ONCE = 2.0
+"""Large nodes that are worked on at the same time, on average."""
 
 _RATE = 3.0e10
 """Operations a second of one core, for the rough time."""
@@ -30,8 +33,9 @@ class Plan:
         Entries of the factor that are stored.
     operations : float
         Floating-point operations, a multiplication and an addition counted as two.
-    factor_bytes, peak_bytes : int
-        Bytes of the factor, and of the factor with all workspace at its largest.
+    factor_bytes, peak_bytes, inverse_bytes : int
+        Bytes of the factor, of the factor with all workspace of its factorization at its largest, and with that of a
+        selected inverse, whose covariances come on top.
     seconds : float
         Rough time on the present number of threads; machines differ by a factor of several.
     classes, nodes : int
@@ -42,6 +46,7 @@ class Plan:
     operations: float
     factor_bytes: int
     peak_bytes: int
+    inverse_bytes: int
     seconds: float
     classes: int
     nodes: int
@@ -53,7 +58,7 @@ class Plan:
         )
 
 
-def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
+def plan(shape: Shape, stencil: SymmetricStencil, *, precision: str = "double") -> Plan:
     """Predict the size, arithmetic, memory and rough time of a dissection factorization without allocating it.
 
     Parameters
@@ -64,6 +69,8 @@ def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
         Its offsets and channels count, and whether it is homogeneous: then identical nodes are stored once.
         (Sharing among per-pixel coefficients, and on lattices that wrap, is not foreseen.) One that wraps is that of
         the lattice folded flat, as `FoldedFactor` has it.
+    precision : {"double", "single"}
+        In which the factor is kept.
 
     Returns
     -------
@@ -77,16 +84,19 @@ def plan(shape: Shape, stencil: SymmetricStencil) -> Plan:
     """
     if not isinstance(stencil, SymmetricStencil):
         raise ArgumentError(f"stencil must be a SymmetricStencil, got {type(stencil).__name__}.")
+    one_of("precision", precision, ("double", "single"))
     lattice, offsets = Lattice(image_shape(shape), stencil.channels), stencil.offsets
     shared = stencil.is_homogeneous and not stencil.is_wrapped
     if stencil.is_wrapped:
         fold = Fold.of(stencil, lattice.shape)
         lattice, offsets = fold.lattice, fold.offsets
     classes = _classes.node_classes(lattice.shape, offsets, leaf_pixels(offsets))
-    return predict(lattice, classes, tile_side(lattice, offsets, shared), shared)
+    return predict(lattice, classes, tile_side(lattice, offsets, shared), shared, single=precision == "single")
 
 
-def predict(lattice: Lattice, classes: list[_classes.NodeClass], tile: int, shared: bool) -> Plan:
+def predict(
+    lattice: Lattice, classes: list[_classes.NodeClass], tile: int, shared: bool, *, single: bool = False
+) -> Plan:
     """Predict the factorization of an analysed lattice with tiles of at most `tile` pixels a side."""
     s = np.array([each.eliminated for each in classes], dtype=np.float64) * lattice.channels
     m = np.array([len(each.front) for each in classes], dtype=np.float64) * lattice.channels
@@ -102,11 +112,16 @@ def predict(lattice: Lattice, classes: list[_classes.NodeClass], tile: int, shar
     # Above the tiles the square corner of a panel is stored whole; tiles stand in full groups of lanes.
     tiles = _tree.unfold_classes(classes, depth)
     lanes = np.ceil(count[tiles] / LANES) * LANES
-    factor = 8 * int((count * above) @ (s * m) + lanes @ _with_halves(classes, entries)[tiles])
-    updates = 8 * int((count[tiles] * (b[tiles] * (b[tiles] + 1) / 2)).sum())
-    peak = factor + updates + 8 * int(_live(classes, b * above, shared))
+    width = 4 if single else 8
+    factor = width * int((count * above) @ (s * m) + lanes @ _with_halves(classes, entries)[tiles])
+    # A group of tiles is factorized when the first of them is asked for: the others of each class wait.
+    updates = 8 * int((np.minimum(count[tiles], LANES) * (b[tiles] * (b[tiles] + 1) / 2)).sum())
+    # Panels that are rounded stand beside the factor while they are worked on.
+    panels = 8 * int(_AT_ONCE * float((s * m * above).max())) if single else 0
+    peak = factor + updates + panels + 8 * int(_live(classes, b * above, shared))
+    inverse = factor + 8 * int(_inverting(classes, s, b, above, tiles))
     seconds = operations / (_RATE * get_num_threads()) + 1e-7 * lattice.size
-    return Plan(int(count @ entries), operations, factor, peak, seconds, len(classes), nodes)
+    return Plan(int(count @ entries), operations, factor, peak, inverse, seconds, len(classes), nodes)
 
 
 def tile_side(lattice: Lattice, offsets: IntArray, shared: bool) -> int:
@@ -181,4 +196,20 @@ def _live(classes: list[_classes.NodeClass], b: FloatArray, shared: bool) -> flo
         if each.children:
             first, second = each.children
             peak[cls] = max(peak[first], own[first] + peak[second], own[first] + own[second] + own[cls])
-    return 2.0 * float(peak[-1])
+    return _AT_ONCE * float(peak[-1])
+
+
+def _inverting(
+    classes: list[_classes.NodeClass], s: FloatArray, b: FloatArray, above: FloatArray, tiles: IntArray
+) -> float:
+    """Return the numbers that a selected inverse works in: fronts, gains, and the boundaries of halves that wait.
+
+    Above a node one half waits on every level; of `tiles` a group of each class.
+    """
+    packed = b * (b + 1) / 2
+    waiting = np.zeros(len(classes))
+    for cls in np.flatnonzero(above):
+        first, second = classes[cls].children
+        waiting[cls] = max(packed[first], packed[second]) + max(waiting[first], waiting[second])
+    at_once = waiting[-1] + ((s + b) ** 2 * above).max() + (s * b * above).max()
+    return _AT_ONCE * float(at_once) + LANES * float(packed[tiles].sum())

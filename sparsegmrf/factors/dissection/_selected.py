@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._graph import run_graph
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
-from sparsegmrf.factors.dissection._buffers import Buffers, home_of
+from sparsegmrf.factors.dissection._buffers import LARGE, Buffers, Stored, home_of
 from sparsegmrf.factors.dissection._numeric import FactorNumbers
 from sparsegmrf.factors.dissection._programs import TileProgram
 from sparsegmrf.factors.dissection._tree import Level
@@ -127,7 +128,7 @@ class _Inversion:
         level, analysis = self.levels[depth], self.analysis
         lattice, tables, cls = analysis.lattice, analysis.tables, int(level.cls[node])
         s, m = int(analysis.eliminated[cls]), int(analysis.order[cls])
-        Z = self.buffers.workspace(self.largest.front)
+        Z = self._workspace(m * m, self.largest.front)
         if depth:
             boundary = self.boundaries.pop((depth, node))
             dissection_front_inverse.unpack_boundary(s, m, boundary, Z)
@@ -151,7 +152,7 @@ class _Inversion:
             positions = tables.maps[first : first + len(analysis.classes[child].boundary) * lattice.channels]
             self._hand_down(depth + 1, int(level.child[node, half]), Z, m, positions)
 
-    def _invert_front(self, s: int, m: int, L: FloatArray, Z: FloatArray) -> None:
+    def _invert_front(self, s: int, m: int, L: Stored, Z: FloatArray) -> None:
         """Work out the eliminated columns of a front's covariance from that of its boundary."""
         b = m - s
         sizes = np.empty(6, dtype=np.int32)
@@ -159,17 +160,22 @@ class _Inversion:
         if b == 0:
             dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             return
-        gain = self.buffers.workspace(self.largest.gain)
+        gain = self._workspace(s * b, self.largest.gain)
+        workspace = self.buffers.workspace(self.largest.workspace)
+        if self.own and not self.blocks.is_single:
+            dense_products.multiply_triangular(s, m, cast(FloatArray, L), Z, gain, workspace)
+        else:  # which reads numbers in single precision as they are
+            dissection_front_inverse.gain(s, m, blas.LETTERS, blas.NUMBERS, L, Z, gain, sizes)
+        dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
         if self.own:
-            workspace = self.buffers.workspace(self.largest.workspace)
-            dense_products.multiply_triangular(s, m, L, Z, gain, workspace)
-            dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             dense_products.subtract_symmetric(b, s, Z, s * (m + 1), m, gain, Z, s, m, workspace)
             dense_products.subtract_gram(s, b, gain, Z, s, m, Z, m, workspace)
         else:
-            dissection_front_inverse.gain(s, m, blas.LETTERS, blas.NUMBERS, L, Z, gain, sizes)
-            dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
             dissection_front_inverse.subtract_boundary(s, m, blas.LETTERS, blas.NUMBERS, Z, gain, sizes)
+
+    def _workspace(self, own: int, largest: int) -> FloatArray:
+        """Return numbers for one node; all but those of large nodes are of one size, and exchangeable."""
+        return self.buffers.workspace(max(own, min(largest, LARGE - 1)))
 
     def _hand_down(self, depth: int, node: int, Z: FloatArray, m: int, positions: IntArray) -> None:
         """Keep the covariance of a half's boundary for its own task; tiles of one batch share an array."""

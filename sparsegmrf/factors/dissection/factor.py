@@ -2,7 +2,7 @@
 
 import os
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -62,6 +62,8 @@ class DissectionFactor(Factor):
     """
 
     method = "dissection"
+    _single: ClassVar[bool] = False
+    _kind: ClassVar[str] = "dissection"
     _precision: SymmetricStencil
     _analysis: Analysis
     _levels: list[Level]
@@ -76,10 +78,11 @@ class DissectionFactor(Factor):
             leaf = leaf_pixels(precision.offsets)
         tile, leaf = integer_at_least("tile", tile, 1), integer_at_least("leaf", leaf, 1)
         analysis = analyse(precision.lattice, precision.offsets, tile=tile, leaf=leaf)
-        refuse_beyond_memory(predict(precision.lattice, analysis.classes, tile, precision.is_homogeneous))
-        _frozen.assign(self, **_attributes(precision, analysis))
+        predicted = predict(precision.lattice, analysis.classes, tile, precision.is_homogeneous, single=self._single)
+        refuse_beyond_memory(predicted)
+        _frozen.assign(self, **_attributes(precision, analysis, single=self._single))
 
-    def refactorize(self, precision: SymmetricStencil) -> "DissectionFactor":
+    def refactorize(self, precision: SymmetricStencil) -> Self:
         """Return the factor of another precision with the same lattice and offsets, keeping the analysis.
 
         Parameters
@@ -95,7 +98,7 @@ class DissectionFactor(Factor):
             If a pivot is not positive.
         """
         _check(precision)
-        again = _refactorized(self._analysis, precision)
+        again = _refactorized(type(self), self._analysis, precision)
         if again is None:
             raise ArgumentError(
                 f"precision must have the pattern of this factor, {self._precision!r}, got {precision!r}; "
@@ -105,16 +108,16 @@ class DissectionFactor(Factor):
 
     def refactorized(self, precision: SymmetricStencil) -> Factor | None:
         """Return the factor of another precision if it has the same lattice and offsets, else None."""
-        return _refactorized(self._analysis, precision)
+        return _refactorized(type(self), self._analysis, precision)
 
-    def refactorizer(self) -> "Refactorizer":
+    def refactorizer(self) -> "Refactorizer[Self]":
         """Return `refactorized` as a function for loops, which keeps the analysis and the memory of factors that went.
 
         This factor and those that it made leave their memory, which is touched already, to the next one as soon as
         nothing refers to them any more; one that is kept stays as it is. Any number of threads may call it. The memory
         goes with it.
         """
-        return Refactorizer(self._analysis, self._blocks)
+        return Refactorizer(type(self), self._analysis, self._blocks)
 
     @property
     def lattice(self) -> Lattice:
@@ -124,10 +127,7 @@ class DissectionFactor(Factor):
     @cached_property
     def logdet(self) -> float:
         """Log-determinant of ``Q`` in nats."""
-        return 2.0 * sum(
-            float(np.bincount(level.distinct, minlength=len(logs)) @ logs)
-            for level, logs in zip(self._levels, self._blocks.log_pivots, strict=True)
-        )
+        return self._sum_over_nodes(self._blocks.log_pivots)
 
     @property
     def nbytes(self) -> int:
@@ -154,10 +154,10 @@ class DissectionFactor(Factor):
 
         The file appears under its name only once it is complete.
         """
-        _file.write(path, self._precision, self._analysis, self._blocks)
+        _file.write(path, self._precision, self._analysis, self._blocks, self._kind)
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str]) -> "DissectionFactor":
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
         """Read a factor written by `to_file`.
 
         Raises
@@ -165,15 +165,23 @@ class DissectionFactor(Factor):
         ArgumentError
             If the file is not a factor written by this version of the format.
         """
-        precision, analysis, blocks, _ = _file.read(path)
+        precision, analysis, blocks, _ = _file.read(path, cls._kind)
         return cls._from_parts(precision, analysis, blocks)
 
     @classmethod
-    def _from_parts(cls, precision: SymmetricStencil, analysis: Analysis, blocks: FactorNumbers) -> "DissectionFactor":
+    def _from_parts(cls, precision: SymmetricStencil, analysis: Analysis, blocks: FactorNumbers) -> Self:
         return _frozen.make(cls, **_attributes(precision, analysis, blocks))
 
     def __repr__(self) -> str:
-        return f"DissectionFactor(shape={self.shape}, {self.distinct_nodes} of {self.nodes} nodes, {self.nbytes} bytes)"
+        nodes = f"{self.distinct_nodes} of {self.nodes} nodes"
+        return f"{type(self).__name__}(shape={self.shape}, {nodes}, {self.nbytes} bytes)"
+
+    def _sum_over_nodes(self, logs: list[FloatArray]) -> float:
+        """Sum what distinct nodes have of the logarithms of squared pivots over all nodes."""
+        return 2.0 * sum(
+            float(np.bincount(level.distinct, minlength=len(own)) @ own)
+            for level, own in zip(self._levels, logs, strict=True)
+        )
 
     @cached_property
     def _solver(self) -> Solver:
@@ -196,18 +204,21 @@ class DissectionFactor(Factor):
         return self._solver.solve(b)
 
 
-class Refactorizer:
+Made = TypeVar("Made", bound=DissectionFactor)
+
+
+class Refactorizer(Generic[Made]):
     """Factors of precisions with the lattice and offsets of an analysis, in memory that is used again."""
 
-    def __init__(self, analysis: Analysis, first: FactorNumbers) -> None:
-        self._analysis, self._buffers = analysis, Buffers()
+    def __init__(self, kind: type[Made], analysis: Analysis, first: FactorNumbers) -> None:
+        self._kind, self._analysis, self._buffers = kind, analysis, Buffers()
         for array in (first.tiles, first.fronts):
             self._buffers.adopt(array)
 
-    def __call__(self, precision: SymmetricStencil) -> DissectionFactor | None:
+    def __call__(self, precision: SymmetricStencil) -> Made | None:
         """Return the factor of a precision, or None if it has another lattice or other offsets."""
         try:
-            return _refactorized(self._analysis, precision, self._buffers)
+            return _refactorized(self._kind, self._analysis, precision, self._buffers)
         finally:
             self._buffers.trim()
 
@@ -217,13 +228,13 @@ class Refactorizer:
 
 
 def _refactorized(
-    analysis: Analysis, precision: SymmetricStencil, buffers: Buffers | None = None
-) -> DissectionFactor | None:
+    kind: type[Made], analysis: Analysis, precision: SymmetricStencil, buffers: Buffers | None = None
+) -> Made | None:
     """Return the factor of a precision that has the lattice and offsets of an analysis, else None."""
     same = precision.lattice == analysis.lattice and np.array_equal(precision.offsets, analysis.offsets)
     if not same or precision.is_wrapped:
         return None
-    return _frozen.make(DissectionFactor, **_attributes(precision, analysis, buffers=buffers))
+    return _frozen.make(kind, **_attributes(precision, analysis, buffers=buffers, single=kind._single))
 
 
 def _attributes(
@@ -231,13 +242,17 @@ def _attributes(
     analysis: Analysis,
     blocks: FactorNumbers | None = None,
     buffers: Buffers | None = None,
+    *,
+    single: bool = False,
 ) -> dict[str, object]:
     """Return the attributes of the factor of a precision, whose numbers may be known, or the memory they take."""
+    if single:
+        _check_range(precision)
     levels = build(analysis.classes, analysis.depth, precision)
     groups = group_tiles(analysis, levels[-1])
     if blocks is None:
         try:
-            blocks = _numeric.factorize(analysis, levels, groups, precision.pool, buffers)
+            blocks = _numeric.factorize(analysis, levels, groups, precision.pool, buffers, single=single)
         except _numeric.NotPositiveError as failure:
             raise _not_positive(precision, analysis, levels[failure.depth], failure) from None
     return {"_precision": precision, "_analysis": analysis, "_levels": levels, "_groups": groups, "_blocks": blocks}
@@ -274,6 +289,16 @@ def _check(precision: Any) -> None:
         raise ArgumentError(
             f"precision must not wrap, which leaves no separate halves, got boundary={precision.boundary!r}; use "
             'FoldedFactor, or factorize with method="dissection", which takes it.'
+        )
+
+
+def _check_range(precision: SymmetricStencil) -> None:
+    """Refuse a diagonal whose pivots may leave the range of single precision."""
+    diagonal = precision.diagonal()
+    if not (diagonal.max() <= 1e60 and (diagonal.min() >= 1e-60 or diagonal.min() <= 0.0)):
+        raise ArgumentError(
+            "precision must have a diagonal between 1e-60 and 1e60 for a factor in single precision, got "
+            f"{diagonal.min():g} to {diagonal.max():g}; measure intensities in another unit."
         )
 
 

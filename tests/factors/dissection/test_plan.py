@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from sparsegmrf import SymmetricStencil, _memory, plan
+from sparsegmrf import SymmetricStencil, _memory, plan, set_num_threads
+from sparsegmrf._threads import get_num_threads
 from sparsegmrf.errors import ArgumentError, TooLargeError
-from sparsegmrf.factors.dissection import DissectionFactor
+from sparsegmrf.factors.dissection import DissectionFactor, SingleFactor, _numeric
+from sparsegmrf.factors.dissection._buffers import Buffers
 
 FIVE = [(0, 0), (0, 1), (1, 0)]
 
@@ -61,3 +63,32 @@ def test_plan_names_a_wrong_argument():
 def test_plan_is_readable():
     text = str(plan((64, 64), homogeneous((4, 4))))
     assert all(word in text for word in ("non-zeros", "operations", "GB", "peak", "roughly"))
+
+
+def test_factor_in_single_precision_is_half_and_its_bytes_are_predicted():
+    stencil = per_pixel((200, 333))
+    double, single = (plan(stencil.shape, stencil, precision=each) for each in ("double", "single"))
+    assert 2 * single.factor_bytes == double.factor_bytes
+    assert (single.nonzeros, single.operations) == (double.nonzeros, double.operations)
+    assert SingleFactor(stencil).nbytes == pytest.approx(single.factor_bytes, rel=0.02)
+    with pytest.raises(ArgumentError, match=r"^precision must be one of 'double', 'single', got 'float32'"):
+        plan((8, 8), stencil, precision="float32")
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_workspace_of_a_factorization_is_what_the_plan_leaves_for_it(single):
+    stencil, threads = per_pixel((384, 384)), get_num_threads()
+    predicted = plan(stencil.shape, stencil, precision="single" if single else "double")
+    factor, buffers = DissectionFactor(stencil), Buffers()
+    try:
+        set_num_threads(1)
+        tree = factor._analysis, factor._levels, factor._groups
+        blocks = _numeric.factorize(*tree, stencil.pool, buffers, single=single)
+    finally:
+        set_num_threads(threads)
+    assert blocks.is_single == single
+    assert buffers.free_bytes < 1.5 * (predicted.peak_bytes - predicted.factor_bytes)
+    # No workspace takes the updates of all tiles: they wait for the node that needs them.
+    analysis, tiles = factor._analysis, factor._levels[-1]
+    order = (analysis.order - analysis.eliminated)[tiles.cls[tiles.first]]
+    assert 2 * max(kind.size for kind in buffers._free) < np.sum(order * (order + 1) // 2)
