@@ -4,5 +4,7 @@ from sparsegmrf.large._fill import condition, fill
 from sparsegmrf.large._geometry import Tile, Window
 from sparsegmrf.large._lazy import LazyResult
 from sparsegmrf.large._result import TiledResult
+from sparsegmrf.large._tree import SchurTree
+from sparsegmrf.large._tree_run import TreeResult
 
-__all__ = ["LazyResult", "Tile", "TiledResult", "Window", "condition", "fill"]
+__all__ = ["LazyResult", "SchurTree", "Tile", "TiledResult", "TreeResult", "Window", "condition", "fill"]

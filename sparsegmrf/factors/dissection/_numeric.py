@@ -14,7 +14,7 @@ from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.factors.dissection._buffers import Buffers
 from sparsegmrf.factors.dissection._products import own_products
 from sparsegmrf.factors.dissection._tree import Level
-from sparsegmrf.kernels import blas, dense_products, dissection_fronts, dissection_lanes
+from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse, dissection_fronts, dissection_lanes
 from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_FACTOR, NODE_UPDATE, NODE_UPDATED
 from sparsegmrf.stencil._coefficients import Pool
 from sparsegmrf.typing import FloatArray, IntArray
@@ -49,6 +49,13 @@ class FactorNumbers:
     fronts: FloatArray
     front_start: list[IntArray]
     log_pivots: list[FloatArray]
+
+    def logdet(self, levels: list[Level]) -> float:
+        """Return the log-determinant of what was eliminated."""
+        return 2.0 * sum(
+            float(np.bincount(level.distinct, minlength=len(logs)) @ logs)
+            for level, logs in zip(levels, self.log_pivots, strict=True)
+        )
 
 
 class NotPositiveError(Exception):
@@ -88,16 +95,30 @@ def factorize(
     analysis: Analysis, levels: list[Level], groups: Groups, pool: Pool, buffers: Buffers | None = None
 ) -> FactorNumbers:
     """Factorize, in memory of `buffers` if they are given; raises `NotPositiveError` at the first pivot that is not."""
-    buffers = Buffers() if buffers is None else buffers
+    return eliminate(analysis, levels, groups, pool, Buffers() if buffers is None else buffers)[0]
+
+
+def eliminate(
+    analysis: Analysis,
+    levels: list[Level],
+    groups: Groups,
+    pool: Pool,
+    buffers: Buffers,
+    given: tuple[FloatArray, FloatArray] | None = None,
+) -> tuple[FactorNumbers, FloatArray]:
+    """Factorize, and return too what the root adds to its boundary, a packed lower triangle; nothing of a whole image.
+
+    With the updates `given` of the two nodes of the last level these are not factorized.
+    """
     starts, total = front_starts(analysis, levels)
     logs = [np.empty(len(level.first)) for level in levels]
     blocks = FactorNumbers(buffers.array(groups.size * LANES), buffers.array(total), starts, logs)
-    job = _Elimination(analysis, levels, groups, pool, blocks, buffers)
+    job = _Elimination(analysis, levels, groups, pool, blocks, buffers, given)
     # The tasks hold the job: were it to hold them still, only a garbage collection would free the blocks.
     tasks, job.tasks = job.tasks, []
     with one_blas_thread():
         run_graph(tasks, job.needs)
-    return blocks
+    return blocks, job.update()
 
 
 class _Elimination:
@@ -111,16 +132,18 @@ class _Elimination:
         pool: Pool,
         blocks: FactorNumbers,
         buffers: Buffers,
+        given: tuple[FloatArray, FloatArray] | None = None,
     ) -> None:
         self.analysis, self.levels, self.groups, self.pool, self.blocks = analysis, levels, groups, pool, blocks
         self.buffers, self.lock, self.own = buffers, threading.Lock(), own_products()
         self.tasks: list[Callable[[], None]] = []
         self.needs: list[list[int]] = []
         tiles = levels[-1]
-        orders = np.array([analysis.programs[int(cls)].order for cls in tiles.cls[tiles.first]], dtype=np.int64)
+        orders = (analysis.order - analysis.eliminated)[tiles.cls[tiles.first]]
         ends = np.cumsum(orders * (orders + 1) // 2)
         self.update_start = np.concatenate([[0], ends]).astype(np.int64)
-        self.updates = buffers.workspace(int(self.update_start[-1]))
+        self.given = given
+        self.updates = buffers.workspace(int(self.update_start[-1]) if given is None else 0)
         self.live: dict[tuple[int, int], FloatArray] = {}
         self.uses: dict[tuple[int, int], int] = {}
         self._plan()
@@ -134,7 +157,7 @@ class _Elimination:
             self.tasks.append(partial(self._factor_group, group))
             self.needs.append([])
         for depth, node, halves in self._depth_first():
-            self._add_node(depth, node, halves, [made[depth + 1, half] for half in halves])
+            self._add_node(depth, node, halves, [made[depth + 1, half] for half in halves if (depth + 1, half) in made])
             made[depth, node] = len(self.tasks) - 1
 
     def _add_node(self, depth: int, node: int, halves: tuple[int, int], needs: list[int]) -> None:
@@ -320,8 +343,23 @@ class _Elimination:
 
     def _update_of(self, depth: int, node: int) -> tuple[FloatArray, bool]:
         if depth == len(self.levels) - 1:
+            if self.given is not None:
+                return self.given[node], True
             return self.updates[self.update_start[node] : self.update_start[node + 1]], True
         return self.live[depth, node], False
+
+    def update(self) -> FloatArray:
+        """Return what the root adds to its boundary, a packed lower triangle."""
+        order = int(self.analysis.order[-1] - self.analysis.eliminated[-1])
+        packed = np.empty(order * (order + 1) // 2)
+        if order:
+            found, is_packed = self._update_of(0, 0)
+            if is_packed:
+                packed[:] = found[: len(packed)]
+            else:
+                runs = np.empty(order + 1, dtype=np.int64)
+                dissection_front_inverse.gather_boundary(found, order, np.arange(order), packed, 0, runs)
+        return packed
 
     def _release(self, depth: int, node: int) -> None:
         if depth < len(self.levels) - 1:

@@ -124,10 +124,7 @@ class DissectionFactor(Factor):
     @cached_property
     def logdet(self) -> float:
         """Log-determinant of ``Q`` in nats."""
-        return 2.0 * sum(
-            float(np.bincount(level.distinct, minlength=len(logs)) @ logs)
-            for level, logs in zip(self._levels, self._blocks.log_pivots, strict=True)
-        )
+        return self._blocks.logdet(self._levels)
 
     @property
     def nbytes(self) -> int:
@@ -239,11 +236,11 @@ def _attributes(
         try:
             blocks = _numeric.factorize(analysis, levels, groups, precision.pool, buffers)
         except _numeric.NotPositiveError as failure:
-            raise _not_positive(precision, analysis, levels[failure.depth], failure) from None
+            raise not_positive(precision, analysis, levels[failure.depth], failure) from None
     return {"_precision": precision, "_analysis": analysis, "_levels": levels, "_groups": groups, "_blocks": blocks}
 
 
-def _not_positive(
+def not_positive(
     precision: SymmetricStencil, analysis: Analysis, level: Level, failure: _numeric.NotPositiveError
 ) -> NotPositiveDefiniteError:
     """Return the error of a factorization that stopped."""
