@@ -21,6 +21,7 @@ from sparsegmrf.large._raster import Raster, Reader
 from sparsegmrf.large._tiling import work_bytes
 from sparsegmrf.large._tree_plan import TreePlan
 from sparsegmrf.large._tree_run import (
+    End,
     Here,
     Images,
     TreeResult,
@@ -76,9 +77,9 @@ class SchurTree:
 
     References
     ----------
-    A. George, Nested dissection of a regular finite element mesh, SIAM J. Numer. Anal. 10 (1973) 345-363; I. S. Duff and
-    J. K. Reid, The multifrontal solution of indefinite sparse symmetric linear equations, ACM TOMS 9 (1983) 302-325;
-    J. K. Reid and J. A. Scott, An out-of-core sparse Cholesky solver, ACM TOMS 36 (2009) 9.
+    A. George, Nested dissection of a regular finite element mesh, SIAM J. Numer. Anal. 10 (1973) 345-363; I. S. Duff
+    and J. K. Reid, The multifrontal solution of indefinite sparse symmetric linear equations, ACM TOMS 9 (1983)
+    302-325; J. K. Reid and J. A. Scott, An out-of-core sparse Cholesky solver, ACM TOMS 36 (2009) 9.
 
     Examples
     --------
@@ -115,7 +116,8 @@ class SchurTree:
         if scratch is not None and not os.path.isdir(scratch):
             raise ArgumentError(f"scratch must be an existing folder, got {os.fspath(scratch)}; make it first.")
         tile, level = integer_at_least("tile", tile, 1), finite_number("mean", mean)
-        self._scratch, self._data = scratch, getattr(y, "data", y) if is_lazy(y) else None
+        self._scratch = scratch
+        self._data: Any = getattr(y, "data", y) if is_lazy(y) else None
         raster = Raster.of(y, shape, mask, noise_variance)
         cuts = Cuts.of(model, raster.shape)
         if self._data is None:
@@ -157,7 +159,8 @@ class SchurTree:
         sums, _ = up(self.plan, setting, here, self._blocks(), keep=False)
         prior = known_prior(self._posterior, derivatives=False)
         if prior is None:
-            prior = prior_by_tree(setting, up(self.plan, of_prior(setting), here, seen, keep=False)[0], [])
+            own = of_prior(setting)
+            prior = prior_by_tree(own, up(self.plan, own, here, seen, keep=False)[0], [])
         return loglik_of(setting, sums, sum(Sums(*each).explained for each in sums), prior)
 
     @one_blas_thread()
@@ -239,10 +242,10 @@ class SchurTree:
     def _prior(self, setting: Setting, here: Here) -> Any:
         nothing = [None] * len(self.plan.nodes)
         sums, kept = up(self.plan, setting, here, nothing, keep=setting.derivatives)
-        images = Images(setting, self._scratch)
+        ends: list[End] = []
         if setting.derivatives:
-            down(self.plan, setting, here, nothing, kept, images.take)
-        return prior_by_tree(setting, sums, [images.ends[k] for k in sorted(images.ends)])
+            down(self.plan, setting, here, nothing, kept, lambda node, found: ends.append(End(*found[2:])))
+        return prior_by_tree(setting, sums, ends[::-1])
 
     def _setting(self, count: int, rng: Seed, *, gradient: bool) -> Setting:
         if count:
@@ -310,10 +313,7 @@ def _collect(
         images.take(node, found)
     prior = known_prior(setting.posterior, derivatives=setting.derivatives)
     if prior is None and len(prior_sums):
-        own = Images(of_prior(setting), None)
-        for node, found in zip(plan.nodes[::-1], prior_founds, strict=False):
-            own.take(node, found)
-        prior = prior_by_tree(setting, prior_sums, [own.ends[k] for k in sorted(own.ends)])
+        prior = prior_by_tree(of_prior(setting), prior_sums, [End(*each[2:]) for each in prior_founds[::-1]])
     return result_of(plan, setting, sums, images, prior)
 
 

@@ -104,7 +104,10 @@ class TreePlan:
             waiting = max(waiting, panels + live + work + sizes[node.number])
             live += sizes[node.number] - sum(sizes[half] for half in node.halves)
             panels += s * (s + b) if node.halves else 0
-        down = max((sum(self.sizes(node)) ** 2 + s * b for node in self.nodes if node.halves for s, b in [self.sizes(node)]), default=0)
+        down = max(
+            (sum(self.sizes(node)) ** 2 + s * b for node in self.nodes if node.halves for s, b in [self.sizes(node)]),
+            default=0,
+        )
         return 8 * max(waiting, panels + down)
 
     @cached_property

@@ -12,11 +12,9 @@ from sparsegmrf.large._geometry import Tile, windows_of
 from sparsegmrf.large._images import allocator
 from sparsegmrf.large._loglik import _closed_form
 from sparsegmrf.large._posterior import Posterior
-from sparsegmrf.large._trend import held_by
 from sparsegmrf.large._tree_plan import Node, TreePlan
 from sparsegmrf.large._tree_prior import Prior, closed_prior
 from sparsegmrf.large._tree_tasks import (
-    Found,
     Setting,
     Slopes,
     Sums,
@@ -26,9 +24,10 @@ from sparsegmrf.large._tree_tasks import (
     root_down,
     split_down,
 )
+from sparsegmrf.large._trend import held_by
 from sparsegmrf.large._work import Coefficients, Products, images_of
 from sparsegmrf.models import Model
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import FloatArray, Shape
 
 Call: TypeAlias = Callable[..., Any]
 """Runs a task, or returns one: of its name, the number of its node, the function and its arguments."""
@@ -99,7 +98,9 @@ class End(NamedTuple):
     slopes: Slopes | None
 
 
-def up(plan: TreePlan, setting: Any, call: Call, seen: Sequence[Any], *, keep: bool) -> tuple[list[Any], dict[int, Any]]:
+def up(
+    plan: TreePlan, setting: Any, call: Call, seen: Sequence[Any], *, keep: bool
+) -> tuple[list[Any], dict[int, Any]]:
     """Eliminate the tree; return the sums of all nodes, and what the way back needs of separators."""
     waiting: dict[int, Any] = {}
     sums, kept = [], {}
@@ -133,7 +134,7 @@ def down(plan: TreePlan, setting: Any, call: Call, seen: Sequence[Any], kept: di
 
 
 class Here:
-    """Runs tasks at once, one after another, threads within them; what waits stands in memory or in a folder's files."""
+    """Runs tasks at once, one after another, with threads within; what waits stands in memory or a folder's files."""
 
     def __init__(self, scratch: str | os.PathLike[str] | None) -> None:
         self._allocate = None if scratch is None else allocator(scratch)
@@ -217,14 +218,26 @@ def result_of(
 
 def prior_by_tree(setting: Setting, sums: Sequence[Any], ends: Sequence[Any]) -> Prior:
     """Return what a tree of the field's own precision says of it."""
-    logdet = sum(Sums(*each).logdet for each in sums)
+    n_pixels = setting.posterior.shape[0] * setting.posterior.shape[1]
+    logdet = sum(Sums(*each).logdet for each in sums) + (0.0 if setting.pinned is None else float(np.log(n_pixels)))
     traces = [Slopes(*each.slopes).traces for each in ends if each.slopes is not None]
     return Prior(logdet, np.sum(traces, axis=0) if traces else np.zeros(0))
 
 
 def needs_tree_of_prior(posterior: Posterior) -> bool:
     """Return whether the field's own determinant is that of a tree."""
-    return _closed_form(posterior.cuts) is None and not held_by(posterior.cuts.model)
+    model = posterior.cuts.model
+    if _closed_form(posterior.cuts) is not None:
+        return False
+    return not held_by(model) or _has_one_level(model, posterior.shape)
+
+
+def _has_one_level(model: Model, shape: Shape) -> bool:
+    """Return whether all that a field does not say is its level, by maps or directions of one connected lattice."""
+    if model.combination is not None or held_by(model) != ("constant",):
+        return False
+    whole = all(getattr(model, name, None) is None for name in ("mask", "barrier"))
+    return whole and model.gmrf(shape).rank_deficiency == 1
 
 
 def known_prior(posterior: Posterior, *, derivatives: bool) -> Prior | None:
@@ -234,8 +247,14 @@ def known_prior(posterior: Posterior, *, derivatives: bool) -> Prior | None:
 
 
 def of_prior(setting: Setting) -> Setting:
-    """Return the setting of the field's own precision."""
-    return replace(setting, given=False)
+    """Return the setting of the field's own precision.
+
+    Of an intrinsic one of ``n`` pixels with a free level the product of the non-zero eigenvalues is ``n`` times the
+    determinant without the row and column of any one pixel (the matrix-tree theorem).
+    """
+    shape = setting.posterior.shape
+    intrinsic = bool(held_by(setting.posterior.cuts.model))
+    return replace(setting, given=False, pinned=(shape[0] // 2, shape[1] // 2) if intrinsic else None)
 
 
 def _gradient(
@@ -275,8 +294,3 @@ def _images(
         found = images_of(posterior, bounds, solution, own, setting.trend, setting.normals, setting.count)
         mean[core.slices], std[core.slices], samples[(slice(None), *core.slices)] = found[0], found[1], found[4:]
     return mean, std, samples
-
-
-def found_fields(found: Any) -> Found:
-    """Return what a node has found, as it comes from another process."""
-    return Found(*found)

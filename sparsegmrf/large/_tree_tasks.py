@@ -18,8 +18,8 @@ from sparsegmrf.large._noise import Normals
 from sparsegmrf.large._posterior import Posterior
 from sparsegmrf.large._raster import Raster
 from sparsegmrf.large._tasks import Patches
+from sparsegmrf.large._tree_plan import Node
 from sparsegmrf.large._trend import Trend
-from sparsegmrf.large._tree_plan import Node, TreePlan
 from sparsegmrf.large._work import Products, right_hand_side
 from sparsegmrf.lattice import at_neighbours
 from sparsegmrf.stencil import SymmetricStencil
@@ -48,6 +48,8 @@ class Setting:
         Whether the observations are; else it is the tree of the field's own precision, without right-hand sides.
     derivatives : bool
         Whether the gradient is wanted.
+    pinned : (int, int) or None
+        A pixel at which the field's own precision is that of a field whose value is known there.
     """
 
     posterior: Posterior
@@ -58,6 +60,7 @@ class Setting:
     count: int
     given: bool = True
     derivatives: bool = False
+    pinned: tuple[int, int] | None = None
 
     @property
     def n_right(self) -> int:
@@ -76,18 +79,27 @@ class Setting:
         """Return the precision on a window, on all offsets."""
         if self.given:
             return on_offsets(self.posterior.precision(window), self.offsets)
-        Q, outside = self.posterior.cuts.dirichlet(window), self.posterior.outside(window)
+        Q, outside = self.posterior.cuts.dirichlet(window), self._without(window)
         return on_offsets(Q if outside is None else decoupled(Q, outside), self.offsets)
 
     def derivatives_on(self, window: Window) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision on a window; zero where the model has no value."""
-        outside = self.posterior.outside(window)
+        outside = self.posterior.outside(window) if self.given else self._without(window)
         found = self.posterior.cuts.derivatives(window)
         return found if outside is None else {name: decoupled(dQ, outside, 0.0) for name, dQ in found.items()}
 
     def right(self, own: Window) -> FloatArray:
         """Return the right-hand sides on some pixels, ``(R, h, w[, C])``."""
         return right_hand_side(self.posterior, own, self.trend, self.normals, self.count)
+
+    def _without(self, window: Window) -> BoolArray | None:
+        """Return the unknowns of a window that the field's own precision is without."""
+        outside, at = self.posterior.outside(window), self.pinned
+        if at is None or not (window.top <= at[0] < window.bottom and window.left <= at[1] < window.right):
+            return outside
+        found = np.zeros(window.shape, dtype=bool)
+        found[at[0] - window.top, at[1] - window.left] = True
+        return found if outside is None else found | outside
 
     def separator(self, node: Node) -> Separator:
         """Return the structure of a node above the leaves."""
@@ -147,7 +159,12 @@ class Slopes(NamedTuple):
     noise_squares: FloatArray
 
     def __add__(self, other: "Slopes") -> "Slopes":  # type: ignore[override]
-        return Slopes(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        return Slopes(
+            self.traces + other.traces,
+            self.squares + other.squares,
+            self.noise_trace + other.noise_trace,
+            self.noise_squares + other.noise_squares,
+        )
 
 
 class Found(NamedTuple):
@@ -176,9 +193,7 @@ def eliminate_leaf(setting: Setting, node: Node, seen: Any = None) -> tuple[Up, 
     return Up(tree.update, right), _sums(setting, node, tree.logdet, y)
 
 
-def merge(
-    setting: Setting, node: Node, first: Up, second: Up, seen: Any = None
-) -> tuple[Up, Sums, Kept]:
+def merge(setting: Setting, node: Node, first: Up, second: Up, seen: Any = None) -> tuple[Up, Sums, Kept]:
     """Eliminate the separator between two halves."""
     setting = setting.seeing(node.window, seen)
     separator = setting.separator(node)
@@ -203,7 +218,7 @@ def split_down(setting: Setting, node: Node, kept: Kept, down: Down, seen: Any =
     setting = setting.seeing(node.window, seen)
     separator, panel = setting.separator(node), Panel(_own(kept[0]), 0.0)
     Z = separator.invert(panel, _own(down[0]))
-    x = separator.backward(panel, kept[1], down[1])
+    x = separator.backward(panel, kept[1], down[1]) if setting.n_right else np.zeros((0, separator.m))
     halves = [Down(separator.hand_down(Z, half), x[:, separator.positions(half)]) for half in range(2)]
     planes = separator.covariances(Z)
     del Z
@@ -212,7 +227,7 @@ def split_down(setting: Setting, node: Node, kept: Kept, down: Down, seen: Any =
     pixels = separator.front
     inside = np.flatnonzero(((pixels >= 0) & (pixels < shape)).all(axis=1))
     rows, columns = pixels[inside].T
-    image[:, rows, columns] = x.reshape(len(x), -1, channels)[:, inside]
+    image[:, rows, columns] = x.reshape(len(x), len(pixels), channels)[:, inside]
     front[rows, columns] = True
     return halves[0], halves[1], _found(setting, node, image, planes, front)
 

@@ -55,9 +55,7 @@ class NodeClass:
         return self.front[self.eliminated :]
 
 
-def node_classes(
-    shape: Shape, offsets: IntArray, leaf_pixels: int, beyond: Beyond = (0, 0, 0, 0)
-) -> list[NodeClass]:
+def node_classes(shape: Shape, offsets: IntArray, leaf_pixels: int, beyond: Beyond = (0, 0, 0, 0)) -> list[NodeClass]:
     """Return all classes of the dissection of an image, children before parents, the whole image last.
 
     Parameters

@@ -135,9 +135,7 @@ class Separator:
         Most pixels of a rectangle that is not halved.
     """
 
-    def __init__(
-        self, lattice: Lattice, offsets: IntArray, key: Key, first: tuple[int, int], leaf_pixels: int
-    ) -> None:
+    def __init__(self, lattice: Lattice, offsets: IntArray, key: Key, first: tuple[int, int], leaf_pixels: int) -> None:
         classes = _separator(key, offsets.tobytes(), leaf_pixels)
         flat = tables(classes, lattice.shape[1], lattice.channels)
         self._analysis = Analysis(lattice, offsets, classes, flat, 1, 0, leaf_pixels, {}, first)
@@ -154,9 +152,7 @@ class Separator:
         """Row and column of the front's pixels in the window, those of the separator first; many lie outside."""
         return np.asarray(self._analysis.classes[2].front + np.array(self._analysis.origin))
 
-    def eliminate(
-        self, precision: SymmetricStencil, halves: tuple[FloatArray, FloatArray]
-    ) -> tuple[Panel, FloatArray]:
+    def eliminate(self, precision: SymmetricStencil, halves: tuple[FloatArray, FloatArray]) -> tuple[Panel, FloatArray]:
         """Return the panel, and what the node adds to its boundary, given what its halves add.
 
         Raises
@@ -167,9 +163,7 @@ class Separator:
         nothing = np.zeros(0, dtype=np.int64)
         groups = Groups(nothing, np.zeros((0, LANES), dtype=np.int64), nothing, nothing, 0)
         try:
-            blocks, update = _numeric.eliminate(
-                self._analysis, self._levels, groups, precision.pool, Buffers(), halves
-            )
+            blocks, update = _numeric.eliminate(self._analysis, self._levels, groups, precision.pool, Buffers(), halves)
         except _numeric.NotPositiveError as failure:
             raise not_positive(precision, self._analysis, self._levels[0], failure) from None
         return Panel(blocks.fronts, 2.0 * float(blocks.log_pivots[0][0])), update
@@ -252,7 +246,7 @@ class Separator:
             flat.assembly_start[3],
             lattice.channels,
             self.m,
-            np.int64(row * lattice.shape[1] + column),
+            row * lattice.shape[1] + column,
             lattice.n_pixels,
             Z,
             planes.reshape(-1),

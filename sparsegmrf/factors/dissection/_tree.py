@@ -51,7 +51,7 @@ def tile_depth(classes: list[NodeClass], largest: int) -> int:
 def unfold(
     classes: list[NodeClass], depth: int, origin: tuple[int, int] = (0, 0)
 ) -> list[tuple[IntArray, IntArray, IntArray]]:
-    """Return class, first pixel and children of every node, for the levels ``0 ... depth``; the root's first is given."""
+    """Return class, first pixel and children of every node, for the levels ``0 ... depth``; the root's is `origin`."""
     halves = np.array([each.children or (-1, -1) for each in classes], dtype=np.int64)
     origins = np.array([each.origins if each.children else np.zeros((2, 2)) for each in classes], dtype=np.int64)
     cls = np.array([len(classes) - 1], dtype=np.int64)
