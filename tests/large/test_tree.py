@@ -1,5 +1,7 @@
 """Schur trees of rasters, against the factor of the whole in memory and dense matrices."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -7,12 +9,16 @@ import sparsegmrf
 from sparsegmrf import fit, large
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, TooLargeError
 from sparsegmrf.factors import DissectionFactor
+from sparsegmrf.inference._memo import Workspace
+from sparsegmrf.inference._problem import Problem
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Window
 from sparsegmrf.large._posterior import Posterior
 from sparsegmrf.large._raster import Raster
 from sparsegmrf.large._tree_plan import TreePlan
-from sparsegmrf.models import CAR, AR1xAR1, Intrinsic, Matern, Sum, TensionSpline
+from sparsegmrf.large._tree_run import Here, up
+from sparsegmrf.models import CAR, AR1xAR1, Intrinsic, Matern, Model, Sum, TensionSpline
+from sparsegmrf.stencil import SymmetricStencil
 from tests.conftest import require
 
 NOISE = 0.3
@@ -39,13 +45,13 @@ def cases():
         "five-point": (CAR(0.249), (57, 40), 16, None),
         "thirteen-point": (Matern(5.0, 2.0), (40, 40), 16, None),
         "large": (TensionSpline(0.4, 2.0), (120, 90), 48, "linear"),
-        "maps": (Matern(maps, 2.0), (41, 37), 16, "constant"),
-        "maps of directions": (TensionSpline(0.4, anisotropy=(turned, 0.3 * turned)), (40, 40), 19, None),
-        "turned": (TensionSpline(0.4, anisotropy=(2.0, 0.5), diffusion="smooth"), (40, 43), 17, "linear"),
-        "barrier": (Matern(6.0, barrier=barrier), (40, 50), 20, None),
+        "maps": (Matern(maps, 2.0), (41, 37), 28, "constant"),
+        "maps of directions": (TensionSpline(0.4, anisotropy=(turned, 0.3 * turned)), (40, 40), 28, None),
+        "turned": (TensionSpline(0.4, anisotropy=(2.0, 0.5), diffusion="smooth"), (40, 43), 24, "linear"),
+        "barrier": (Matern(6.0, barrier=barrier), (40, 50), 24, None),
         "walk": (Intrinsic(tau=2.0), (64, 21), 16, "linear"),
-        "sum": (Sum([Matern(8.0), CAR(0.1)]), (40, 30), 16, "linear"),
-        "fractional": (Matern(6.0, nu=0.5), (31, 33), 16, None),
+        "sum": (Sum([Matern(8.0), CAR(0.1)]), (30, 20), 14, "linear"),
+        "fractional": (Matern(6.0, nu=0.5), (31, 23), 16, None),
         "separable": (AR1xAR1(0.8, 0.6), (50, 33), 16, "constant"),
         "one tile": (TensionSpline(0.4, 2.0), (23, 17), 512, None),
         "a line": (Matern(4.0), (1, 90), 5, None),
@@ -79,7 +85,7 @@ def test_a_tree_gives_what_the_factor_of_the_whole_gives(name):
         assert found.coefficient_errors[key] == pytest.approx(exact.coefficient_errors[key], rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["five-point", "maps", "maps of directions", "turned", "barrier", "sum", "separable"])
+@pytest.mark.parametrize("name", ["five-point", "maps of directions", "turned", "barrier", "sum"])
 def test_the_gradient_is_that_of_the_likelihood(name):
     model, shape, tile, covariates = cases()[name]
     values, step = raster(shape), 1e-4
@@ -101,15 +107,15 @@ def test_the_gradient_is_that_of_the_likelihood(name):
 
 
 def test_the_gradient_is_that_of_the_objective_in_memory():
-    from sparsegmrf.inference._memo import Workspace
-    from sparsegmrf.inference._problem import Problem
-
-    values, model = raster((64, 50)), TensionSpline(0.4, 2.0)
-    found = large.SchurTree(model, values, noise_variance=NOISE, tile=24).condition(gradient=True).gradient
-    problem = Problem.read(model, values, mask="nan", noise_variance="estimate", covariates=None)
-    objective = problem.objective(problem.start_frame()) if hasattr(problem, "start_frame") else None
-    assert objective is None or Workspace is not None
-    assert set(found) == {"kappa", "tau", "noise_variance"}
+    values, model = raster((50, 41)), TensionSpline(0.4, 2.0)
+    found = large.SchurTree(model, values, noise_variance=NOISE, tile=24, covariates="linear").condition(gradient=True)
+    objective = Problem.read(model, values, covariates="linear").objective.with_scale()
+    at = objective.start(model, NOISE)
+    point = objective.point(at, objective.evaluate(at, Workspace()))
+    assert objective.names == ["kappa", "tau", "noise_variance"]
+    slopes = np.array([found.gradient[name] for name in objective.names])
+    np.testing.assert_allclose(slopes @ objective.jacobian(at), point.gradient, rtol=1e-9)
+    assert found.loglik == pytest.approx(point.value, rel=1e-12)
 
 
 def test_noise_may_differ_between_pixels_and_the_gradient_is_by_a_factor_on_it():
@@ -177,11 +183,11 @@ def same(one, other):
 def test_results_are_the_same_to_the_bit_in_threads_files_and_on_dask(tmp_path, monkeypatch):
     dask = require("dask")
     monkeypatch.setattr("sparsegmrf.large._tree_run._LARGE", 64)
-    values = raster((70, 60))
+    values = raster((50, 40))
     turned = TensionSpline(0.4, 2.0, anisotropy=(2.0, 0.3), diffusion="smooth")
     for model in (Matern(5.0, 2.0), turned):
         options = {"n_samples": 1, "rng": 3, "gradient": True}
-        tree = large.SchurTree(model, values, noise_variance=NOISE, tile=24)
+        tree = large.SchurTree(model, values, noise_variance=NOISE, tile=32)
         threads = sparsegmrf.get_num_threads()
         found = []
         for count in (1, 2):
@@ -189,7 +195,7 @@ def test_results_are_the_same_to_the_bit_in_threads_files_and_on_dask(tmp_path, 
             found.append(tree.condition(**options))
         sparsegmrf.set_num_threads(threads)
         same(*found)
-        in_files = large.SchurTree(model, values, noise_variance=NOISE, tile=24, scratch=tmp_path).condition(**options)
+        in_files = large.SchurTree(model, values, noise_variance=NOISE, tile=32, scratch=tmp_path).condition(**options)
         same(found[0], in_files)
         assert isinstance(in_files.mean, np.memmap)
         for scheduler in ("synchronous", "threads"):
@@ -211,8 +217,6 @@ def test_a_dask_array_is_read_by_the_tasks():
 
 
 def test_tasks_may_be_run_again_and_change_nothing_they_are_given():
-    from sparsegmrf.large._tree_run import Here, up
-
     values, model = raster((40, 37)), Matern(5.0, 2.0)
     tree = large.SchurTree(model, values, noise_variance=NOISE, tile=20)
 
@@ -248,7 +252,8 @@ def test_an_intrinsic_field_whose_determinant_nothing_knows_has_no_likelihood_bu
     values[mask] = np.nan
     tree = large.SchurTree(model, values, noise_variance=NOISE, tile=16)
     found, known = tree.condition(), whole(model, values, NOISE, None).predict()
-    assert found.loglik is None and found.gradient is None
+    assert found.loglik is None
+    assert found.gradient is None
     np.testing.assert_allclose(found.mean, known.mean, rtol=1e-10)
     np.testing.assert_allclose(found.std, known.std, rtol=1e-10)
     for ask in (tree.loglik, lambda: tree.condition(gradient=True)):
@@ -266,13 +271,40 @@ def test_what_cannot_be_done_is_refused(tmp_path, monkeypatch):
         large.SchurTree(Matern(5.0, boundary="torus"), values, noise_variance=NOISE)
     with pytest.raises(ArgumentError, match="scratch"):
         large.SchurTree(model, values, noise_variance=NOISE, scratch=tmp_path / "none")
-    empty = np.full((40, 30), np.nan)
-    empty[0, 0] = 1.0
-    split = np.zeros((40, 30), dtype=bool)
-    split[20] = True
-    with pytest.raises(NotPositiveDefiniteError) as failure:
-        large.SchurTree(TensionSpline(0.4, barrier=split), empty, noise_variance=NOISE, tile=16).condition()
-    assert failure.value.pixel[0] > 20
     monkeypatch.setattr("sparsegmrf._memory.available_bytes", lambda: 1000)
     with pytest.raises(TooLargeError, match="scratch="):
         large.SchurTree(model, values, noise_variance=NOISE, tile=16).loglik()
+
+
+@dataclass(frozen=True, eq=False)
+class Sloping(Model):
+    """Its diagonal falls from row to row, and below some row the precision is not positive definite."""
+
+    diagonal: np.ndarray
+
+    @property
+    def parameters(self):
+        return {}
+
+    def limits(self, shape):
+        return {}
+
+    def scaled(self, factor):
+        return self
+
+    def cropped(self, rows, columns):
+        return Sloping(self.diagonal[rows, columns])
+
+    def build_stencil(self, shape):
+        return SymmetricStencil([(0, 0), (0, 1), (1, 0)], [self.diagonal, -1.0, -1.0], shape)
+
+    def build_derivatives(self, shape):
+        return {}
+
+
+def test_a_pivot_that_is_not_positive_is_named_in_the_raster():
+    diagonal = np.full((40, 30), 5.0)
+    diagonal[33, 21] = -9.0
+    with pytest.raises(NotPositiveDefiniteError, match=r"pixel \(33, 21\)") as failure:
+        large.SchurTree(Sloping(diagonal), np.zeros((40, 30)), noise_variance=1.0, tile=12).condition()
+    assert failure.value.pixel == (33, 21)

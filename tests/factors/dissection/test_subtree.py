@@ -52,10 +52,10 @@ def schur(P, own, around):
     ("offsets", "channels", "shape", "beyond"),
     [
         (FIVE, 1, (9, 11), (1, 1, 1, 1)),
-        (FIVE, 1, (40, 47), (1, 0, 1, 1)),
+        (FIVE, 1, (34, 37), (1, 0, 1, 1)),
         (FIVE, 2, (13, 12), (0, 1, 1, 0)),
         (THIRTEEN, 1, (12, 9), (2, 1, 2, 2)),
-        (THIRTEEN, 1, (38, 31), (2, 2, 0, 1)),
+        (THIRTEEN, 1, (36, 31), (2, 2, 0, 1)),
         (THIRTEEN, 2, (10, 11), (0, 2, 1, 2)),
     ],
 )
@@ -91,15 +91,13 @@ def test_a_subtree_leaves_the_schur_complement_and_is_solved_and_inverted_given_
     planes = tree.covariances(packed(inverse[np.ix_(around, around)]))
     is_own = np.zeros(shape, dtype=bool)
     is_own[inside[:, 0], inside[:, 1]] = True
+    blocks = inverse.reshape(len(P) // channels, channels, -1, channels)
+    expected = np.zeros((len(offsets), *shape, channels, channels))
     for k, (di, dj) in enumerate(offsets):
-        for i, j in rectangle(0, shape[0], 0, shape[1]):
-            p, q = i * shape[1] + j, (i + di) * shape[1] + j + dj
-            if not (0 <= i + di < shape[0] and 0 <= j + dj < shape[1]):
-                continue
-            truth = inverse[p * channels : (p + 1) * channels, q * channels : (q + 1) * channels]
-            if not is_own[i, j] and not is_own[i + di, j + dj]:
-                truth = np.zeros((channels, channels))
-            np.testing.assert_allclose(planes[k, i, j], truth if channels > 1 else truth[0, 0], atol=1e-12)
+        for i, j in rectangle(0, shape[0] - di, max(0, -dj), shape[1] - max(0, dj)):
+            if is_own[i, j] or is_own[i + di, j + dj]:
+                expected[k, i, j] = blocks[i * shape[1] + j, :, (i + di) * shape[1] + j + dj]
+    np.testing.assert_allclose(planes.reshape(expected.shape), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(
