@@ -124,6 +124,7 @@ class SchurTree:
             trend = Trend.of(covariates, cuts.model, raster, list(windows_of(raster.shape, _BLOCK)), level)
         else:
             _check_lazy(mask, raster, covariates)
+            raster = Raster(raster.shape, _unread, None, raster.variance)  # tasks are given what they see
             trend = Trend.asked(None, cuts.model, raster.shape, level)
         self._posterior, self._trend = Posterior(cuts, raster), trend
         self.plan = TreePlan.of(raster.shape, _offsets_of(cuts), cuts.channels, tile)
@@ -220,14 +221,14 @@ class SchurTree:
             key = f"gmrf-{name}-{token}-{number}"
             return delayed(_Alone(function), pure=False)(*arguments, dask_key_name=key)
 
-        shared = delayed(setting, name=f"gmrf-setting-{token}")
+        shared = delayed(setting, name=f"gmrf-setting-{token}", traverse=False)
         blocks = self._blocks()
         founds: list[Any] = []
         sums, kept = up(self.plan, shared, call, blocks, keep=True)
         down(self.plan, shared, call, blocks, kept, lambda node, found: founds.append(found))
         own: tuple[list[Any], list[Any]] = [], []
         if needs_tree_of_prior(self._posterior):
-            of_field = delayed(of_prior(setting), name=f"gmrf-field-{token}")
+            of_field = delayed(of_prior(setting), name=f"gmrf-field-{token}", traverse=False)
 
             def call_prior(name: str, number: int, function: Any, *arguments: Any) -> Any:
                 return call(f"field-{name}", number, function, *arguments)
@@ -326,6 +327,10 @@ def _offsets_of(cuts: Cuts) -> IntArray:
         windows = list(windows_of(cuts.shape, _BLOCK))
     found = {tuple(offset) for window in windows for offset in cuts.dirichlet(window).offsets.tolist()}
     return np.array(sorted(found), dtype=np.int64)
+
+
+def _unread(rows: slice, columns: slice) -> Any:
+    raise AssertionError("a dask array is read by what a task is given")
 
 
 def _check_lazy(mask: object, raster: Raster, covariates: object) -> None:

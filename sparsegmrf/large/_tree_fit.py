@@ -239,7 +239,7 @@ class _Whole:
             converged=ended.converged and ended.decrement <= tolerance,
             reason=ended.ending.value,
             standard_errors=self._errors(ended.at, last.information),
-            from_tiles=float(np.sqrt(max(0.0, moved @ last.information @ moved))),
+            from_tiles=max(0.0, float(moved @ last.information @ moved)) ** 0.5,
             steps=tuple(self._steps),
             result=self._best[1],
             tiles=self.tiles,
