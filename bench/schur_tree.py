@@ -24,9 +24,7 @@ import numpy as np
 import sparsegmrf
 from bench.one_factor import peak_bytes, reset_peak
 from sparsegmrf import fit, large
-from sparsegmrf.factors.dissection._classes import node_classes
-from sparsegmrf.factors.dissection._plan import leaf_pixels, predict, tile_side
-from sparsegmrf.factors.dissection._subtree import Separator, Subtree
+from sparsegmrf.factors.dissection._subtree import Separator, Subtree, plan_subtree
 from sparsegmrf.large._geometry import cores_of
 from sparsegmrf.large._tree_plan import TreePlan
 from sparsegmrf.lattice import Lattice
@@ -184,10 +182,7 @@ def front_operations(s, b):
 
 def leaf_operations(key, offsets):
     """Operations of factorizing a tile."""
-    pattern = np.frombuffer(offsets, dtype=np.int64).reshape(-1, 2)
-    lattice = Lattice(key[:2])
-    classes = node_classes(key[:2], pattern, leaf_pixels(pattern), key[2:])
-    return predict(lattice, classes, tile_side(lattice, pattern, False), False).operations
+    return plan_subtree(key, np.frombuffer(offsets, dtype=np.int64).reshape(-1, 2), 1).operations
 
 
 def measured_rates(offsets, tile):

@@ -12,13 +12,13 @@ from sparsegmrf import _libraries, _memory, _threads
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import finite_number, integer_at_least
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.dissection._subtree import plan_subtree
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Window, windows_of
 from sparsegmrf.large._lazy import is_lazy
 from sparsegmrf.large._noise import Normals
 from sparsegmrf.large._posterior import Posterior
 from sparsegmrf.large._raster import Raster, Reader
-from sparsegmrf.large._tiling import work_bytes
 from sparsegmrf.large._tree_plan import TreePlan
 from sparsegmrf.large._tree_run import (
     End,
@@ -41,6 +41,8 @@ from sparsegmrf.typing import ArrayLike, IntArray, Seed
 
 _BLOCK = 1024
 """Side in pixels of the windows in which the raster is read once for the trend, and maps for their pattern."""
+_IMAGES = 24
+"""Numbers per pixel of a tile besides its factor and coefficients, for images and what is read."""
 
 
 class SchurTree:
@@ -155,7 +157,7 @@ class SchurTree:
             assert found is not None
             return found
         setting = self._setting(0, None, gradient=False)
-        self._refuse_beyond_memory()
+        self._refuse_beyond_memory(kept=False)
         here, seen = Here(self._scratch), [None] * len(self.plan.nodes)
         sums, _ = up(self.plan, setting, here, self._blocks(), keep=False)
         prior = known_prior(self._posterior, derivatives=False)
@@ -187,7 +189,7 @@ class SchurTree:
             As by `loglik`, the first with ``gradient=True`` alone; and if there are no rows for draws.
         """
         setting = self._setting(integer_at_least("n_samples", n_samples, 0), rng, gradient=gradient)
-        self._refuse_beyond_memory()
+        self._refuse_beyond_memory(kept=True)
         here = Here(self._scratch)
         images = Images(setting, self._scratch)
         sums, kept = up(self.plan, setting, here, self._blocks(), keep=True)
@@ -276,12 +278,15 @@ class SchurTree:
             return [None] * len(self.plan.nodes)
         return [self._data[node.window.slices] for node in self.plan.nodes]
 
-    def _refuse_beyond_memory(self) -> None:
-        largest = max((node.window.shape for node in self.plan.leaves), key=lambda shape: shape[0] * shape[1])
-        of_leaf = work_bytes(self._posterior.cuts, largest)
-        panels = 0 if self._scratch is None else self.plan.panel_bytes
+    def _refuse_beyond_memory(self, *, kept: bool) -> None:
+        """Refuse what does not fit; `kept` says whether separators' columns are."""
+        plan, channels = self.plan, self.plan.channels
+        largest = max((node.key for node in plan.leaves), key=lambda key: (key[0] * key[1], sum(key[2:])))
+        images = (_IMAGES + 2 * len(plan.offsets) * channels) * channels * largest[0] * largest[1]
+        of_leaf = plan_subtree(largest, plan.offsets, channels).peak_bytes + 8 * images
+        panels = plan.panel_bytes if kept and self._scratch is None else 0
         _memory.refuse_if_too_large(
-            self.plan.peak_bytes - panels + of_leaf,
+            plan.front_bytes + panels + of_leaf,
             f"a Schur tree of {self.shape[0]} x {self.shape[1]} pixels in {len(self.plan.leaves)} tiles",
             "give scratch=, a folder for what waits, or smaller tiles",
         )

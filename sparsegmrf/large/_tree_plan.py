@@ -94,21 +94,17 @@ class TreePlan:
         return node.own.n_pixels * self.channels, self._boundary_of(node.key) * self.channels
 
     @cached_property
-    def peak_bytes(self) -> int:
-        """Bytes of what passes between tasks when it is most: updates of the path that is worked on, and panels."""
-        waiting = live = panels = 0
-        sizes = {node.number: _packed(self.sizes(node)[1]) for node in self.nodes}
+    def front_bytes(self) -> int:
+        """Bytes of fronts when they are most: the one that is worked on, and updates of its path that wait."""
+        most = live = 0
         for node in self.nodes:
             s, b = self.sizes(node)
-            work = 0 if not node.halves else s * (s + b) + b * b
-            waiting = max(waiting, panels + live + work + sizes[node.number])
-            live += sizes[node.number] - sum(sizes[half] for half in node.halves)
-            panels += s * (s + b) if node.halves else 0
-        down = max(
-            (sum(self.sizes(node)) ** 2 + s * b for node in self.nodes if node.halves for s, b in [self.sizes(node)]),
-            default=0,
-        )
-        return 8 * max(waiting, panels + down)
+            if node.halves:  # upwards panel and update, downwards covariance and its products
+                most = max(most, live + s * (s + b) + b * b + _packed(b), (s + b) ** 2 + s * b + _packed(b))
+                live -= sum(_packed(self.sizes(self.nodes[half])[1]) for half in node.halves)
+            live += _packed(b)
+            most = max(most, live)
+        return 8 * most
 
     @cached_property
     def panel_bytes(self) -> int:

@@ -15,8 +15,8 @@ from sparsegmrf._validate import read_only
 from sparsegmrf.factors.dissection import _numeric, _selected
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups, analyse, group_tiles
 from sparsegmrf.factors.dissection._buffers import Buffers
-from sparsegmrf.factors.dissection._classes import Beyond, Key, NodeClass, classes_of_separator
-from sparsegmrf.factors.dissection._plan import leaf_pixels, tile_side
+from sparsegmrf.factors.dissection._classes import Beyond, Key, NodeClass, classes_of_separator, node_classes
+from sparsegmrf.factors.dissection._plan import Plan, leaf_pixels, predict, tile_side
 from sparsegmrf.factors.dissection._programs import tables
 from sparsegmrf.factors.dissection._schedule import COLUMNS
 from sparsegmrf.factors.dissection._solve import Solver
@@ -39,6 +39,13 @@ from sparsegmrf.typing import FloatArray, IntArray, Shape
 
 _KEPT = 16
 """Analyses of rectangles, and classes of nodes, that are kept: neighbours are mostly congruent."""
+
+
+def plan_subtree(key: Key, offsets: IntArray, channels: int) -> Plan:
+    """Predict what a rectangle takes that is eliminated by itself, coefficients differing between pixels."""
+    lattice = Lattice(key[:2], channels)
+    classes = node_classes(key[:2], offsets, leaf_pixels(offsets), key[2:])
+    return predict(lattice, classes, tile_side(lattice, offsets, shared=False), shared=False)
 
 
 class Subtree:
