@@ -12,7 +12,7 @@ import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import read_only
-from sparsegmrf.factors.dissection import _numeric, _selected
+from sparsegmrf.factors.dissection import _front_inverse, _numeric, _selected
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups, analyse, group_tiles
 from sparsegmrf.factors.dissection._buffers import Buffers
 from sparsegmrf.factors.dissection._classes import Beyond, Key, NodeClass, classes_of_separator, node_classes
@@ -237,9 +237,13 @@ class Separator:
         s, m = self.s, self.m
         Z = np.empty(m * m)
         dissection_front_inverse.unpack_boundary(s, m, around, Z)
-        largest = _selected.Largest.of(np.array([s]), np.array([m]))
+        b = m - s
         with one_blas_thread():
-            _selected.invert_front(s, m, panel.numbers, Z, Buffers(), largest)
+            if b and s * (s * (s + b) + 2.0 * b * b) > _front_inverse.LARGE:
+                _front_inverse.invert_in_blocks(s, m, panel.numbers, Z, Buffers())
+            else:
+                largest = _selected.Largest.of(np.array([s]), np.array([m]))
+                _selected.invert_front(s, m, panel.numbers, Z, Buffers(), largest)
         return Z
 
     def covariances(self, Z: FloatArray) -> FloatArray:

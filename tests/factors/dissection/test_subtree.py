@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from sparsegmrf.errors import NotPositiveDefiniteError
+from sparsegmrf.factors.dissection import _front_inverse
+from sparsegmrf.factors.dissection._buffers import Buffers
 from sparsegmrf.factors.dissection._classes import boundary_pixels, split
 from sparsegmrf.factors.dissection._subtree import Separator, Subtree
+from sparsegmrf.kernels import dense_products
 from sparsegmrf.stencil import SymmetricStencil
 
 FIVE = [(0, 0), (0, 1), (1, 0)]
@@ -155,3 +158,23 @@ def test_a_pivot_that_is_not_positive_is_named_in_the_window():
     with pytest.raises(NotPositiveDefiniteError) as failure:
         Subtree(SymmetricStencil.from_planes(FIVE, planes), (1, 1, 1, 1))
     assert failure.value.pixel == (3, 5)
+
+
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize(("s", "b"), [(1, 3), (40, 90), (130, 60)])
+def test_a_large_front_is_inverted_by_blocks_as_dense_algebra_has_it(s, b, wide, monkeypatch):
+    if wide and not dense_products.WIDE:
+        pytest.skip("this machine has no registers of eight numbers")
+    monkeypatch.setattr(dense_products, "WIDE", wide)
+    monkeypatch.setattr(_front_inverse, "_COLUMNS", 48)
+    rng = np.random.default_rng(0)
+    factor = rng.standard_normal((s + b + 5, s + b))
+    P = factor.T @ factor + np.eye(s + b)
+    inverse = np.linalg.inv(P)
+    L = np.linalg.cholesky(P)[:, :s]
+    found = np.full((s + b, s + b), np.nan)
+    found[:, s:] = np.triu(np.full((s + b, b), 7.0))
+    found[s:, s:] = np.tril(inverse[s:, s:]) + np.triu(np.full((b, b), 7.0), 1)
+    Z = found.T.reshape(-1).copy()
+    _front_inverse.invert_in_blocks(s, s + b, L.T.reshape(-1).copy(), Z, Buffers())
+    np.testing.assert_allclose(np.tril(Z.reshape(s + b, s + b).T), np.tril(inverse), atol=1e-12)
