@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 
 from sparsegmrf import _libraries, _memory, _threads
+from sparsegmrf._axes import is_labelled
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import finite_number, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.dissection._subtree import plan_subtree
+from sparsegmrf.inference._labels import Labels
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Window, windows_of
 from sparsegmrf.large._lazy import is_lazy
@@ -58,7 +60,7 @@ class SchurTree:
     model : Model
         One field, or a `Sum`, that does not wrap, parameters as they are.
     y : array_like, (H, W), function or dask array
-        Observations, as `image` of `fill`.
+        Observations, as `image` of `fill`. Of a ``DataArray`` the results of `condition` keep the labels.
     noise_variance : float, array_like (H, W), or function
         Positive, in intensity^2.
     shape, mask
@@ -120,6 +122,7 @@ class SchurTree:
         tile, level = integer_at_least("tile", tile, 1), finite_number("mean", mean)
         self._scratch = scratch
         self._data: Any = getattr(y, "data", y) if is_lazy(y) else None
+        self._labels = Labels.of(y) if is_labelled(y) else None
         raster = Raster.of(y, shape, mask, noise_variance)
         cuts = Cuts.of(model, raster.shape)
         if self._data is None:
@@ -197,7 +200,8 @@ class SchurTree:
         prior = known_prior(self._posterior, derivatives=gradient)
         if prior is None and needs_tree_of_prior(self._posterior):
             prior = self._prior(of_prior(setting), here)
-        return result_of(self.plan, setting, sums, images, prior, self._scratch)
+        result = result_of(self.plan, setting, sums, images, prior, self._scratch)
+        return result if self._labels is None else _labelled(result, self._labels)
 
     def delayed(self, *, n_samples: int = 0, rng: Seed = None, gradient: bool = False) -> Any:
         """Return what `condition` does as a graph of named tasks of dask, to be computed by any of its schedulers.
@@ -332,6 +336,16 @@ def _offsets_of(cuts: Cuts) -> IntArray:
         windows = list(windows_of(cuts.shape, _BLOCK))
     found = {tuple(offset) for window in windows for offset in cuts.dirichlet(window).offsets.tolist()}
     return np.array(sorted(found), dtype=np.int64)
+
+
+def _labelled(result: TreeResult, labels: Labels) -> TreeResult:
+    """Return a result whose images carry the labels of the raster."""
+    return replace(
+        result,
+        mean=labels.values(result.mean),
+        std=labels.deviation(result.std, "std", "standard deviation"),
+        samples=labels.draws(result.samples),
+    )
 
 
 def _unread(rows: slice, columns: slice) -> Any:

@@ -216,6 +216,18 @@ def test_a_dask_array_is_read_by_the_tasks():
         large.SchurTree(model, array.from_array(values), noise_variance=NOISE, covariates="linear")
 
 
+def test_labels_are_kept():
+    xarray = require("xarray")
+    values, model = raster((40, 30)), Matern(5.0, 2.0)
+    labelled = xarray.DataArray(values, dims=("y", "x"), coords={"y": np.arange(40) * 2.0}, name="height")
+    found = large.SchurTree(model, labelled, noise_variance=NOISE, tile=24).condition(n_samples=2, rng=0)
+    plain = large.SchurTree(model, values, noise_variance=NOISE, tile=24).condition(n_samples=2, rng=0)
+    assert found.mean.dims == ("y", "x")
+    np.testing.assert_array_equal(found.std.coords["y"], labelled.coords["y"])
+    for name in ("mean", "std", "samples"):
+        np.testing.assert_array_equal(np.asarray(getattr(found, name)), getattr(plain, name))
+
+
 def test_tasks_may_be_run_again_and_change_nothing_they_are_given():
     values, model = raster((40, 37)), Matern(5.0, 2.0)
     tree = large.SchurTree(model, values, noise_variance=NOISE, tile=20)
