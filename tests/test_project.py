@@ -86,7 +86,7 @@ def test_every_public_name_is_exported_by_one_namespace_besides_the_top():
             doors.setdefault(public, []).append(name)
     several = {public: names for public, names in doors.items() if len(names) > 1}
     # Of an image, and of a raster tile by tile.
-    assert several == {name: ["inference", "large"] for name in ("condition", "fill")}
+    assert several == {name: ["inference", "large"] for name in ("condition", "fill", "fit")}
     only_at_the_top = {"__version__", "get_num_threads", "set_num_threads", "SymmetricStencil", "TriangularStencil"}
     assert set(sparsegmrf.__all__) - NAMESPACES - set(doors) == only_at_the_top
 

@@ -71,6 +71,12 @@ class Cuts:
         outer = self.around(window)
         return _cropped(self._on(outer).build_stencil(outer.shape), window, outer)
 
+    def derivatives(self, window: Window) -> dict[str, SymmetricStencil]:
+        """Return by parameter the derivative of ``Q_TT`` of a window."""
+        outer = self.around(window)
+        found = self._on(outer).build_derivatives(outer.shape)
+        return {name: _cropped(dQ, window, outer) for name, dQ in found.items()}
+
     def natural(self, window: Window, earlier: Window | None = None) -> SymmetricStencil:
         """Return ``A_T^T A_T`` of a window: rows that touch a pixel outside are left out.
 

@@ -14,7 +14,10 @@ LANES = 8
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """Classes, tile programs and the depth of the tiles for one lattice and pattern."""
+    """Classes, tile programs and the depth of the tiles for one lattice and pattern.
+
+    What is eliminated is the lattice, or the part of it that begins at `origin` and has the size of the last class.
+    """
 
     lattice: Lattice
     offsets: IntArray
@@ -24,6 +27,7 @@ class Analysis:
     tile: int
     leaf: int
     programs: dict[int, _programs.TileProgram]
+    origin: tuple[int, int] = (0, 0)
 
     @cached_property
     def eliminated(self) -> IntArray:
@@ -36,16 +40,23 @@ class Analysis:
         return np.array([len(each.front) for each in self.classes], dtype=np.int64) * self.lattice.channels
 
 
-def analyse(lattice: Lattice, offsets: IntArray, *, tile: int, leaf: int) -> Analysis:
-    """Analyse a pattern: `tile` is the largest side of a tile in pixels, `leaf` the most pixels of a leaf."""
-    classes = _classes.node_classes(lattice.shape, offsets, leaf)
+def analyse(
+    lattice: Lattice, offsets: IntArray, *, tile: int, leaf: int, beyond: _classes.Beyond = (0, 0, 0, 0)
+) -> Analysis:
+    """Analyse a pattern: `tile` is the largest side of a tile in pixels, `leaf` the most pixels of a leaf.
+
+    The outermost pixels of the lattice that are `beyond`, above, left, below and right, are not eliminated.
+    """
+    top, left, bottom, right = beyond
+    shape = lattice.shape[0] - top - bottom, lattice.shape[1] - left - right
+    classes = _classes.node_classes(shape, offsets, leaf, beyond)
     width, channels = lattice.shape[1], lattice.channels
     tables = _programs.tables(classes, width, channels)
     reach = int(np.abs(offsets).max(initial=0))
     depth = _tree.tile_depth(classes, max(tile, 2 * reach + 2))
     tiles = {int(cls) for cls in np.unique(_tree.unfold_classes(classes, depth))}
     programs = {cls: _programs.tile_program(classes, cls, tables, width, channels) for cls in sorted(tiles)}
-    return Analysis(lattice, offsets, classes, tables, depth, tile, leaf, programs)
+    return Analysis(lattice, offsets, classes, tables, depth, tile, leaf, programs, (top, left))
 
 
 @dataclass(frozen=True, eq=False)

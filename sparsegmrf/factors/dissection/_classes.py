@@ -14,6 +14,9 @@ from sparsegmrf.typing import IntArray, Shape
 Key = tuple[int, int, int, int, int, int]
 """Height, width, and pixels of image above, left, below and right of a rectangle, clipped to the reach."""
 
+Beyond = tuple[int, int, int, int]
+"""The last four of a key."""
+
 
 @dataclass(frozen=True, eq=False)
 class NodeClass:
@@ -52,7 +55,7 @@ class NodeClass:
         return self.front[self.eliminated :]
 
 
-def node_classes(shape: Shape, offsets: IntArray, leaf_pixels: int) -> list[NodeClass]:
+def node_classes(shape: Shape, offsets: IntArray, leaf_pixels: int, beyond: Beyond = (0, 0, 0, 0)) -> list[NodeClass]:
     """Return all classes of the dissection of an image, children before parents, the whole image last.
 
     Parameters
@@ -63,8 +66,20 @@ def node_classes(shape: Shape, offsets: IntArray, leaf_pixels: int) -> list[Node
         The centre and the offsets later in raster order.
     leaf_pixels : int
         A rectangle of at most this many pixels is eliminated as a whole.
+    beyond : (int, int, int, int)
+        Pixels above, left, below and right of the image, which is a part of a larger one, clipped to the reach.
     """
-    return _Classes(offsets, leaf_pixels).of((*shape, 0, 0, 0, 0))
+    return _Classes(offsets, leaf_pixels).of((*shape, *beyond))
+
+
+def classes_of_separator(key: Key, offsets: IntArray, leaf_pixels: int) -> list[NodeClass]:
+    """Return the class of one node, behind those of its halves, of which there is nothing but the boundary."""
+    return _Classes(offsets, leaf_pixels).alone(key)
+
+
+def boundary_pixels(key: Key, offsets: IntArray) -> IntArray:
+    """Return row and column of the pixels around a rectangle that the stencil couples to it."""
+    return _Classes(offsets, 1)._boundary(key)
 
 
 class _Classes:
@@ -79,6 +94,14 @@ class _Classes:
 
     def of(self, key: Key) -> list[NodeClass]:
         self._visit(key)
+        return self.classes
+
+    def alone(self, key: Key) -> list[NodeClass]:
+        halves = split(key, self.reach, self.leaf_pixels)
+        nothing = np.zeros((0, 6), dtype=np.int64)
+        for half, _ in halves:
+            self.classes.append(NodeClass(half, self._boundary(half), 0, (), nothing[:, :2], (), nothing))
+        self.classes.append(self._build(key, (0, 1), [origin for _, origin in halves]))
         return self.classes
 
     def _visit(self, key: Key) -> int:

@@ -16,7 +16,7 @@ from sparsegmrf.factors.dissection._buffers import Buffers, Stored
 from sparsegmrf.factors.dissection._products import own_products
 from sparsegmrf.factors.dissection._programs import TileProgram
 from sparsegmrf.factors.dissection._tree import Level
-from sparsegmrf.kernels import blas, dense_products, dissection_fronts, dissection_lanes
+from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse, dissection_fronts, dissection_lanes
 from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_FACTOR, NODE_UPDATE, NODE_UPDATED
 from sparsegmrf.stencil._coefficients import Pool
 from sparsegmrf.typing import FloatArray, IntArray
@@ -59,6 +59,17 @@ class FactorNumbers:
     def is_single(self) -> bool:
         """Whether the numbers are in single precision."""
         return bool(self.tiles.dtype == np.float32)
+
+    def logdet(self, levels: list[Level]) -> float:
+        """Return the log-determinant of what was eliminated."""
+        return sum_over_nodes(levels, self.log_pivots)
+
+
+def sum_over_nodes(levels: list[Level], logs: list[FloatArray]) -> float:
+    """Sum what distinct nodes have of the logarithms of squared pivots over all nodes."""
+    return 2.0 * sum(
+        float(np.bincount(level.distinct, minlength=len(own)) @ own) for level, own in zip(levels, logs, strict=True)
+    )
 
 
 class NotPositiveError(Exception):
@@ -108,18 +119,34 @@ def factorize(
     All arithmetic is in double precision. With `single` each tile and each panel is rounded once it is done, and
     nothing that follows sees that: updates and `FactorNumbers.log_pivots` are those of double precision.
     """
-    buffers = Buffers() if buffers is None else buffers
+    return eliminate(analysis, levels, groups, pool, Buffers() if buffers is None else buffers, single=single)[0]
+
+
+def eliminate(
+    analysis: Analysis,
+    levels: list[Level],
+    groups: Groups,
+    pool: Pool,
+    buffers: Buffers,
+    given: tuple[FloatArray, FloatArray] | None = None,
+    *,
+    single: bool = False,
+) -> tuple[FactorNumbers, FloatArray]:
+    """Factorize, and return too what the root adds to its boundary, a packed lower triangle; nothing of a whole image.
+
+    With the updates `given` of the two nodes of the last level these are not factorized.
+    """
     starts, total = front_starts(analysis, levels)
     logs = [np.empty(len(level.first)) for level in levels]
     rounded = [np.empty(len(level.first)) for level in levels] if single else logs
     tiles, fronts = (buffers.array(size, single=single) for size in (groups.size * LANES, total))
     blocks = FactorNumbers(tiles, fronts, starts, logs, rounded)
-    job = _Elimination(analysis, levels, groups, pool, blocks, buffers)
+    job = _Elimination(analysis, levels, groups, pool, blocks, buffers, given)
     # The tasks hold the job: were it to hold them still, only a garbage collection would free the blocks.
     tasks, job.tasks = job.tasks, []
     with one_blas_thread():
         run_graph(tasks, job.needs)
-    return blocks
+    return blocks, job.update()
 
 
 class _Elimination:
@@ -133,6 +160,7 @@ class _Elimination:
         pool: Pool,
         blocks: FactorNumbers,
         buffers: Buffers,
+        given: tuple[FloatArray, FloatArray] | None = None,
     ) -> None:
         self.analysis, self.levels, self.groups, self.pool, self.blocks = analysis, levels, groups, pool, blocks
         self.buffers, self.lock, self.own = buffers, threading.Lock(), own_products()
@@ -140,7 +168,8 @@ class _Elimination:
         self.needs: list[list[int]] = []
         self.single = blocks.is_single
         self.panels: dict[tuple[int, int], FloatArray] = {}
-        self.live: dict[tuple[int, int], FloatArray] = {}
+        self.given = given is not None
+        self.live = {} if given is None else {(len(levels) - 1, half): each for half, each in enumerate(given)}
         self.uses: dict[tuple[int, int], int] = {}
         self._plan()
 
@@ -154,10 +183,10 @@ class _Elimination:
             for tile in members[:filled]
         }
         for depth, node, halves in self._depth_first():
-            for half in halves if depth + 1 == bottom else ():
+            for half in halves if depth + 1 == bottom and not self.given else ():
                 if (bottom, half) not in made:
                     self._add_group(group_of[half], made)
-            self._add_node(depth, node, halves, [made[depth + 1, half] for half in halves])
+            self._add_node(depth, node, halves, [made[depth + 1, half] for half in halves if (depth + 1, half) in made])
             made[depth, node] = len(self.tasks) - 1
         if bottom == 0:
             self._add_group(0, made)
@@ -376,6 +405,19 @@ class _Elimination:
     def _stored(self, depth: int, node: int, size: int) -> Stored:
         start = int(self.blocks.front_start[depth][node])
         return self.blocks.fronts[start : start + size]
+
+    def update(self) -> FloatArray:
+        """Return what the root adds to its boundary, a packed lower triangle."""
+        order = int(self.analysis.order[-1] - self.analysis.eliminated[-1])
+        packed = np.empty(order * (order + 1) // 2)
+        if order:
+            found = self.live[0, 0]
+            if len(self.levels) == 1:
+                packed[:] = found[: len(packed)]
+            else:
+                runs = np.empty(order + 1, dtype=np.int64)
+                dissection_front_inverse.gather_boundary(found, order, np.arange(order), packed, 0, runs)
+        return packed
 
     def _release(self, depth: int, node: int) -> None:
         with self.lock:

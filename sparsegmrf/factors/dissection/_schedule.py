@@ -90,6 +90,7 @@ class SolveTables:
         self.updates_size = int(ends[-1])
         starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
         self._updates = np.split(starts, np.cumsum([len(level.cls) for level in levels])[:-1])
+        self.root_update, self.root_order = int(self._updates[0][0]), int(boundary[-1])
         self._lay_out_programs()
         self._lay_out_fronts()
 

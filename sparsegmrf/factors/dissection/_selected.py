@@ -27,14 +27,27 @@ from sparsegmrf.stencil._coefficients import block_shape
 from sparsegmrf.typing import FloatArray, IntArray
 
 
-def selected_planes(analysis: Analysis, levels: list[Level], groups: Groups, blocks: FactorNumbers) -> FloatArray:
-    """Return ``Q^-1[p, p + o_k]`` as planes ``(K, H, W)`` or ``(K, H, W, C, C)``; zero where that is off the image."""
+def selected_planes(
+    analysis: Analysis,
+    levels: list[Level],
+    groups: Groups,
+    blocks: FactorNumbers,
+    around: FloatArray | None = None,
+) -> FloatArray:
+    """Return ``Q^-1[p, p + o_k]`` as planes ``(K, H, W)`` or ``(K, H, W, C, C)``; zero where that is off the image.
+
+    Of a part of a lattice, given the covariance `around` it of the root's boundary, a packed lower triangle, they are
+    zero wherever neither pixel is in the part.
+    """
     lattice = analysis.lattice
     loop = home_of(blocks.tiles)
     if loop is not None:
         loop.free_workspaces()  # a loop of factorizations would hold them beside those of this
     planes = np.zeros((len(analysis.offsets), *lattice.shape, *block_shape(lattice)))
     job = _Inversion(analysis, levels, groups, blocks, planes.reshape(-1))
+    if around is not None:
+        alone = len(levels) == 1
+        job.boundaries[0, 0] = np.concatenate([around, np.empty((LANES - 1) * len(around))]) if alone else around
     with one_blas_thread():
         tasks, job.tasks = job.tasks, []  # which hold the job: released with it
         run_graph(tasks, job.needs)
@@ -62,12 +75,17 @@ class _Layout:
 
 
 @dataclass(frozen=True)
-class _Largest:
+class Largest:
     """Numbers in the largest front, the largest ``G = L_BS L_SS^-1`` and the workspace of its products."""
 
     front: int
     gain: int
     workspace: int
+
+    @classmethod
+    def of(cls, s: IntArray, m: IntArray) -> "Largest":
+        """Return those of fronts of ``m`` unknowns, ``s`` of them eliminated."""
+        return cls(int((m * m).max()), int((s * (m - s)).max()), dense_products.workspace(int(s.max())))
 
 
 class _Inversion:
@@ -83,7 +101,6 @@ class _Inversion:
     ) -> None:
         self.analysis, self.levels, self.groups, self.blocks, self.planes = analysis, levels, groups, blocks, planes
         self.buffers = Buffers()
-        self.own = dense_products.WIDE
         self.layouts = {cls: _layout(program) for cls, program in analysis.programs.items()}
         self.batches = _batches(levels[-1], groups)
         self.lane_of = np.empty((len(levels[-1].cls), 2), dtype=np.int64)
@@ -94,8 +111,7 @@ class _Inversion:
         self.boundaries: dict[tuple[int, int], FloatArray] = {}
         self.lock = threading.Lock()
         above = np.unique(np.concatenate([level.cls for level in levels[:-1]] or [levels[0].cls]))
-        s, m = analysis.eliminated[above], analysis.order[above]
-        self.largest = _Largest(int((m * m).max()), int((s * (m - s)).max()), dense_products.workspace(int(s.max())))
+        self.largest = Largest.of(analysis.eliminated[above], analysis.order[above])
         self.tasks: list[Callable[[], None]] = []
         self.needs: list[list[int]] = []
         self._plan()
@@ -128,14 +144,14 @@ class _Inversion:
         level, analysis = self.levels[depth], self.analysis
         lattice, tables, cls = analysis.lattice, analysis.tables, int(level.cls[node])
         s, m = int(analysis.eliminated[cls]), int(analysis.order[cls])
-        Z = self._workspace(m * m, self.largest.front)
-        if depth:
+        Z = _workspace(self.buffers, m * m, self.largest.front)
+        if depth or (0, 0) in self.boundaries:
             boundary = self.boundaries.pop((depth, node))
             dissection_front_inverse.unpack_boundary(s, m, boundary, Z)
             del boundary  # whose memory a half's may take
         if s > 0:
             start = int(self.blocks.front_start[depth][level.distinct[node]])
-            self._invert_front(s, m, self.blocks.fronts[start : start + s * m], Z)
+            invert_front(s, m, self.blocks.fronts[start : start + s * m], Z, self.buffers, self.largest)
         dissection_front_inverse.scatter_front(
             tables.assembly,
             tables.assembly_start[cls],
@@ -151,31 +167,6 @@ class _Inversion:
             first = int(tables.map_start[cls, half])
             positions = tables.maps[first : first + len(analysis.classes[child].boundary) * lattice.channels]
             self._hand_down(depth + 1, int(level.child[node, half]), Z, m, positions)
-
-    def _invert_front(self, s: int, m: int, L: Stored, Z: FloatArray) -> None:
-        """Work out the eliminated columns of a front's covariance from that of its boundary."""
-        b = m - s
-        sizes = np.empty(6, dtype=np.int32)
-        dissection_front_inverse.invert_corner(s, m, blas.LETTERS, L, Z, sizes)
-        if b == 0:
-            dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
-            return
-        gain = self._workspace(s * b, self.largest.gain)
-        workspace = self.buffers.workspace(self.largest.workspace)
-        if self.own and not self.blocks.is_single:
-            dense_products.multiply_triangular(s, m, cast(FloatArray, L), Z, gain, workspace)
-        else:  # which reads numbers in single precision as they are
-            dissection_front_inverse.gain(s, m, blas.LETTERS, blas.NUMBERS, L, Z, gain, sizes)
-        dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
-        if self.own:
-            dense_products.subtract_symmetric(b, s, Z, s * (m + 1), m, gain, Z, s, m, workspace)
-            dense_products.subtract_gram(s, b, gain, Z, s, m, Z, m, workspace)
-        else:
-            dissection_front_inverse.subtract_boundary(s, m, blas.LETTERS, blas.NUMBERS, Z, gain, sizes)
-
-    def _workspace(self, own: int, largest: int) -> FloatArray:
-        """Return numbers for one node; all but those of large nodes are of one size, and exchangeable."""
-        return self.buffers.workspace(max(own, min(largest, LARGE - 1)))
 
     def _hand_down(self, depth: int, node: int, Z: FloatArray, m: int, positions: IntArray) -> None:
         """Keep the covariance of a half's boundary for its own task; tiles of one batch share an array."""
@@ -220,6 +211,33 @@ class _Inversion:
             workspace[10 * LANES :],
             workspace[: 10 * LANES],
         )
+
+
+def invert_front(s: int, m: int, L: Stored, Z: FloatArray, buffers: Buffers, largest: Largest) -> None:
+    """Work out the eliminated columns of a front's covariance from that of its boundary."""
+    b = m - s
+    sizes = np.empty(6, dtype=np.int32)
+    dissection_front_inverse.invert_corner(s, m, blas.LETTERS, L, Z, sizes)
+    if b == 0:
+        dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
+        return
+    gain = _workspace(buffers, s * b, largest.gain)
+    workspace = buffers.workspace(largest.workspace)
+    if dense_products.WIDE and L.dtype == np.float64:
+        dense_products.multiply_triangular(s, m, cast(FloatArray, L), Z, gain, workspace)
+    else:  # which reads numbers in single precision as they are
+        dissection_front_inverse.gain(s, m, blas.LETTERS, blas.NUMBERS, L, Z, gain, sizes)
+    dissection_front_inverse.square_corner(s, m, blas.LETTERS, Z, sizes)
+    if dense_products.WIDE:
+        dense_products.subtract_symmetric(b, s, Z, s * (m + 1), m, gain, Z, s, m, workspace)
+        dense_products.subtract_gram(s, b, gain, Z, s, m, Z, m, workspace)
+    else:
+        dissection_front_inverse.subtract_boundary(s, m, blas.LETTERS, blas.NUMBERS, Z, gain, sizes)
+
+
+def _workspace(buffers: Buffers, own: int, largest: int) -> FloatArray:
+    """Return numbers for one node; all but those of large nodes are of one size, and exchangeable."""
+    return buffers.workspace(max(own, min(largest, LARGE - 1)))
 
 
 def _batches(tiles: Level, groups: Groups) -> list[_Batch]:

@@ -68,6 +68,15 @@ class Solver:
         """Return ``A^-T b``."""
         return self._from_tiles_up(b, invert=True)
 
+    def forward(self, b: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return ``A^-T b``, and what it adds to the boundary of the root, ``(R, B)``; of a part of a lattice."""
+        added = np.empty((len(b), self._tables.root_order))
+        return self._from_tiles_up(b, invert=True, added=added), added
+
+    def backward(self, y: FloatArray, result: FloatArray) -> None:
+        """Put ``A^-1 y`` into `result`, which holds the finished pixels on the boundary of the root."""
+        self._unwhiten(y, result)
+
     def solve(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b = A^-1 A^-T b``."""
         return self.unwhiten_over(self.unwhiten_transpose(b))
@@ -93,7 +102,7 @@ class Solver:
                 _threads.run(tasks)
             _threads.run(work.transpose_tiles(True))
 
-    def _from_tiles_up(self, values: FloatArray, *, invert: bool) -> FloatArray:
+    def _from_tiles_up(self, values: FloatArray, *, invert: bool, added: FloatArray | None = None) -> FloatArray:
         result = _like(values)
         for first, last in _threads.ranges(len(values), _IMAGES):
             part = values[first:last], result[first:last]
@@ -102,6 +111,10 @@ class Solver:
             _threads.run(work.factor_tiles(invert, updates))
             for tasks in work.factor_fronts(invert, updates):
                 _threads.run(tasks)
+            if added is not None:
+                at, images = self._tables.root_update, last - first
+                of_root = updates[at * images : (at + added.shape[1]) * images]
+                added[first:last] = of_root.reshape(-1, images).T
         return result
 
 

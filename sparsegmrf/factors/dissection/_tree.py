@@ -48,12 +48,14 @@ def tile_depth(classes: list[NodeClass], largest: int) -> int:
     return depth
 
 
-def unfold(classes: list[NodeClass], depth: int) -> list[tuple[IntArray, IntArray, IntArray]]:
-    """Return class, first pixel and children of every node, for the levels ``0 ... depth``."""
+def unfold(
+    classes: list[NodeClass], depth: int, origin: tuple[int, int] = (0, 0)
+) -> list[tuple[IntArray, IntArray, IntArray]]:
+    """Return class, first pixel and children of every node, for the levels ``0 ... depth``; the root's is `origin`."""
     halves = np.array([each.children or (-1, -1) for each in classes], dtype=np.int64)
     origins = np.array([each.origins if each.children else np.zeros((2, 2)) for each in classes], dtype=np.int64)
     cls = np.array([len(classes) - 1], dtype=np.int64)
-    pixel = np.zeros((1, 2), dtype=np.int64)
+    pixel = np.array([origin], dtype=np.int64)
     levels = []
     for _ in range(depth + 1):
         child = np.arange(2 * len(cls), dtype=np.int64).reshape(-1, 2)
@@ -63,9 +65,11 @@ def unfold(classes: list[NodeClass], depth: int) -> list[tuple[IntArray, IntArra
     return levels
 
 
-def build(classes: list[NodeClass], depth: int, stencil: SymmetricStencil) -> list[Level]:
-    """Unfold the classes for an image and find identical nodes from the tiles up."""
-    raw = unfold(classes, depth)
+def build(
+    classes: list[NodeClass], depth: int, stencil: SymmetricStencil, origin: tuple[int, int] = (0, 0)
+) -> list[Level]:
+    """Unfold the classes for an image, or a part of it that begins at `origin`, and find identical nodes."""
+    raw = unfold(classes, depth, origin)
     levels: list[Level] = []
     below: IntArray = np.zeros(0, dtype=np.int64)
     for at in range(depth, -1, -1):

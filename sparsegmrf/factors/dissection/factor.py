@@ -127,7 +127,7 @@ class DissectionFactor(Factor):
     @cached_property
     def logdet(self) -> float:
         """Log-determinant of ``Q`` in nats."""
-        return self._sum_over_nodes(self._blocks.log_pivots)
+        return self._blocks.logdet(self._levels)
 
     @property
     def nbytes(self) -> int:
@@ -175,13 +175,6 @@ class DissectionFactor(Factor):
     def __repr__(self) -> str:
         nodes = f"{self.distinct_nodes} of {self.nodes} nodes"
         return f"{type(self).__name__}(shape={self.shape}, {nodes}, {self.nbytes} bytes)"
-
-    def _sum_over_nodes(self, logs: list[FloatArray]) -> float:
-        """Sum what distinct nodes have of the logarithms of squared pivots over all nodes."""
-        return 2.0 * sum(
-            float(np.bincount(level.distinct, minlength=len(own)) @ own)
-            for level, own in zip(self._levels, logs, strict=True)
-        )
 
     @cached_property
     def _solver(self) -> Solver:
@@ -254,11 +247,11 @@ def _attributes(
         try:
             blocks = _numeric.factorize(analysis, levels, groups, precision.pool, buffers, single=single)
         except _numeric.NotPositiveError as failure:
-            raise _not_positive(precision, analysis, levels[failure.depth], failure) from None
+            raise not_positive(precision, analysis, levels[failure.depth], failure) from None
     return {"_precision": precision, "_analysis": analysis, "_levels": levels, "_groups": groups, "_blocks": blocks}
 
 
-def _not_positive(
+def not_positive(
     precision: SymmetricStencil, analysis: Analysis, level: Level, failure: _numeric.NotPositiveError
 ) -> NotPositiveDefiniteError:
     """Return the error of a factorization that stopped."""

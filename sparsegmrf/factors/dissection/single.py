@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from sparsegmrf.errors import ConvergenceError
+from sparsegmrf.factors.dissection._numeric import sum_over_nodes
 from sparsegmrf.factors.dissection._refine import Refined
 from sparsegmrf.factors.dissection.factor import DissectionFactor
 from sparsegmrf.typing import FloatArray
@@ -95,8 +96,8 @@ class SingleFactor(DissectionFactor):
             times = 2.0 if k else 1.0
             trace += times * float(terms.sum())
             size += times * float(np.abs(terms, out=terms).sum())
-        middle = self._sum_over_nodes(self._blocks.rounded_log_pivots) + (trace - count)
-        logs = self._sum_over_nodes([np.abs(each) for each in self._blocks.rounded_log_pivots])
+        middle = sum_over_nodes(self._levels, self._blocks.rounded_log_pivots) + (trace - count)
+        logs = sum_over_nodes(self._levels, [np.abs(each) for each in self._blocks.rounded_log_pivots])
         rounding = _ROUNDING * (float(self._analysis.order.max()) * size + count + self.distinct_nodes * logs)
         return middle - 0.5 * count * (norm / (1.0 - norm)) ** 2 - rounding, middle + rounding
 
