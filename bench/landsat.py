@@ -2,10 +2,10 @@
 
 ``python -m bench.landsat PATH [cases]``
 
-`PATH` is an npz file: ``values`` (images, pixels) int16 with -32768 where missing, ``year``, ``doy``, ``targets`` (positions among
-the images since 2000 of complete ones) with their ``season``, ``masks`` (M, pixels), True where hidden. In each target each
-mask is hidden in turn, everything else of the series is kept; the error is the root mean square on the hidden pixels,
-averaged over the cases (Zhu et al., STFIT: 78.1; spring 69.6, summer 62.8, fall 74.5, winter 112.4).
+`PATH` is an npz file: ``values`` (images, pixels) int16 with -32768 where missing, ``year``, ``doy``, ``targets``
+(positions among the images since 2000 of complete ones) with their ``season``, ``masks`` (M, pixels), True where hidden.
+In each target each mask is hidden in turn, everything else of the series is kept; the error is the root mean square on
+the hidden pixels, averaged over the cases (Zhu et al., STFIT: 78.1; spring 69.6, summer 62.8, fall 74.5, winter 112.4).
 
 The modes are learnt once per target without its image, which is then conditioned on what each mask leaves of it: less
 than the design allows, but the hidden pixels are seen by nothing. `cases` is the number of masks per target.

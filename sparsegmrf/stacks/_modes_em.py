@@ -87,9 +87,9 @@ class Modes:
         k, rank = self.fixed, self.kernel.rank
         loadings, spread = self.loadings, self.spread[:, k:, k:]
         squares = (loadings[:, :, None] * loadings[:, None, :] + spread).reshape(len(loadings), -1)
-        information = (weights @ squares).reshape(-1, rank, rank)
+        information = (weights @ squares).reshape(len(weights), rank, rank)
         shift = (weights * (series.values - self.seasonal(series.days))) @ loadings
-        cross = (weights @ self.spread[:, k:, :k].reshape(len(loadings), -1)).reshape(-1, rank, k)
+        cross = (weights @ self.spread[:, k:, :k].reshape(len(loadings), -1)).reshape(len(weights), rank, k)
         return information, shift - np.einsum("tab,tb->ta", cross, season_of(series.days, self.harmonics))
 
 
@@ -113,7 +113,7 @@ def season_of(days: FloatArray, harmonics: int) -> FloatArray:
     return np.concatenate([np.ones((len(days), 1)), np.cos(angles), np.sin(angles)], axis=1)
 
 
-def learn(series: Series, rank: int, harmonics: int, *, sweeps: int = 20, refinements: int = 6) -> Learned:
+def learn(series: Series, rank: int, harmonics: int, *, sweeps: int = 12, refinements: int = 6) -> Learned:
     """Learn modes from gappy images.
 
     Coefficients of pixels have a normal posterior and scores another; each is found given the other, the prior of a
