@@ -3,7 +3,7 @@
 ``python -m bench.landsat PATH [cases]``
 
 `PATH` is an npz file: ``values`` (images, pixels) int16 with -32768 where missing, ``year``, ``doy``, ``targets``
-(positions among the images since 2000 of complete ones) with their ``season``, ``masks`` (M, pixels), True where hidden.
+(positions of complete ones among the images since 2000) and their ``season``, ``masks`` (M, pixels), True if hidden.
 In each target each mask is hidden in turn, everything else of the series is kept; the error is the root mean square on
 the hidden pixels, averaged over the cases (Zhu et al., STFIT: 78.1; spring 69.6, summer 62.8, fall 74.5, winter 112.4).
 
