@@ -8,7 +8,7 @@ from sparsegmrf.stacks._modes_scores import RANGES, ScoreKernel, Scores, smooth
 from sparsegmrf.typing import BoolArray, FloatArray
 
 YEAR = 365.25
-DEGREES = 4.0
+DEGREES = 8.0
 """Of freedom of Student's t, of which the noise is: undetected clouds and shadows are 5 to 20 deviations off."""
 
 _SCREENS = 8
