@@ -1,6 +1,6 @@
 """Clouds over Landsat images: how well a long series fills them, in the design of the STFIT study.
 
-``python -m bench.landsat PATH [cases]``
+``python -m bench.landsat PATH [masks] [together]``
 
 `PATH` is an npz file: ``values`` (images, pixels) int16 with -32768 where missing, ``year``, ``doy``, ``targets``
 (positions of complete ones among the images since 2000) and their ``season``, ``masks`` (M, pixels), True if hidden.
@@ -8,7 +8,8 @@ In each target each mask is hidden in turn, everything else of the series is kep
 the hidden pixels, averaged over the cases (Zhu et al., STFIT: 78.1; spring 69.6, summer 62.8, fall 74.5, winter 112.4).
 
 The modes are learnt once per target without its image, which is then conditioned on what each mask leaves of it: less
-than the design allows, but the hidden pixels are seen by nothing. `cases` is the number of masks per target.
+than the design allows, but the hidden pixels are seen by nothing. ``together`` learns once, without any of the targets:
+less still, and twenty times as fast. `masks` is the number of masks per target.
 """
 
 import sys
@@ -21,6 +22,7 @@ import numpy as np
 from sparsegmrf.scores import crps
 from sparsegmrf.stacks._modes import fill_modes, learn_modes
 from sparsegmrf.stacks._modes_date import fill_date, scores_at
+from sparsegmrf.stacks._modes_scores import Scores
 
 _MISSING = -32768
 _SEASONS = ("spring", "summer", "fall", "winter")
@@ -53,14 +55,21 @@ def read(path: Path) -> Study:
     return Study(values.reshape(-1, side, side), days, data["targets"], data["season"], masks)
 
 
-def cases_of(study: Study, target: int, season: str, masks: np.ndarray) -> list[Case]:
-    """Return the scores of one target under every mask."""
+def cases_of(study: Study, rows: np.ndarray, masks: np.ndarray) -> list[Case]:
+    """Return the scores of some targets under every mask, by modes that are learnt without these."""
+    targets = study.targets[rows]
     stack = study.values.copy()
-    stack[target] = np.nan
+    stack[targets] = np.nan
     learnt = learn_modes(stack, study.days)
-    day = float(study.days[target])
-    prior = scores_at(learnt, np.array([day]))
-    return [_case(learnt, day, prior, study.values[target], hidden, season) for hidden in masks]
+    days = study.days[targets]
+    scores = scores_at(learnt, days)
+    cases = []
+    for row, target in enumerate(targets):
+        prior = Scores(scores.mean[row : row + 1], scores.covariance[row : row + 1], scores.kernel)
+        season = str(study.seasons[rows[row]])
+        truth = study.values[target]
+        cases += [_case(learnt, float(days[row]), prior, truth, hidden, season) for hidden in masks]
+    return cases
 
 
 def _case(learnt, day, prior, truth, mask, season) -> Case:
@@ -85,13 +94,14 @@ def table(cases: list[Case]) -> str:
     return "\n".join(lines)
 
 
-def main(path: str, count: str = "15") -> None:
+def main(path: str, count: str = "15", *options: str) -> None:
     study = read(Path(path))
     masks = study.masks[: int(count)]
+    rows = np.arange(len(study.targets))
     cases: list[Case] = []
     begin = time.process_time()
-    for target, season in zip(study.targets, study.seasons, strict=True):
-        cases += cases_of(study, int(target), str(season), masks)
+    for some in [rows] if "together" in options else rows[:, None]:
+        cases += cases_of(study, some, masks)
     print(table(cases), flush=True)
     print(f"{(time.process_time() - begin) / len(cases):.2f} s of processor time per case")
     wall, processor = time.perf_counter(), time.process_time()

@@ -65,7 +65,7 @@ class Given:
         image = self.image
         kept = image.loadings - self.local.kriged(image.loadings)  # F - M^-1 D F
         signal = mean @ kept + self.local.kriged(image.values)
-        variance = self.local.variance + np.einsum("an,ab,bn->n", kept, covariance, kept, optimize=True)
+        variance = self.local.variance + ((covariance @ kept) * kept).sum(axis=0)
         share = self._share()
         left = 1.0 - share
         return left * signal + share * image.values, left**2 * variance + left * image.uncertain

@@ -50,43 +50,46 @@ class LocalField:
         return SymmetricStencil([(0, 0), (0, 1), (1, 0)], coefficients, self.shape, boundary="neumann")
 
     @cached_property
-    def marginal(self) -> FloatArray:
-        """Prior variance ``(n,)`` of the field, in units of the noise."""
-        if self.share == 0.0:
-            return np.zeros(self.shape[0] * self.shape[1])
-        return self.share * factorize(self.precision).marginal_variance().ravel()
+    def prior(self) -> Factor:
+        """Factor of the precision."""
+        return factorize(self.precision)
 
     def given(self, weights: FloatArray, scale: float) -> "GivenModes":
         """Return the posterior given noisy observations of precision `weights` ``(n,)``, at a date of this scale."""
         if self.share == 0.0:
             return GivenModes(None, weights)
-        unit = 1.0 / (self.share * scale)
-        planes = [unit * self.precision.plane(k) for k in range(3)]
+        variance = self.share * scale
+        if not weights.any():  # nothing is seen
+            return GivenModes(self.prior, weights, variance)
+        planes = [self.precision.plane(k) / variance for k in range(3)]
         planes[0] = planes[0] + weights.reshape(self.shape)
-        precision = SymmetricStencil(self.precision.offsets, planes, self.shape)
-        return GivenModes(factorize(precision), weights)
+        return GivenModes(factorize(SymmetricStencil(self.precision.offsets, planes, self.shape)), weights)
 
 
 @dataclass(frozen=True)
 class GivenModes:
-    """Posterior ``N(M^-1 D (z - F h), M^-1)`` of a local field given the scores ``h``, with ``M = Q + D``."""
+    """Posterior ``N(M^-1 D (z - F h), M^-1)`` of a local field given the scores ``h``, with ``M = Q + D``.
+
+    The factor is that of ``unit M``, and none where there is no local field.
+    """
 
     factor: Factor | None
     weights: FloatArray
+    unit: float = 1.0
 
-    def kriged(self, residuals: FloatArray) -> FloatArray:
-        """Return ``M^-1 D`` times residuals ``(..., n)``."""
-        if self.factor is None:
-            return np.zeros_like(residuals)
-        images = (self.weights * residuals).reshape(*residuals.shape[:-1], *self.factor.lattice.shape)
-        return self.factor.solve(images).reshape(residuals.shape)
-
-    @property
+    @cached_property
     def variance(self) -> FloatArray:
         """Diagonal of ``M^-1``."""
         if self.factor is None:
             return np.zeros_like(self.weights)
-        return self.factor.marginal_variance().ravel()
+        return self.unit * self.factor.marginal_variance().ravel()
+
+    def kriged(self, residuals: FloatArray) -> FloatArray:
+        """Return ``M^-1 D`` times residuals ``(..., n)``."""
+        if self.factor is None or not self.weights.any():
+            return np.zeros_like(residuals)
+        images = (self.weights * residuals).reshape(*residuals.shape[:-1], *self.factor.lattice.shape)
+        return self.factor.solve(images).reshape(residuals.shape)
 
     def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
         """Draw deviations ``(count, n)`` from the posterior's mean."""
@@ -94,7 +97,7 @@ class GivenModes:
         if self.factor is None:
             return np.zeros(shape)
         noise = rng.standard_normal((count, *self.factor.lattice.shape))
-        return self.factor.unwhiten(noise).reshape(shape)
+        return np.sqrt(self.unit) * self.factor.unwhiten(noise).reshape(shape)
 
 
 def estimate_local(shape: Shape, residuals: FloatArray, seen: BoolArray) -> LocalField:
