@@ -36,8 +36,8 @@ from sparsegmrf.stacks._modes_posterior import WeightedSeries, posterior
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Seed, Shape
 
 _RANK = 50
-_SPREAD_NUMBERS = 2**26
-"""Of the modes' covariances at all pixels together: half a gigabyte."""
+_SPREAD_NUMBERS = 2**25
+"""Of the modes' covariances at all pixels together: a quarter of a gigabyte."""
 
 _LIMIT = 4.0
 """Deviations at which residuals are cut when the local field's correlation is estimated."""

@@ -47,19 +47,18 @@ def fill_date(model: ModesModel, day: float, prior: Scores, image: FloatArray) -
     flat = (image.reshape(1, -1) - model.centre) / model.unit
     series = Series(np.where(np.isfinite(flat), flat, 0.0), np.isfinite(flat), days)
     weights, scales = series.seen.astype(float), model.usual_scales(days)
-    prior_precision = np.linalg.inv(prior.covariance[0])
     scores = prior
     for _ in range(_ROUNDS if series.seen.any() else 0):
         precision = weights / (modes.noise * scales[:, None])
         information, shift = modes.information(series, precision)
-        scores = _updated(prior, prior_precision, information[0], shift[0])
+        scores = _updated(prior, information[0], shift[0])
         squares = expected_squares(series, modes, scores)
         weights, scales = weigh(squares, series.seen, modes.noise, scales)
     uncertain = coefficient_variance(days, modes, scores)[0]
     residuals = (series.values - modes.seasonal(days))[0]
     given = image_given(modes, model.local, residuals, weights[0], uncertain, float(scales[0]))
     if series.seen.any():
-        scores = _updated(prior, prior_precision, *given.information())
+        scores = _updated(prior, *given.information())
     mean, variance = given.moments(scores.mean[0], scores.covariance[0])
     shape = model.shape
     noise = TAIL * (1.0 - model.local.share) * scales[0] * modes.noise
@@ -70,7 +69,10 @@ def fill_date(model: ModesModel, day: float, prior: Scores, image: FloatArray) -
     )
 
 
-def _updated(prior: Scores, prior_precision: FloatArray, information: FloatArray, shift: FloatArray) -> Scores:
-    covariance = np.asarray(np.linalg.inv(prior_precision + information), dtype=np.float64)
-    mean = covariance @ (prior_precision @ prior.mean[0] + shift)
+def _updated(prior: Scores, information: FloatArray, shift: FloatArray) -> Scores:
+    """Return moments of one date's scores: ``C = C_0 (I + P C_0)^-1``, ``m = m_0 + C (b - P m_0)``."""
+    before = prior.covariance[0]
+    after = before @ np.linalg.inv(np.eye(len(before)) + information @ before)
+    covariance = np.asarray((after + after.T) / 2.0, dtype=np.float64)
+    mean = prior.mean[0] + covariance @ (shift - information @ prior.mean[0])
     return Scores(mean[None], covariance[None], prior.kernel)

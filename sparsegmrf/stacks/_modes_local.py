@@ -82,7 +82,7 @@ class GivenModes:
         """Diagonal of ``M^-1``."""
         if self.factor is None:
             return np.zeros_like(self.weights)
-        return self.unit * self.factor.marginal_variance().ravel()
+        return np.asarray(self.unit * self.factor.marginal_variance().ravel())
 
     def kriged(self, residuals: FloatArray) -> FloatArray:
         """Return ``M^-1 D`` times residuals ``(..., n)``."""
