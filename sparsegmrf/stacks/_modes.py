@@ -1,0 +1,251 @@
+"""Long series of images: seasons, modes that are learnt from the series, and a field of every date.
+
+Pixel ``p`` of date ``t`` is
+
+``y_tp = x_t^T beta_p + h_t^T w_p + u_tp + noise_tp``.
+
+``x_t`` is a constant and waves of the year, ``w`` are modes, images that keep coming back, and ``h_t`` how much there
+is of them at a date: sums of Ornstein-Uhlenbeck processes over years and over weeks, and of what a date has by itself.
+``u_t`` is a Gaussian Markov random field of the date, correlated over a few pixels; it and the noise are in proportion
+to the pixel's noise and the date's scale. The noise is Student's t, so that clouds which nobody marked weigh little.
+All pixels that are seen at any date inform all others.
+
+Modes, their number and everything else are estimated from the series by variational Bayes (`_modes_em.py`), which
+takes gaps as they are and carries the uncertainty of the modes into the variances. Given the modes, the posterior of
+scores and fields is exact: a smoother in time of ``r`` scores, and one sparse factor a date with ``r`` solves. The
+modes are a low rank, the fields are sparse.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sparsegmrf._blas_threads import one_blas_thread
+from sparsegmrf._validate import finite, generator, integer_at_least, real_array
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.stacks._modes_em import (
+    YEAR,
+    Learned,
+    Modes,
+    Series,
+    learn,
+)
+from sparsegmrf.stacks._modes_local import TAIL, LocalField, estimate_local
+from sparsegmrf.stacks._modes_posterior import WeightedSeries, posterior
+from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Seed, Shape
+
+_RANK = 50
+_SPREAD_NUMBERS = 2**25
+"""Of the modes' covariances at all pixels together: a quarter of a gigabyte."""
+
+_LIMIT = 4.0
+"""Deviations at which residuals are cut when the local field's correlation is estimated."""
+
+_SEASON_DAYS = 45.0
+
+
+class ModesParameters(NamedTuple):
+    """Estimates: waves of the year, modes kept, the field's ``kappa^2`` in 1/pixels^2 and share of the variance."""
+
+    harmonics: int
+    rank: int
+    kappa2: float
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class ModesFill:
+    """A filled series: the dates of the images, then those asked for.
+
+    Attributes
+    ----------
+    mean : (T + A, H, W) array
+        Expected surface, in intensity.
+    variance : (T + A, H, W) array
+        Its variance, in intensity^2.
+    noise_variance : (T + A, H, W) array
+        Variance of the normal whose central 90% are those of the noise of a measurement, in intensity^2.
+    samples : (S, T + A, H, W) array
+        Draws of the surface.
+    parameters : ModesParameters
+        Estimates.
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    noise_variance: FloatArray
+    samples: FloatArray
+    parameters: ModesParameters
+
+
+@dataclass(frozen=True, eq=False)
+class ModesModel:
+    """Modes and local field learnt from a series, and the intensities that stand for 0 and 1."""
+
+    shape: Shape
+    modes: Modes
+    local: LocalField
+    centre: float
+    unit: float
+    scales: FloatArray
+    days: FloatArray
+    """Of the dates it was learnt from, and the scales of their noise."""
+
+    @property
+    def parameters(self) -> ModesParameters:
+        """Return the estimates; a mode counts that moves pixels by a hundredth of the noise or more."""
+        modes = self.modes
+        size = np.sqrt((modes.loadings**2).mean(axis=0) * modes.kernel.marginal)
+        rank = int((size > 0.01 * np.sqrt(np.median(modes.noise))).sum())
+        return ModesParameters(modes.harmonics, rank, self.local.kappa2, self.local.share)
+
+    def usual_scales(self, days: FloatArray) -> FloatArray:
+        """Return the median scale of the noise in the season of each day."""
+        apart = np.abs((days[:, None] - self.days + YEAR / 2) % YEAR - YEAR / 2)
+        return np.array([np.median(self.scales[near]) if near.any() else 1.0 for near in apart <= _SEASON_DAYS])
+
+
+def fill_modes(
+    values: ArrayLike,
+    days: ArrayLike,
+    at: ArrayLike | None = None,
+    *,
+    n_samples: int = 0,
+    rng: Seed = None,
+    rank: int | None = None,
+) -> ModesFill:
+    """Fill the gaps of a series of images with seasons, modes and fields that are learnt from it.
+
+    Parameters
+    ----------
+    values : (T, H, W) array
+        Intensities; NaN where missing. Images without any pixel are allowed.
+    days : (T,) array
+        Days since any epoch, in any order.
+    at : (A,) array, optional
+        Days without image for which the surface is wanted as well.
+    n_samples : int
+        Draws from the posterior.
+    rng : int or Generator, optional
+        Of the draws.
+    rank : int, optional
+        Modes at most; the default goes by the number of images. Where there are too few for any, the model is a
+        seasonal mean and fields.
+
+    Returns
+    -------
+    ModesFill
+
+    Raises
+    ------
+    ArgumentError
+        If shapes do not fit, a day is not finite, or nothing is seen at any date.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> days = 16.0 * np.arange(60)
+    >>> pattern = np.add.outer(np.arange(6.0), np.arange(6.0))
+    >>> truth = np.sin(days / 58.0)[:, None, None] * pattern + rng.normal(size=60)[:, None, None]
+    >>> values = np.where(rng.random(truth.shape) < 0.4, np.nan, truth)
+    >>> filled = fill_modes(values, days)
+    >>> filled.mean.shape, bool(np.abs(filled.mean - truth).mean() < 0.1)
+    ((60, 6, 6), True)
+    """
+    stack, dates, wanted = _read(values, days, at)
+    count = integer_at_least("n_samples", n_samples, 0)
+    generator_ = generator(rng)
+    with one_blas_thread():
+        return _fill(learn_modes(stack, dates, rank), dates, wanted, count, generator_)
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """A model with the series it was learnt from, which has those dates only that have a pixel.
+
+    `dates` are positions of these among the images.
+    """
+
+    model: ModesModel
+    learned: Learned
+    series: Series
+    dates: IntArray
+
+
+def learn_modes(stack: FloatArray, days: FloatArray, rank: int | None = None) -> Learnt:
+    """Learn modes and local field from images ``(T, H, W)``."""
+    shape = (stack.shape[1], stack.shape[2])
+    flat = stack.reshape(len(stack), -1)
+    order = np.argsort(days, kind="stable")
+    order = order[np.isfinite(flat[order]).any(axis=1)]
+    flat = flat[order]
+    seen = np.isfinite(flat)
+    centre = float(np.median(flat[seen]))
+    deviation = float(np.median(np.abs(flat[seen] - centre)))
+    unit = deviation or float(np.std(flat[seen])) or 1.0
+    series = Series(np.where(seen, (flat - centre) / unit, 0.0), seen, days[order])
+    learned = learn(series, *_sizes(series, rank))
+    terms, _ = learned.modes.products(series.days, learned.scores)
+    residuals = series.values - terms @ learned.modes.mean.T
+    standard = residuals / np.sqrt(learned.modes.noise * learned.scales[:, None])
+    local = estimate_local(shape, np.clip(standard, -_LIMIT, _LIMIT), seen)
+    model = ModesModel(shape, learned.modes, local, centre, unit, learned.scales, series.days)
+    return Learnt(model, learned, series, order)
+
+
+def _sizes(series: Series, rank: int | None) -> tuple[int, int]:
+    """Return how many modes and waves of the year the images can tell."""
+    known = series.seen.any(axis=0)
+    useful = int((series.seen[:, known].mean(axis=1) >= 0.2).sum())
+    harmonics = int(np.searchsorted([6, 12, 24], useful, side="right"))
+    pixels = int(known.sum())
+    wanted = _RANK if rank is None else integer_at_least("rank", rank, 0)
+    memory = int(np.sqrt(_SPREAD_NUMBERS / series.values.shape[1])) - (1 + 2 * harmonics)
+    most = min((useful - 1 - 2 * harmonics) // 2, pixels // 4, memory)
+    return max(0, min(wanted, most)), harmonics
+
+
+def _fill(learnt: Learnt, days: FloatArray, wanted: FloatArray, count: int, rng: np.random.Generator) -> ModesFill:
+    """Return moments and draws at the days of the images and those wanted."""
+    model, learned, series = learnt.model, learnt.learned, learnt.series
+    everything = np.concatenate([days, wanted])
+    order = np.argsort(everything, kind="stable")
+    back = np.argsort(order, kind="stable")
+    rows = back[learnt.dates]
+    shape = (len(everything), series.values.shape[1])
+    data, seen, weights = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape)
+    data[rows], seen[rows], weights[rows] = series.values, series.seen, learned.weights
+    scales = model.usual_scales(everything[order])
+    scales[rows] = learned.scales
+    whole = WeightedSeries(Series(data, seen, everything[order]), weights, scales)
+    result = posterior(model.modes, model.local, whole, count, rng)
+    noise = TAIL * (1.0 - model.local.share) * scales[:, None] * model.modes.noise
+
+    def images(vectors: FloatArray) -> FloatArray:
+        return vectors[..., back, :].reshape(*vectors.shape[:-1], *model.shape)
+
+    return ModesFill(
+        model.centre + model.unit * images(result.mean),
+        model.unit**2 * images(result.variance),
+        model.unit**2 * images(noise),
+        model.centre + model.unit * images(result.samples),
+        model.parameters,
+    )
+
+
+def _read(values: ArrayLike, days: ArrayLike, at: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray]:
+    stack = real_array("values", values)
+    if stack.ndim != 3 or 0 in stack.shape:
+        raise ArgumentError(f"values must have shape (T, H, W) with at least one image and pixel, got {stack.shape}.")
+    if np.isinf(stack).any():
+        raise ArgumentError("values must be finite or NaN, got infinite ones; set them to NaN if they are missing.")
+    if not np.isfinite(stack).any():
+        raise ArgumentError("values must have a pixel that is seen, got NaN only; there is nothing to fill from.")
+    dates = finite("days", real_array("days", days))
+    if dates.shape != stack.shape[:1]:
+        raise ArgumentError(f"days must have one day per image, ({len(stack)},), got {dates.shape}.")
+    wanted = np.zeros(0) if at is None else finite("at", real_array("at", at))
+    if wanted.ndim != 1:
+        raise ArgumentError(f"at must be a vector of days, got shape {wanted.shape}.")
+    return stack, dates, wanted

@@ -1,0 +1,142 @@
+"""The field of each date that no mode has: its correlation over a few pixels, and images given the modes."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from sparsegmrf.factors import Factor, factorize
+from sparsegmrf.stacks._modes_em import DEGREES
+from sparsegmrf.stencil import SymmetricStencil
+from sparsegmrf.typing import BoolArray, FloatArray, Shape
+
+TAIL = float((student.ppf(0.95, DEGREES) / norm.ppf(0.95)) ** 2)
+"""Variance of the normal distribution whose central 90% are those of the noise, Student's t of unit scale."""
+
+_LAGS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))
+_KAPPA2 = np.geomspace(0.02, 8.0, 25)
+_TORUS = 128
+_LARGEST_SHARE = 0.7
+"""Residuals of images that took part in finding the modes are more alike from pixel to pixel than those of others."""
+
+
+@dataclass(frozen=True)
+class LocalField:
+    """Field of one date in units of its pixels' noise: a share of the variance, with the precision ``kappa^2 + G``.
+
+    ``G`` is the lattice's Laplacian. The rest of the variance is noise.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Height and width in pixels.
+    kappa2 : float
+        In 1/pixels^2.
+    share : float
+        Of the field in the variance of what the modes leave, from 0 to 1.
+    """
+
+    shape: Shape
+    kappa2: float
+    share: float
+
+    @cached_property
+    def precision(self) -> SymmetricStencil:
+        """Precision of the field of unit variance far from the border."""
+        scale = float(_covariances(np.array([self.kappa2]), ((0, 0),))[0, 0])
+        coefficients = [scale * (4.0 + self.kappa2), -scale, -scale]
+        return SymmetricStencil([(0, 0), (0, 1), (1, 0)], coefficients, self.shape, boundary="neumann")
+
+    @cached_property
+    def prior(self) -> Factor:
+        """Factor of the precision."""
+        return factorize(self.precision)
+
+    def given(self, weights: FloatArray, scale: float) -> "GivenModes":
+        """Return the posterior given noisy observations of precision `weights` ``(n,)``, at a date of this scale."""
+        if self.share == 0.0:
+            return GivenModes(None, weights)
+        variance = self.share * scale
+        if not weights.any():  # nothing is seen
+            return GivenModes(self.prior, weights, variance)
+        planes = [self.precision.plane(k) / variance for k in range(3)]
+        planes[0] = planes[0] + weights.reshape(self.shape)
+        return GivenModes(factorize(SymmetricStencil(self.precision.offsets, planes, self.shape)), weights)
+
+
+@dataclass(frozen=True)
+class GivenModes:
+    """Posterior ``N(M^-1 D (z - F h), M^-1)`` of a local field given the scores ``h``, with ``M = Q + D``.
+
+    The factor is that of ``unit M``, and none where there is no local field.
+    """
+
+    factor: Factor | None
+    weights: FloatArray
+    unit: float = 1.0
+
+    @cached_property
+    def variance(self) -> FloatArray:
+        """Diagonal of ``M^-1``."""
+        if self.factor is None:
+            return np.zeros_like(self.weights)
+        return np.asarray(self.unit * self.factor.marginal_variance().ravel())
+
+    def kriged(self, residuals: FloatArray) -> FloatArray:
+        """Return ``M^-1 D`` times residuals ``(..., n)``."""
+        if self.factor is None or not self.weights.any():
+            return np.zeros_like(residuals)
+        images = (self.weights * residuals).reshape(*residuals.shape[:-1], *self.factor.lattice.shape)
+        return self.factor.solve(images).reshape(residuals.shape)
+
+    def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
+        """Draw deviations ``(count, n)`` from the posterior's mean."""
+        shape = (count, self.weights.size)
+        if self.factor is None:
+            return np.zeros(shape)
+        noise = rng.standard_normal((count, *self.factor.lattice.shape))
+        return np.sqrt(self.unit) * self.factor.unwhiten(noise).reshape(shape)
+
+
+def estimate_local(shape: Shape, residuals: FloatArray, seen: BoolArray) -> LocalField:
+    """Return the local field whose correlations at small lags fit those of standardized residuals ``(T, n)`` best."""
+    if not seen.any():
+        return LocalField(shape, 1.0, 0.0)
+    images = residuals.reshape(-1, *shape)
+    masks = seen.reshape(images.shape)
+    variance = float((residuals[seen] ** 2).mean())
+    found, pairs = [], []
+    for lag in _LAGS:
+        total, count = _products(images, masks, lag)
+        found.append(total / count / variance if count and variance > 0.0 else 0.0)
+        pairs.append(count)
+    weights = np.array(pairs, float)
+    covariances = _covariances(_KAPPA2, ((0, 0), *_LAGS))
+    correlations = covariances[:, 1:] / covariances[:, :1]
+    target = np.array(found)
+    squares = (correlations**2) @ weights
+    shares = np.clip((correlations @ (weights * target)) / np.where(squares > 0.0, squares, 1.0), 0.0, _LARGEST_SHARE)
+    losses = ((target - shares[:, None] * correlations) ** 2) @ weights
+    best = int(np.argmin(losses))
+    return LocalField(shape, float(_KAPPA2[best]), float(shares[best]) if weights.any() else 0.0)
+
+
+def _products(images: FloatArray, masks: BoolArray, lag: tuple[int, int]) -> tuple[float, int]:
+    """Return the sum of products of pixels that far apart, and their number."""
+    rows, columns = lag
+    height, width = images.shape[1:]
+    first = (slice(0, max(height - rows, 0)), slice(max(0, -columns), max(width - max(0, columns), 0)))
+    second = (slice(rows, height), slice(max(0, columns), width + min(0, columns)))
+    both = masks[:, *first] & masks[:, *second]
+    return float((images[:, *first] * images[:, *second])[both].sum()), int(both.sum())
+
+
+def _covariances(kappa2: FloatArray, lags: tuple[tuple[int, int], ...]) -> FloatArray:
+    """Return covariances ``(len(kappa2), len(lags))`` of the field of precision ``kappa^2 + G`` on a large torus."""
+    angles = 2.0 * np.pi * np.arange(_TORUS) / _TORUS
+    ladder = 2.0 - 2.0 * np.cos(angles)
+    spectrum = 1.0 / (kappa2[:, None, None] + ladder[:, None] + ladder)
+    covariances = np.fft.irfft2(spectrum[..., : _TORUS // 2 + 1], s=(_TORUS, _TORUS))
+    return np.stack([covariances[:, lag[0], lag[1]] for lag in lags], axis=1)
