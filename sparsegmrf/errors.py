@@ -17,6 +17,7 @@ __all__ = [
     "TooLargeError",
     "UnstableError",
     "UnstableWarning",
+    "WorkersLostError",
 ]
 
 
@@ -99,6 +100,10 @@ class LostDigitsError(SparseGMRFError, ArithmeticError):
 
 class TooLargeError(SparseGMRFError, MemoryError):
     """A request would need more memory than it may take."""
+
+
+class WorkersLostError(SparseGMRFError, RuntimeError):
+    """Workers of a cluster are gone, or died of what they were given."""
 
 
 class UnstableError(SparseGMRFError, ArithmeticError):

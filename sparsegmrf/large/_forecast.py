@@ -61,9 +61,14 @@ class Forecast:
         )
 
     @property
+    def stages(self) -> list[tuple[str, float]]:
+        """Stages that are expected, with their seconds."""
+        return [*self.seconds.items(), *[("pass", self.seconds["pass"])] * (_PASSES - 2)]
+
+    @property
     def total(self) -> float:
         """Seconds of all stages."""
-        return sum(self.seconds.values()) + (_PASSES - 2) * self.seconds["pass"]
+        return sum(seconds for _, seconds in self.stages)
 
     def __str__(self) -> str:
         halos = " to ".join(str(halo) for halo in dict.fromkeys(self.halos))

@@ -33,6 +33,11 @@ class Journal:
     def __init__(self, folder: Path | None = None, run: Mapping[str, Any] | None = None) -> None:
         self.folder, self.run = folder, json.loads(json.dumps(dict(run or {})))
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a record."""
+        return self.folder is not None and (self.folder / _RUN).exists()
+
     def open(self, *, resume: bool) -> None:
         """Take up the records that there are, or make sure that there are none.
 
@@ -113,7 +118,7 @@ class Journal:
 
     def close(self) -> None:
         """Remove the journal: the run has come to its end."""
-        if self.folder is not None and (self.folder / _RUN).exists():
+        if self.folder is not None and self.begun:
             shutil.rmtree(self.folder)
 
     def _path(self, name: str) -> Path | None:

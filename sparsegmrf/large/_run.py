@@ -111,7 +111,6 @@ class Run:
             tiling = Tiling.of(
                 cuts, raster, options.tolerance, core=options.core, halo=options.halo, memory=options.memory
             )
-            kept.put("tiling", (tiling.table(),))
         else:
             tiling = Tiling.from_table(known[0], raster.shape)
         return cls(raster, cuts, model, covariates, options, tiling, kept, level)
@@ -142,6 +141,7 @@ class Run:
         windows = _told("reading", list(windows_of(self.raster.shape, _BLOCK)), tell)
         trend = self._asked.with_sums([self._asked.sums(self.raster, window) for window in windows])
         normals = Normals(options.rng)
+        self.journal.put("tiling", (self.tiling.table(),))  # the raster can be read as a whole
         stages = Stages(engine or Here(Factors(posterior, _room(self.cuts, self.tiling))), self.journal, tell)
         solved = solve(
             posterior,
