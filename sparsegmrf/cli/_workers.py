@@ -53,10 +53,12 @@ class WorkersOptions:
                     silence_logs=logging.CRITICAL,
                 )
             )
-            self._client = opened.enter_context(distributed.Client(cluster))
+            self._client = opened.enter_context(distributed.Client(cluster, set_as_default=False))
         else:
             try:
-                self._client = opened.enter_context(distributed.Client(self.scheduler, timeout=_TIMEOUT))
+                self._client = opened.enter_context(
+                    distributed.Client(self.scheduler, timeout=_TIMEOUT, set_as_default=False)
+                )
             except (OSError, ValueError, TimeoutError) as error:
                 raise ArgumentError(
                     f"scheduler must be the address of a running dask scheduler, such as tcp://host:8786, got "

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -75,7 +76,8 @@ class OnCluster:
         wait, alone = _libraries.library("distributed").wait, None
         while True:
             try:
-                return list(wait(futures, timeout=_LOOK, return_when="FIRST_COMPLETED").done)
+                with self.client.as_current():
+                    return list(wait(futures, timeout=_LOOK, return_when="FIRST_COMPLETED").done)
             except TimeoutError:
                 pass  # nothing is done yet
             if self.client.status == "running" and threads_of(self.client):
@@ -134,7 +136,7 @@ def _result(future: Any) -> Made:
             "workers must live through the work on a tile, but several died of one; give less --memory, so that tiles "
             "are smaller, or workers with more, and go on with --resume."
         ) from error
-    except (distributed.client.FutureCancelledError, distributed.CommClosedError) as error:
+    except (CancelledError, distributed.comm.CommClosedError) as error:
         raise WorkersLostError(
             f"the scheduler must stay until all tiles are done, but: {error}; start it again and go on with --resume."
         ) from error

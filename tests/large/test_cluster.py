@@ -1,6 +1,5 @@
 """Tiles on the workers of dask: the same numbers however many there are and whatever becomes of them."""
 
-import itertools
 import logging
 import os
 import signal
@@ -41,20 +40,19 @@ def cluster(workers, *, processes=True):
     )
 
 
+def joined(own):
+    return require("distributed").Client(own, set_as_default=False)
+
+
 @pytest.fixture(scope="module")
 def client():
     """Two workers that are processes."""
-    with cluster(2) as own, require("distributed").Client(own) as found:
+    with cluster(2) as own, joined(own) as found:
         yield found
 
 
 def run_of(values, model=MODEL, **more):
     return Run.of(Raster.of(values, None, "nan", NOISE), model, "linear", Options(**(OPTIONS | more)))
-
-
-def sent(values):
-    """A cluster of the raster in chunks of a size."""
-    return require("dask.array").from_array(values, chunks=(9, 30))
 
 
 def assert_same(found, expected):
@@ -86,10 +84,10 @@ def test_a_draw_is_the_same_for_chunks_workers_threads_and_processes(client):
         return dask.compute(result.samples, result.mean, **scheduler)
 
     # Chunks smaller than the halo, along one axis alone, and one; tiles of two sizes.
-    found = [drawn(chunks, core, scheduler=client) for chunks, core in itertools.product([(5, 7), (4, 44)], [12, 22])]
+    found = [drawn(chunks, core, scheduler=client) for chunks, core in [((5, 7), 12), ((4, 44), 22)]]
     found += [drawn((36, 44), 12, scheduler="threads", num_workers=number) for number in (1, 2)]
     for workers, processes in ((1, False), (2, False)):
-        with cluster(workers, processes=processes) as own, require("distributed").Client(own) as other:
+        with cluster(workers, processes=processes) as own, joined(own) as other:
             found.append(drawn((36, 9), 12, scheduler=other))
     for samples, mean in found:
         # Draws are promised to 1e-6 standard deviations.
@@ -111,34 +109,31 @@ def killed_soon(client, count, after):
     return told, killed
 
 
-def test_a_worker_that_is_killed_changes_nothing():
+def test_a_worker_that_is_killed_changes_nothing(client):
     run = run_of(observed())
-    with cluster(2) as own, require("distributed").Client(own) as client:
-        told, killed = killed_soon(client, 1, 2)
-        found = run.result(engine=OnCluster(client, run.cuts, run.raster), progress=told)
+    told, killed = killed_soon(client, 1, 2)
+    assert_same(run.result(engine=OnCluster(client, run.cuts, run.raster), progress=told), run.result())
     assert len(killed) == 1
-    assert_same(found, run.result())
 
 
-def test_a_lazy_raster_outlives_a_worker_too():
-    dask, values = require("dask"), observed()
+def test_a_lazy_raster_outlives_a_worker_too(client):
+    values = observed()
     expected = large.fill(values, model=MODEL, noise_variance=NOISE, **OPTIONS)
-    result = large.fill(sent(values), model=MODEL, noise_variance=NOISE, **OPTIONS)
-    with cluster(2) as own, require("distributed").Client(own) as client:
-        futures = client.compute([result.mean, result.samples])
-        time.sleep(0.3)
-        os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
-        mean, samples = client.gather(futures)
+    image = require("dask.array").from_array(values, chunks=(9, 30))
+    result = large.fill(image, model=MODEL, noise_variance=NOISE, **OPTIONS)
+    futures = client.compute([result.mean, result.samples])
+    time.sleep(0.3)
+    os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+    mean, samples = client.gather(futures)
     assert np.abs((mean - expected.mean) / expected.std).max() < 1e-6
     assert np.abs((samples - expected.samples) / expected.std).max() < 1e-6
-    assert dask.is_dask_collection(result.mean)
 
 
 def test_without_workers_the_run_ends_with_the_truth(monkeypatch):
     monkeypatch.setattr(_cluster, "_PATIENCE", 1.0)
     monkeypatch.setattr(_cluster, "_LOOK", 0.2)
     run = run_of(observed())
-    with cluster(1, processes=False) as own, require("distributed").Client(own) as client:
+    with cluster(1, processes=False) as own, joined(own) as client:
 
         def told(stage, done, total):
             if stage == "bounds" and done == 1:
@@ -177,15 +172,14 @@ def test_what_a_worker_refuses_is_told_as_it_is(client):
         run_of(observed(), core=None, halo=None, memory=1e4)
 
 
-def test_the_command_with_workers_writes_what_it_writes_without(raster):  # noqa: F811
+def test_the_command_with_workers_writes_what_it_writes_without(client, raster):  # noqa: F811
     command = ["fill-tiles", "ground.tif", "--channel", "1", *TILES, "--samples", "1", "--out"]
     assert main([*command, "alone"]) == 0
-    assert main([*command, "together", "--workers", "2"]) == 0
-    with cluster(1) as own:
-        assert main([*command, "there", "--scheduler", own.scheduler_address]) == 0
+    assert main([*command, "own", "--workers", "1"]) == 0
+    assert main([*command, "there", "--scheduler", client.scheduler.address]) == 0
     for name in ("mean", "std", "std-upper", "filled", "samples"):
         expected = read_geotiff(f"alone/ground-{name}.tif").image
-        for folder in ("together", "there"):
+        for folder in ("own", "there"):
             np.testing.assert_allclose(read_geotiff(f"{folder}/ground-{name}.tif").image, expected, rtol=3e-7)
 
 
