@@ -64,6 +64,7 @@ class WorkersOptions:
                     f"scheduler must be the address of a running dask scheduler, such as tcp://host:8786, got "
                     f"{self.scheduler}, where none answers: {error or type(error).__name__}"
                 ) from error
+        _wait(self._client)
         check_workers(self._client, version("sparsegmrf"))
         rooms = [room_of(self._client)]
         if self.workers is not None:
@@ -78,3 +79,13 @@ class WorkersOptions:
     def engine(self, run: Run) -> OnCluster | None:
         """Return where a run is to be done, None for here."""
         return None if self._client is None else OnCluster(self._client, run.cuts, run.raster)
+
+
+def _wait(client: Any) -> None:
+    """Wait for a first worker, as long as a scheduler may take to answer."""
+    try:
+        client.wait_for_workers(1, timeout=_TIMEOUT)
+    except TimeoutError as error:
+        raise ArgumentError(
+            f"workers must be there to work on tiles, got none within {_TIMEOUT:g} s; start some for the scheduler."
+        ) from error

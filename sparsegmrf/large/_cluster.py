@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from asyncio import CancelledError
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -136,7 +135,7 @@ def _result(future: Any) -> Made:
             "workers must live through the work on a tile, but several died of one; give less --memory, so that tiles "
             "are smaller, or workers with more, and go on with --resume."
         ) from error
-    except (CancelledError, distributed.comm.CommClosedError) as error:
+    except (distributed.client.CancelledError, distributed.comm.CommClosedError) as error:
         raise WorkersLostError(
             f"the scheduler must stay until all tiles are done, but: {error}; start it again and go on with --resume."
         ) from error

@@ -45,10 +45,17 @@ def joined(own):
 
 
 @pytest.fixture(scope="module")
-def client():
+def processes():
     """Two workers that are processes."""
     with cluster(2) as own, joined(own) as found:
         yield found
+
+
+@pytest.fixture
+def client(processes):
+    """A client of these, once those that were killed are there again."""
+    processes.wait_for_workers(2, timeout=120.0)
+    return processes
 
 
 def run_of(values, model=MODEL, **more):
@@ -144,17 +151,6 @@ def test_without_workers_the_run_ends_with_the_truth(monkeypatch):
             run.result(engine=OnCluster(client, run.cuts, run.raster), progress=told)
 
 
-def deadly(factors, tile):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_tile_that_kills_every_worker_ends_the_run(client):
-    run = run_of(observed())
-    engine = OnCluster(client, run.cuts, run.raster)
-    with pytest.raises(WorkersLostError, match="several died of one"):
-        list(engine.over("bounds", deadly, run.tiling.tiles[:1], lambda tile: ()))
-
-
 def greedy(factors, tile):
     raise TooLargeError("a tile would need more memory than there is.")
 
@@ -194,3 +190,14 @@ def test_a_scheduler_that_is_not_there_is_told(raster, monkeypatch, capsys):  # 
     assert "workers must be left out with a scheduler" in capsys.readouterr().err
     assert {each.name for each in raster.iterdir()} == {"ground.tif"}
     assert threading.active_count() < 60
+
+
+def deadly(factors, tile):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_tile_that_kills_every_worker_ends_the_run(client):
+    run = run_of(observed())
+    engine = OnCluster(client, run.cuts, run.raster)
+    with pytest.raises(WorkersLostError, match="several died of one"):
+        list(engine.over("bounds", deadly, run.tiling.tiles[:1], lambda tile: ()))
