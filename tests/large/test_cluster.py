@@ -45,17 +45,10 @@ def joined(own):
 
 
 @pytest.fixture(scope="module")
-def processes():
+def client():
     """Two workers that are processes."""
     with cluster(2) as own, joined(own) as found:
         yield found
-
-
-@pytest.fixture
-def client(processes):
-    """A client of these, once those that were killed are there again."""
-    processes.wait_for_workers(2, timeout=120.0)
-    return processes
 
 
 def run_of(values, model=MODEL, **more):
@@ -102,36 +95,25 @@ def test_a_draw_is_the_same_for_chunks_workers_threads_and_processes(client):
         assert np.abs((mean - expected.mean) / expected.std).max() < 1e-6
 
 
-def killed_soon(client, count, after):
-    """Kill workers once some tiles are done; return what to call with every stage."""
-    killed = []
+def test_workers_that_are_killed_change_nothing():
+    values, run, killed = observed(), run_of(observed()), []
+    expected = run.result()
+    with cluster(3) as own, joined(own) as client:
+        workers = list(client.run(os.getpid).values())
 
-    def told(stage, done, total):
-        if stage == "bounds" and done >= after and not killed:
-            workers = list(client.run(os.getpid).values())[:count]
-            killed.extend(workers)
-            for each in workers:
-                os.kill(each, signal.SIGKILL)
+        def told(stage, done, total):
+            if stage == "bounds" and done == 2 and not killed:
+                killed.append(workers.pop())
+                os.kill(killed[0], signal.SIGKILL)
 
-    return told, killed
-
-
-def test_a_worker_that_is_killed_changes_nothing(client):
-    run = run_of(observed())
-    told, killed = killed_soon(client, 1, 2)
-    assert_same(run.result(engine=OnCluster(client, run.cuts, run.raster), progress=told), run.result())
-    assert len(killed) == 1
-
-
-def test_a_lazy_raster_outlives_a_worker_too(client):
-    values = observed()
-    expected = large.fill(values, model=MODEL, noise_variance=NOISE, **OPTIONS)
-    image = require("dask.array").from_array(values, chunks=(9, 30))
-    result = large.fill(image, model=MODEL, noise_variance=NOISE, **OPTIONS)
-    futures = client.compute([result.mean, result.samples])
-    time.sleep(0.3)
-    os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
-    mean, samples = client.gather(futures)
+        assert_same(run.result(engine=OnCluster(client, run.cuts, run.raster), progress=told), expected)
+        assert len(killed) == 1
+        image = require("dask.array").from_array(values, chunks=(9, 30))
+        result = large.fill(image, model=MODEL, noise_variance=NOISE, **OPTIONS)
+        futures = client.compute([result.mean, result.samples])
+        time.sleep(0.3)
+        os.kill(workers.pop(), signal.SIGKILL)
+        mean, samples = client.gather(futures)
     assert np.abs((mean - expected.mean) / expected.std).max() < 1e-6
     assert np.abs((samples - expected.samples) / expected.std).max() < 1e-6
 
@@ -196,8 +178,11 @@ def deadly(factors, tile):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_tile_that_kills_every_worker_ends_the_run(client):
+def test_a_tile_that_kills_every_worker_ends_the_run(monkeypatch):
+    monkeypatch.setattr(_cluster, "_PATIENCE", 20.0)
     run = run_of(observed())
-    engine = OnCluster(client, run.cuts, run.raster)
-    with pytest.raises(WorkersLostError, match="several died of one"):
-        list(engine.over("bounds", deadly, run.tiling.tiles[:1], lambda tile: ()))
+    with cluster(1) as own, joined(own) as client:
+        engine = OnCluster(client, run.cuts, run.raster)
+        # It has died too often, or nobody starts it again.
+        with pytest.raises(WorkersLostError, match="several died of one|none is left"):
+            list(engine.over("bounds", deadly, run.tiling.tiles[:1], lambda tile: ()))
