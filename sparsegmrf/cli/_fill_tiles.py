@@ -99,6 +99,11 @@ class TilesOptions:
 
     def of_library(self, scratch: Path, room: int | None) -> Options:
         """Return the options as the library has them; tiles take at most the room that a worker has for them."""
+        if room is not None and self.memory is not None and self.memory * _GIGA > room:
+            raise ArgumentError(
+                f"memory must be at most {room / _GIGA:.3g} GB, half of what a thread of the smallest worker has, got "
+                f"{self.memory:g}; give less, or workers with more."
+            )
         return Options(
             n_samples=self.samples,
             rng=self.seed,

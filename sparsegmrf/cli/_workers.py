@@ -72,9 +72,9 @@ class WorkersOptions:
         return min((room for room in rooms if room is not None), default=None)
 
     @property
-    def count(self) -> int:
-        """Tiles that are worked on at once."""
-        return 1 if self._client is None else max(1, threads_of(self._client))
+    def count(self) -> int | None:
+        """Tiles that are worked on at once by workers, None here."""
+        return None if self._client is None else max(1, threads_of(self._client))
 
     def engine(self, run: Run) -> OnCluster | None:
         """Return where a run is to be done, None for here."""

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsegmrf._threads import get_num_threads
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._tiling import Tiling, factor_plan, work_bytes
 
-COSTS = {"bounds": 5.0, "pass": 1.5, "certificate": 1.3, "likelihood": 5.0}
+COSTS = {"bounds": 7.0, "pass": 1.8, "certificate": 2.2, "likelihood": 5.0}
 """Times of one factorization that a stage takes for a tile: solutions and selected inverses are more than these."""
 _PASSES = 3
 """Over the tiles, as most rasters need; the first is that of the bounds."""
@@ -41,11 +42,12 @@ class Forecast:
 
     @classmethod
     def of(
-        cls, cuts: Cuts, tiling: Tiling, *, solutions: int, samples: int, upper: bool, loglik: bool, workers: int
+        cls, cuts: Cuts, tiling: Tiling, *, solutions: int, samples: int, upper: bool, loglik: bool, workers: int | None
     ) -> "Forecast":
-        """Return the forecast for a tiling, `solutions` right-hand sides and so many workers at once."""
+        """Return the forecast for a tiling, `solutions` right-hand sides and so many workers of one thread at once."""
         tiles, pixels = tiling.tiles, cuts.shape[0] * cuts.shape[1]
-        one = sum(factor_plan(cuts, tile.window.shape).seconds for tile in tiles) / workers
+        one = sum(factor_plan(cuts, tile.window.shape).seconds for tile in tiles)
+        one *= 1.0 if workers is None else get_num_threads() / workers
         stages = ["bounds", "pass", *(["certificate"] if upper else []), *(["likelihood"] if loglik else [])]
         sides = np.array([tile.core.shape for tile in tiles]).max(axis=0)
         halos = [tile.halo for tile in tiles]

@@ -115,8 +115,8 @@ class Run:
             tiling = Tiling.from_table(known[0], raster.shape)
         return cls(raster, cuts, model, covariates, options, tiling, kept, level)
 
-    def forecast(self, workers: int = 1) -> Forecast:
-        """Return what the run will take."""
+    def forecast(self, workers: int | None = None) -> Forecast:
+        """Return what the run will take, here or by workers of one thread each."""
         return Forecast.of(
             self.cuts,
             self.tiling,

@@ -150,11 +150,14 @@ def test_what_a_worker_refuses_is_told_as_it_is(client):
         run_of(observed(), core=None, halo=None, memory=1e4)
 
 
-def test_the_command_with_workers_writes_what_it_writes_without(client, raster):  # noqa: F811
+def test_the_command_with_workers_writes_what_it_writes_without(client, raster, capsys):  # noqa: F811
     command = ["fill-tiles", "ground.tif", "--channel", "1", *TILES, "--samples", "1", "--out"]
     assert main([*command, "alone"]) == 0
     assert main([*command, "own", "--workers", "1"]) == 0
-    assert main([*command, "there", "--scheduler", client.scheduler.address]) == 0
+    there = [*command, "there", "--scheduler", client.scheduler.address]
+    assert main([*there, "--memory", "1000"]) == 2
+    assert "half of what a thread of the smallest worker has, got 1000" in capsys.readouterr().err
+    assert main(there) == 0
     for name in ("mean", "std", "std-upper", "filled", "samples"):
         expected = read_geotiff(f"alone/ground-{name}.tif").image
         for folder in ("own", "there"):
@@ -184,5 +187,5 @@ def test_a_tile_that_kills_every_worker_ends_the_run(monkeypatch):
     with cluster(1) as own, joined(own) as client:
         engine = OnCluster(client, run.cuts, run.raster)
         # It has died too often, or nobody starts it again.
-        with pytest.raises(WorkersLostError, match="several died of one|none is left"):
+        with pytest.raises(WorkersLostError, match=r"several died of one|none is left"):
             list(engine.over("bounds", deadly, run.tiling.tiles[:1], lambda tile: ()))
