@@ -9,6 +9,8 @@ from sparsegmrf.large._forecast import Forecast
 
 _SMALL = 0.01
 """Share of stages that read and write, of all."""
+_LATE = ("likelihood", "images", "writing")
+"""Stages once means are known."""
 
 
 class TilesProgress:
@@ -80,3 +82,5 @@ class TilesProgress:
         if self._forecast is not None and kind in self._forecast.seconds:
             known = self._forecast.seconds[kind] * total / self._forecast.tiles
         self._size = known or 0.0
+        if kind in _LATE:  # what was expected and not needed before comes no more
+            self._expected = [(name, seconds) for name, seconds in self._expected if name in _LATE]

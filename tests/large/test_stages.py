@@ -56,7 +56,7 @@ def test_a_forecast_has_tiles_memory_and_time():
     assert str(whole.forecast()).startswith("1 tile with a core of 36 x 44 pixels and halos of 0; ")
 
 
-def test_the_share_that_is_done_only_grows_and_ends_at_all():
+def test_the_share_that_is_done_hardly_ever_falls_and_ends_at_all():
     require("rich")
     from sparsegmrf.cli._tiles_progress import TilesProgress
 
@@ -73,4 +73,4 @@ def test_the_share_that_is_done_only_grows_and_ends_at_all():
         told("writing", 1, 1)
     assert shares[0] == 0.0
     assert min(np.diff(shares)) > -0.2  # what comes in addition, such as a pass more, sets it back
-    assert 0.5 < shares[-1] <= 1.0 + 1e-12
+    assert shares[-1] == pytest.approx(1.0)
