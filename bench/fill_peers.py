@@ -104,9 +104,8 @@ def main():
     if given.here:
         print(json.dumps(measure(given.here, given.side)))
         return
-    print(
-        "| way | s | s of processor | GB | RMSE held out | not filled | 95% intervals cover |\n|---|---|---|---|---|---|---|"
-    )
+    print("| way | s | s of processor | GB | RMSE held out | not filled | 95% intervals cover |")
+    print("|---|---|---|---|---|---|---|")
     for name in given.ways:
         if importlib.util.find_spec(WAYS[name][1]) is None:
             print(f"| {name} | not installed | | | | | |")

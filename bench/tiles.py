@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.growth import exponent
-from sparsegmrf import fit, large
+from sparsegmrf import fill, large
 from sparsegmrf.models import Matern, TensionSpline
 
 SIDES = (1024, 2048)
@@ -29,7 +29,7 @@ _BY_RIGHT = 1e-6
 
 
 def raster(side, gaps):
-    """Return a draw with noise, 30% of its pixels missing one by one (``"pixels"``) or beneath clouds (``"clouds"``)."""
+    """Return a draw with noise, 30% of its pixels missing: one by one (``"pixels"``) or beneath ``"clouds"``."""
     rng = np.random.default_rng(0)
     image = Matern(range=30.0, sigma=3.0).gmrf((side, side)).sample(rng=1) + 20.0
     image += np.sqrt(NOISE) * rng.standard_normal(image.shape)
@@ -50,8 +50,8 @@ def by_tiles(image, memory):
 
 def whole(image, memory):
     """Return the exact result of the whole raster, and its log-likelihood."""
-    exact = fit(MODEL, image, mask="nan", noise_variance=NOISE, covariates="linear", fixed=tuple(MODEL.parameters))
-    return exact.predict(), {"loglik": exact.loglik}
+    exact = fill(image, model=MODEL, noise_variance=NOISE, covariates="linear", fixed=list(MODEL.parameters))
+    return exact, {"loglik": exact.fit.loglik}
 
 
 WAYS = {"tiles": by_tiles, "whole": whole}
