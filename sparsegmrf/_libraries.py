@@ -8,6 +8,8 @@ EXTRAS: Mapping[str, str] = {
     "rasterio": "geo",
     "xarray": "geo",
     "dask": "large",
+    "distributed": "large",
+    "zarr": "large",
     "astropy": "fits",
     "imageio": "cli",
     "skimage": "cli",

@@ -17,6 +17,7 @@ __all__ = [
     "TooLargeError",
     "UnstableError",
     "UnstableWarning",
+    "WorkersLostError",
 ]
 
 
@@ -99,6 +100,13 @@ class LostDigitsError(SparseGMRFError, ArithmeticError):
 
 class TooLargeError(SparseGMRFError, MemoryError):
     """A request would need more memory than it may take."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), self.args)  # by itself: others make a MemoryError first, which this is not
+
+
+class WorkersLostError(SparseGMRFError, RuntimeError):
+    """Workers of a cluster are gone, or died of what they were given."""
 
 
 class UnstableError(SparseGMRFError, ArithmeticError):

@@ -1,6 +1,7 @@
 """``sparsegmrf fill-tiles`` and the windows of a raster: what the library computes, on its ground, or nothing."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -46,7 +47,8 @@ def test_rasters_are_filled_as_by_the_library_and_written_on_their_ground(raster
     command = ["fill-tiles", "ground.tif", "--channel", "1", "--out", "out", *TILES]
     assert main([*command, "--samples", "2", "--seed", "3", "--loglik"]) == 0
     printed = capsys.readouterr()
-    assert printed.err == ""
+    assert printed.err.startswith("sparsegmrf: 4 tiles with cores of up to 26 x 30 pixels and halos of 14; ")
+    assert re.search(r"of memory a tile, \S+ MB for images, roughly \d+ s\n$", printed.err)
     image = read_geotiff("ground.tif", band=1).image
     options = {"noise_variance": 0.25, "core": 30, "halo": 14, "n_samples": 2, "rng": 3, "loglik": True}
     expected = large.fill(image, model=TensionSpline(0.5, tau=1.0), **options)
@@ -81,11 +83,29 @@ def test_parameters_are_fitted_to_tiles_if_noise_is_to_be_estimated(raster, caps
     assert "fitted to" in capsys.readouterr().out
 
 
+def test_noise_variances_may_be_a_raster(raster, capsys):
+    with rasterio.open("ground.tif") as file:
+        profile = {**file.profile, "dtype": "float64", "count": 1}
+    noise = np.random.default_rng(1).uniform(0.1, 0.5, SHAPE)
+    with rasterio.open("noise.tif", "w", **profile) as target:
+        target.write(noise, 1)
+    with rasterio.open("small.tif", "w", **{**profile, "height": 20}) as target:
+        target.write(noise[:20], 1)
+    command = ["fill-tiles", "ground.tif", "--channel", "1", "--out", "out", *TILES, "--noise-variance"]
+    assert main([*command, "noise.tif"]) == 0
+    image = read_geotiff("ground.tif", band=1).image
+    expected = large.fill(image, model=TensionSpline(0.5, tau=1.0), noise_variance=noise, core=30, halo=14)
+    np.testing.assert_array_equal(read_geotiff("out/ground-mean.tif").image, expected.mean.astype(np.float32))
+    capsys.readouterr()
+    assert main([*command, "small.tif"]) == 2
+    assert "noise-variance must have the pixels of the image, (52, 60), got (20, 60)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--model", "best"], "model must be one field with tiles"),
-        (["--noise-variance", "none"], "noise-variance must be estimate or a number, got none"),
+        (["--noise-variance", "none"], "noise-variance must be estimate, a number or an existing raster, got none"),
         (["--noise-variance", "0"], "noise_variance must be positive"),
         (["--covariates", "linear", "--tolerance", "-1"], "tolerance must be positive"),
         (["--set", "boundary=torus"], "which wraps"),

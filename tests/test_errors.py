@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import sparsegmrf
-from sparsegmrf.errors import NotPositiveDefiniteError, SparseGMRFError
+from sparsegmrf.errors import NotPositiveDefiniteError, SparseGMRFError, TooLargeError
+from tests.conftest import require
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,7 @@ from sparsegmrf.errors import NotPositiveDefiniteError, SparseGMRFError
         ("TooLargeError", MemoryError),
         ("LostDigitsError", ArithmeticError),
         ("UnstableError", ArithmeticError),
+        ("WorkersLostError", RuntimeError),
     ],
 )
 def test_each_exception_is_also_the_built_in_and_ours(name, builtin):
@@ -35,3 +37,14 @@ def test_a_failed_pivot_can_be_pickled():
     assert str(error) == "no pivot"
     assert error.pixel == (1, 2)
     assert error.pivot == -0.5
+
+
+def test_what_is_too_large_comes_back_from_a_worker_with_its_kind():
+    support = require("tblib.pickling_support")
+    try:
+        raise TooLargeError("12 GB")
+    except TooLargeError as error:
+        support.install(error)
+        again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, TooLargeError)
+    assert str(again) == "12 GB"

@@ -1,7 +1,8 @@
 """The command ``fill-tiles``: a raster beyond memory in, what ``fill`` writes and its bounds out, window by window."""
 
 import json
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,30 +10,23 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
-from sparsegmrf import large
-from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
-from sparsegmrf.cli._field import about, files
+from sparsegmrf.cli._field import files
 from sparsegmrf.cli._models import BEST, MODELS, chosen_model
 from sparsegmrf.cli._options import with_groups
-from sparsegmrf.cli._report import Progress, show_tiled, show_written
+from sparsegmrf.cli._report import show_tiled, show_written
 from sparsegmrf.cli._tell import tell
-from sparsegmrf.errors import ArgumentError
-from sparsegmrf.geo import RasterWindows, open_windows, write_windows
-from sparsegmrf.geo._windows import Source
-from sparsegmrf.inference import Spacing
-from sparsegmrf.io import write_model
-from sparsegmrf.large import TiledResult
+from sparsegmrf.cli._tiles_out import Destination, run_of
+from sparsegmrf.cli._tiles_progress import TilesProgress
+from sparsegmrf.cli._workers import WorkersOptions
+from sparsegmrf.errors import ArgumentError, FileError, SparseGMRFError
+from sparsegmrf.geo import RasterWindows, open_windows
+from sparsegmrf.inference import FitResult, Spacing
+from sparsegmrf.large._fit import fit_on_tiles
+from sparsegmrf.large._journal import Journal
+from sparsegmrf.large._raster import Raster
+from sparsegmrf.large._run import Options, Run
 from sparsegmrf.models import Model
-from sparsegmrf.typing import FloatArray
 
-_IMAGES = {
-    "filled": "filled",
-    "mean": "mean",
-    "std": "standard deviation",
-    "std_lower": "lower bound of the standard deviation",
-    "std_upper": "upper bound of the standard deviation",
-}
-"""What is written, and what the bands are called."""
 _GIGA = 1e9
 
 
@@ -52,7 +46,7 @@ class TilesOptions:
         str,
         typer.Option(
             help="estimate: parameters and noise are fitted to tiles spread over the raster; or the variance of the "
-            "noise (unit squared): the model is taken as it is given."
+            "noise (unit squared), a number or a raster: the model is taken as it is given."
         ),
     ] = "estimate"
     covariates: Annotated[Literal["constant", "linear", "none"], typer.Option(help="Trend.")] = "linear"
@@ -69,7 +63,8 @@ class TilesOptions:
         int | None, typer.Option(help="Pixels around a core to begin with; by default as far as the field remembers.")
     ] = None
     memory: Annotated[
-        float | None, typer.Option(help="Gigabytes that tiles may take; by default half of what is free.")
+        float | None,
+        typer.Option(help="Gigabytes that work on a tile may take; by default half of what is free, or of a worker."),
     ] = None
     scratch: Annotated[
         str | None, typer.Option(help="Directory for temporary images; by default that of the results.")
@@ -84,112 +79,129 @@ class TilesOptions:
         return found
 
     @property
-    def noise(self) -> Any:
-        """The noise as `sparsegmrf.large.fill` takes it."""
+    def noise(self) -> float | Literal["estimate"] | Path:
+        """What the noise is, or the file that has it."""
         if self.noise_variance == "estimate":
             return "estimate"
         try:
             return float(self.noise_variance)
         except ValueError:
-            raise ArgumentError(f"noise-variance must be estimate or a number, got {self.noise_variance}.") from None
+            if Path(self.noise_variance).is_file():
+                return Path(self.noise_variance)
+            raise ArgumentError(
+                f"noise-variance must be estimate, a number or an existing raster, got {self.noise_variance}."
+            ) from None
 
-    def fill(self, raster: RasterWindows, scratch: Path | str) -> TiledResult:
-        """Fill the gaps of a raster."""
-        found = large.fill(
-            raster.read,
-            shape=raster.shape,
-            model=self.start,
-            noise_variance=self.noise,
-            covariates=None if self.covariates == "none" else self.covariates,
+    @property
+    def trend(self) -> str | None:
+        """The trend as the library has it."""
+        return None if self.covariates == "none" else self.covariates
+
+    def of_library(self, scratch: Path, room: int | None) -> Options:
+        """Return the options as the library has them; tiles take at most the room that a worker has for them."""
+        if room is not None and self.memory is not None and self.memory * _GIGA > room:
+            raise ArgumentError(
+                f"memory must be at most {room / _GIGA:.3g} GB, half of what a thread of the smallest worker has, got "
+                f"{self.memory:g}; give less, or workers with more."
+            )
+        return Options(
             n_samples=self.samples,
             rng=self.seed,
             loglik=self.loglik,
             tolerance=self.tolerance,
             core=self.core,
             halo=self.halo,
-            memory=None if self.memory is None else self.memory * _GIGA,
-            scratch=scratch,
+            memory=room if self.memory is None else self.memory * _GIGA,
+            scratch=self.scratch or scratch,
         )
-        assert isinstance(found, TiledResult)  # of what is no dask array
-        return found
 
 
 @with_groups
 def fill_tiles(
     image: Annotated[Path, typer.Argument(help="GeoTIFF, or another raster that rasterio opens, of any size.")],
-    out: Annotated[Path, typer.Option(help="Directory of what is written; made if need be.")],
+    out: Annotated[
+        Path, typer.Option(help="Directory of the GeoTIFFs that are written, made if need be; or a group: NAME.zarr.")
+    ],
     options: TilesOptions,
+    workers: WorkersOptions,
     channel: Annotated[int | None, typer.Option(help="Band, from 0.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run of the same command.")
+    ] = False,
 ) -> None:
     """Fill the gaps of a raster beyond memory, tile by tile, with bounds on what the tiles do not see."""
-    directory_of_outputs(out)
-    start, noise = options.start, options.noise
-    written = [out / name for name in _names(image.stem, options)]
-    refuse_overwriting(written, [image, *files(options.model)])
-    with open_windows(image, band=channel) as raster, Progress(2) as step, replacing_in(out) as staging:
+    fitted = options.noise == "estimate"
+    target = Destination(out, image.stem, options.samples, fitted)
+    target.check([image, *files(options.model, options.noise_variance)])
+    with ExitStack() as opened:
+        raster = opened.enter_context(open_windows(image, band=channel))
+        target.check_ground(raster)
+        variance = _noise(options.noise, raster, opened)
         if not _are_square(raster.spacing):
             tell(f"warning: pixels are {raster.spacing}; tiles take them for square, and lengths are in pixels.")
-        step("fitting and filling" if noise == "estimate" else f"filling by {type(start).__name__}")
-        result = options.fill(raster, options.scratch or staging)
-        step("writing")
-        _write(staging, image.stem, raster, options, result)
-    show_tiled(image.name, result, raster.unit or "intensity")
-    show_written(written)
+        journal = Journal(target.journal, run_of(image, raster, options, channel))
+        journal.open(resume=resume)
+        room = workers.start(opened)
+        given = options.of_library(target.journal.parent, room)
+        whole = Raster.of(raster.read, raster.shape, "nan", variance)
+        try:
+            with TilesProgress() as progress:
+                model, whole, count = _known(whole, options, given, journal, progress)
+                run = Run.of(whole, model, options.trend, given, journal=journal)
+                forecast = run.forecast(workers.count)
+                progress.expect(forecast)
+                tell(str(forecast))
+                result = run.result(engine=workers.engine(run), progress=progress)
+                progress("writing", 0, 1)
+                target.write(raster, options, result, journal.text(_FIT))
+                progress("writing", 1, 1)
+        except (KeyboardInterrupt, SparseGMRFError, OSError, MemoryError):
+            if journal.begun:
+                tell(f"what is done is kept in {journal.folder}; the same command with --resume goes on with it.")
+            raise
+        journal.close()
+    show_tiled(image.name, result, raster.unit or "intensity", count)
+    show_written(target.written)
+
+
+_FIT = "fit.json"
+"""The fit in a journal."""
+
+
+def _known(
+    raster: Raster, options: TilesOptions, given: Options, journal: Journal, progress: TilesProgress
+) -> tuple[Model, Raster, int]:
+    """Return model and raster with parameters and noise that are known, and the tiles that these were fitted to."""
+    start = options.start
+    if options.noise != "estimate":
+        return start, raster, 0
+    text = journal.text(_FIT)
+    if text is None:
+        given.cuts(start, raster.shape)  # what is refused is refused before the fit
+        progress("fitting", 0, 1)
+        found = fit_on_tiles(raster, start, options.trend, estimated=True)
+        text = found.to_json()
+        about = {"tiles": len(found.problem.images), "noise_variance": float(np.max(found.noise_variance))}
+        text = json.dumps(json.loads(text) | {"about": about}, indent=1)
+        journal.put_text(_FIT, text)
+        progress("fitting", 1, 1)
+    about = json.loads(text)["about"]
+    model = FitResult.from_json(text).model
+    assert isinstance(model, Model)
+    return model, raster.with_variance(about["noise_variance"]), about["tiles"]
+
+
+def _noise(noise: float | str | Path, raster: RasterWindows, opened: ExitStack) -> Any:
+    """Return the noise variance as a raster takes it; one to be estimated is 1 until then."""
+    if isinstance(noise, str):
+        return 1.0
+    if isinstance(noise, float):
+        return noise
+    found = opened.enter_context(open_windows(noise))
+    if found.shape != raster.shape:
+        raise FileError(f"noise-variance must have the pixels of the image, {raster.shape}, got {found.shape}.")
+    return found.read
 
 
 def _are_square(spacing: Spacing) -> bool:
     return not spacing.is_map and bool(np.isclose(spacing.height, spacing.width, rtol=1e-6))
-
-
-def _names(stem: str, options: TilesOptions) -> list[str]:
-    images = [f"{stem}-{name.replace('_', '-')}.tif" for name in _IMAGES]
-    draws = [f"{stem}-samples.tif"] if options.samples else []
-    fit = [f"{stem}-fit.json"] if options.noise == "estimate" else []
-    return [*images, *draws, *fit, f"{stem}-tiles.json"]
-
-
-def _write(folder: Path, stem: str, raster: RasterWindows, options: TilesOptions, result: TiledResult) -> None:
-    def filled(rows: slice, columns: slice) -> FloatArray:
-        values = raster.read(rows, columns)
-        return np.where(np.isnan(values), result.mean[rows, columns], values)
-
-    sources = {"filled": filled, **{name: _reader(getattr(result, name)) for name in _IMAGES if name != "filled"}}
-    for name, source in sources.items():
-        write_windows(folder / f"{stem}-{name.replace('_', '-')}.tif", [source], [_IMAGES[name]], raster)
-    if options.samples:
-        names = [f"draw {k}" for k in range(1, options.samples + 1)]
-        write_windows(folder / f"{stem}-samples.tif", [_reader(draw) for draw in result.samples], names, raster)
-    if result.fit is not None:
-        write_model(folder / f"{stem}-fit.json", result.fit)
-    said = json.dumps(_about(options, result, raster.unit), indent=1, allow_nan=False)
-    (folder / f"{stem}-tiles.json").write_text(said, encoding="utf-8")
-
-
-def _reader(image: FloatArray) -> Source:
-    return lambda rows, columns: image[rows, columns]
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _about(options: TilesOptions, result: TiledResult, unit: str) -> dict[str, Any]:
-    """Return what was computed and how surely; null where a bound is infinite."""
-    return {
-        **about(options, None, unit or "intensity"),
-        "model": type(result.model).__name__,
-        "parameters": result.model.parameters,
-        "noise_variance": result.noise_variance,
-        "coefficients": result.coefficients,
-        "coefficient_errors": result.coefficient_errors,
-        "n_observed": result.n_observed,
-        "mean_error": _finite(result.mean_error),
-        "sample_error": _finite(result.sample_error),
-        "loglik_interval": result.loglik_interval,
-        "largest_width": _finite(result.largest_width),
-        "tolerance": result.tolerance,
-        "tiles": [
-            {"core": asdict(tile.core), "halo": tile.halo, "width": _finite(width)}
-            for tile, width in zip(result.tiles, result.widths, strict=True)
-        ],
-    }

@@ -113,11 +113,11 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
     )
 
 
-def show_tiled(name: str, result: TiledResult, unit: str) -> None:
+def show_tiled(name: str, result: TiledResult, unit: str, fitted_to: int = 0) -> None:
     """Print the parameters of a raster that was filled tile by tile, and its bounds."""
     low, high = (_range_of(image) for image in (result.std_lower, result.std_upper))
     trend = {key: f"{value:.6g} +- {result.coefficient_errors[key]:.2g}" for key, value in result.coefficients.items()}
-    of_fit = {} if result.fit is None else {"fitted to": f"{len(result.fit.problem.images)} tiles of 128 pixels"}
+    of_fit = {"fitted to": f"{fitted_to} tiles of 128 pixels"} if fitted_to else {}
     interval = result.loglik_interval
     flagged = f", {len(result.flagged)} of them wider than asked for" if result.flagged else ""
     show_table(

@@ -7,6 +7,7 @@ import numpy as np
 
 from sparsegmrf.errors import TooLargeError
 from sparsegmrf.factors.dissection import DissectionFactor
+from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Tile
 from sparsegmrf.large._posterior import Posterior
 from sparsegmrf.large._tiling import fitting, work_bytes
@@ -71,8 +72,8 @@ def bracket(
         Largest halo.
     """
     while True:
-        found, factor = _bracket(posterior, tile, upper)
-        larger = None if not upper or found.width <= tolerance else _grown(posterior, tile, memory, most)
+        found, factor = bounds_on(posterior, tile, upper=upper)
+        larger = None if not upper or found.width <= tolerance else grown(posterior.cuts, tile, memory, most)
         if larger is None:
             use(tile, factor)
             return found
@@ -80,7 +81,8 @@ def bracket(
         tile = larger
 
 
-def _bracket(posterior: Posterior, tile: Tile, upper: bool) -> tuple[Bracket, DissectionFactor]:
+def bounds_on(posterior: Posterior, tile: Tile, *, upper: bool) -> tuple[Bracket, DissectionFactor]:
+    """Return the bounds on a core with the halo that its tile has, and the factor of the Dirichlet cut."""
     above = np.full(tile.core.shape, np.inf)
     whole = tile.window.shape == posterior.shape
     if upper and not whole:
@@ -94,15 +96,15 @@ def _bracket(posterior: Posterior, tile: Tile, upper: bool) -> tuple[Bracket, Di
     return Bracket(tile, below, below if whole else np.maximum(above, below)), factor
 
 
-def _grown(posterior: Posterior, tile: Tile, memory: int, most: int | None) -> Tile | None:
+def grown(cuts: Cuts, tile: Tile, memory: int, most: int | None = None) -> Tile | None:
     """Return the tile with a larger halo; None where it has the whole raster or memory does not allow more."""
-    if tile.window.shape == posterior.shape:
+    if tile.window.shape == cuts.shape:
         return None
     halo = max(tile.halo + _LEAST, int(tile.halo * _GROWTH))
-    larger = tile.with_halo(halo if most is None else min(halo, most), posterior.shape)
-    if work_bytes(posterior.cuts, larger.window.shape) > memory:
+    larger = tile.with_halo(halo if most is None else min(halo, most), cuts.shape)
+    if work_bytes(cuts, larger.window.shape) > memory:
         try:
-            larger = fitting(posterior.cuts, larger, memory)
+            larger = fitting(cuts, larger, memory)
         except TooLargeError:
             return None
     return larger if larger.halo > tile.halo else None

@@ -1,67 +1,25 @@
 """Filling a raster tile by tile."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from sparsegmrf._axes import is_labelled
 from sparsegmrf._blas_threads import one_blas_thread
-from sparsegmrf._validate import finite_number, integer_at_least, positive_number
+from sparsegmrf._validate import finite_number, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import FitResult
 from sparsegmrf.inference._labels import Labels
-from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._fit import fit_on_tiles
-from sparsegmrf.large._geometry import windows_of
-from sparsegmrf.large._images import Allocate, allocator
 from sparsegmrf.large._lazy import LazyResult, check_lazy, fill_lazily, is_lazy
-from sparsegmrf.large._loglik import check_loglik, loglik_interval
-from sparsegmrf.large._noise import Normals
-from sparsegmrf.large._posterior import Posterior
 from sparsegmrf.large._raster import Raster, Reader
 from sparsegmrf.large._result import TiledResult
-from sparsegmrf.large._tiling import Tiling
-from sparsegmrf.large._trend import Trend
-from sparsegmrf.large._work import Solved, images_of, solve
+from sparsegmrf.large._run import Options, Run, silent
+from sparsegmrf.large._stages import Progress
 from sparsegmrf.models import Model, TensionSpline
-from sparsegmrf.typing import ArrayLike, FloatArray, Seed, Shape
-
-_BLOCK = 1024
-"""Side in pixels of the windows in which the raster is read once for the trend."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a raster is filled, as `fill` says it."""
-
-    n_samples: int = 0
-    rng: Seed = None
-    loglik: bool = False
-    tolerance: float = 0.01
-    mean_tolerance: float = 1e-6
-    core: int | None = None
-    halo: int | None = None
-    memory: float | None = None
-    upper: bool = True
-    scratch: str | os.PathLike[str] | None = None
-
-    def __post_init__(self) -> None:
-        integer_at_least("n_samples", self.n_samples, 0)
-        positive_number("tolerance", self.tolerance)
-        positive_number("mean_tolerance", self.mean_tolerance)
-        if self.scratch is not None and not os.path.isdir(self.scratch):
-            raise ArgumentError(f"scratch must be an existing folder, got {os.fspath(self.scratch)}; make it first.")
-
-    def cuts(self, model: Model, shape: Shape) -> Cuts:
-        """Return the cuts of a model, after refusing one that has not what is asked for."""
-        found = Cuts.of(model, shape)
-        if self.upper:
-            found.check_rows()
-        if self.loglik:
-            check_loglik(found)
-        return found
+from sparsegmrf.typing import ArrayLike, Seed
 
 
 @one_blas_thread()
@@ -84,6 +42,7 @@ def fill(
     upper: bool = True,
     scratch: str | os.PathLike[str] | None = None,
     passes: int = 6,
+    progress: Progress | None = None,
 ) -> TiledResult | LazyResult:
     """Fill the gaps of a raster that is too large for a factorization, with bounds on what that costs.
 
@@ -139,6 +98,10 @@ def fill(
         Folder for the images of the raster, results included, which stay on disk until they are no longer used.
     passes : int
         On dask: most passes over the tiles for the mean. What is not needed of them costs nothing.
+    progress : function, optional
+        Called with the name of a stage (``"fit"``, ``"reading"``, ``"bounds"``, ``"pass 2"``, ..., ``"certificate"``,
+        ``"likelihood"``, ``"images"``), how much of it is done, and how much there is: mostly tiles. On dask left out:
+        tasks have names.
 
     Returns
     -------
@@ -178,36 +141,26 @@ def fill(
         raise ArgumentError(f'noise_variance must be "estimate" or a variance, got {noise_variance!r}.')
     lazy = is_lazy(image)
     if lazy:
-        check_lazy(mask, noise_variance, loglik, scratch)
+        check_lazy(mask, noise_variance, scratch, progress)
     options = Options(
         n_samples, rng, loglik, tolerance, mean_tolerance, core, halo, memory, upper=upper, scratch=scratch
     )
     passes = integer_at_least("passes", passes, 1)
+    tell = progress or silent
     raster = Raster.of(image, shape, mask, 1.0 if estimated else noise_variance)
     found: FitResult | None = None
     if estimated or model is None:
         options.cuts(start, raster.shape)  # what is refused is refused before the fit
+        tell("fit", 0, 1)
         found = fit_on_tiles(raster, start, covariates, estimated=estimated)
+        tell("fit", 1, 1)
         start = found.model  # type: ignore[assignment]
         if estimated:
             raster = raster.with_variance(float(np.max(found.noise_variance)))
     if lazy:
-        return fill_lazily(
-            image,
-            start,
-            raster.variance,
-            covariates,
-            count=options.n_samples,
-            normals=Normals(rng),
-            tolerance=options.tolerance,
-            mean_tolerance=options.mean_tolerance,
-            core=core,
-            halo=halo,
-            memory=memory,
-            upper=upper,
-            passes=passes,
-        )
-    result = filled(raster, start, covariates, options, fit=found)
+        variance = noise_variance if np.ndim(noise_variance) else raster.variance  # type: ignore[arg-type]
+        return fill_lazily(image, start, variance, covariates, options, passes=passes)
+    result = Run.of(raster, start, covariates, options).result(progress=progress, fit=found)
     labels = Labels.of(image) if is_labelled(image) else None
     return result if labels is None else _labelled(result, labels)
 
@@ -240,8 +193,8 @@ def condition(
     mean : float
         Of the field, in intensity; of an intrinsic field it does not matter.
     **options
-        ``n_samples``, ``rng``, ``loglik``, ``tolerance``, ``mean_tolerance``, ``core``, ``halo``, ``memory``, ``upper``
-        and ``scratch`` of `fill`.
+        ``n_samples``, ``rng``, ``loglik``, ``tolerance``, ``mean_tolerance``, ``core``, ``halo``, ``memory``,
+        ``upper``, ``scratch`` and ``progress`` of `fill`.
 
     Returns
     -------
@@ -268,7 +221,8 @@ def condition(
     if isinstance(noise_variance, str):
         raise ArgumentError(f"noise_variance must be a variance, got {noise_variance!r}; fill estimates it.")
     raster = Raster.of(y, shape, mask, noise_variance)
-    return filled(raster, model, None, Options(**options), level=finite_number("mean", mean))
+    told = options.pop("progress", None)
+    return Run.of(raster, model, None, Options(**options), level=finite_number("mean", mean)).result(progress=told)
 
 
 def _labelled(result: TiledResult, labels: Labels) -> TiledResult:
@@ -280,70 +234,3 @@ def _labelled(result: TiledResult, labels: Labels) -> TiledResult:
         samples=labels.draws(result.samples),
         **{name: labels.deviation(each, name, "standard deviation") for name, each in deviations.items()},
     )
-
-
-def filled(
-    raster: Raster,
-    model: Model,
-    covariates: str | None,
-    options: Options,
-    *,
-    fit: FitResult | None = None,
-    level: float = 0.0,
-) -> TiledResult:
-    """Return the result for a raster whose model and noise are known; see `fill`."""
-    cuts, count, tolerance = options.cuts(model, raster.shape), options.n_samples, options.tolerance
-    tiling = Tiling.of(cuts, raster, tolerance, core=options.core, halo=options.halo, memory=options.memory)
-    posterior, allocate = Posterior(cuts, raster), allocator(options.scratch)
-    trend = Trend.of(covariates, cuts.model, raster, list(windows_of(raster.shape, _BLOCK)), level)
-    normals = Normals(options.rng)
-    solved = solve(
-        posterior,
-        tiling,
-        trend,
-        normals,
-        count,
-        tolerance=tolerance,
-        mean_tolerance=options.mean_tolerance,
-        upper=options.upper,
-        allocate=allocate,
-    )
-    interval = None
-    if options.loglik:
-        own = solved.coefficients
-        interval = loglik_interval(posterior, solved.tiles, trend, own.explained, own.error)
-    mean, std, low, high, samples = _images(posterior, solved, trend, normals, count, allocate)
-    return TiledResult(
-        mean=mean,
-        std=std,
-        std_lower=low,
-        std_upper=high,
-        samples=samples,
-        mean_error=solved.coefficients.error,
-        sample_error=float(np.max(solved.errors[1 + len(trend.names) :], initial=0.0)) + solved.coefficients.error,
-        loglik_interval=interval,
-        model=model,
-        noise_variance=None if callable(raster.variance) else raster.variance,
-        coefficients=trend.coefficients(solved.coefficients.beta),
-        coefficient_errors=trend.errors(solved.coefficients.covariance),
-        n_observed=trend.n_observed,
-        tiles=solved.tiles,
-        widths=np.array([each.width for each in solved.brackets]),
-        tolerance=tolerance,
-        passes=solved.passes,
-        fit=fit,
-    )
-
-
-def _images(
-    posterior: Posterior, solved: Solved, trend: Trend, normals: Normals, count: int, allocate: Allocate
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return mean, deviation, its bounds, and draws."""
-    mean, std, low, high = (allocate(posterior.shape) for _ in range(4))
-    samples = allocate((count, *posterior.shape))
-    for each in solved.brackets:
-        at = each.tile.core.slices
-        solution = solved.solution[(slice(None), *at)]
-        found = images_of(posterior, each, solution, solved.coefficients, trend, normals, count)
-        mean[at], std[at], low[at], high[at], samples[(slice(None), *at)] = (*found[:4], found[4:])
-    return mean, std, low, high, samples

@@ -1,5 +1,7 @@
 """Bounds of the log-likelihood: determinants by tiles in order, each given those before it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError
@@ -15,7 +17,7 @@ from sparsegmrf.large._posterior import Posterior
 from sparsegmrf.large._trend import Trend, held_by
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
-from sparsegmrf.typing import BoolArray
+from sparsegmrf.typing import BoolArray, FloatArray
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 Interval = tuple[float, float]
@@ -30,9 +32,7 @@ def check_loglik(cuts: Cuts) -> None:
         )
 
 
-def loglik_interval(
-    posterior: Posterior, tiles: tuple[Tile, ...], trend: Trend, explained: float, error: float
-) -> Interval:
+def loglik_interval(cuts: Cuts, parts: Sequence[FloatArray], explained: float, error: float) -> Interval:
     r"""Return bounds of the log-density of the observations at the trend's estimates.
 
     ``2 log p = logdet Q - logdet P + sum log w - y^T W y + b^T P^-1 b + beta^T X^T S y - (m - r) log 2 pi``, and
@@ -41,58 +41,56 @@ def loglik_interval(
 
     Parameters
     ----------
-    posterior : Posterior
-    tiles : tuple of Tile
-        In raster order.
-    trend : Trend
-        With what was taken off ``y``.
+    cuts : Cuts
+    parts : sequence of ndarray
+        What `part_of` says of each tile.
     explained : float
         ``b^T P^-1 b + beta^T X^T S y``.
     error : float
         Energy of the error of the mean; its square is the error of `explained`.
     """
-    squares, logs, observed = 0.0, 0.0, 0
-    for tile in tiles:
-        seen = posterior.raster.seen(tile.core)
-        w = seen.weight[seen.observed]
-        left = (seen.values - trend.removed(tile.core))[seen.observed]
-        squares += float(w @ (left * left))
-        logs += float(np.log(w).sum())
-        observed += len(w)
-    null = len(held_by(posterior.cuts.model))
-    of_null = float(np.log(observed / (posterior.shape[0] * posterior.shape[1]))) * null
-    low, high = logdet_interval(posterior, tiles)
-    low_Q, high_Q = _prior_interval(posterior, tiles)
+    low, high, low_Q, high_Q, squares, logs, observed = (float(each) for each in np.sum(parts, axis=0))
+    null = len(held_by(cuts.model))
+    of_null = float(np.log(observed / (cuts.shape[0] * cuts.shape[1]))) * null if null else 0.0
+    closed = _closed_form(cuts)
+    if closed is not None:
+        low_Q = high_Q = closed.factor.logdet
     rest = logs - squares + explained - (observed - null) * _LOG_2PI + of_null
     return 0.5 * (low_Q - high + rest - error**2), 0.5 * (high_Q - low + rest + error**2)
 
 
-def logdet_interval(posterior: Posterior, tiles: tuple[Tile, ...], *, given: bool = True) -> Interval:
-    """Return bounds of ``logdet P``, or of ``logdet Q``.
+def part_of(posterior: Posterior, tile: Tile, trend: Trend, *, closed: bool) -> FloatArray:
+    """Return what a tile adds: bounds of ``logdet P`` and ``logdet Q``, ``y^T W y``, ``sum log w``, observed pixels.
+
+    Those of ``logdet Q`` are zero where it is `closed`, known by a transform.
+    """
+    seen = posterior.raster.seen(tile.core)
+    w = seen.weight[seen.observed]
+    left = (seen.values - trend.removed(tile.core))[seen.observed]
+    dets = logdet_part(posterior, tile), (0.0, 0.0) if closed else logdet_part(posterior, tile, given=False)
+    return np.array([*dets[0], *dets[1], float(w @ (left * left)), float(np.log(w).sum()), float(len(w))])
+
+
+def logdet_part(posterior: Posterior, tile: Tile, *, given: bool = True) -> Interval:
+    """Return bounds of what a tile adds to ``logdet P``, or to ``logdet Q``.
 
     With the cores ``C_t`` in order and ``H_t`` the later pixels of the halo, everything earlier conditioned on,
     ``logdet P = sum_t logdet S_t`` with the Schur complements ``S_t`` of ``C_t`` once all later pixels are eliminated.
     Those of the Dirichlet cut, ``logdet P_(C u H) - logdet P_H``, eliminate fewer, and are larger; those of the natural
     one, without the rows that touch later pixels beyond the halo, are smaller.
     """
-    low = high = 0.0
-    for tile in tiles:
-        core, window = tile.core, _later(tile, posterior)
-        gone = before(core, window)
-        inside = np.zeros(window.shape, dtype=bool)
-        inside[core.within(window)] = True
-        is_last = window.bottom == posterior.shape[0] and window.shape[1] == posterior.shape[1]
-        upper = _schur_logdet(posterior, posterior.cuts.dirichlet(window), window, gone, inside, given)
-        high += upper
-        if is_last:  # nothing is cut
-            low += upper
-        else:
-            try:
-                cut = posterior.cuts.natural(window, core)
-                low += _schur_logdet(posterior, cut, window, gone, inside, given)
-            except NotPositiveDefiniteError:
-                low = -np.inf
-    return low, high
+    core, window = tile.core, _later(tile)
+    gone = before(core, window)
+    inside = np.zeros(window.shape, dtype=bool)
+    inside[core.within(window)] = True
+    high = _schur_logdet(posterior, posterior.cuts.dirichlet(window), window, gone, inside, given)
+    if window.bottom == posterior.shape[0] and window.shape[1] == posterior.shape[1]:
+        return high, high  # nothing is cut
+    try:
+        cut = posterior.cuts.natural(window, core)
+        return _schur_logdet(posterior, cut, window, gone, inside, given), high
+    except NotPositiveDefiniteError:
+        return -np.inf, high
 
 
 def _schur_logdet(
@@ -110,18 +108,15 @@ def _logdet(posterior: Posterior, P: SymmetricStencil, known: BoolArray) -> floa
     return posterior.analyses.factor(decoupled(P, unknowns) if known.any() else P).logdet
 
 
-def _later(tile: Tile, posterior: Posterior) -> Window:
+def _later(tile: Tile) -> Window:
     """Return the core with the later part of its halo: columns on both sides, and rows below."""
     window = tile.window
     return Window(tile.core.top, window.bottom, window.left, window.right)
 
 
-def _prior_interval(posterior: Posterior, tiles: tuple[Tile, ...]) -> Interval:
-    closed = _closed_form(posterior.cuts)
-    if closed is None:
-        return logdet_interval(posterior, tiles, given=False)
-    value = closed.factor.logdet
-    return value, value
+def is_closed(cuts: Cuts) -> bool:
+    """Return whether a transform knows ``logdet Q``."""
+    return _closed_form(cuts) is not None
 
 
 def _closed_form(cuts: Cuts) -> GMRF | None:

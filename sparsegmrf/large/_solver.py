@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sparsegmrf.factors.dissection import DissectionFactor
-from sparsegmrf.large._geometry import Tile, overlap_of
+from sparsegmrf.large._geometry import Tile
+from sparsegmrf.large._journal import Journal
 from sparsegmrf.large._posterior import Posterior, Upper, product
 from sparsegmrf.typing import FloatArray
 
@@ -65,7 +66,7 @@ class Solver:
 
     The energy of the error is ``|e|_P^2 = r^T P^-1 r`` with the residual ``r``. For any pixel
     ``e_i = u^T P e`` with ``u = P^-1 1_i``, so that ``|e_i| <= |u|_P |e|_P = sd_i |e|_P``: the energy is the largest
-    error in standard deviations that there can be. `bound` is an upper bound of it. Let ``r = sum_T r_T`` with ``r_T``
+    error in standard deviations that there can be. For an upper bound let ``r = sum_T r_T`` with ``r_T``
     zero outside the core, ``P^N_T`` the natural cuts of the windows and ``k`` the largest number of windows that any
     pixel is in. No row and no observation is in more than ``k`` of these, so that ``sum_T P^N_T <= k P``, and for ``x``
     with ``P x = r``
@@ -88,10 +89,9 @@ class Solver:
         posterior: Posterior,
         tiles: Sequence[Tile],
         right: FloatArray,
-        factors: Factors,
         allocate: Callable[[tuple[int, ...]], FloatArray],
     ) -> None:
-        self.posterior, self.tiles, self.factors, self.right = posterior, tiles, factors, right
+        self.posterior, self.tiles, self.right = posterior, tiles, right
         self.allocate = allocate
         self.solution = allocate(right.shape)
         self.solution[...] = 0.0
@@ -101,19 +101,6 @@ class Solver:
         self.decrements: list[FloatArray] = []
         """By pass, how much the squared energy of each error has fallen, ``(k,)``."""
         self._kept: list[tuple[FloatArray, FloatArray, FloatArray]] = []
-
-    def correct(self, tile: Tile, factor: DissectionFactor, out: FloatArray) -> None:
-        """Write what a tile makes of the residual on its window into a direction, on its core."""
-        found = factor.solve(self.residual[(slice(None), *tile.window.slices)])
-        out[(slice(None), *tile.core.slices)] = found[(slice(None), *tile.place)]
-
-    def improve(self) -> None:
-        """Pass over the tiles once."""
-        direction = self.allocate(self.right.shape)
-        direction[...] = 0.0
-        for tile in self.tiles:
-            self.correct(tile, self.factors.lower(tile), direction)
-        self.step(direction)
 
     def step(self, d: FloatArray) -> None:
         """Go along a direction, ``(k, H, W[, C])``, as far as the energy falls; it is overwritten."""
@@ -132,6 +119,25 @@ class Solver:
         self.passes += 1
         self._kept = [*self._kept[1 - _KEPT :], (d, Pd, np.where(moved, squares, 1.0))]
 
+    def put(self, journal: Journal) -> None:
+        """Keep what a later run needs to go on from this pass: the directions are found anew."""
+        journal.put_image(f"solution-{self.passes}", self.solution)
+        journal.put(f"passes-{self.passes}", tuple(self.decrements))
+        for name in journal.names("solution-*.npy"):
+            if name != f"solution-{self.passes}":
+                journal.drop(f"{name}.npy")
+
+    def taken_up(self, journal: Journal) -> bool:
+        """Go on from the last pass that a journal has; return whether there is one."""
+        for name in sorted(journal.names("passes-*.npz"), key=_number, reverse=True):
+            solution, decrements = journal.image(f"solution-{_number(name)}"), journal.get(name)
+            if solution is not None and decrements is not None:
+                self.solution[...] = solution
+                self.decrements, self.passes = list(decrements), _number(name)
+                self.renew()
+                return True
+        return False
+
     def renew(self) -> None:
         """Compute the residual anew, so that no rounding of earlier passes is in it."""
         product(self.posterior, self.solution, self.tiles, self.residual)
@@ -143,16 +149,6 @@ class Solver:
         """Return about how large the energies of the errors are, ``(k,)``, as the last steps have it."""
         energies = [np.sqrt(np.maximum(each, 0.0)) for each in self.decrements[-2:]]
         return energies[0] if len(energies) < 2 else left_after(*energies)
-
-    def bound(self) -> FloatArray:
-        """Return upper bounds of the energies of the errors, ``(k,)``; infinite where a natural cut is singular."""
-        total = np.zeros(len(self.right))
-        for tile in self.tiles:
-            own = self.residual[(slice(None), *tile.core.slices)]
-            if not own.any():
-                continue
-            total += squares_of(self.factors.upper(tile), tile, own)
-        return np.asarray(np.sqrt(overlap_of(list(self.tiles), self.posterior.shape) * total))
 
 
 def left_after(before: FloatArray, last: FloatArray) -> FloatArray:
@@ -169,6 +165,10 @@ def squares_of(upper: Upper | None, tile: Tile, residual: FloatArray) -> FloatAr
     b = np.zeros((count, *upper.diagonal.shape))
     b[(slice(None), *tile.place)] = residual
     return np.full(count, np.inf) if b[:, upper.loose].any() else times(b, upper.factor.solve(b))
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition("-")[2])
 
 
 def times(a: FloatArray, b: FloatArray) -> FloatArray:

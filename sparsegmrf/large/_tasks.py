@@ -2,89 +2,94 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from sparsegmrf.large._brackets import Bracket, bracket
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Tile, Window, overlap_of
+from sparsegmrf.large._loglik import loglik_interval, part_of
 from sparsegmrf.large._noise import Normals
 from sparsegmrf.large._posterior import Posterior
-from sparsegmrf.large._raster import Raster
+from sparsegmrf.large._raster import Raster, Reader
 from sparsegmrf.large._solver import HEADROOM, left_after, squares_of, times
 from sparsegmrf.large._trend import Sums, Trend
 from sparsegmrf.large._work import Coefficients, Products, images_of, right_hand_side
 from sparsegmrf.typing import FloatArray
 
-_KEPT = 3
-"""Directions to which new ones are made conjugate."""
+_APART = 1e-10
+"""Least eigenvalue of the scaled products of corrections that counts as more than rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What every task knows."""
+    """What every task knows; a noise variance of None is read with the values."""
 
     cuts: Cuts
-    variance: float
+    variance: float | None
     count: int
     normals: Normals
     tolerance: float
+    mean_tolerance: float
     memory: int
     upper: bool
+    tiles: int
 
     def posterior(self, seen: "list[Any]") -> Posterior:
-        """Return the posterior on what some cores show of the raster."""
-        return Posterior(self.cuts, Raster(self.cuts.shape, Patches(seen), None, self.variance))
+        """Return the posterior on what some cores show of the raster: values and, if it is read, noise variance."""
+        patches = Patches(seen)
+        variance = patches.reader(1) if self.variance is None else self.variance
+        return Posterior(self.cuts, Raster(self.cuts.shape, patches.reader(0), None, variance))
 
 
 class Patches:
-    """Arrays of some cores, read by windows of the raster that these make up."""
+    """Images on some cores, read by windows of the raster that these make up."""
 
     def __init__(self, parts: Sequence[Any]) -> None:
         self.parts = [(window, array) for window, array in parts]
 
-    def __call__(self, rows: slice, columns: slice) -> FloatArray:
-        return self.on(Window(rows.start, rows.stop, columns.start, columns.stop), 0)
+    def reader(self, number: int) -> Reader:
+        """Return what reads one of the images."""
+        return lambda rows, columns: self.on(Window(rows.start, rows.stop, columns.start, columns.stop))[number]
 
-    def on(self, window: Window, axis: int = 1) -> FloatArray:
-        """Return a window whose rows are an axis."""
+    def on(self, window: Window) -> FloatArray:
+        """Return the images ``(k, h, w[, C])`` on a window."""
         first = self.parts[0][1]
-        found = np.full((*first.shape[:axis], *window.shape, *first.shape[axis + 2 :]), np.nan)
-        lead = (slice(None),) * axis
+        found = np.full((len(first), *window.shape, *first.shape[3:]), np.nan)
         for core, array in self.parts:
             shared = core.shared(window)
             if shared is not None:
-                found[(*lead, *shared.within(window))] = array[(*lead, *shared.within(core))]
+                found[(slice(None), *shared.within(window))] = array[(slice(None), *shared.within(core))]
         return found
 
 
-class State(NamedTuple):
-    """Solution, residual and earlier directions on a core."""
+First: TypeAlias = tuple[Bracket, FloatArray]
+"""Bounds of a tile, and its first correction."""
 
-    solution: FloatArray
+
+class Left(NamedTuple):
+    """What is left of a core after a pass, and what the pass adds to scalar products of the whole raster.
+
+    Attributes
+    ----------
+    residual : ndarray, (k, h, w[, C])
+    rows : tuple of ndarray, (j + 1, k)
+        By pass ``j``, the products ``d_i^T P d_j`` with the corrections ``i <= j``.
+    energies : tuple of ndarray, (k,)
+        By pass, the product of correction and residual: the squared energy that it takes, about.
+    """
+
     residual: FloatArray
-    kept: tuple[tuple[FloatArray, FloatArray], ...]
-
-    @classmethod
-    def of(cls, right: FloatArray) -> "State":
-        """Return the state before the first pass."""
-        return cls(np.zeros(right.shape), right, ())
-
-
-class Scalars(NamedTuple):
-    """What all tiles share after a pass: shares of earlier directions, the step, squares, and whether it is the end."""
-
-    shares: FloatArray
-    step: FloatArray
-    squares: tuple[FloatArray, ...]
+    rows: tuple[FloatArray, ...]
     energies: tuple[FloatArray, ...]
-    ends: bool
 
 
 class End(NamedTuple):
-    """What a tile adds to the coefficients and the bound of the error."""
+    """A tile as it is at the end, how wide its bounds are, and what it adds to coefficients and bound of the error."""
 
+    tile: Tile
+    width: float
     products: Products
     squares: FloatArray
 
@@ -96,8 +101,8 @@ class Final(NamedTuple):
     bounds: FloatArray
 
 
-def read_block(block: Any) -> FloatArray:
-    return np.asarray(block, dtype=np.float64)
+def read_block(*blocks: Any) -> FloatArray:
+    return np.stack([np.asarray(block, dtype=np.float64) for block in blocks])
 
 
 def sums_of(setting: Setting, tile: Tile, asked: Trend, seen: FloatArray) -> Sums:
@@ -116,9 +121,7 @@ def right_of(setting: Setting, tile: Tile, seen: list[Any], trend: tuple[Trend, 
     return right_hand_side(setting.posterior(seen), tile.core, trend[0], setting.normals, setting.count)
 
 
-def first_of(
-    setting: Setting, tile: Tile, largest: Tile, seen: list[Any], right: list[Any]
-) -> tuple[Bracket, FloatArray]:
+def first_of(setting: Setting, tile: Tile, largest: Tile, seen: list[Any], right: list[Any]) -> First:
     """Return the bounds of a tile, which grows within its largest window, and its first direction."""
     posterior, patches, made = setting.posterior(seen), Patches(right), []
 
@@ -129,90 +132,139 @@ def first_of(
     return found, made[0]
 
 
-def residual_of(state: State) -> FloatArray:
-    return state[1]
+def direction_of(first: First) -> FloatArray:
+    return first[1]
 
 
-def solution_of(state: State) -> FloatArray:
-    return state[0]
-
-
-def correction_of(setting: Setting, own: Bracket, seen: list[Any], residual: list[Any], scalars: Scalars) -> FloatArray:
-    tile, r = own.tile, Patches(residual).on(own.tile.window)
-    if scalars.ends:
-        return np.zeros((len(r), *tile.core.shape, *r.shape[3:]))
+def correction_of(
+    setting: Setting, own: First, seen: list[Any], left: list[Any], trend: tuple[Trend, float]
+) -> FloatArray | None:
+    """Return what a tile makes of the residual on its window, on its core; None where nothing is left to do."""
+    tile = own[0].tile
+    if tile.window.shape == setting.cuts.shape or _is_done(setting, [each for _, each in left], trend):
+        return None
+    r = Patches([(core, each[0]) for core, each in left]).on(tile.window)
     factor = setting.posterior(seen).lower_factor(tile.window)
     return np.asarray(factor.solve(r)[(slice(None), *tile.place)])
 
 
-def product_of(
-    setting: Setting, tile: Tile, state: State, seen: list[Any], around: list[Any], d: FloatArray
-) -> tuple[FloatArray, tuple[FloatArray, FloatArray, list[FloatArray]]]:
-    """Return ``P d`` on a core, and its products with ``d``, of ``d`` with the residual, and with earlier ones."""
-    window = setting.cuts.around(tile.core)
-    Pd = setting.posterior(seen).product(Patches(around).on(window), tile.core)
-    return Pd, (times(d, Pd), times(d, state[1]), [times(d, P_old) for _, P_old in state[2]])
+def _is_done(setting: Setting, near: list[Left], trend: tuple[Trend, float]) -> bool:
+    """Return whether the error near a tile is as small as its share of what is tolerated, by how energies fall."""
+    energies = [np.sqrt(np.maximum(sum(parts), 0.0)) for parts in zip(*(each[2] for each in near), strict=True)]
+    if len(energies) < 2:
+        return False
+    p, share = len(trend[0].names), np.sqrt(len(near) / setting.tiles)
+    sizes = np.ones(len(energies[0]))
+    sizes[1 : 1 + p] = trend[1]
+    return bool(np.max(left_after(*energies[-2:]) * sizes) * HEADROOM * (1 + p) <= setting.mean_tolerance * share)
 
 
-def step_of(parts: list[Any], before: Scalars | None, tolerance: float, trend: tuple[Trend, float]) -> Scalars:
-    """Return how far to go along a direction, once earlier ones are taken out of it."""
-    squares, along = np.sum([part[0] for part in parts], axis=0), np.sum([part[1] for part in parts], axis=0)
-    known = () if before is None else before.squares
-    if before is not None and before.ends:
-        zero = np.zeros(len(squares))
-        return Scalars(np.zeros((len(known), len(squares))), zero, known, before.energies, True)
-    crossed = np.array([np.sum([part[2][k] for part in parts], axis=0) for k in range(len(known))])
-    crossed = crossed.reshape(len(known), len(squares))
-    shares = crossed / np.array(known).reshape(crossed.shape)
-    own = squares - np.sum(shares * crossed, axis=0)
-    moved = own > 0.0
-    step = np.divide(along, own, out=np.zeros(len(own)), where=moved)
-    fallen = np.sqrt(np.maximum(step * along, 0.0))
-    energies = (*(() if before is None else before.energies), fallen)
-    ends = False
-    if len(energies) > 1:
-        sizes = np.ones(len(own))
-        sizes[1 : 1 + len(trend[0].names)] = trend[1]
-        left = left_after(energies[-2], energies[-1]) * sizes
-        ends = bool(left.max() * HEADROOM * (1 + len(trend[0].names)) <= tolerance)
-    kept = (*known, np.where(moved, own, 1.0))[-_KEPT:]
-    return Scalars(shares, step, kept, energies, ends)
+def left_of(
+    setting: Setting, tile: Tile, before: Left | FloatArray, seen: list[Any], around: list[Any], own: list[Any]
+) -> Left:
+    """Return what is left after a pass.
+
+    Parameters
+    ----------
+    setting : Setting
+    tile : Tile
+    before : Left or ndarray
+        What was left before; at first the right-hand sides.
+    seen, around : list
+        The raster, and the corrections of this pass, on the cores beside.
+    own : list
+        Corrections of the core, those of earlier passes first.
+    """
+    residual, rows, energies = before if isinstance(before, tuple) else Left(before, (), ())
+    count, none = len(residual), np.zeros(len(residual))
+    core, parts = tile.core, [(core, each) for core, each in around if each is not None]
+    if not parts:
+        return Left(residual, (*rows, np.zeros((len(own), count))), (*energies, none))
+    d = Patches([(core, np.zeros(_on(residual, core.shape)) if each is None else each) for core, each in around])
+    Pd = setting.posterior(seen).product(d.on(setting.cuts.around(core)), core)
+    row = np.array([none if each is None else times(each, Pd) for each in own])
+    energy = none if own[-1] is None else times(own[-1], residual)
+    return Left(residual - Pd, (*rows, row), (*energies, energy))
 
 
-def updated(state: State, d: FloatArray, made: tuple[FloatArray, object], scalars: Scalars) -> State:
-    """Return the state after a step along the direction made conjugate."""
-    wide, Pd = (slice(None), *(np.newaxis,) * (d.ndim - 1)), made[0]
-    for share, (old, P_old) in zip(scalars.shares, state[2], strict=True):
-        d, Pd = d - share[wide] * old, Pd - share[wide] * P_old
-    kept = state[2] if not scalars.step.any() else (*state[2], (d, Pd))[-_KEPT:]
-    return State(state[0] + scalars.step[wide] * d, state[1] - scalars.step[wide] * Pd, kept)
+def _on(like: FloatArray, shape: tuple[int, int]) -> tuple[int, ...]:
+    return (len(like), *shape, *like.shape[3:])
+
+
+def products_of(left: Left, own: list[Any]) -> tuple[FloatArray, FloatArray]:
+    """Return what a core adds to ``d_i^T P d_j``, ``(k, n, n)``, and to ``d_i^T r`` with the residual at the end."""
+    residual, rows, _ = left
+    gram = np.zeros((len(residual), len(rows), len(rows)))
+    for j, row in enumerate(rows):
+        gram[:, : j + 1, j] = row.T
+        gram[:, j, : j + 1] = row.T
+    right = [np.zeros(len(residual)) if each is None else times(each, residual) for each in own]
+    return gram, np.array(right).T
+
+
+def weights_of(parts: list[Any]) -> FloatArray:
+    """Return the weights ``(k, n)`` of the corrections whose sum has the least energy of the error.
+
+    With all of weight 1 the residual is that of the passes one after the other, and small; what is added to these
+    weights solves the normal equations for it, in the directions that the corrections tell apart.
+    """
+    gram, right = (np.sum([part[k] for part in parts], axis=0) for k in range(2))
+    weights = np.ones(right.shape)
+    for k, (G, h) in enumerate(zip(gram, right, strict=True)):
+        size = np.sqrt(np.maximum(np.diagonal(G), 0.0))
+        scale = np.divide(1.0, size, out=np.zeros(len(size)), where=size > 0.0)
+        values, vectors = np.linalg.eigh(scale[:, np.newaxis] * G * scale)
+        apart = values > _APART
+        found = vectors[:, apart] @ ((vectors[:, apart].T @ (scale * h)) / values[apart])
+        weights[k] += scale * found
+    return weights
+
+
+def solution_of(own: list[Any], weights: FloatArray) -> FloatArray:
+    """Return the weighted sum of the corrections of a core."""
+    found = np.zeros(own[0].shape)
+    for each, share in zip(own, weights.T, strict=True):
+        if each is not None:
+            found += share[(slice(None), *(np.newaxis,) * (found.ndim - 1))] * each
+    return found
 
 
 def end_of(
-    setting: Setting, own: Bracket, seen: list[Any], around: list[Any], b: FloatArray, trend: tuple[Trend, float]
+    setting: Setting, own: First, seen: list[Any], around: list[Any], b: FloatArray, trend: tuple[Trend, float]
 ) -> End:
     """Return what a tile says of the error once the residual is computed anew."""
-    posterior, core, patches = setting.posterior(seen), own.tile.core, Patches(around)
+    posterior, tile, patches = setting.posterior(seen), own[0].tile, Patches(around)
+    core = tile.core
     x = patches.on(core)
     r = b - posterior.product(patches.on(setting.cuts.around(core)), core)
     squares = np.full(len(b), np.inf)
     if setting.upper:
-        squares = squares_of(posterior.whole_or_upper(own.tile.window), own.tile, r)
-    return End(Products.of(posterior, core, trend[0], x, r, b), squares)
+        squares = squares_of(posterior.whole_or_upper(tile.window), tile, r)
+    return End(tile, own[0].width, Products.of(posterior, core, trend[0], x, r, b), squares)
 
 
-def coefficients_of(ends: list[Any], brackets: list[Bracket], shape: tuple[int, int]) -> Final:
-    overlap = overlap_of([each.tile for each in brackets], shape)
-    bounds = np.sqrt(overlap * np.sum([end[1] for end in ends], axis=0))
-    total = sum((Products(*end[0]) for end in ends), Products.zero(len(ends[0][0][1])))
-    return Final(total.coefficients(bounds), bounds)
+def coefficients_of(parts: list[Any], shape: tuple[int, int]) -> Final:
+    ends = [End(*part) for part in parts]
+    bounds = np.sqrt(overlap_of([end.tile for end in ends], shape) * np.sum([end.squares for end in ends], axis=0))
+    products = [Products(*end.products) for end in ends]
+    return Final(sum(products, Products.zero(len(products[0].right))).coefficients(bounds), bounds)
 
 
 def images_on(
-    setting: Setting, own: Bracket, seen: FloatArray, x: FloatArray, final: Final, trend: tuple[Trend, float]
+    setting: Setting, own: First, seen: FloatArray, x: FloatArray, final: Final, trend: tuple[Trend, float]
 ) -> FloatArray:
-    posterior = setting.posterior([(own.tile.core, seen)])
-    return images_of(posterior, own, x, final[0], trend[0], setting.normals, setting.count)
+    posterior = setting.posterior([(own[0].tile.core, seen)])
+    return images_of(posterior, own[0], x, final[0], trend[0], setting.normals, setting.count)
+
+
+def likelihood_of(
+    setting: Setting, own: First, seen: list[Any], trend: tuple[Trend, float], closed: bool
+) -> FloatArray:
+    return part_of(setting.posterior(seen), own[0].tile, trend[0], closed=closed)
+
+
+def interval_of(setting: Setting, parts: list[FloatArray], final: Final) -> FloatArray:
+    return np.array(loglik_interval(setting.cuts, parts, final[0].explained, final[0].error))
 
 
 def error_of(final: Final) -> FloatArray:
@@ -223,5 +275,5 @@ def beta_of(final: Final, trend: tuple[Trend, float]) -> FloatArray:
     return np.array(list(trend[0].coefficients(final[0].beta).values()))
 
 
-def widths_of(brackets: list[Bracket]) -> FloatArray:
-    return np.array([each.width for each in brackets])
+def widths_of(ends: list[Any]) -> FloatArray:
+    return np.array([End(*end).width for end in ends])

@@ -1,7 +1,7 @@
 """How a raster is cut: cores as large as memory allows, and the halos that its fields need."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -10,13 +10,13 @@ import numpy as np
 from sparsegmrf import _memory
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError, TooLargeError
-from sparsegmrf.factors.dissection import plan
+from sparsegmrf.factors.dissection import Plan, plan
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._decay import halo_for
 from sparsegmrf.large._geometry import Tile, Window, cores_of
 from sparsegmrf.large._raster import Raster
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import Offset, Shape
+from sparsegmrf.typing import FloatArray, Offset, Shape
 
 _SHARE = 0.5
 """Of the memory that is available, for the work on one tile."""
@@ -93,6 +93,18 @@ class Tiling:
             tiles.append(fitting(cuts, Tile.of(number, each, own, shape), budget))
         return cls(tuple(tiles), budget)
 
+    def table(self) -> FloatArray:
+        """Return the tiles as rows of numbers, with the memory."""
+        rows = [(*astuple(tile.core), tile.halo, self.memory) for tile in self.tiles]
+        return np.array(rows, dtype=np.float64)
+
+    @classmethod
+    def from_table(cls, table: FloatArray, shape: Shape) -> "Tiling":
+        """Return the tiling of such rows."""
+        rows = table.astype(np.int64).tolist()
+        tiles = [Tile.of(number, Window(*row[:4]), row[4], shape) for number, row in enumerate(rows)]
+        return cls(tuple(tiles), rows[0][5])
+
 
 def on_probes(
     cuts: Cuts, raster: Raster, tolerance: float, *, core: int | None, halo: int | None, memory: float | None
@@ -127,14 +139,21 @@ def work_bytes(cuts: Cuts, shape: Shape) -> int:
     Q = corner.build_stencil(side)
     images = _IMAGES * Q.channels + 2 * len(Q.offsets) * Q.channels**2
     offsets = tuple((int(di), int(dj)) for di, dj in Q.offsets)
-    return _peak(shape, offsets, Q.channels) + 8 * images * shape[0] * shape[1]
+    return int(_plan(shape, offsets, Q.channels).peak_bytes) + 8 * images * shape[0] * shape[1]
+
+
+def factor_plan(cuts: Cuts, shape: Shape) -> Plan:
+    """Return the prediction for one factorization of a window."""
+    side = min(_FIRST // 4, shape[0]), min(_FIRST // 4, shape[1])
+    Q = cuts.model.cropped(slice(0, side[0]), slice(0, side[1])).build_stencil(side)
+    return _plan(shape, tuple((int(di), int(dj)) for di, dj in Q.offsets), Q.channels)
 
 
 @lru_cache(maxsize=256)
-def _peak(shape: Shape, offsets: tuple[Offset, ...], channels: int) -> int:
-    """Return the bytes at the peak of a factorization with coefficients per pixel, as observations make them."""
+def _plan(shape: Shape, offsets: tuple[Offset, ...], channels: int) -> Plan:
+    """Return the plan of a factorization with coefficients per pixel, as observations make them."""
     planes = [np.zeros((1, 1, channels, channels) if channels > 1 else (1, 1)) for _ in offsets]
-    return int(plan(shape, SymmetricStencil(offsets, planes, (1, 1), channels=channels)).peak_bytes)
+    return plan(shape, SymmetricStencil(offsets, planes, (1, 1), channels=channels))
 
 
 def _first_halo(cuts: Cuts, raster: Raster, tolerance: float, most: int) -> int:

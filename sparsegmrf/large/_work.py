@@ -1,19 +1,22 @@
 """What is done for a raster whose model, noise and tiles are known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsegmrf.factors.dissection import DissectionFactor
 from sparsegmrf.inference._linear_estimate import symmetric_root
-from sparsegmrf.large._brackets import Bracket, bracket
-from sparsegmrf.large._geometry import Tile, Window
+from sparsegmrf.large._brackets import Bracket, bounds_on, grown
+from sparsegmrf.large._cuts import Cuts
+from sparsegmrf.large._geometry import Tile, Window, overlap_of
 from sparsegmrf.large._images import Allocate
+from sparsegmrf.large._journal import Made
 from sparsegmrf.large._noise import Normals
 from sparsegmrf.large._posterior import Posterior
-from sparsegmrf.large._solver import HEADROOM, Factors, Solver
-from sparsegmrf.large._tiling import Tiling, work_bytes
+from sparsegmrf.large._solver import HEADROOM, Factors, Solver, squares_of
+from sparsegmrf.large._stages import Stages
+from sparsegmrf.large._tiling import Tiling
 from sparsegmrf.large._trend import Trend
 from sparsegmrf.typing import FloatArray
 
@@ -79,6 +82,7 @@ def solve(
     trend: Trend,
     normals: Normals,
     count: int,
+    stages: Stages,
     *,
     tolerance: float,
     mean_tolerance: float,
@@ -89,21 +93,13 @@ def solve(
 
     The first pass over the tiles makes the bounds, and a first correction of the means by the same factors.
     """
-    tiles = list(tiling.tiles)
-    right = right_hand_sides(posterior, tiles, trend, normals, count, allocate)
-    largest = max(work_bytes(posterior.cuts, tile.window.shape) for tile in tiles)
-    room = tiling.memory if len(tiles) == 1 else max(0, tiling.memory - largest)
-    factors = Factors(posterior, room)
-    solver = Solver(posterior, tiles, right, factors, allocate)
+    right = right_hand_sides(posterior, list(tiling.tiles), trend, normals, count, allocate)
+    solver = Solver(posterior, tiling.tiles, right, allocate)
     direction = allocate(right.shape)
-
-    def use(tile: Tile, factor: DissectionFactor) -> None:
-        solver.correct(tile, factor, direction)
-        factors.keep(tile, factor)
-
-    brackets = [bracket(posterior, tile, tolerance, tiling.memory, upper=upper, use=use) for tile in tiles]
+    brackets = _brackets(posterior.cuts, solver, tiling, stages, tolerance, upper, direction, allocate)
     solver.tiles = [each.tile for each in brackets]
-    solver.step(direction)
+    if not solver.taken_up(stages.journal):
+        _go(solver, direction, stages)
     wanted = mean_tolerance / (1.0 + len(trend.names))
     bounds, headroom, found = np.full(len(right), np.inf), HEADROOM, []
     while True:
@@ -114,13 +110,97 @@ def solve(
             solver.renew()
             if not upper:
                 break
-            bounds = solver.bound()
+            bounds = _bound(solver, stages)
             excess = float(np.max(bounds * shares)) / wanted
             if excess <= 1.0 or np.isinf(excess) or ends or solver.passes >= _MOST_PASSES:
                 break
             headroom *= 2.0 * excess
-        solver.improve()
+        _improve(solver, stages, allocate)
     return Solved(tuple(brackets), solver.solution, bounds, coefficients(solver, trend, bounds), solver.passes)
+
+
+def _brackets(
+    cuts: Cuts,
+    solver: Solver,
+    tiling: Tiling,
+    stages: Stages,
+    tolerance: float,
+    upper: bool,
+    direction: FloatArray,
+    allocate: Allocate,
+) -> list[Bracket]:
+    """Return the bounds of all tiles, those that are too wide with larger halos, and write the first direction."""
+    low, high = (allocate(cuts.shape) for _ in range(2))
+    found: dict[int, Bracket] = {}
+    left: Sequence[Tile] = tiling.tiles
+
+    def inputs(tile: Tile) -> tuple[Any, ...]:
+        return solver.residual[(slice(None), *tile.window.slices)], upper, tolerance
+
+    while left:
+        wide = []
+        for tile, (below, above, correction) in stages.each("bounds", bounds_task, left, inputs):
+            at = tile.core.slices
+            low[at], high[at], direction[(slice(None), *at)] = below, above, correction
+            own = found[tile.number] = Bracket(tile, low[at], high[at])
+            larger = None if not upper or own.width <= tolerance else grown(cuts, tile, tiling.memory)
+            if larger is not None:
+                wide.append(larger)
+        left = wide
+    return [found[number] for number in sorted(found)]
+
+
+def bounds_task(factors: Factors, tile: Tile, residual: FloatArray, upper: bool, tolerance: float) -> Made:
+    """Return bounds on the variances of a core, and what the tile makes of the residual on its window."""
+    found, factor = bounds_on(factors.posterior, tile, upper=upper)
+    correction = np.asarray(factor.solve(residual)[(slice(None), *tile.place)])
+    if not upper or found.width <= tolerance:  # or else a larger one may take its place
+        factors.keep(tile, factor)
+    return found.lower, found.upper, correction
+
+
+def correction_task(factors: Factors, tile: Tile, residual: FloatArray) -> Made:
+    """Return what a tile makes of the residual on its window, on its core."""
+    return (np.asarray(factors.lower(tile).solve(residual)[(slice(None), *tile.place)]),)
+
+
+def squares_task(factors: Factors, tile: Tile, residual: FloatArray) -> Made:
+    """Return what a tile adds to the bounds of the squared energies, by the residual on its core."""
+    return (squares_of(factors.upper(tile), tile, residual),)
+
+
+def _improve(solver: Solver, stages: Stages, allocate: Allocate) -> None:
+    """Pass over the tiles once."""
+    direction = allocate(solver.right.shape)
+    stage = f"pass {solver.passes + 1}"
+    made = stages.each(
+        stage,
+        correction_task,
+        solver.tiles,
+        lambda tile: (solver.residual[(slice(None), *tile.window.slices)],),
+    )
+    for tile, (correction,) in made:
+        direction[(slice(None), *tile.core.slices)] = correction
+    _go(solver, direction, stages)
+
+
+def _go(solver: Solver, direction: FloatArray, stages: Stages) -> None:
+    """Go along a direction; what led there need not be kept any longer."""
+    solver.step(direction)
+    solver.put(stages.journal)
+    stages.journal.drop("pass-*")
+    stages.journal.drop("certificate-*")
+
+
+def _bound(solver: Solver, stages: Stages) -> FloatArray:
+    """Return upper bounds of the energies of the errors, ``(k,)``; infinite where a natural cut is singular."""
+    left = [tile for tile in solver.tiles if solver.residual[(slice(None), *tile.core.slices)].any()]
+    made = stages.each(
+        "certificate", squares_task, left, lambda tile: (solver.residual[(slice(None), *tile.core.slices)],)
+    )
+    parts = {tile.number: squares for tile, (squares,) in made}
+    total = sum((parts[number] for number in sorted(parts)), np.zeros(len(solver.right)))
+    return np.asarray(np.sqrt(overlap_of(list(solver.tiles), solver.posterior.shape) * total))
 
 
 def right_hand_sides(
