@@ -1,7 +1,7 @@
 """The likelihood of a stack: field, coefficients and trend, with its gradient and average information."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -170,6 +170,22 @@ class Evidence:
             by_trend = np.einsum("iup,up,jup->ij", g, W, self.left)
             M = M - by_trend @ self.of_beta[1] @ by_trend.T
         return names, (M + M.T) / 4.0
+
+    def without_own_date(self, make: Make) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance ``(U, n)`` of what is observed at a date, given the observations of all others.
+
+        The trend's coefficients are taken as known.
+        """
+        mean, variance = np.empty_like(self.noise), np.empty_like(self.noise)
+        for u in range(self.data.n_dates):
+            P = self.precision
+            weight = np.array(P.weight)
+            weight[u] = 0.0
+            factor = make(replace(P, weight=weight))
+            x = factor.solve(P.spread(weight * self.residual)[np.newaxis])[0]
+            mean[u] = self.trend[u] + P.observe(x)[u]
+            variance[u] = factor.covariances([]).variance[u]
+        return mean, variance
 
     def _moved(self) -> dict[str, FloatArray]:
         """Return by name ``dS S^-1 r``, images ``(U, n)``, but for one sign."""
