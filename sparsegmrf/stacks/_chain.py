@@ -85,6 +85,8 @@ class Chain:
     def solve(self, x: FloatArray) -> FloatArray:
         """Return ``J^-1 x`` for ``(U, n)``."""
         J = self.precision
+        if not len(J.beside):
+            return x / J.diagonal[:, np.newaxis]
         banded = np.zeros((2, len(J.diagonal)))
         banded[0, 1:], banded[1] = J.beside, J.diagonal
         return np.asarray(scipy.linalg.solveh_banded(banded, x))

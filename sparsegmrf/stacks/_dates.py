@@ -75,9 +75,15 @@ class Calendar:
         missing = np.flatnonzero(~np.isfinite(found))
         if len(missing):
             raise ArgumentError(
-                f"{name} must all be known, got {array[missing[0]]!r} at position {int(missing[0])}; leave its image out."
+                f"{name} must all be known, got {array[missing[0]]!r} at position {int(missing[0])}; leave that image "
+                "out."
             )
         return np.asarray(found, dtype=np.float64)
+
+    def dates(self, dates: Any, name: str = "dates") -> npt.NDArray[Any]:
+        """Return dates as a coordinate has them: datetime64, numbers, or objects of the calendar."""
+        array = _listed(dates, name)
+        return _as_datetime64(array, name).astype("datetime64[ns]") if self.kind == "dates" else array
 
     def _since_epoch(self, date: Any, name: str) -> float:
         if getattr(date, "calendar", None) != self.epoch.calendar:

@@ -11,6 +11,7 @@ from sparsegmrf.stacks._chain import Chain
 from sparsegmrf.stacks._factor import Covariances, StackFactor
 from sparsegmrf.stacks._observed import StackData
 from sparsegmrf.stacks._precision import StackPrecision, on_images
+from sparsegmrf.stacks._sweep import SweepFactor
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 
@@ -107,12 +108,12 @@ class Evidence:
     @property
     def trend(self) -> FloatArray:
         """``X beta``, ``(U, n)``."""
-        return np.einsum("i,iup->up", self.of_beta[0], self.data.covariates)
+        return np.asarray(np.einsum("i,iup->up", self.of_beta[0], self.data.covariates))
 
     @cached_property
     def unknowns(self) -> FloatArray:
         """Their mean ``(U + K, n)``."""
-        return self.factor.solve(self._right(self.residual[np.newaxis]))[0]
+        return np.asarray(self.factor.solve(self._right(self.residual[np.newaxis]))[0])
 
     @cached_property
     def noise(self) -> FloatArray:
@@ -169,23 +170,33 @@ class Evidence:
         if len(X):
             by_trend = np.einsum("iup,up,jup->ij", g, W, self.left)
             M = M - by_trend @ self.of_beta[1] @ by_trend.T
+        M[-1, -1] += self.data.within / self.model.noise_variance  # the noise is the last
         return names, (M + M.T) / 4.0
 
     def without_own_date(self, make: Make) -> tuple[FloatArray, FloatArray]:
-        """Return mean and variance ``(U, n)`` of what is observed at a date, given the observations of all others.
+        """Return observations less their prediction by all other dates, and the variance of that, ``(U, n)``.
 
-        The trend's coefficients are taken as known.
+        The trend's coefficients are taken as known. With ``D`` the covariance of what is observed at a date given all,
+        ``M = W - W D W`` is the precision of these observations given the others, and the difference ``M^-1 W e`` of
+        the residuals ``e``. Zero and infinite where there is no observation.
         """
-        mean, variance = np.empty_like(self.noise), np.empty_like(self.noise)
+        difference, variance = np.zeros_like(self.noise), np.full(self.noise.shape, np.inf)
+        weight = self.precision.weight
+        if isinstance(self.factor, SweepFactor):
+            for u, D in self.factor.of_dates():
+                on = weight[u] > 0.0
+                w = weight[u, on]
+                M = np.linalg.inv(np.diag(w) - w[:, np.newaxis] * D[np.ix_(on, on)] * w)
+                difference[u, on], variance[u, on] = M @ (w * self.noise[u, on]), np.diagonal(M)
+            return difference, variance
         for u in range(self.data.n_dates):
-            P = self.precision
-            weight = np.array(P.weight)
-            weight[u] = 0.0
-            factor = make(replace(P, weight=weight))
-            x = factor.solve(P.spread(weight * self.residual)[np.newaxis])[0]
-            mean[u] = self.trend[u] + P.observe(x)[u]
-            variance[u] = factor.covariances([]).variance[u]
-        return mean, variance
+            on, rest = weight[u] > 0.0, np.array(weight)
+            rest[u] = 0.0
+            factor = make(replace(self.precision, weight=rest))
+            x = factor.solve(self.precision.spread(rest * self.residual)[np.newaxis])[0]
+            difference[u, on] = (self.residual[u] - self.precision.observe(x)[u])[on]
+            variance[u, on] = (factor.covariances([]).variance[u])[on] + 1.0 / weight[u, on]
+        return difference, variance
 
     def _moved(self) -> dict[str, FloatArray]:
         """Return by name ``dS S^-1 r``, images ``(U, n)``, but for one sign."""

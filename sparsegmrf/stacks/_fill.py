@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import finite_number, generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._search import Ending
-from sparsegmrf.inference._spacing import SpacingLike
+from sparsegmrf.inference._spacing import Spacing, SpacingLike
 from sparsegmrf.models import Model
 from sparsegmrf.stacks._fit import StackFit
 from sparsegmrf.stacks._outliers import screen, unlike_the_season
-from sparsegmrf.stacks._plan import METHODS, Size, StackPlan, plan_stack
+from sparsegmrf.stacks._plan import METHODS, Size, plan_stack
 from sparsegmrf.stacks._predict import Predicted, predict
 from sparsegmrf.stacks._problem import StackProblem
 from sparsegmrf.stacks._read import Stack, problem_of
@@ -26,6 +27,7 @@ _ROUNDS = 3
 """How often at most observations are screened by the model and it is fitted again."""
 
 
+@one_blas_thread()
 def fill(
     image: ArrayLike,
     *,
@@ -50,10 +52,10 @@ def fill(
 ) -> StackResult:
     """Fill the gaps of images of one place at several dates: what is under a cloud, other dates have seen.
 
-    ``y_t = trend + season_t + field_t + noise``. The season is ``c_0 + sum_j c_2j-1 cos(j w t) + c_2j sin(j w t)`` with a
-    year's period, its coefficients maps with a Gaussian prior each; the field has the correlation ``exp(-|t - s| / ell)``
-    in time times that of a spatial model. All of it is Gaussian: parameters are those of maximum likelihood with missing
-    pixels integrated out, and means, variances and draws are exact given them.
+    ``y_t = trend + season_t + field_t + noise``. The season is ``c_0 + sum_j c_2j-1 cos(j w t) + c_2j sin(j w t)`` with
+    a year's period, its coefficients maps with a Gaussian prior each; the field has the correlation
+    ``exp(-|t - s| / ell)`` in time times that of a spatial model. All of it is Gaussian: parameters are those of
+    maximum likelihood with missing pixels integrated out, and means, variances and draws are exact given them.
 
     Parameters
     ----------
@@ -70,14 +72,14 @@ def fill(
     model : Model, optional
         Of the field at one date, proper, at the parameters to start from; by default a `Matern`.
     mean_model : Model, optional
-        Of the maps of the season's coefficients, whose scales are parameters of their own; by default a `Matern`.
-        ``Independent()`` shrinks every pixel by itself.
+        Of the maps of the season's coefficients, which is multiplied by deviations that are parameters of their own; by
+        default a `Matern` of deviation one. ``Independent()`` shrinks every pixel by itself.
     harmonics : int, "auto" or None
         Of the year. 0 is a level by pixel alone, None no map at all. By default 0 within a year, else one or two as the
         number of dates allows.
     covariates : "constant", "linear" or None
-        Trend that all dates share: a level, rows and columns with it, or none. The mean season over all pixels is a part
-        of it.
+        Trend that all dates share: a level, rows and columns with it, or none. The mean season over all pixels is a
+        part of it.
     noise_variance : "estimate" or float
         Of every measurement, in intensity^2.
     fixed : sequence of str
@@ -98,8 +100,9 @@ def fill(
     spacing : "coordinates", (height, width), Spacing or None
         Size of the pixels, as for `sparsegmrf.fill`.
     method : {"auto", "sweep", "lattice"}
-        ``"sweep"`` goes from date to date with dense blocks over pixels, ``"lattice"`` dissects the image with all dates
-        of a pixel together; ``"auto"`` takes the cheaper, and tiles where neither can be. A name is obeyed at any cost.
+        ``"sweep"`` goes from date to date with dense blocks over pixels, ``"lattice"`` dissects the image with all
+        dates of a pixel together; ``"auto"`` takes the cheaper, and tiles where neither can be. A name is obeyed at any
+        cost.
     core, halo : int, optional
         Side of tiles, and pixels around them, in the place of the choice.
 
@@ -144,9 +147,9 @@ def fill(
     if dates is None and not hasattr(image, "dims"):
         raise ArgumentError("dates must be given with an array of images, got None; without dates it is no stack.")
     stack = Stack.read(image, dates, mask)
-    more = stack.calendar.days([] if at is None else at, "at") if at is not None else np.zeros(0)
+    more = np.zeros(0) if at is None else stack.calendar.days(at, "at")
 
-    def problem(screened: BoolArray) -> Any:
+    def problem(screened: BoolArray) -> tuple[StackProblem, Spacing]:
         return problem_of(
             stack, model, mean_model, harmonics, covariates, noise_variance, fixed, start, spacing, screened
         )
@@ -210,7 +213,7 @@ def _result(
     filled = np.where(np.isnan(stack.values) | bad, plain, stack.values)
     asked = None
     if at is not None:
-        own = np.atleast_1d(np.asarray(at))
+        own = stack.calendar.dates(at, "at")
         asked = StackAt(own, *images(more, None if labels is None else labels.at(own))[:4])
     return StackResult(
         mean,
@@ -236,6 +239,3 @@ def _bounds(limits: Any) -> tuple[float, float]:
     if not found[0] < found[1]:
         raise ArgumentError(f"limits must be (low, high) with low below high, got {found}.")
     return found
-
-
-__all__ = ["StackPlan", "fill"]

@@ -5,13 +5,14 @@ from functools import cached_property
 
 import numpy as np
 
+from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf.inference._conclusion import Curvature
 from sparsegmrf.inference._ground import units_of
 from sparsegmrf.inference._search import Ended, Ending, observed_information
 from sparsegmrf.inference._spacing import Spacing
 from sparsegmrf.stacks._evidence import StackModel
 from sparsegmrf.stacks._plan import StackPlan
-from sparsegmrf.stacks._problem import ELL, NOISE, OF_COEFFICIENTS, StackProblem
+from sparsegmrf.stacks._problem import ELL, OF_COEFFICIENTS, StackProblem
 from sparsegmrf.stacks._search import Likelihood
 from sparsegmrf.typing import FloatArray
 
@@ -115,7 +116,8 @@ class StackFit:
         names, found = self._likelihood.names, dict.fromkeys(self.parameters, float("nan"))
         if not names:
             return found
-        curvature = Curvature.of(observed_information(self._likelihood, self._at), names)
+        with one_blas_thread():
+            curvature = Curvature.of(observed_information(self._likelihood, self._at), names)
         J = self._likelihood.numbers.jacobian(self._at)
         values = self._likelihood.numbers.values(self._at)
         outside = self._problem.values_of(self.model)
@@ -151,6 +153,3 @@ class StackFit:
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
         return f"StackFit({values}, loglik={self.loglik:.6g}, converged={self.converged})"
-
-
-__all__ = ["NOISE", "StackFit"]

@@ -66,6 +66,13 @@ class StackLabels:
         """Of the images, time first."""
         return Labels(self.stack)
 
+    def aligned_mask(self, mask: Any) -> Any:
+        """Return a mask with time first, joined by what the attributes of the stack call missing."""
+        if np.ndim(mask) == 3 and not is_labelled(mask):
+            given = np.asarray(mask)
+            mask = given.transpose([self.dims.index(dim) for dim in self.stack.dims])
+        return self.labels.aligned("mask", mask)
+
     @property
     def dates(self) -> Any:
         """The dates along time."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf.factors.dissection import DissectionFactor
 from sparsegmrf.stacks._chain import Tridiagonal
 from sparsegmrf.stacks._factor import Covariances, StackFactor
@@ -31,25 +30,21 @@ class LatticeFactor(StackFactor):
 
     def __init__(self, precision: StackPrecision) -> None:
         self.precision = precision
-        with one_blas_thread():
-            self._factor = DissectionFactor(stencil_of(precision), tile=_TILE)
+        self._factor = DissectionFactor(stencil_of(precision), tile=_TILE)
         self.logdet = self._factor.logdet
 
     def solve(self, b: FloatArray) -> FloatArray:
         """Return ``P^-1 b`` for ``(k, U + K, n)``."""
-        with one_blas_thread():
-            return self._apart(self._factor.solve_vectors(self._together(b)))
+        return self._apart(self._factor.solve_vectors(self._together(b)))
 
     def unwhiten(self, e: FloatArray) -> FloatArray:
         """Return draws ``(k, U + K, n)`` of ``N(0, P^-1)`` for standard normals."""
-        with one_blas_thread():
-            return self._apart(self._factor.unwhiten_vectors(self._together(e)))
+        return self._apart(self._factor.unwhiten_vectors(self._together(e)))
 
     def covariances(self, weights: Sequence[Tridiagonal]) -> Covariances:
         """Return the covariances that gradients and variances need, of the field weighted over dates."""
         precision, U = self.precision, self.precision.n_dates
-        with one_blas_thread():
-            Z = self._factor.selected_inverse()
+        Z = self._factor.selected_inverse()
         planes = np.array([Z.plane(k) for k in range(len(Z.offsets))])
         at = _places(Z.offsets, precision.Q.offsets)
         own, next_to = np.arange(U), np.arange(U - 1)

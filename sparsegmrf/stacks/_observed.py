@@ -85,6 +85,6 @@ class StackData:
             values=values,
             weight=total,
             count=len(seen),
-            within=within if len(index) > U else 0.0,
+            within=within,
             log_weights=float(np.log(seen).sum()),
         )

@@ -20,8 +20,8 @@ _HUBER = 1.345
 def unlike_the_season(problem: StackProblem) -> BoolArray:
     """Return the observations ``(T, H, W)`` far from a robust season and level of their pixel.
 
-    The season that all pixels share is fitted by Huber's M-estimator, a pixel's own level is the median of what is left,
-    and the scale that of all pixels together: 1.4826 times the median of absolute deviations.
+    The season that all pixels share is fitted by Huber's M-estimator, a pixel's own level is the median of what is
+    left, and the scale that of all pixels together: 1.4826 times the median of absolute deviations.
     """
     days, observed = problem.days, problem.observed
     seasons = problem.seasons
@@ -58,12 +58,15 @@ def screen(problem: StackProblem, model: StackModel, plan: StackPlan) -> BoolArr
     for core, window in plan.tiles:
         data = problem.data(window.rows, window.columns)
         evidence = Evidence.of(cropped(model, window.rows, window.columns), data, plan.make)
-        mean, variance = evidence.without_own_date(plan.make)
+        difference, variance = evidence.without_own_date(plan.make)
         i, j = core.rows.start - window.rows.start, core.columns.start - window.columns.start
         own = (slice(None), slice(i, i + core.shape[0]), slice(j, j + core.shape[1]))
         index = np.searchsorted(data.days, problem.days)
-        mean, variance = (each.reshape(-1, *data.shape)[index][own] for each in (mean, variance))
         here = (slice(None), core.rows, core.columns)
-        score = np.abs(problem.values[here] - mean) / np.sqrt(variance + model.noise_variance)
-        found[here] = (score > _SCORE) & problem.observed[here]
+        of_date, spread = (each.reshape(-1, *data.shape)[index][own] for each in (difference, variance))
+        # Of several observations of a date each differs from their mean besides.
+        moved = problem.values[here] - data.values.reshape(-1, *data.shape)[index][own]
+        several = data.weight.reshape(-1, *data.shape)[index][own]
+        spread = spread + model.noise_variance * (1.0 - 1.0 / np.maximum(several, 1.0))
+        found[here] = (np.abs(of_date + moved) > _SCORE * np.sqrt(spread)) & problem.observed[here]
     return found

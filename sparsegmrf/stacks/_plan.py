@@ -17,9 +17,9 @@ from sparsegmrf.stacks._windows import Window, best_observed, spread_over, tiles
 from sparsegmrf.typing import IntArray, Shape
 
 METHODS = ("auto", "sweep", "lattice")
-_FITTED = 1e11
+_FITTED = 5e10
 """Operations of a likelihood with its gradient up to which a fit takes all pixels."""
-_FILLED = 3e12
+_FILLED = 1e12
 """Operations up to which all pixels are predicted at once."""
 _TILE = 24
 """Side in pixels of the windows of tiles, halos included."""
@@ -76,8 +76,10 @@ class StackPlan:
     def __str__(self) -> str:
         height, width = self.shape
         how = "date by date" if self.method == "sweep" else "by dissection, all dates of a pixel together"
-        fit = "all pixels" if len(self.fit_windows) == 1 and self.fit_windows[0].shape == self.shape else (
-            f"{len(self.fit_windows)} windows of {_sides(self.fit_windows[0])}"
+        fit = (
+            "all pixels"
+            if len(self.fit_windows) == 1 and self.fit_windows[0].shape == self.shape
+            else (f"{len(self.fit_windows)} windows of {_sides(self.fit_windows[0])}")
         )
         filled = "at once" if self.is_exact else f"in {len(self.tiles)} tiles with windows of up to {_largest(self)}"
         return (
@@ -156,8 +158,9 @@ def plan_stack(
     fits = core is None and needed <= free and (operations <= _FILLED or method != "auto")
     if fits:
         windows = [whole(shape)] if operations <= _FITTED or method != "auto" else _fit_windows(size, seen)
-        return StackPlan(best, size.n_dates, size.n_coefficients, shape, tuple(windows), ((whole(shape),) * 2,), needed,
-                         operations)
+        return StackPlan(
+            best, size.n_dates, size.n_coefficients, shape, tuple(windows), ((whole(shape),) * 2,), needed, operations
+        )
     margin = _HALO if halo is None else halo
     side = _tile_side(size, free) if core is None else core + 2 * margin
     inner = max(1, side - 2 * margin) if core is None else core
@@ -165,7 +168,8 @@ def plan_stack(
     if needed > free or side <= 2 * margin:
         raise TooLargeError(
             f"a tile of a stack of {size.n_dates} dates would need about {needed / 1e9:.3g} GB, and "
-            f"{free / 1e9:.3g} GB may be taken; give a smaller core= and halo=, fewer harmonics, or a part of the dates."
+            f"{free / 1e9:.3g} GB may be taken; give a smaller core= and halo=, fewer harmonics, or a part of the "
+            "dates."
         )
     if n_samples:
         raise TooLargeError(
@@ -174,8 +178,9 @@ def plan_stack(
             'window of it, fewer dates, n_samples=0, or give method="sweep" if there is time and memory.'
         )
     cut = tuple(tiles(shape, inner, margin))
-    return StackPlan("sweep", size.n_dates, size.n_coefficients, shape, tuple(_fit_windows(size, seen)), cut, needed,
-                     operations)
+    return StackPlan(
+        "sweep", size.n_dates, size.n_coefficients, shape, tuple(_fit_windows(size, seen)), cut, needed, operations
+    )
 
 
 def _tile_side(size: Size, free: float) -> int:

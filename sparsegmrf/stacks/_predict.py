@@ -59,8 +59,12 @@ def _at_once(evidence: Evidence, count: int, rng: np.random.Generator) -> Predic
         draws = mean + own + np.einsum("ki,iup->kup", shares, evidence.left)
     images = (data.n_dates, *data.shape)
     return Predicted(
-        mean.reshape(images), variance.reshape(images), draws.reshape(count, *images), *evidence.of_beta,
-        evidence.loglik, 0.0,
+        mean.reshape(images),
+        variance.reshape(images),
+        draws.reshape(count, *images),
+        *evidence.of_beta,
+        evidence.loglik,
+        0.0,
     )
 
 
@@ -85,11 +89,20 @@ def _in_tiles(problem: StackProblem, model: StackModel, plan: StackPlan, more: F
         rim = _rim(core, window)
         local = _within(rim, window)
         beyond.append((rim, found[0][:, local.rows, local.columns]))
-    seams = [np.abs(theirs - mean[:, rim.rows, rim.columns]) / np.sqrt(variance[:, rim.rows, rim.columns])
-             for rim, theirs in beyond]
+    seams = [
+        np.abs(theirs - mean[:, rim.rows, rim.columns]) / np.sqrt(variance[:, rim.rows, rim.columns])
+        for rim, theirs in beyond
+    ]
     beta, covariance = _pooled(problem, model, plan)
-    return Predicted(mean, variance, np.zeros((0, *mean.shape)), beta, covariance, float("nan"),
-                     float(max(each.max() for each in seams)))
+    return Predicted(
+        mean,
+        variance,
+        np.zeros((0, *mean.shape)),
+        beta,
+        covariance,
+        float("nan"),
+        float(max(each.max() for each in seams)),
+    )
 
 
 def _of_window(
@@ -110,22 +123,18 @@ def _pooled(problem: StackProblem, model: StackModel, plan: StackPlan) -> tuple[
         beta, covariance = Evidence.of(cropped(model, each.rows, each.columns), data, plan.make).of_beta
         known = np.linalg.inv(covariance)
         total, right = total + known, right + known @ beta
-    covariance = np.linalg.inv(total)
+    covariance = np.asarray(np.linalg.inv(total), dtype=np.float64)
     return covariance @ right, covariance
 
 
 def _within(core: Window, window: Window) -> Window:
     """Return a core as its window counts."""
     i, j = window.rows.start, window.columns.start
-    return Window(
-        slice(core.rows.start - i, core.rows.stop - i), slice(core.columns.start - j, core.columns.stop - j)
-    )
+    return Window(slice(core.rows.start - i, core.rows.stop - i), slice(core.columns.start - j, core.columns.stop - j))
 
 
 def _rim(core: Window, window: Window) -> Window:
     """Return a core with one pixel around it, as far as its window goes."""
     rows = slice(max(core.rows.start - 1, window.rows.start), min(core.rows.stop + 1, window.rows.stop))
-    columns = slice(
-        max(core.columns.start - 1, window.columns.start), min(core.columns.stop + 1, window.columns.stop)
-    )
+    columns = slice(max(core.columns.start - 1, window.columns.start), min(core.columns.stop + 1, window.columns.stop))
     return Window(rows, columns)

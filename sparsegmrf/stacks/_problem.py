@@ -10,7 +10,7 @@ from sparsegmrf.inference._parameters import Coordinates, scale_of
 from sparsegmrf.stacks._evidence import StackModel
 from sparsegmrf.stacks._observed import StackData
 from sparsegmrf.stacks._seasons import Seasons, check_told_apart
-from sparsegmrf.typing import BoolArray, FloatArray, IntArray, Shape
+from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 OF_COEFFICIENTS = "_mean"
 """What is appended to the names of the parameters of the seasonal mean's coefficients."""
@@ -91,10 +91,12 @@ class StackProblem:
     def model_of(self, values: dict[str, float], like: StackModel) -> StackModel:
         """Return a model with some parameters changed."""
         own = {name: values[name] for name in like.field.parameters if name in values}
-        of_c = {name: values[f"{name}{OF_COEFFICIENTS}"] for name in self._of_coefficients
-                if f"{name}{OF_COEFFICIENTS}" in values}
-        deviations = [values.get(name, old) for name, old in
-                      zip(self.seasons.deviations, like.deviations, strict=True)]
+        of_c = {
+            name: values[f"{name}{OF_COEFFICIENTS}"]
+            for name in self._of_coefficients
+            if f"{name}{OF_COEFFICIENTS}" in values
+        }
+        deviations = [values.get(name, old) for name, old in zip(self.seasons.deviations, like.deviations, strict=True)]
         return StackModel(
             like.field.replace(**own) if own else like.field,
             values.get(ELL, like.ell),
@@ -115,8 +117,16 @@ class StackProblem:
         T, U, n = len(self.days), len(days), len(i) * len(j)
         seasons = self.seasons
         blank = StackData(
-            days, (len(i), len(j)), np.zeros((U, n)), np.zeros((U, n)), seasons.basis(days), seasons.groups,
-            seasons.columns(days, i, j), 0, 0.0, 0.0,
+            days,
+            (len(i), len(j)),
+            np.zeros((U, n)),
+            np.zeros((U, n)),
+            seasons.basis(days),
+            seasons.groups,
+            seasons.columns(days, i, j),
+            0,
+            0.0,
+            0.0,
         )
         window = np.ix_(np.arange(T), i, j)
         weights = self.observed[window].reshape(T, n).astype(np.float64)

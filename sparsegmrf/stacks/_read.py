@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sparsegmrf._axes import is_labelled
 from sparsegmrf._validate import boolean_mask, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._ground import placed
@@ -61,7 +60,7 @@ class Stack:
         """
         labels = StackLabels.of(image, dates)
         if labels is not None:
-            image, mask = labels.stack, labels.labels.aligned("mask", mask)
+            image, mask = labels.stack, labels.aligned_mask(mask)
             dates = labels.dates if dates is None else dates
         values = _values(image, mask)
         calendar = Calendar.of(dates)
@@ -126,13 +125,16 @@ def problem_of(
     """Return the problem of a stack, and the size of its pixels."""
     template = np.empty(stack.shape) if stack.labels is None else stack.labels.stack[0]
     field, ground = placed(_proper("model", Matern() if model is None else model, stack.shape), spacing, template)
-    mean, _ = placed(_proper("mean_model", Matern() if mean_model is None else mean_model, stack.shape), spacing,
-                     template)
+    mean, _ = placed(
+        _proper("mean_model", Matern() if mean_model is None else mean_model, stack.shape), spacing, template
+    )
     seasons = Seasons.of(harmonics, covariates, stack.days, stack.shape, stack.calendar.year)
     observed = ~np.isnan(stack.values) & ~screened
     seen = stack.values[observed]
     if not len(seen) or np.ptp(seen) == 0.0:
-        raise ArgumentError(f"image must vary where it is observed, got {seen[:1]} everywhere; nothing is to be fitted.")
+        raise ArgumentError(
+            f"image must vary where it is observed, got {seen[:1]} everywhere; nothing is to be fitted."
+        )
     level = 0.0 if covariates is None else float(np.median(seen))
     unit = 2.0 ** round(math.log2(float(np.sqrt(np.mean((seen - level) ** 2)))))
     values = np.where(observed, (stack.values - level) / unit, 0.0)
@@ -142,15 +144,25 @@ def problem_of(
         held = (*held, "noise_variance")
     elif noise_variance != "estimate":
         raise ArgumentError(f'noise_variance must be "estimate" or a variance, got {noise_variance!r}.')
-    problem = StackProblem(values, observed, stack.days, seasons, StackModel(field, 1.0, mean, (1.0,) * len(seasons.groups),
-                                                                            1.0), held, unit, level)
+    problem = StackProblem(
+        values,
+        observed,
+        stack.days,
+        seasons,
+        StackModel(field, 1.0, mean, (1.0,) * len(seasons.groups), 1.0),
+        held,
+        unit,
+        level,
+    )
     problem = replace(problem, start=_started(problem, float(np.var(values[observed]))))
     wanted = dict(start or {})
     if given:
         wanted["noise_variance"] = positive_number("noise_variance", noise_variance)
     _check_names(problem, held, wanted)
     if wanted:
-        outside = problem.model_of({name: float(value) for name, value in wanted.items()}, problem.outside(problem.start))
+        outside = problem.model_of(
+            {name: float(value) for name, value in wanted.items()}, problem.outside(problem.start)
+        )
         problem = replace(problem, start=scaled(outside, 1.0 / unit))
     problem.check()
     return problem, ground
@@ -182,13 +194,12 @@ def _started(problem: StackProblem, variance: float) -> StackModel:
     own = scale_of(field, problem.shape, list(field.parameters))
     if own is not None and own[0] not in problem.fixed:
         field = field.scaled(math.sqrt(_OF_FIELD * variance / _variance_of(field, problem.shape)))
-    mean = start.coefficients
-    if problem.scale_of_coefficients is not None:
-        mean = mean.scaled(1.0 / math.sqrt(_variance_of(mean, problem.shape)))
+    of_mean = _variance_of(start.coefficients, problem.shape) if problem.seasons.groups else 1.0
     shares = [_OF_LEVEL, *[_OF_SEASON] * len(problem.seasons.groups)][: len(problem.seasons.groups)]
     gaps = np.diff(problem.dates)
     ell = _MEMORY * float(np.median(gaps)) if len(gaps) else 1.0
-    return StackModel(field, ell, mean, tuple(math.sqrt(share * variance) for share in shares), _OF_NOISE * variance)
+    deviations = tuple(math.sqrt(share * variance / of_mean) for share in shares)
+    return StackModel(field, ell, start.coefficients, deviations, _OF_NOISE * variance)
 
 
 def _variance_of(model: Model, shape: Shape) -> float:
@@ -201,12 +212,10 @@ def _check_names(problem: StackProblem, held: Sequence[str], start: Mapping[str,
         unknown = [name for name in names if name not in problem.names]
         if unknown:
             raise ArgumentError(
-                f"{argument} must name parameters of the stack, which has {', '.join(problem.names)}, got {unknown[0]!r}."
+                f"{argument} must name parameters of the stack, which has {', '.join(problem.names)}, got "
+                f"{unknown[0]!r}."
             )
     for name, value in start.items():
         positive = name in ("ell", "noise_variance") or name.startswith("sd_")
         if positive:
             positive_number(f"start[{name!r}]", value)
-
-
-__all__ = ["Stack", "is_labelled", "problem_of"]

@@ -12,7 +12,7 @@ from sparsegmrf.stacks._problem import ELL, NOISE, Numbers, StackProblem, croppe
 from sparsegmrf.stacks._windows import Window, best_observed
 from sparsegmrf.typing import FloatArray
 
-_TOLERANCE = 0.05
+_TOLERANCE = 0.03
 """Newton step in standard errors at which a search ends."""
 _SMALL = 8
 """Side in pixels of the window on which points to start from are compared."""

@@ -16,6 +16,8 @@ _PER_FUNCTION = 4
 """Dates per function of the season that are taken without being asked."""
 _MOST = 2
 """Most harmonics that are taken without being asked."""
+_COLLINEAR = 1e-7
+"""Least singular value of covariates of length one below which they are not told apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +121,12 @@ def _chosen(days: FloatArray) -> int | None:
 def check_told_apart(columns: FloatArray, names: list[str], weight: FloatArray) -> None:
     """Refuse covariates of which the observations do not tell one from the others."""
     seen = weight > 0.0
-    X = np.array([column[seen] for column in columns])
-    sizes = np.linalg.norm(X, axis=1)
-    if len(X) and not (
-        sizes.all() and np.linalg.svd(X / sizes[:, np.newaxis], compute_uv=False)[min(X.shape) - 1] > 1e-7
-        and X.shape[1] >= len(X)
-    ):
+    if not len(columns):
+        return
+    X = columns[:, seen]
+    sizes = np.maximum(np.linalg.norm(X, axis=1), np.finfo(float).tiny)
+    values = np.linalg.svd(X / sizes[:, np.newaxis], compute_uv=False)
+    if len(values) < len(X) or values[-1] < _COLLINEAR:
         raise ArgumentError(
             f"covariates and harmonics must be told apart by the observations, got {', '.join(names)} on {seen.sum()} "
             f"pixels at {int(seen.any(axis=1).sum())} dates; take fewer harmonics, or covariates=None."

@@ -1,6 +1,6 @@
 """A factorization date by date: dense blocks over the pixels of an image, tridiagonal over dates."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -40,29 +40,24 @@ class SweepFactor(StackFactor):
         n, U, K = precision.n_pixels, precision.n_dates, len(precision.coefficients)
         self._Q = precision.Q.tocsr()
         dense = self._Q.toarray()
-        J, W, B = precision.J, precision.weight, precision.basis
+        J, W = precision.J, precision.weight
         self._roots: list[FloatArray] = []  # lower L_u with S_u = L_u L_u^T
         self._coupling: list[FloatArray] = []  # S_u^-1 b_u, (n, K n)
         rest = self._of_coefficients()
-        b = np.zeros((n, K * n))
-        S = dense
         for u in range(U):
             S = J.diagonal[u] * dense
             S.flat[:: n + 1] += W[u]
-            new = np.zeros((n, K, n))
-            new[np.arange(n), :, np.arange(n)] = W[u][:, np.newaxis] * B[u]
-            new = new.reshape(n, K * n)
+            new = self._to_coefficients(u)
             if u:
                 j = J.beside[u - 1]
                 S -= j * j * self._between(self._roots[-1])
                 if K:
                     new -= j * (self._Q @ self._coupling[-1])
-            b = new
             self._roots.append(self._root(S, f"date {u}"))
-            V = scipy.linalg.cho_solve((self._roots[-1], True), b) if K else b
+            V = scipy.linalg.cho_solve((self._roots[-1], True), new) if K else new
             self._coupling.append(V)
             if K:
-                rest -= b.T @ V
+                rest -= new.T @ V
         self._last = self._root((rest + rest.T) / 2.0, "the coefficients") if K else np.zeros((0, 0))
         self.logdet = 2.0 * float(sum(np.log(np.diagonal(L)).sum() for L in [*self._roots, self._last]))
 
@@ -72,7 +67,7 @@ class SweepFactor(StackFactor):
         right = np.array(np.moveaxis(b, 0, -1))  # (U + K, n, k)
         fields, J = right[:U], self.precision.J
         rest = right[U:].reshape(-1, len(b))
-        halves = []
+        halves: list[FloatArray] = []
         for u in range(U):
             if u:
                 fields[u] -= J.beside[u - 1] * (self._Q @ halves[-1])
@@ -92,28 +87,16 @@ class SweepFactor(StackFactor):
     def covariances(self, weights: Sequence[Tridiagonal]) -> Covariances:
         """Return the covariances that gradients and variances need, of the field weighted over dates."""
         precision = self.precision
-        n, U, K, B = precision.n_pixels, precision.n_dates, len(precision.coefficients), precision.basis
-        variance = np.empty((U, n))
+        n, K, B = precision.n_pixels, len(precision.coefficients), precision.basis
+        variance = np.empty((precision.n_dates, n))
         sums = [np.zeros((n, n)) for _ in weights]
-        Zc = _inverse(self._last)
-        blocks = Zc.reshape(K, n, K, n)
+        blocks = self._of_last.reshape(K, n, K, n)
         of_c = np.einsum("kplp->pkl", blocks)  # of a pixel's coefficients with each other
-        Z, with_c = np.zeros((n, n)), np.zeros((n, K * n))
-        for u in reversed(range(U)):
-            L, V = self._roots[u], self._coupling[u]
-            own = _inverse(L)
-            if u < U - 1:
-                F = precision.J.beside[u] * (own @ self._Q)
-                crossed = -(F @ Z) - V @ with_c.T
-                with_c = -(F @ with_c) - V @ Zc
-                Z = own - crossed @ F.T - with_c @ V.T
-                for M, total in zip(weights, sums, strict=True):
-                    total += M.beside[u] * (crossed + crossed.T)
-            else:
-                with_c = -V @ Zc
-                Z = own - with_c @ V.T
+        for u, Z, with_c, crossed in self._backward():
             for M, total in zip(weights, sums, strict=True):
                 total += M.diagonal[u] * Z
+                if crossed is not None:
+                    total += M.beside[u] * (crossed + crossed.T)
             between = np.einsum("pkp->pk", with_c.reshape(n, K, n))
             variance[u] = np.diagonal(Z) + 2.0 * between @ B[u] + np.einsum("pkl,k,l->p", of_c, B[u], B[u])
         return Covariances(
@@ -121,6 +104,39 @@ class SweepFactor(StackFactor):
             [as_stencil(planes_of(blocks[k, :, k], Q), Q) for k, Q in enumerate(precision.coefficients)],
             variance,
         )
+
+    def of_dates(self) -> Iterator[tuple[int, FloatArray]]:
+        """Yield each date with the covariance ``(n, n)`` of what is observed there, the last date first."""
+        n, K, B = self.precision.n_pixels, len(self.precision.coefficients), self.precision.basis
+        blocks = self._of_last.reshape(K, n, K, n)
+        for u, Z, with_c, _ in self._backward():
+            between = np.einsum("pkq,k->pq", with_c.reshape(n, K, n), B[u])
+            yield u, Z + between + between.T + np.einsum("kplq,k,l->pq", blocks, B[u], B[u], optimize=True)
+
+    def _backward(self) -> Iterator[tuple[int, FloatArray, FloatArray, FloatArray | None]]:
+        """Yield by date, the last first, its covariances: with itself, with coefficients, and with the next date.
+
+        With ``F = S^-1 j Q`` and ``V = S^-1 b``, ``Z_(u,u+1) = -F Z_(u+1,u+1) - V Z_(c,u+1)``,
+        ``Z_(u,c) = -F Z_(u+1,c) - V Z_cc`` and ``Z_uu = S^-1 - Z_(u,u+1) F^T - Z_(u,c) V^T``.
+        """
+        Z, with_c = np.zeros((0, 0)), np.zeros((0, 0))
+        last = self.precision.n_dates - 1
+        for u in range(last, -1, -1):
+            own, V, crossed = _inverse(self._roots[u]), self._coupling[u], None
+            if u < last:
+                F = self.precision.J.beside[u] * (own @ self._Q)
+                crossed = -(F @ Z) - V @ with_c.T
+                with_c = -(F @ with_c) - V @ self._of_last
+                Z = own - crossed @ F.T - with_c @ V.T
+            else:
+                with_c = -V @ self._of_last
+                Z = own - with_c @ V.T
+            yield u, Z, with_c, crossed
+
+    @cached_property
+    def _of_last(self) -> FloatArray:
+        """Covariance of the coefficients, ``(K n, K n)``."""
+        return _inverse(self._last)
 
     def _back(self, halves: list[FloatArray], c: FloatArray, n: int) -> FloatArray:
         """Substitute back from the last date, ``halves`` being ``S_u^-1`` of what the sweep has left."""
@@ -153,9 +169,16 @@ class SweepFactor(StackFactor):
         C[:, np.arange(n), :, np.arange(n)] += np.moveaxis(added, -1, 0)
         return C.reshape(K * n, K * n)
 
+    def _to_coefficients(self, u: int) -> FloatArray:
+        """Return what couples a date to the coefficients, ``B[u, k] W_u`` beside each other."""
+        n, K = self.precision.n_pixels, len(self.precision.coefficients)
+        found = np.zeros((n, K, n))
+        found[np.arange(n), :, np.arange(n)] = self.precision.weight[u][:, np.newaxis] * self.precision.basis[u]
+        return found.reshape(n, K * n)
+
     def _root(self, S: FloatArray, where: str) -> FloatArray:
         try:
-            L: FloatArray = np.linalg.cholesky(S)
+            L = np.asarray(np.linalg.cholesky(S), dtype=np.float64)
         except np.linalg.LinAlgError:
             pivot = float(np.linalg.eigvalsh(S)[0])
             raise NotPositiveDefiniteError(
