@@ -70,6 +70,7 @@ def fill(
     True
     """
     if dates is None and (getattr(image, "ndim", 0) < 3 or time_of(image) is None):
-        return inference.fill(image, **options)
+        found: FillResult | CountFillResult | ChannelsFillResult = inference.fill(image, **options)
+        return found
     filled: StackResult = stacks.fill(image, dates=dates, **options)
     return filled

@@ -1,6 +1,6 @@
 """The likelihood of a stack: field, coefficients and trend, with its gradient and average information."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -58,16 +58,21 @@ class Evidence:
     data : StackData
     factor : StackFactor
         Of ``P``.
+    shared : (ndarray, ndarray) or None
+        The trend's coefficients and their covariance where they are estimated from more than these observations.
     """
 
     model: StackModel
     data: StackData
     factor: StackFactor
+    shared: tuple[FloatArray, FloatArray] | None = None
 
     @classmethod
-    def of(cls, model: StackModel, data: StackData, make: Make) -> "Evidence":
+    def of(
+        cls, model: StackModel, data: StackData, make: Make, shared: tuple[FloatArray, FloatArray] | None = None
+    ) -> "Evidence":
         """Factorize the unknowns of a stack given its observations."""
-        return cls(model, data, make(precision_of(model, data)))
+        return cls(model, data, make(precision_of(model, data)), shared)
 
     @cached_property
     def chain(self) -> Chain:
@@ -93,12 +98,14 @@ class Evidence:
     @cached_property
     def of_beta(self) -> tuple[FloatArray, FloatArray]:
         """Coefficients of the trend, and their covariance."""
-        X, W = self.data.covariates, self.precision.weight
-        if not len(X):
-            return np.zeros(0), np.zeros((0, 0))
-        gram = np.einsum("iup,up,jup->ij", X, W, self.left)
-        covariance = np.linalg.inv((gram + gram.T) / 2.0)
-        return covariance @ np.einsum("iup,up,up->i", self.left, W, self.data.values), covariance
+        return solved([self]) if self.shared is None else self.shared
+
+    @property
+    def of_trend(self) -> tuple[FloatArray, FloatArray]:
+        """Normal equations of the trend's coefficients: ``X^T S^-1 X`` and ``X^T S^-1 y``."""
+        W = self.precision.weight
+        gram = np.einsum("iup,up,jup->ij", self.data.covariates, W, self.left)
+        return (gram + gram.T) / 2.0, np.einsum("iup,up,up->i", self.left, W, self.data.values)
 
     @cached_property
     def residual(self) -> FloatArray:
@@ -261,6 +268,21 @@ class Evidence:
     def _right(self, y: FloatArray) -> FloatArray:
         """Return ``A^T W y``."""
         return self.precision.spread(self.precision.weight * y)
+
+
+def solved(parts: "Sequence[Evidence]") -> tuple[FloatArray, FloatArray]:
+    """Return the trend's coefficients, and their covariance, of stacks that are independent given these."""
+    normal = [each.of_trend for each in parts]
+    covariance = np.asarray(np.linalg.inv(sum(gram for gram, _ in normal)), dtype=np.float64)
+    return covariance @ sum(right for _, right in normal), covariance
+
+
+def together(parts: "Sequence[Evidence]") -> "list[Evidence]":
+    """Return stacks with the coefficients of the trend that they have together."""
+    if len(parts) == 1:
+        return list(parts)
+    shared = solved(parts)
+    return [replace(each, shared=shared) for each in parts]
 
 
 def precision_of(model: StackModel, data: StackData) -> StackPrecision:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sparsegmrf.stacks._evidence import Evidence, StackModel
+from sparsegmrf.stacks._evidence import Evidence, StackModel, solved
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._problem import StackProblem, cropped
 from sparsegmrf.stacks._windows import Window
@@ -80,9 +80,9 @@ def _in_tiles(problem: StackProblem, model: StackModel, plan: StackPlan, more: F
     """Predict core by core, and compare neighbours one pixel beyond each core, where the other's word counts."""
     days = np.unique(np.concatenate([problem.days, more]))
     mean, variance = np.empty((len(days), *problem.shape)), np.empty((len(days), *problem.shape))
-    beyond = []
+    beyond, shared = [], _pooled(problem, model, plan)
     for core, window in plan.tiles:
-        found = _of_window(problem, model, plan, window, more)
+        found = _of_window(problem, model, plan, window, more, shared)
         inner = _within(core, window)
         mean[:, core.rows, core.columns] = found[0][:, inner.rows, inner.columns]
         variance[:, core.rows, core.columns] = found[1][:, inner.rows, inner.columns]
@@ -93,38 +93,37 @@ def _in_tiles(problem: StackProblem, model: StackModel, plan: StackPlan, more: F
         np.abs(theirs - mean[:, rim.rows, rim.columns]) / np.sqrt(variance[:, rim.rows, rim.columns])
         for rim, theirs in beyond
     ]
-    beta, covariance = _pooled(problem, model, plan)
     return Predicted(
         mean,
         variance,
         np.zeros((0, *mean.shape)),
-        beta,
-        covariance,
+        *shared,
         float("nan"),
         float(max(each.max() for each in seams)),
     )
 
 
 def _of_window(
-    problem: StackProblem, model: StackModel, plan: StackPlan, window: Window, more: FloatArray
+    problem: StackProblem,
+    model: StackModel,
+    plan: StackPlan,
+    window: Window,
+    more: FloatArray,
+    shared: tuple[FloatArray, FloatArray],
 ) -> tuple[FloatArray, FloatArray]:
     data = problem.data(window.rows, window.columns, more.tolist())
-    evidence = Evidence.of(cropped(model, window.rows, window.columns), data, plan.make)
+    evidence = Evidence.of(cropped(model, window.rows, window.columns), data, plan.make, shared)
     mean, variance = moments(evidence)
     return mean.reshape(-1, *data.shape), variance.reshape(-1, *data.shape)
 
 
 def _pooled(problem: StackProblem, model: StackModel, plan: StackPlan) -> tuple[FloatArray, FloatArray]:
-    """Return the trend's coefficients, and their covariance, of the windows of the fit taken together."""
-    p = len(problem.seasons.names)
-    total, right = np.zeros((p, p)), np.zeros(p)
-    for each in plan.fit_windows if p else ():
+    """Return the trend's coefficients of the windows of the fit taken together."""
+    parts = []
+    for each in plan.fit_windows:
         data = problem.data(each.rows, each.columns)
-        beta, covariance = Evidence.of(cropped(model, each.rows, each.columns), data, plan.make).of_beta
-        known = np.linalg.inv(covariance)
-        total, right = total + known, right + known @ beta
-    covariance = np.asarray(np.linalg.inv(total), dtype=np.float64)
-    return covariance @ right, covariance
+        parts.append(Evidence.of(cropped(model, each.rows, each.columns), data, plan.make))
+    return solved(parts)
 
 
 def _within(core: Window, window: Window) -> Window:

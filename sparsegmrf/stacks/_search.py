@@ -6,8 +6,7 @@ import numpy as np
 
 from sparsegmrf.inference._memo import Point
 from sparsegmrf.inference._search import Ended, maximize, tried
-from sparsegmrf.stacks._evidence import Evidence, Make, StackModel, named
-from sparsegmrf.stacks._observed import StackData
+from sparsegmrf.stacks._evidence import Evidence, Make, named, together
 from sparsegmrf.stacks._problem import ELL, NOISE, Numbers, StackProblem, cropped
 from sparsegmrf.stacks._windows import Window, best_observed
 from sparsegmrf.typing import FloatArray
@@ -71,19 +70,20 @@ class Likelihood:
     def value(self, at: FloatArray) -> float:
         """Return the value alone."""
         self.evaluations += 1
-        values = self.numbers.values(at)
-        return float(sum(self._evidence(data, start, values).loglik for data, start in self.parts))
+        return float(sum(each.loglik for each in self._evidence(self.numbers.values(at))))
 
-    def _evidence(self, data: StackData, start: StackModel, values: dict[str, float]) -> Evidence:
-        return Evidence.of(self.problem.model_of(values, start), data, self.make)
+    def _evidence(self, values: dict[str, float]) -> list[Evidence]:
+        """Return the windows at parameters, with the coefficients of the trend that they have together."""
+        return together(
+            [Evidence.of(self.problem.model_of(values, start), data, self.make) for data, start in self.parts]
+        )
 
     def _evaluated(self, at: FloatArray) -> Point:
         self.evaluations += 1
         values, J, names = self.numbers.values(at), self.numbers.jacobian(at), self.numbers.in_evidence
         value, gradient, information = 0.0, np.zeros(len(at)), np.zeros((len(at), len(at)))
         share = None
-        for data, start in self.parts:
-            found = self._evidence(data, start, values)
+        for found in self._evidence(values):
             value += found.loglik
             gradient += named(found.gradient(), names) @ J
             known, average = found.information()
