@@ -5,6 +5,9 @@ from sparsegmrf import _memory
 from sparsegmrf.errors import TooLargeError
 from sparsegmrf.models import Matern
 from sparsegmrf.stacks import fill
+from sparsegmrf.stacks._read import Stack, problem_of
+from sparsegmrf.stacks._search import Likelihood
+from sparsegmrf.stacks._sweep import SweepFactor
 from sparsegmrf.stacks._windows import Window, best_observed, spread_over, tiles
 
 DAYS = np.array([0.0, 10.0, 25.0])
@@ -62,3 +65,17 @@ def test_what_does_not_fit_is_refused_with_remedies(values, monkeypatch):
     monkeypatch.setattr(_memory, "available_bytes", lambda: 100_000)
     with pytest.raises(TooLargeError, match="a smaller core="):
         fill(values, dates=DAYS, **KNOWN)
+
+
+def test_likelihood_of_windows_with_a_trend_in_common_has_the_gradient_of_differences(values):
+    stack = Stack.read(values, DAYS, "nan")
+    nothing = np.zeros(values.shape, dtype=bool)
+    problem, _ = problem_of(stack, None, None, 0, "constant", "estimate", (), None, None, nothing)
+    windows = [Window(slice(0, 5), slice(0, 6)), Window(slice(8, 14), slice(9, 14))]
+    likelihood = Likelihood(problem, windows, SweepFactor)
+    at, step = likelihood.start, 1e-5
+    gradient = likelihood(at).gradient
+    for k in range(len(at)):
+        side = step * (np.arange(len(at)) == k)
+        slope = (likelihood.value(at + side) - likelihood.value(at - side)) / (2.0 * step)
+        assert gradient[k] == pytest.approx(slope, rel=1e-5, abs=1e-5), likelihood.names[k]
