@@ -13,14 +13,15 @@ from sparsegmrf.inference._search import Ending
 from sparsegmrf.inference._spacing import Spacing, SpacingLike
 from sparsegmrf.models import Model
 from sparsegmrf.stacks._fit import StackFit
+from sparsegmrf.stacks._images import Images, result_of
 from sparsegmrf.stacks._outliers import screen, unlike_the_season
 from sparsegmrf.stacks._plan import METHODS, Size, plan_stack
-from sparsegmrf.stacks._predict import Predicted, predict
+from sparsegmrf.stacks._predict import predict
 from sparsegmrf.stacks._problem import StackProblem
 from sparsegmrf.stacks._read import Stack, problem_of
-from sparsegmrf.stacks._result import StackAt, StackResult
+from sparsegmrf.stacks._result import StackResult
 from sparsegmrf.stacks._search import search
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
+from sparsegmrf.typing import ArrayLike, BoolArray, Seed
 
 _log = logging.getLogger(__name__)
 _ROUNDS = 3
@@ -175,57 +176,14 @@ def fill(
     fit = StackFit.of(asked, likelihood, ended, plan, (found.coefficients, found.covariance), ground)
     if ended.ending is Ending.STOPPED:
         _log.warning("stack: %s", fit.reason)
-    return _result(stack, asked, found, fit, at, more, bad, bounds)
-
-
-def _result(
-    stack: Stack,
-    problem: StackProblem,
-    found: Predicted,
-    fit: StackFit,
-    at: Any,
-    more: FloatArray,
-    bad: BoolArray,
-    bounds: tuple[float, float],
-) -> StackResult:
-    """Return images in intensity, in the order and under the labels of the stack."""
-    unit, level, noise = problem.unit, problem.level, fit.model.noise_variance
-    days = np.unique(np.concatenate([stack.days, more]))
-    labels = stack.labels
-
-    def images(wanted: FloatArray, own: Any) -> tuple[Any, Any, Any, Any, FloatArray]:
-        index = np.searchsorted(days, wanted)
-        mean = np.clip(found.mean[index] * unit + level, *bounds)
-        variance = found.variance[index] * unit**2
-        draws = np.clip(found.draws[:, index] * unit + level, *bounds)
-        std, predictive = np.sqrt(variance), np.sqrt(variance + noise)
-        if own is None:
-            return mean, std, predictive, draws, mean
-        return (
-            own.values(mean),
-            own.deviation(std, "std", "standard deviation"),
-            own.deviation(predictive, "predictive_std", "standard deviation of a new measurement"),
-            own.draws(draws),
-            mean,
-        )
-
-    mean, std, predictive, draws, plain = images(stack.days, labels)
-    filled = np.where(np.isnan(stack.values) | bad, plain, stack.values)
-    asked = None
-    if at is not None:
-        own = stack.calendar.dates(at, "at")
-        asked = StackAt(own, *images(more, None if labels is None else labels.at(own))[:4])
-    return StackResult(
-        mean,
-        std,
-        predictive,
-        filled if labels is None else labels.values(filled),
-        draws,
-        bad if labels is None else labels.mask(bad),
-        fit,
-        asked,
-        found.seam,
+    index = np.searchsorted(np.unique(np.concatenate([stack.days, more])), np.concatenate([stack.days, more]))
+    images = Images(
+        found.mean[index] * asked.unit + asked.level,
+        found.variance[index] * asked.unit**2,
+        np.full((len(index), 1, 1), fit.model.noise_variance),
+        found.draws[:, index] * asked.unit + asked.level,
     )
+    return result_of(stack, images, fit, at, bad, bounds, found.seam)
 
 
 def _bounds(limits: Any) -> tuple[float, float]:
