@@ -5,6 +5,7 @@ import numpy as np
 from sparsegmrf.stacks._evidence import Evidence, StackModel
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._problem import StackProblem, cropped
+from sparsegmrf.stacks._windows import Window, each
 from sparsegmrf.typing import BoolArray, FloatArray
 
 _ROBUST = 5.0
@@ -55,18 +56,30 @@ def screen(problem: StackProblem, model: StackModel, plan: StackPlan) -> BoolArr
     With the observations of a date left out together a cloud does not vouch for itself.
     """
     found = np.zeros(problem.observed.shape, dtype=bool)
-    for core, window in plan.tiles:
-        data = problem.data(window.rows, window.columns)
-        evidence = Evidence.of(cropped(model, window.rows, window.columns), data, plan.make)
-        difference, variance = evidence.without_own_date(plan.make)
-        i, j = core.rows.start - window.rows.start, core.columns.start - window.columns.start
-        own = (slice(None), slice(i, i + core.shape[0]), slice(j, j + core.shape[1]))
-        index = np.searchsorted(data.days, problem.days)
-        here = (slice(None), core.rows, core.columns)
-        of_date, spread = (each.reshape(-1, *data.shape)[index][own] for each in (difference, variance))
-        # Of several observations of a date each differs from their mean besides.
-        moved = problem.values[here] - data.values.reshape(-1, *data.shape)[index][own]
-        several = data.weight.reshape(-1, *data.shape)[index][own]
-        spread = spread + model.noise_variance * (1.0 - 1.0 / np.maximum(several, 1.0))
-        found[here] = (np.abs(of_date + moved) > _SCORE * np.sqrt(spread)) & problem.observed[here]
+
+    def of(tile: tuple[Window, Window]) -> BoolArray:
+        return _of_tile(problem, model, plan, *tile)
+
+    for (core, _), bad in zip(plan.tiles, each(of, plan.tiles), strict=True):
+        found[:, core.rows, core.columns] = bad
     return found
+
+
+def _of_tile(problem: StackProblem, model: StackModel, plan: StackPlan, core: Window, window: Window) -> BoolArray:
+    """Return which observations ``(T, h, w)`` of a core are too far from what the other dates of its window say."""
+    data = problem.data(*window)
+    evidence = Evidence.of(cropped(model, *window), data, plan.make)
+    i, j = core.rows.start - window.rows.start, core.columns.start - window.columns.start
+    own = (slice(None), slice(i, i + core.shape[0]), slice(j, j + core.shape[1]))
+    index = np.searchsorted(data.days, problem.days)
+
+    def of_core(by_date: FloatArray) -> FloatArray:
+        return by_date.reshape(-1, *data.shape)[index][own]
+
+    difference, variance = (of_core(by_date) for by_date in evidence.without_own_date(plan.make))
+    # Of several observations of a date each differs from their mean besides.
+    values = problem.values[:, core.rows, core.columns]
+    several = np.maximum(of_core(data.weight), 1.0)
+    spread = variance + model.noise_variance * (1.0 - 1.0 / several)
+    far = np.abs(difference + values - of_core(data.values)) > _SCORE * np.sqrt(spread)
+    return np.asarray(far & problem.observed[:, core.rows, core.columns])

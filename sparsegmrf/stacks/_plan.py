@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparsegmrf import _memory
+from sparsegmrf._threads import get_num_threads
 from sparsegmrf.errors import ArgumentError, SparseGMRFError, TooLargeError
 from sparsegmrf.factors.dissection import plan as plan_dissection
 from sparsegmrf.stacks._chain import Tridiagonal
@@ -161,7 +162,7 @@ def plan_stack(
         return StackPlan(
             best, size.n_dates, size.n_coefficients, shape, tuple(windows), ((whole(shape),) * 2,), needed, operations
         )
-    margin = _HALO if halo is None else halo
+    margin, free = _HALO if halo is None else halo, free / get_num_threads()
     side = _tile_side(size, free) if core is None else core + 2 * margin
     inner = max(1, side - 2 * margin) if core is None else core
     needed = size.sweep_bytes(min(side, shape[0]) * min(side, shape[1]))

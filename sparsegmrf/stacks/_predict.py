@@ -7,7 +7,7 @@ import numpy as np
 from sparsegmrf.stacks._evidence import Evidence, StackModel, solved
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._problem import StackProblem, cropped
-from sparsegmrf.stacks._windows import Window
+from sparsegmrf.stacks._windows import Window, each
 from sparsegmrf.typing import FloatArray
 
 
@@ -81,8 +81,11 @@ def _in_tiles(problem: StackProblem, model: StackModel, plan: StackPlan, more: F
     days = np.unique(np.concatenate([problem.days, more]))
     mean, variance = np.empty((len(days), *problem.shape)), np.empty((len(days), *problem.shape))
     beyond, shared = [], _pooled(problem, model, plan)
-    for core, window in plan.tiles:
-        found = _of_window(problem, model, plan, window, more, shared)
+
+    def of(window: Window) -> tuple[FloatArray, FloatArray]:
+        return _of_window(problem, model, plan, window, more, shared)
+
+    for (core, window), found in zip(plan.tiles, each(of, [window for _, window in plan.tiles]), strict=True):
         inner = _within(core, window)
         mean[:, core.rows, core.columns] = found[0][:, inner.rows, inner.columns]
         variance[:, core.rows, core.columns] = found[1][:, inner.rows, inner.columns]
@@ -99,7 +102,7 @@ def _in_tiles(problem: StackProblem, model: StackModel, plan: StackPlan, more: F
         np.zeros((0, *mean.shape)),
         *shared,
         float("nan"),
-        float(max(each.max() for each in seams)),
+        float(max(seam.max() for seam in seams)),
     )
 
 
@@ -119,11 +122,11 @@ def _of_window(
 
 def _pooled(problem: StackProblem, model: StackModel, plan: StackPlan) -> tuple[FloatArray, FloatArray]:
     """Return the trend's coefficients of the windows of the fit taken together."""
-    parts = []
-    for each in plan.fit_windows:
-        data = problem.data(each.rows, each.columns)
-        parts.append(Evidence.of(cropped(model, each.rows, each.columns), data, plan.make))
-    return solved(parts)
+
+    def of(window: Window) -> Evidence:
+        return Evidence.of(cropped(model, *window), problem.data(*window), plan.make)
+
+    return solved(each(of, plan.fit_windows))
 
 
 def _within(core: Window, window: Window) -> Window:

@@ -6,9 +6,10 @@ import numpy as np
 
 from sparsegmrf.inference._memo import Point
 from sparsegmrf.inference._search import Ended, maximize, tried
-from sparsegmrf.stacks._evidence import Evidence, Make, named, together
+from sparsegmrf.stacks._evidence import Evidence, Make, StackModel, named, together
+from sparsegmrf.stacks._observed import StackData
 from sparsegmrf.stacks._problem import ELL, NOISE, Numbers, StackProblem, cropped
-from sparsegmrf.stacks._windows import Window, best_observed
+from sparsegmrf.stacks._windows import Window, best_observed, each
 from sparsegmrf.typing import FloatArray
 
 _TOLERANCE = 0.03
@@ -43,10 +44,7 @@ class Likelihood:
     _points: dict[bytes, Point] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.parts = [
-            (self.problem.data(each.rows, each.columns), cropped(self.problem.start, each.rows, each.columns))
-            for each in self.windows
-        ]
+        self.parts = [(self.problem.data(*window), cropped(self.problem.start, *window)) for window in self.windows]
         data, start = self.parts[0]
         self.numbers = Numbers.of(self.problem, data.shape, start)
 
@@ -70,23 +68,30 @@ class Likelihood:
     def value(self, at: FloatArray) -> float:
         """Return the value alone."""
         self.evaluations += 1
-        return float(sum(each.loglik for each in self._evidence(self.numbers.values(at))))
+        return float(sum(found.loglik for found in self._evidence(self.numbers.values(at))))
 
     def _evidence(self, values: dict[str, float]) -> list[Evidence]:
         """Return the windows at parameters, with the coefficients of the trend that they have together."""
-        return together(
-            [Evidence.of(self.problem.model_of(values, start), data, self.make) for data, start in self.parts]
-        )
+
+        def of(part: tuple[StackData, StackModel]) -> Evidence:
+            data, start = part
+            found = Evidence.of(self.problem.model_of(values, start), data, self.make)
+            if len(self.parts) > 1:
+                _ = found.held  # what takes time, in its thread
+            return found
+
+        return together(each(of, self.parts))
 
     def _evaluated(self, at: FloatArray) -> Point:
         self.evaluations += 1
         values, J, names = self.numbers.values(at), self.numbers.jacobian(at), self.numbers.in_evidence
         value, gradient, information = 0.0, np.zeros(len(at)), np.zeros((len(at), len(at)))
         share = None
-        for found in self._evidence(values):
-            value += found.loglik
-            gradient += named(found.gradient(), names) @ J
-            known, average = found.information()
+        parts = self._evidence(values)
+        said = each(lambda found: (found.loglik, found.gradient(), found.information()), parts)
+        for found, (loglik, slopes, (known, average)) in zip(parts, said, strict=True):
+            value += loglik
+            gradient += named(slopes, names) @ J
             order = [known.index(name) for name in names]
             information += J.T @ average[np.ix_(order, order)] @ J
             if share is None and NOISE in self.names:
@@ -115,7 +120,7 @@ def _start(problem: StackProblem, whole: Likelihood, make: Make) -> FloatArray:
         if name in small.names:
             k = small.names.index(name)
             trials = [at + np.log(factor) * (np.arange(len(at)) == k) for factor in factors]
-            at = trials[int(np.argmax([tried(small, each).value for each in trials]))]
+            at = trials[int(np.argmax([tried(small, trial).value for trial in trials]))]
     if problem.values[0].size <= small.parts[0][0].n_pixels or not np.isfinite(tried(small, at).value):
         return at
     ended = maximize(small, at, 2.0 * _TOLERANCE)

@@ -1,10 +1,16 @@
 """Windows of the images of a stack: all dates of some rows and columns."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from sparsegmrf import _threads
 from sparsegmrf.typing import BoolArray, IntArray, Shape
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 class Window(NamedTuple):
@@ -59,3 +65,14 @@ def tiles(shape: Shape, core: int, halo: int) -> list[tuple[Window, Window]]:
             )
             found.append((Window(slice(i, ends[0]), slice(j, ends[1])), around))
     return found
+
+
+def each(work: Callable[[_In], _Out], items: Sequence[_In]) -> list[_Out]:
+    """Return what is made of each of some windows or other items, which are worked on in threads."""
+    found: list[_Out | None] = [None] * len(items)
+
+    def put(k: int) -> None:
+        found[k] = work(items[k])
+
+    _threads.run([partial(put, k) for k in range(len(items))])
+    return [one for one in found if one is not None]
