@@ -1,8 +1,8 @@
 """Exact Gaussian Markov random fields on images: sparse precisions, fast factors, samples and variances.
 
 What every task begins with stands here; the rest in `models`, `factors`, `likelihoods`, `priors`, `fields`, `scores`,
-`inference`, `autoregression`, `ensembles`, `pixels`, `large`, `io`, `errors`, and with their extras `plot` and `torch`.
-Each is imported when it is first used.
+`inference`, `autoregression`, `ensembles`, `pixels`, `large`, `stacks`, `io`, `errors`, and with their extras `plot`
+and `torch`. Each is imported when it is first used.
 """
 
 import importlib
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
         pixels,
         priors,
         scores,
+        stacks,
     )
+    from sparsegmrf._filling import fill
     from sparsegmrf._threads import get_num_threads, set_num_threads
     from sparsegmrf.factors import factorize
     from sparsegmrf.gmrf import GMRF
-    from sparsegmrf.inference import compare_fits, condition, constrain, diagnose, factor, fill, fit, plan
+    from sparsegmrf.inference import compare_fits, condition, constrain, diagnose, factor, fit, plan
     from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
     from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
@@ -69,13 +71,15 @@ __all__ = [
     "priors",
     "scores",
     "set_num_threads",
+    "stacks",
 ]
 
 _OF_MODULE = {
+    "_filling": ("fill",),
     "_threads": ("get_num_threads", "set_num_threads"),
     "factors": ("factorize",),
     "gmrf": ("GMRF",),
-    "inference": ("compare_fits", "condition", "constrain", "diagnose", "factor", "fill", "fit", "plan"),
+    "inference": ("compare_fits", "condition", "constrain", "diagnose", "factor", "fit", "plan"),
     "models": ("CAR", "SAR", "Channels", "Intrinsic", "Matern", "Sum", "TensionSpline"),
     "stencil": ("SymmetricStencil", "TriangularStencil"),
 }

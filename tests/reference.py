@@ -116,3 +116,30 @@ def transpose_permutation(shape, channels=1):
 
 def _numbered(shape, channels):
     return np.arange(shape[0] * shape[1] * channels).reshape(*shape, channels)
+
+
+def stack_covariance(days, ell, spatial, basis, deviations, of_coefficients):
+    """Covariance of season and field at pixels and dates, dates slowest: ``T (x) K + B diag(s^2) B^T (x) K_c``."""
+    days, basis = np.asarray(days, dtype=float), np.asarray(basis, dtype=float).reshape(len(days), -1)
+    in_time = np.exp(-np.abs(days[:, None] - days[None, :]) / ell)
+    season = basis @ np.diag(np.square(deviations)) @ basis.T if basis.size else np.zeros_like(in_time)
+    return np.kron(in_time, spatial) + np.kron(season, of_coefficients)
+
+
+def gaussian_given(covariance, values, observed, noise, covariates):
+    """Generalized least squares and kriging: log-density, mean and covariance at all places, and the coefficients.
+
+    ``noise`` is the variance of each observation, ``covariates`` ``(n, p)`` those at all places; their coefficients'
+    uncertainty is in the covariance.
+    """
+    y, X = values[observed], covariates[observed]
+    S = covariance[np.ix_(observed, observed)] + np.diag(np.broadcast_to(noise, len(y)))
+    inverse = np.linalg.inv(S)
+    of_beta = np.linalg.inv(X.T @ inverse @ X) if X.shape[1] else np.zeros((0, 0))
+    beta = of_beta @ (X.T @ inverse @ y)
+    r = y - X @ beta
+    loglik = -0.5 * (len(y) * np.log(2 * np.pi) + np.linalg.slogdet(S)[1] + r @ inverse @ r)
+    gain = covariance[:, observed] @ inverse
+    left = covariates - gain @ X
+    mean = covariates @ beta + gain @ r
+    return loglik, mean, covariance - gain @ covariance[observed] + left @ of_beta @ left.T, beta

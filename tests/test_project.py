@@ -23,7 +23,7 @@ TOP = {
 }
 NAMESPACES = {
     *("models", "factors", "likelihoods", "priors", "fields", "scores", "inference", "autoregression", "ensembles"),
-    *("pixels", "large", "io", "geo", "errors", "plot", "torch"),
+    *("pixels", "large", "stacks", "io", "geo", "errors", "plot", "torch"),
 }
 OF_EXTRAS = {"plot": "matplotlib", "torch": "torch", "geo": None}
 """Namespaces that are imported by themselves, and the library that one needs for it."""
@@ -85,8 +85,9 @@ def test_every_public_name_is_exported_by_one_namespace_besides_the_top():
         for public in namespace(name).__all__:
             doors.setdefault(public, []).append(name)
     several = {public: names for public, names in doors.items() if len(names) > 1}
-    # Of an image, and of a raster tile by tile.
-    assert several == {name: ["inference", "large"] for name in ("condition", "fill", "fit")}
+    # Of an image, of a raster tile by tile, and of a stack in time.
+    own = {name: ["inference", "large"] for name in ("condition", "fit")}
+    assert several == {**own, "fill": ["inference", "large", "stacks"]}
     only_at_the_top = {"__version__", "get_num_threads", "set_num_threads", "SymmetricStencil", "TriangularStencil"}
     assert set(sparsegmrf.__all__) - NAMESPACES - set(doors) == only_at_the_top
 

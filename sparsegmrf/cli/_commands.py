@@ -15,6 +15,7 @@ from sparsegmrf.autoregression import experiment as run_experiment
 from sparsegmrf.cli._ar import ar
 from sparsegmrf.cli._demo import demo
 from sparsegmrf.cli._fill import fill
+from sparsegmrf.cli._fill_stack import fill_stack
 from sparsegmrf.cli._fill_tiles import fill_tiles
 from sparsegmrf.cli._fit import fit
 from sparsegmrf.cli._pixels import anomalies, density
@@ -37,6 +38,7 @@ app = typer.Typer(
 
 app.command()(demo)
 app.command()(fill)
+app.command("fill-stack")(fill_stack)
 app.command("fill-tiles")(fill_tiles)
 app.command()(fit)
 app.add_typer(ar, name="ar")

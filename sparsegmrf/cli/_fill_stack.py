@@ -1,0 +1,245 @@
+"""The command ``fill-stack``: images of several dates in, filled images, uncertainty and parameters out."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+
+from sparsegmrf import stacks
+from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
+from sparsegmrf.cli._field import files
+from sparsegmrf.cli._models import chosen_model
+from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._rasters import map_suffix
+from sparsegmrf.cli._report import Progress, show_stack, show_written
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.geo import NetCdf
+from sparsegmrf.io import Picture, Raster, read
+from sparsegmrf.stacks import StackResult
+
+_IMAGES = {
+    "filled": "filled",
+    "mean": "mean",
+    "std": "standard deviation",
+    "predictive_std": "standard deviation of a new measurement",
+}
+"""What is written of every date, and what the bands are called."""
+_OF_MORE = tuple(name for name in _IMAGES if name != "filled")
+"""What is written of dates without an image."""
+_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """How a stack is filled, as the command line has it."""
+
+    dates: Annotated[
+        str | None,
+        typer.Option(help="Dates of the files, YYYY-MM-DD or days, with commas; by default those in their names."),
+    ] = None
+    at: Annotated[str | None, typer.Option(help="Further dates to predict, with commas.")] = None
+    model: Annotated[str, typer.Option(help="The field of one date, or a .json file.")] = "matern"
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE: a parameter, or a field of the model; repeatable."),
+    ] = None
+    harmonics: Annotated[
+        str, typer.Option(help="auto, a number of harmonics of the year, or none: no maps of level and season.")
+    ] = "auto"
+    covariates: Annotated[Literal["constant", "linear", "none"], typer.Option(help="Trend.")] = "constant"
+    noise_variance: Annotated[str, typer.Option(help="estimate, or the variance of the noise (unit squared).")] = (
+        "estimate"
+    )
+    outliers: Annotated[
+        bool, typer.Option("--outliers", help="Leave out observations that contradict the other dates.")
+    ] = False
+    samples: Annotated[int, typer.Option(help="Number of draws given the observed pixels.")] = 0
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0
+
+    def fill(self, stack: Any, dates: Any, spacing: Any) -> StackResult:
+        """Fill the gaps of a stack."""
+        model = chosen_model(self.model, self.settings or ())
+        if isinstance(model, str):
+            raise ArgumentError(f"model must be one field with dates, got {model}.")
+        return stacks.fill(
+            stack,
+            dates=dates,
+            at=None if self.at is None else dates_of(self.at),
+            model=model,
+            harmonics=None if self.harmonics == "none" else _number("harmonics", self.harmonics, "auto", int),
+            covariates=None if self.covariates == "none" else self.covariates,
+            noise_variance=_number("noise-variance", self.noise_variance, "estimate", float),
+            outliers="screen" if self.outliers else None,
+            n_samples=self.samples,
+            rng=self.seed,
+            spacing=spacing,
+        )
+
+
+@with_groups
+def fill_stack(
+    images: Annotated[
+        list[Path], typer.Argument(help="One NetCDF file with a dimension of dates, or one raster for each date.")
+    ],
+    out: Annotated[Path, typer.Option(help="Directory of what is written; made if need be.")],
+    options: StackOptions,
+    channel: Annotated[int | None, typer.Option(help="Band of the rasters, from 0.")] = None,
+    variable: Annotated[str | None, typer.Option(help="Variable of the file, if it has several.")] = None,
+) -> None:
+    """Fill the gaps of images of one place at several dates: each is filled from the others as well."""
+    directory_of_outputs(out)
+    with Progress(3) as step:
+        step("reading")
+        read_as_series = len(images) == 1
+        if read_as_series:
+            rasters: list[Raster] = [read(images[0], variable=variable, channel="all")]
+            stack, dates, spacing = _series(rasters[0], images[0], options)
+        else:
+            rasters = [read(path, variable=variable, channel=channel) for path in images]
+            stack, dates, spacing = _images(rasters, images, options)
+        names = _names(images, rasters, options)
+        refuse_overwriting([out / name for name in names], [*images, *files(options.model)])
+        step("fitting and filling")
+        result = options.fill(stack, dates, spacing)
+        step("writing")
+        with replacing_in(out) as staging:
+            if read_as_series:
+                _write_series(staging, images[0].stem, rasters[0], result)
+            else:
+                _write_images(staging, images, rasters, result, options)
+            said = json.dumps(_about(result, rasters[0].unit), indent=1, allow_nan=False)
+            (staging / f"{images[0].stem}-fit.json").write_text(said, encoding="utf-8")
+    show_stack(images[0].name, result)
+    show_written([out / name for name in names])
+
+
+def dates_of(text: str) -> list[Any]:
+    """Return dates that are written with commas: numbers where all are."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return [float(part) for part in parts]
+    except ValueError:
+        return list(parts)
+
+
+def date_in(path: Path) -> str:
+    """Return the date in the name of a file, as YYYY-MM-DD.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none, or several.
+    """
+    found = {f"{year}-{month}-{day}" for year, _, month, day in _DATE.findall(path.name)}
+    if len(found) != 1:
+        raise ArgumentError(
+            f"dates must be given: the name {path.name} has {len(found) or 'no'} dates such as 2021-05-03 or 20210503; "
+            "pass --dates with one for each file."
+        )
+    return found.pop()
+
+
+def _series(raster: Raster, path: Path, options: StackOptions) -> tuple[Any, Any, Any]:
+    if not isinstance(raster, NetCdf) or raster.image.ndim != 3:
+        raise ArgumentError(
+            f"images must be a NetCDF variable with a dimension of dates, or several rasters, got {path.name} alone."
+        )
+    return raster.image, None if options.dates is None else dates_of(options.dates), "coordinates"
+
+
+def _images(rasters: Sequence[Raster], paths: Sequence[Path], options: StackOptions) -> tuple[Any, Any, Any]:
+    first = rasters[0]
+    for raster, path in zip(rasters, paths, strict=True):
+        if type(raster) is not type(first) or np.shape(raster.image) != np.shape(first.image):
+            raise ArgumentError(
+                f"images must be of one kind and size, got {path.name} with {np.shape(raster.image)} beside "
+                f"{paths[0].name} with {np.shape(first.image)}."
+            )
+        if not first.same_ground(raster):
+            raise ArgumentError(f"images must lie on the same ground, got {path.name} elsewhere than {paths[0].name}.")
+    dates = [date_in(path) for path in paths] if options.dates is None else dates_of(options.dates)
+    return np.array([np.asarray(raster.image) for raster in rasters]), dates, first.spacing
+
+
+def _names(paths: Sequence[Path], rasters: Sequence[Raster], options: StackOptions) -> list[str]:
+    """Return the names of the files that are written."""
+    suffix = _suffix(rasters[0])
+    found = [f"{path.stem}-{name.replace('_', '-')}{suffix}" for path in paths for name in _IMAGES]
+    first = paths[0].stem
+    if len(paths) == 1:
+        found += [f"{first}-samples{suffix}"] if options.samples else []
+        found += [f"{first}-at-{name.replace('_', '-')}{suffix}" for name in _OF_MORE] if options.at else []
+    else:
+        found += [f"{path.stem}-samples{rasters[0].stack_suffix}" for path in paths] if options.samples else []
+        more = dates_of(options.at) if options.at else []
+        found += [f"{first}-at-{date}-{name.replace('_', '-')}{suffix}" for date in more for name in _OF_MORE]
+    return [*found, f"{first}-fit.json"]
+
+
+def _suffix(raster: Raster) -> str:
+    return raster.suffix if isinstance(raster, Picture) else map_suffix(raster)
+
+
+def _write_series(folder: Path, stem: str, raster: Raster, result: StackResult) -> None:
+    suffix = _suffix(raster)
+    for name, meaning in _IMAGES.items():
+        raster.write(folder / f"{stem}-{name.replace('_', '-')}{suffix}", getattr(result, name), meaning)
+        if result.at is not None and name in _OF_MORE:
+            raster.write(folder / f"{stem}-at-{name.replace('_', '-')}{suffix}", getattr(result.at, name), meaning)
+    if len(result.samples):
+        raster.write(folder / f"{stem}-samples{suffix}", result.samples, "draw")
+
+
+def _write_images(
+    folder: Path, paths: Sequence[Path], rasters: Sequence[Raster], result: StackResult, options: StackOptions
+) -> None:
+    suffix = _suffix(rasters[0])
+    for k, (path, raster) in enumerate(zip(paths, rasters, strict=True)):
+        for name, meaning in _IMAGES.items():
+            raster.write(folder / f"{path.stem}-{name.replace('_', '-')}{suffix}", getattr(result, name)[k], meaning)
+        if len(result.samples):
+            raster.write(folder / f"{path.stem}-samples{raster.stack_suffix}", result.samples[:, k], "draw")
+    if result.at is None or options.at is None:
+        return
+    for k, date in enumerate(dates_of(options.at)):
+        for name in _OF_MORE:
+            target = folder / f"{paths[0].stem}-at-{date}-{name.replace('_', '-')}{suffix}"
+            rasters[0].write(target, getattr(result.at, name)[k], _IMAGES[name])
+
+
+def _number(name: str, text: str, word: str, kind: type) -> Any:
+    if text == word:
+        return word
+    try:
+        return kind(text)
+    except ValueError:
+        raise ArgumentError(f"{name} must be {word} or a number, got {text}.") from None
+
+
+def _about(result: StackResult, unit: str) -> dict[str, Any]:
+    """Return the estimates; null where there is no number."""
+    fit = result.fit
+    return {
+        "unit": unit or "intensity",
+        "model": type(fit.model.field).__name__,
+        "parameters": {name: _finite(value) for name, value in fit.parameters.items()},
+        "standard_errors": {name: _finite(value) for name, value in fit.standard_errors.items()},
+        "units": fit.units,
+        "coefficients": fit.coefficients,
+        "coefficient_errors": fit.coefficient_errors,
+        "loglik": fit.loglik,
+        "observed": fit.n_observed,
+        "screened_out": int(np.count_nonzero(result.outliers)),
+        "converged": fit.converged,
+        "plan": str(fit.plan),
+        "seam": result.seam,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

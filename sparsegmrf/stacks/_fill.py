@@ -1,0 +1,199 @@
+"""Filling the gaps of a stack of images in time."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from sparsegmrf._blas_threads import one_blas_thread
+from sparsegmrf._validate import finite_number, generator, integer_at_least, one_of
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._search import Ending
+from sparsegmrf.inference._spacing import Spacing, SpacingLike
+from sparsegmrf.models import Model
+from sparsegmrf.stacks._fit import StackFit
+from sparsegmrf.stacks._images import Images, result_of
+from sparsegmrf.stacks._outliers import screen, unlike_the_season
+from sparsegmrf.stacks._plan import METHODS, Size, plan_stack
+from sparsegmrf.stacks._predict import predict
+from sparsegmrf.stacks._problem import StackProblem
+from sparsegmrf.stacks._read import Stack, problem_of
+from sparsegmrf.stacks._result import StackResult
+from sparsegmrf.stacks._search import search
+from sparsegmrf.typing import ArrayLike, BoolArray, Seed
+
+_log = logging.getLogger(__name__)
+_ROUNDS = 3
+"""How often at most observations are screened by the model and it is fitted again."""
+
+
+@one_blas_thread()
+def fill(
+    image: ArrayLike,
+    *,
+    dates: Any = None,
+    at: Any = None,
+    mask: ArrayLike | Literal["nan"] | None = "nan",
+    model: Model | None = None,
+    mean_model: Model | None = None,
+    harmonics: int | Literal["auto"] | None = "auto",
+    covariates: Literal["constant", "linear"] | None = "constant",
+    noise_variance: Literal["estimate"] | float = "estimate",
+    fixed: Sequence[str] | str = (),
+    start: Mapping[str, float] | None = None,
+    outliers: Literal["screen"] | None = None,
+    limits: tuple[float, float] | None = None,
+    n_samples: int = 0,
+    rng: Seed = None,
+    spacing: SpacingLike = "coordinates",
+    method: Literal["auto", "sweep", "lattice"] = "auto",
+    core: int | None = None,
+    halo: int | None = None,
+) -> StackResult:
+    """Fill the gaps of images of one place at several dates: what is under a cloud, other dates have seen.
+
+    ``y_t = trend + season_t + field_t + noise``. The season is ``c_0 + sum_j c_2j-1 cos(j w t) + c_2j sin(j w t)`` with
+    a year's period, its coefficients maps with a Gaussian prior each; the field has the correlation
+    ``exp(-|t - s| / ell)`` in time times that of a spatial model. All of it is Gaussian: parameters are those of
+    maximum likelihood with missing pixels integrated out, and means, variances and draws are exact given them.
+
+    Parameters
+    ----------
+    image : array_like, (T, H, W), or DataArray
+        Intensities; NaN marks gaps. A ``DataArray`` may have its dimensions in any order: results keep it, with
+        coordinates, name and attributes.
+    dates : sequence, (T,), optional
+        One per image, in any order, irregular, repeated ones being two observations of a date: datetime64, dates of
+        Python or cftime, ISO strings, or numbers of days. Not needed of a ``DataArray`` with dates.
+    at : sequence, (A,), optional
+        Dates without an image to predict.
+    mask : ndarray of bool, (T, H, W) or (H, W), "nan" or None
+        **True where a pixel is missing**, as for `sparsegmrf.fill`.
+    model : Model, optional
+        Of the field at one date, proper, at the parameters to start from; by default a `Matern`.
+    mean_model : Model, optional
+        Of the maps of the season's coefficients, which is multiplied by deviations that are parameters of their own; by
+        default a `Matern` of deviation one. ``Independent()`` shrinks every pixel by itself.
+    harmonics : int, "auto" or None
+        Of the year. 0 is a level by pixel alone, None no map at all. By default 0 within a year, else one or two as the
+        number of dates allows.
+    covariates : "constant", "linear" or None
+        Trend that all dates share: a level, rows and columns with it, or none. The mean season over all pixels is a
+        part of it.
+    noise_variance : "estimate" or float
+        Of every measurement, in intensity^2.
+    fixed : sequence of str
+        Parameters that are held: of the field, ``ell``, ``sd_level``, ``sd_harmonic_1``, ..., or those of the season's
+        maps such as ``range_mean``.
+    start : mapping, optional
+        Values of parameters to start from, or to be held at: ``start={"ell": 30.0}, fixed="ell"``.
+    outliers : "screen" or None
+        Whether observations that contradict the other dates, such as clouds that nobody has marked, are left out: those
+        over 5 robust deviations from their season before the fit, and over 4.5 standard deviations from what all other
+        dates say after it.
+    limits : (float, float), optional
+        Physical range to which means and draws are clipped; by default nothing is.
+    n_samples : int
+        Number of draws.
+    rng : int, Generator or None
+        Seed of the draws.
+    spacing : "coordinates", (height, width), Spacing or None
+        Size of the pixels, as for `sparsegmrf.fill`.
+    method : {"auto", "sweep", "lattice"}
+        ``"sweep"`` goes from date to date with dense blocks over pixels, ``"lattice"`` dissects the image with all
+        dates of a pixel together; ``"auto"`` takes the cheaper, and tiles where neither can be. A name is obeyed at any
+        cost.
+    core, halo : int, optional
+        Side of tiles, and pixels around them, in the place of the choice.
+
+    Returns
+    -------
+    StackResult
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not as above.
+    TooLargeError
+        If a tile does not fit into memory, or draws are asked for of what needs tiles.
+
+    References
+    ----------
+    H. Rue, L. Held, Gaussian Markov Random Fields (2005), sections 2.4 and 3.2; M. L. Stein, Space-time covariance
+    functions, JASA 100 (2005), for what separable ones are not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sparsegmrf.models import Matern
+    >>> rng = np.random.default_rng(0)
+    >>> days, field = [0.0, 8.0, 16.0, 40.0], Matern(range=4.0).gmrf((8, 8)).sample(rng=rng)
+    >>> stack = field + 0.1 * rng.standard_normal((4, 8, 8))
+    >>> stack[1, 2:6, 2:6] = np.nan
+    >>> result = fill(stack, dates=days, at=[24.0], start={"ell": 30.0}, fixed="ell", harmonics=None)
+    >>> result.mean.shape, result.at.mean.shape
+    ((4, 8, 8), (1, 8, 8))
+    >>> bool(np.abs(result.mean[1] - field).max() < 5 * result.std[1].max())
+    True
+    """
+    count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+    one_of("method", method, METHODS)
+    if outliers is not None:
+        one_of("outliers", outliers, ("screen",))
+    bounds = _bounds(limits)
+    for name, value in (("core", core), ("halo", halo)):
+        if value is not None:
+            integer_at_least(name, value, 1 if name == "core" else 0)
+    if dates is None and not hasattr(image, "dims"):
+        raise ArgumentError("dates must be given with an array of images, got None; without dates it is no stack.")
+    stack = Stack.read(image, dates, mask)
+    more = np.zeros(0) if at is None else stack.calendar.days(at, "at")
+
+    def problem(screened: BoolArray) -> tuple[StackProblem, Spacing]:
+        return problem_of(
+            stack, model, mean_model, harmonics, covariates, noise_variance, fixed, start, spacing, screened
+        )
+
+    nothing = np.zeros(stack.values.shape, dtype=bool)
+    first, ground = problem(nothing)
+    bad = nothing if outliers is None else unlike_the_season(first)
+    asked = first if not bad.any() else problem(bad)[0]
+    size = Size(len(np.unique(np.concatenate([stack.days, more]))), sum(map(len, asked.seasons.groups)), asked.start)
+    plan = plan_stack(size, stack.shape, asked.observed.sum(axis=0), method, core, halo, count)
+    _log.info("stack: %s", plan)
+    likelihood, ended = search(asked, list(plan.fit_windows), plan.make)
+    for _ in range(0 if outliers is None else _ROUNDS):
+        reached = asked.model_of(likelihood.numbers.values(ended.at), asked.start)
+        new = screen(asked, reached, plan)
+        if not new.any():
+            break
+        bad = bad | new
+        asked = asked.without(new).starting_at(reached)
+        likelihood, ended = search(asked, list(plan.fit_windows), plan.make, warm=True)
+    reached = asked.model_of(likelihood.numbers.values(ended.at), asked.start)
+    found = predict(asked, reached, plan, more, count, stream)
+    fit = StackFit.of(asked, likelihood, ended, plan, (found.coefficients, found.covariance), ground)
+    if ended.ending is Ending.STOPPED:
+        _log.warning("stack: %s", fit.reason)
+    index = np.searchsorted(np.unique(np.concatenate([stack.days, more])), np.concatenate([stack.days, more]))
+    images = Images(
+        found.mean[index] * asked.unit + asked.level,
+        found.variance[index] * asked.unit**2,
+        np.full((len(index), 1, 1), fit.model.noise_variance),
+        found.draws[:, index] * asked.unit + asked.level,
+    )
+    return result_of(stack, images, fit, at, bad, bounds, found.seam)
+
+
+def _bounds(limits: Any) -> tuple[float, float]:
+    if limits is None:
+        return -np.inf, np.inf
+    try:
+        low, high = limits
+    except (TypeError, ValueError):
+        raise ArgumentError(f"limits must be a pair (low, high), got {limits!r}.") from None
+    found = finite_number("limits[0]", low), finite_number("limits[1]", high)
+    if not found[0] < found[1]:
+        raise ArgumentError(f"limits must be (low, high) with low below high, got {found}.")
+    return found

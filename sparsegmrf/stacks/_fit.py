@@ -1,0 +1,155 @@
+"""What a fit of a stack found: estimates with standard errors, and how they were found."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from sparsegmrf._blas_threads import one_blas_thread
+from sparsegmrf.inference._conclusion import Curvature
+from sparsegmrf.inference._ground import units_of
+from sparsegmrf.inference._search import Ended, Ending, observed_information
+from sparsegmrf.inference._spacing import Spacing
+from sparsegmrf.stacks._evidence import StackModel
+from sparsegmrf.stacks._plan import StackPlan
+from sparsegmrf.stacks._problem import ELL, OF_COEFFICIENTS, StackProblem
+from sparsegmrf.stacks._search import Likelihood
+from sparsegmrf.typing import FloatArray
+
+_SAYS = {
+    Ending.MAXIMUM: "a maximum of the likelihood",
+    Ending.KINK: "a maximum of the likelihood, on a kink",
+    Ending.NOTHING: "every parameter is held",
+    Ending.NO_NOISE: "the noise variance has run to zero",
+    Ending.FLAT: "the data say nothing about a direction of the parameters",
+    Ending.FAR: "a parameter has run away from its start",
+    Ending.STOPPED: "the search has stopped before a maximum",
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StackFit:
+    """Estimates of maximum likelihood, in intensity and days.
+
+    Attributes
+    ----------
+    model : StackModel
+        ``field``, the spatial model of a date; ``ell``; ``coefficients``, the spatial model of the seasonal mean;
+        ``deviations``; ``noise_variance``.
+    parameters : dict of float
+        Those of the field; ``ell``, the days over which its correlation falls to 1/e; ``sd_level`` and
+        ``sd_harmonic_1``, ..., by how much pixels differ in level and season; those of the maps of these, such as
+        ``range_mean``; ``noise_variance``.
+    coefficients, coefficient_errors : dict of float
+        Of the trend that all pixels share, in intensity: generalized least squares.
+    loglik : float
+        Log-density of the observations in nats; of a fit to windows, the sum over these.
+    n_observed : int
+        Observations that count.
+    converged : bool
+    reason : str
+        How the search has ended.
+    evaluations : int
+        Likelihoods that were evaluated.
+    plan : StackPlan
+        How it was computed.
+    """
+
+    model: StackModel
+    parameters: dict[str, float]
+    coefficients: dict[str, float]
+    coefficient_errors: dict[str, float]
+    loglik: float
+    n_observed: int
+    converged: bool
+    reason: str
+    evaluations: int
+    plan: StackPlan
+    spacing: Spacing
+    _problem: StackProblem = field(repr=False)
+    _likelihood: Likelihood = field(repr=False)
+    _at: FloatArray = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        problem: StackProblem,
+        likelihood: Likelihood,
+        ended: Ended,
+        plan: StackPlan,
+        beta: tuple[FloatArray, FloatArray],
+        spacing: Spacing,
+    ) -> "StackFit":
+        """Return the estimates at the end of a search."""
+        model = problem.outside(problem.model_of(likelihood.numbers.values(ended.at), problem.start))
+        coefficients = beta[0] * problem.unit
+        names = problem.seasons.names
+        if problem.seasons.covariates is not None:
+            coefficients[0] += problem.level
+        errors = np.sqrt(np.diagonal(beta[1])) * problem.unit
+        count = int(problem.observed.sum())
+        parts = sum(data.count for data, _ in likelihood.parts)
+        return cls(
+            model,
+            problem.values_of(model),
+            dict(zip(names, map(float, coefficients), strict=True)),
+            dict(zip(names, map(float, errors), strict=True)),
+            likelihood(ended.at).value - parts * float(np.log(problem.unit)),
+            count,
+            ended.converged,
+            _SAYS[ended.ending],
+            likelihood.evaluations,
+            plan,
+            spacing,
+            problem,
+            likelihood,
+            ended.at,
+        )
+
+    @cached_property
+    def standard_errors(self) -> dict[str, float]:
+        """Standard errors of the parameters by the observed information, which takes two likelihoods a parameter.
+
+        The information is minus the Hessian, by central differences of the exact gradient; NaN of what the data do not
+        determine, or of what was held.
+        """
+        names, found = self._likelihood.names, dict.fromkeys(self.parameters, float("nan"))
+        if not names:
+            return found
+        with one_blas_thread():
+            curvature = Curvature.of(observed_information(self._likelihood, self._at), names)
+        J = self._likelihood.numbers.jacobian(self._at)
+        values = self._likelihood.numbers.values(self._at)
+        outside = self._problem.values_of(self.model)
+        for k, (name, kind) in enumerate(zip(names, self._likelihood.numbers.in_evidence, strict=True)):
+            if kind.startswith("log "):
+                J[k] *= values[name]
+            J[k] *= outside[name] / values[name] if values[name] else 1.0
+        found |= dict(zip(names, map(float, curvature.errors(J)), strict=True))
+        return found
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of lengths and times."""
+        found = {ELL: "days"} | units_of(self.model.field, self.spacing)
+        own = units_of(self.model.coefficients, self.spacing)
+        found |= {f"{name}{OF_COEFFICIENTS}": unit for name, unit in own.items()}
+        return {name: unit for name, unit in found.items() if name in self.parameters}
+
+    def summary(self) -> str:
+        """Return estimates with standard errors, and how they were found, as text."""
+        lines = [f"stack of {self.n_observed} observations: {type(self.model.field).__name__} x exp(-days / ell)", ""]
+        width = max(16, *(len(name) + 1 for name in [*self.parameters, *self.coefficients]))
+        lines.append(f"{'':>{width}}{'estimate':>14}{'std. error':>14}")
+        for name, value in self.parameters.items():
+            line = f"{name:>{width}}{value:14.6g}{self.standard_errors[name]:14.3g}  {self.units.get(name, '')}"
+            lines.append(line.rstrip())
+        for name, value in self.coefficients.items():
+            lines.append(f"{name:>{width}}{value:14.6g}{self.coefficient_errors[name]:14.3g}")
+        lines += ["", f"log-likelihood {self.loglik:.4f} nats", str(self.plan)]
+        lines.append(f"{'converged' if self.converged else 'NOT CONVERGED'}: {self.reason}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
+        return f"StackFit({values}, loglik={self.loglik:.6g}, converged={self.converged})"

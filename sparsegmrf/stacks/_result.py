@@ -1,0 +1,92 @@
+"""The filled stack."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sparsegmrf.stacks._fit import StackFit
+from sparsegmrf.typing import BoolArray, FloatArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StackAt:
+    """What a stack says of dates at which there is no image.
+
+    Attributes
+    ----------
+    dates : ndarray, (A,)
+        As they were given.
+    mean, std, predictive_std : (A, H, W)
+        As of `StackResult`.
+    samples : (k, A, H, W)
+        The same draws as those of the stack.
+    """
+
+    dates: Any
+    mean: FloatArray
+    std: FloatArray
+    predictive_std: FloatArray
+    samples: FloatArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StackResult:
+    """The filled stack and how sure it is; of the kind, shape and order given: arrays, or DataArrays.
+
+    Attributes
+    ----------
+    mean : (T, H, W)
+        Expectation of season, trend and field at every pixel and date, in intensity: gaps filled, noise removed.
+    std : (T, H, W)
+        Its standard deviation, that of the estimated trend included; parameters are taken as known.
+    predictive_std : (T, H, W)
+        Standard deviation of a new measurement, ``sqrt(std^2 + noise variance)``.
+    filled : (T, H, W)
+        The stack itself where it is observed and counts, `mean` elsewhere.
+    samples : (k, T, H, W)
+        Draws given the observations: correlated in space and time as the field is.
+    outliers : ndarray of bool, (T, H, W)
+        Observations that were screened out; see ``outliers=`` of `fill`.
+    fit : StackFit
+        Estimates.
+    at : StackAt or None
+        The same at the dates asked for.
+    seam : float
+        Zero where all pixels were computed at once. Of tiles the largest difference of what neighbours say of the
+        pixels at their border, in standard deviations.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+    predictive_std: FloatArray
+    filled: FloatArray
+    samples: FloatArray
+    outliers: BoolArray
+    fit: StackFit
+    at: StackAt | None
+    seam: float
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Estimates by name; see `StackFit`."""
+        return self.fit.parameters
+
+    @property
+    def standard_errors(self) -> dict[str, float]:
+        """Their standard errors, which are computed when they are first asked for."""
+        return self.fit.standard_errors
+
+    def summary(self) -> str:
+        """Return estimates with standard errors, what was screened out, and how it was computed, as text."""
+        lines = [self.fit.summary()]
+        count = int(np.count_nonzero(self.outliers))
+        if count:
+            lines.append(f"{count} observations screened out")
+        if not self.fit.plan.is_exact:
+            lines.append(f"tiles differ by {self.seam:.2g} standard deviations at most where they meet")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        gaps = self.outliers.size - self.fit.n_observed
+        return f"StackResult(shape={self.outliers.shape}, {gaps} values filled, {self.fit!r})"

@@ -1,0 +1,114 @@
+"""``sparsegmrf fill-stack``: what the library computes of images of several dates, or nothing."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sparsegmrf.cli import main
+from sparsegmrf.geo import read_geotiff
+from sparsegmrf.models import Matern
+from sparsegmrf.stacks import fill
+from tests.conftest import require
+
+rasterio = require("rasterio")
+xarray = require("xarray")
+
+DATES = ["2020-05-01", "2020-05-17", "2020-06-20"]
+OPTIONS = ["--harmonics", "none", "--noise-variance", "0.04", "--set", "range=120"]
+KNOWN = {"harmonics": None, "noise_variance": 0.04}
+TRANSFORM = rasterio.Affine(30.0, 0.0, 5e5, 0.0, -30.0, 5e6)
+
+
+def values():
+    rng = np.random.default_rng(0)
+    found = 3.0 + Matern(range=4.0).gmrf((8, 9)).sample(rng=rng) + 0.2 * rng.standard_normal((3, 8, 9))
+    found[1, 2:6, 3:7] = np.nan
+    return found.astype(np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A NetCDF file series.nc, and the same images as GeoTIFFs with dates in their names."""
+    monkeypatch.chdir(tmp_path)
+    y, x = 5e6 - 30.0 * np.arange(8), 5e5 + 30.0 * np.arange(9)
+    units = {"units": "m"}
+    coords = {"time": np.array(DATES, "datetime64[ns]"), "y": ("y", y, units), "x": ("x", x, units)}
+    stack = xarray.DataArray(values(), dims=("time", "y", "x"), coords=coords, name="ndvi", attrs={"units": "1"})
+    stack.to_netcdf("series.nc")
+    profile = {"driver": "GTiff", "height": 8, "width": 9, "dtype": "float32", "count": 1, "nodata": np.nan}
+    for date, image in zip(DATES, values(), strict=True):
+        with rasterio.open(
+            f"ndvi_{date.replace('-', '')}.tif", "w", crs="EPSG:32633", transform=TRANSFORM, **profile
+        ) as to:
+            to.write(image[np.newaxis])
+    return tmp_path
+
+
+def expected(**options):
+    return fill(values(), dates=DATES, model=Matern(range=120.0, spacing=(30.0, 30.0)), **KNOWN, **options)
+
+
+def test_a_series_is_filled_as_by_the_library(folder, capsys):
+    command = ["fill-stack", "series.nc", "--out", "out", "--at", "2020-06-01", "--samples", "2", *OPTIONS]
+    assert main(command) == 0
+    printed = capsys.readouterr()
+    assert "3 dates" not in printed.err
+    assert "4 dates of 8 x 9 pixels" in printed.out
+    found = expected(at=["2020-06-01"], n_samples=2, rng=0)
+    for name in ("filled", "mean", "std", "predictive_std"):
+        with xarray.open_dataset(f"out/series-{name.replace('_', '-')}.nc") as written:
+            (variable,) = written.data_vars.values()
+            np.testing.assert_allclose(variable.transpose("time", "y", "x"), getattr(found, name), rtol=1e-5)
+            assert written.time.dt.strftime("%Y-%m-%d").values.tolist() == DATES
+    with xarray.open_dataset("out/series-at-mean.nc") as written:
+        np.testing.assert_allclose(written["ndvi"].transpose("time", "y", "x"), found.at.mean, rtol=1e-5)
+    with xarray.open_dataset("out/series-samples.nc") as written:
+        np.testing.assert_allclose(written["ndvi"].transpose("sample", "time", "y", "x"), found.samples, rtol=1e-5)
+    said = json.loads((folder / "out/series-fit.json").read_text())
+    assert said["parameters"]["ell"] == pytest.approx(found.parameters["ell"], rel=0.01)  # it runs to infinity
+    assert said["units"]["range"] == "m"
+    assert said["loglik"] == pytest.approx(found.fit.loglik)
+
+
+def test_rasters_are_filled_on_their_ground_by_the_dates_in_their_names(folder, capsys):
+    rasters = [f"ndvi_{date.replace('-', '')}.tif" for date in DATES]
+    assert main(["fill-stack", *rasters, "--out", "out", "--at", "2020-06-01", "--samples", "2", *OPTIONS]) == 0
+    found = expected(at=["2020-06-01"], n_samples=2, rng=0)
+    assert "wrote" in capsys.readouterr().out
+    for k, date in enumerate(DATES):
+        written = read_geotiff(f"out/ndvi_{date.replace('-', '')}-mean.tif")
+        np.testing.assert_allclose(written.image, found.mean[k], rtol=1e-5)
+        assert written.georeference["transform"] == TRANSFORM
+        draws = read_geotiff(f"out/ndvi_{date.replace('-', '')}-samples.tif", band="all").image
+        np.testing.assert_allclose(np.moveaxis(draws, -1, 0), found.samples[:, k], rtol=1e-5)
+    written = read_geotiff("out/ndvi_20200501-at-2020-06-01-std.tif")
+    np.testing.assert_allclose(written.image, found.at.std[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["ndvi_20200501.tif"], "dimension of dates"),
+        (["ndvi_20200501.tif", "ndvi_20200517.tif", "--dates", "2020-05-01"], "one date per image"),
+        (["ndvi_20200501.tif", "plain.tif"], "the name plain.tif has no dates"),
+        (["series.nc", "--model", "best"], "model must be"),
+        (["series.nc", "--harmonics", "many"], "harmonics must be auto or a number"),
+        (["series.nc", "--at", "tomorrow"], "'tomorrow'"),
+    ],
+    ids=str,
+)
+def test_bad_input_leaves_nothing(folder, capsys, arguments, said):
+    (folder / "plain.tif").write_bytes((folder / "ndvi_20200517.tif").read_bytes())
+    assert main(["fill-stack", *arguments, "--out", "out"]) == 2
+    assert said in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+def test_rasters_of_another_ground_are_refused(folder, capsys):
+    moved = rasterio.Affine(30.0, 0.0, 5e5 + 30.0, 0.0, -30.0, 5e6)
+    profile = {"driver": "GTiff", "height": 8, "width": 9, "dtype": "float32", "count": 1}
+    with rasterio.open("ndvi_20200701.tif", "w", crs="EPSG:32633", transform=moved, **profile) as to:
+        to.write(values()[:1])
+    assert main(["fill-stack", "ndvi_20200501.tif", "ndvi_20200701.tif", "--out", "out"]) == 2
+    assert "same ground" in capsys.readouterr().err
