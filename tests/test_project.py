@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TOP = {
     *(".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE"),
-    *("Makefile", "README.md", "bench", "docs", "examples", "findings", "kernels", "pyproject.toml", "sparsegmrf"),
-    "tests",
+    *("Makefile", "README.md", "bench", "docs", "examples", "findings", "kernels", "mkdocs.yml", "pyproject.toml"),
+    *("sparsegmrf", "tests"),
 }
 NAMESPACES = {
     *("models", "factors", "likelihoods", "priors", "fields", "scores", "inference", "autoregression", "ensembles"),
