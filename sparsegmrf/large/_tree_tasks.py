@@ -72,7 +72,8 @@ class Setting:
         if seen is None:
             return self
         own = self.posterior.raster
-        raster = Raster(own.shape, Patches([(window, np.asarray(seen, dtype=np.float64)[np.newaxis])]).reader(0), None, own.variance)
+        part = Patches([(window, np.asarray(seen, dtype=np.float64)[np.newaxis])])
+        raster = Raster(own.shape, part.reader(0), None, own.variance)
         return replace(self, posterior=replace(self.posterior, raster=raster))
 
     def precision(self, window: Window) -> SymmetricStencil:
