@@ -23,7 +23,7 @@ Interval = tuple[float, float]
 
 def check_loglik(cuts: Cuts) -> None:
     """Refuse fields whose determinant has no bounds by tiles: intrinsic ones that no transform knows."""
-    if held_by(cuts.model) and _closed_form(cuts) is None:
+    if held_by(cuts.model) and closed_form(cuts) is None:
         raise ArgumentError(
             f"loglik must be False for {type(cuts.model).__name__} here, an intrinsic field of which no transform "
             "knows the determinant; take one without mask, barrier and maps, of order 1, or a proper one."
@@ -117,14 +117,14 @@ def _later(tile: Tile, posterior: Posterior) -> Window:
 
 
 def _prior_interval(posterior: Posterior, tiles: tuple[Tile, ...]) -> Interval:
-    closed = _closed_form(posterior.cuts)
+    closed = closed_form(posterior.cuts)
     if closed is None:
         return logdet_interval(posterior, tiles, given=False)
     value = closed.factor.logdet
     return value, value
 
 
-def _closed_form(cuts: Cuts) -> GMRF | None:
+def closed_form(cuts: Cuts) -> GMRF | None:
     """Return the field of the raster, or of the fields stacked there, if its determinant needs no factorization."""
     given = cuts.model.gmrf(cuts.shape).given
     inner = given.inner if isinstance(given, TotalForm) else given

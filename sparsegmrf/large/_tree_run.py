@@ -10,7 +10,7 @@ import numpy as np
 from sparsegmrf.large._brackets import Bracket
 from sparsegmrf.large._geometry import Tile, windows_of
 from sparsegmrf.large._images import allocator
-from sparsegmrf.large._loglik import _closed_form
+from sparsegmrf.large._loglik import closed_form
 from sparsegmrf.large._posterior import Posterior
 from sparsegmrf.large._tree_plan import Node, TreePlan
 from sparsegmrf.large._tree_prior import Prior, closed_prior
@@ -227,7 +227,7 @@ def prior_by_tree(setting: Setting, sums: Sequence[Any], ends: Sequence[Any]) ->
 def needs_tree_of_prior(posterior: Posterior) -> bool:
     """Return whether the field's own determinant is that of a tree."""
     model = posterior.cuts.model
-    if _closed_form(posterior.cuts) is not None:
+    if closed_form(posterior.cuts) is not None:
         return False
     return not held_by(model) or _has_one_level(model, posterior.shape)
 
@@ -242,7 +242,7 @@ def _has_one_level(model: Model, shape: Shape) -> bool:
 
 def known_prior(posterior: Posterior, *, derivatives: bool) -> Prior | None:
     """Return the field's own determinant where it is known without a tree."""
-    closed = _closed_form(posterior.cuts)
+    closed = closed_form(posterior.cuts)
     return None if closed is None else closed_prior(posterior.cuts, closed, derivatives=derivatives)
 
 
