@@ -23,13 +23,12 @@ import numpy as np
 
 import sparsegmrf
 from bench.one_factor import peak_bytes, reset_peak
-from sparsegmrf import fit, large
+from sparsegmrf import SymmetricStencil, fit, large
 from sparsegmrf.factors.dissection._subtree import Separator, Subtree, plan_subtree
+from sparsegmrf.fields import Lattice
 from sparsegmrf.large._geometry import cores_of
 from sparsegmrf.large._tree_plan import TreePlan
-from sparsegmrf.lattice import Lattice
 from sparsegmrf.models import CAR, TensionSpline
-from sparsegmrf.stencil import SymmetricStencil
 
 PATTERNS = {
     "first order (5 points)": [(0, 0), (0, 1), (1, 0)],

@@ -25,7 +25,7 @@ Interval = tuple[float, float]
 
 def check_loglik(cuts: Cuts) -> None:
     """Refuse fields whose determinant has no bounds by tiles: intrinsic ones that no transform knows."""
-    if held_by(cuts.model) and _closed_form(cuts) is None:
+    if held_by(cuts.model) and closed_form(cuts) is None:
         raise ArgumentError(
             f"loglik must be False for {type(cuts.model).__name__} here, an intrinsic field of which no transform "
             "knows the determinant; take one without mask, barrier and maps, of order 1, or a proper one."
@@ -52,7 +52,7 @@ def loglik_interval(cuts: Cuts, parts: Sequence[FloatArray], explained: float, e
     low, high, low_Q, high_Q, squares, logs, observed = (float(each) for each in np.sum(parts, axis=0))
     null = len(held_by(cuts.model))
     of_null = float(np.log(observed / (cuts.shape[0] * cuts.shape[1]))) * null if null else 0.0
-    closed = _closed_form(cuts)
+    closed = closed_form(cuts)
     if closed is not None:
         low_Q = high_Q = closed.factor.logdet
     rest = logs - squares + explained - (observed - null) * _LOG_2PI + of_null
@@ -116,10 +116,10 @@ def _later(tile: Tile) -> Window:
 
 def is_closed(cuts: Cuts) -> bool:
     """Return whether a transform knows ``logdet Q``."""
-    return _closed_form(cuts) is not None
+    return closed_form(cuts) is not None
 
 
-def _closed_form(cuts: Cuts) -> GMRF | None:
+def closed_form(cuts: Cuts) -> GMRF | None:
     """Return the field of the raster, or of the fields stacked there, if its determinant needs no factorization."""
     given = cuts.model.gmrf(cuts.shape).given
     inner = given.inner if isinstance(given, TotalForm) else given

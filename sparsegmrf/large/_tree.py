@@ -193,7 +193,7 @@ class SchurTree:
         """
         setting = self._setting(integer_at_least("n_samples", n_samples, 0), rng, gradient=gradient)
         self._refuse_beyond_memory(kept=True)
-        here = Here(self._scratch)
+        here = Here(self._scratch, self.plan.panel_bytes // 8)
         images = Images(setting, self._scratch)
         sums, kept = up(self.plan, setting, here, self._blocks(), keep=True)
         down(self.plan, setting, here, self._blocks(), kept, images.take)

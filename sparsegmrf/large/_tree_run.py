@@ -9,12 +9,13 @@ import numpy as np
 
 from sparsegmrf.large._brackets import Bracket
 from sparsegmrf.large._geometry import Tile, windows_of
-from sparsegmrf.large._images import allocator
-from sparsegmrf.large._loglik import _closed_form
+from sparsegmrf.large._images import Allocate, allocator
+from sparsegmrf.large._loglik import closed_form
 from sparsegmrf.large._posterior import Posterior
 from sparsegmrf.large._tree_plan import Node, TreePlan
 from sparsegmrf.large._tree_prior import Prior, closed_prior
 from sparsegmrf.large._tree_tasks import (
+    Kept,
     Setting,
     Slopes,
     Sums,
@@ -38,6 +39,7 @@ _LOG_2PI = float(np.log(2.0 * np.pi))
 _BLOCK = 1024
 _LARGE = 2**17
 """Numbers from which on an array that waits stands in a file, where there is a folder for it."""
+_FILE = 2**29
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,25 +136,38 @@ def down(plan: TreePlan, setting: Any, call: Call, seen: Sequence[Any], kept: di
 
 
 class Here:
-    """Runs tasks at once, one after another, with threads within; what waits stands in memory or a folder's files."""
+    """Runs tasks at once, one after another, with threads within; what waits stands in memory or a folder's files.
 
-    def __init__(self, scratch: str | os.PathLike[str] | None) -> None:
+    Separators' columns, of which there may be more than a process may have files, share files of at most `_FILE`
+    numbers; `kept` is how many numbers there will be.
+    """
+
+    def __init__(self, scratch: str | os.PathLike[str] | None, kept: int = 0) -> None:
         self._allocate = None if scratch is None else allocator(scratch)
+        self._file, self._size = np.zeros(0), min(kept, _FILE)
 
     def __call__(self, name: str, number: int, function: Callable[..., Any], *arguments: Any) -> Any:
-        return self._kept(function(*arguments))
+        found = function(*arguments)
+        return found if self._allocate is None else self._stored(found, self._allocate)
 
-    def _kept(self, value: Any) -> Any:
-        if self._allocate is None:
-            return value
+    def _stored(self, value: Any, allocate: Allocate) -> Any:
+        if isinstance(value, Kept):
+            return Kept(self._in_shared_file(value.panel, allocate), self._stored(value.y, allocate))
         if isinstance(value, tuple):
-            parts = [self._kept(each) for each in value]
+            parts = [self._stored(each, allocate) for each in value]
             return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-        if isinstance(value, np.ndarray) and value.size >= _LARGE:
-            stored = self._allocate(value.shape)
-            stored[...] = value
-            return np.asarray(stored)
-        return value
+        if not isinstance(value, np.ndarray) or value.size < _LARGE:
+            return value
+        stored = allocate(value.shape)
+        stored[...] = value
+        return np.asarray(stored)
+
+    def _in_shared_file(self, panel: FloatArray, allocate: Allocate) -> FloatArray:
+        if len(self._file) < panel.size:
+            self._file = np.asarray(allocate((max(panel.size, self._size),)))
+        stored, self._file = self._file[: panel.size], self._file[panel.size :]
+        stored[...] = panel
+        return stored
 
 
 class Images:
@@ -227,7 +242,7 @@ def prior_by_tree(setting: Setting, sums: Sequence[Any], ends: Sequence[Any]) ->
 def needs_tree_of_prior(posterior: Posterior) -> bool:
     """Return whether the field's own determinant is that of a tree."""
     model = posterior.cuts.model
-    if _closed_form(posterior.cuts) is not None:
+    if closed_form(posterior.cuts) is not None:
         return False
     return not held_by(model) or _has_one_level(model, posterior.shape)
 
@@ -242,7 +257,7 @@ def _has_one_level(model: Model, shape: Shape) -> bool:
 
 def known_prior(posterior: Posterior, *, derivatives: bool) -> Prior | None:
     """Return the field's own determinant where it is known without a tree."""
-    closed = _closed_form(posterior.cuts)
+    closed = closed_form(posterior.cuts)
     return None if closed is None else closed_prior(posterior.cuts, closed, derivatives=derivatives)
 
 

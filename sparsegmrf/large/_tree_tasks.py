@@ -21,7 +21,7 @@ from sparsegmrf.large._tasks import Patches
 from sparsegmrf.large._tree_plan import Node
 from sparsegmrf.large._trend import Trend
 from sparsegmrf.large._work import Products, right_hand_side
-from sparsegmrf.lattice import at_neighbours
+from sparsegmrf.lattice import Lattice, at_neighbours
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.typing import BoolArray, FloatArray, IntArray
@@ -91,6 +91,8 @@ class Setting:
 
     def right(self, own: Window) -> FloatArray:
         """Return the right-hand sides on some pixels, ``(R, h, w[, C])``."""
+        if not self.given:
+            return np.zeros((0, *own.shape))
         return right_hand_side(self.posterior, own, self.trend, self.normals, self.count)
 
     def _without(self, window: Window) -> BoolArray | None:
@@ -104,7 +106,7 @@ class Setting:
 
     def separator(self, node: Node) -> Separator:
         """Return the structure of a node above the leaves."""
-        lattice = self.posterior.cuts.dirichlet(node.window).lattice
+        lattice = Lattice(node.window.shape, self.posterior.cuts.channels)
         return Separator(lattice, self.offsets, node.key, node.first, self.leaf_pixels)
 
 
@@ -190,8 +192,8 @@ class Found(NamedTuple):
 def eliminate_leaf(setting: Setting, node: Node, seen: Any = None) -> tuple[Up, Sums]:
     """Factorize a tile, and forget the factor."""
     setting = setting.seeing(node.window, seen)
-    tree, y, right = _leaf(setting, node)
-    return Up(tree.update, right), _sums(setting, node, tree.logdet, y)
+    tree, y, added = _leaf(setting, node, setting.right(node.own))
+    return Up(tree.update, added), _sums(setting, node, tree.logdet, y)
 
 
 def merge(setting: Setting, node: Node, first: Up, second: Up, seen: Any = None) -> tuple[Up, Sums, Kept]:
@@ -200,13 +202,13 @@ def merge(setting: Setting, node: Node, first: Up, second: Up, seen: Any = None)
     separator = setting.separator(node)
     with _placed(node.window):
         panel, update = separator.eliminate(setting.precision(node.window), (_own(first[0]), _own(second[0])))
-    y = right = np.zeros((0, 0))
+    y = added = np.zeros((0, 0))
     if setting.n_right:
         b = setting.right(node.own).reshape(setting.n_right, *node.own.shape, -1)
         corner = node.own.top - node.window.top, node.own.left - node.window.left
         rows, columns = (separator.front[: node.own.n_pixels] - corner).T
-        y, right = separator.forward(panel, b[:, rows, columns].reshape(len(b), -1), (first[1], second[1]))
-    return Up(update, right), _sums(setting, node, panel.logdet, y), Kept(panel.numbers, y)
+        y, added = separator.forward(panel, b[:, rows, columns].reshape(len(b), -1), (first[1], second[1]))
+    return Up(update, added), _sums(setting, node, panel.logdet, y), Kept(panel.numbers, y)
 
 
 def root_down(setting: Setting) -> Down:
@@ -230,13 +232,14 @@ def split_down(setting: Setting, node: Node, kept: Kept, down: Down, seen: Any =
     rows, columns = pixels[inside].T
     image[:, rows, columns] = x.reshape(len(x), len(pixels), channels)[:, inside]
     front[rows, columns] = True
-    return halves[0], halves[1], _found(setting, node, image, planes, front)
+    return halves[0], halves[1], _found(setting, node, setting.right(node.own), image, planes, front)
 
 
 def finish_leaf(setting: Setting, node: Node, down: Down, seen: Any = None) -> Found:
     """Factorize a tile again, and return what is known of its pixels."""
     setting = setting.seeing(node.window, seen)
-    tree, y, _ = _leaf(setting, node)
+    right = setting.right(node.own)
+    tree, y, _ = _leaf(setting, node, right)
     shape, channels = node.window.shape, setting.posterior.cuts.channels
     image = np.zeros((0, *shape, channels))
     if len(y):
@@ -245,21 +248,20 @@ def finish_leaf(setting: Setting, node: Node, down: Down, seen: Any = None) -> F
     front[node.own.within(node.window)] = True
     rows, columns = tree.boundary.T
     front[rows, columns] = True
-    return _found(setting, node, image, tree.covariances(_own(down[0])), front)
+    return _found(setting, node, right, image, tree.covariances(_own(down[0])), front)
 
 
-def _leaf(setting: Setting, node: Node) -> tuple[Subtree, FloatArray, FloatArray]:
+def _leaf(setting: Setting, node: Node, own: FloatArray) -> tuple[Subtree, FloatArray, FloatArray]:
     """Return a tile's factor, and its right-hand sides eliminated, with what they add to its boundary."""
     P = setting.precision(node.window)
     with _placed(node.window):
         tree = Subtree(P, node.beyond)
-    y = right = np.zeros((0, 0))
-    if setting.n_right:
-        b = np.zeros((setting.n_right, *node.window.shape, P.channels))
-        own = setting.right(node.own)
+    y = added = np.zeros((0, 0))
+    if len(own):
+        b = np.zeros((len(own), *node.window.shape, P.channels))
         b[(slice(None), *node.own.within(node.window))] = own.reshape(*own.shape[:3], -1)
-        y, right = tree.forward(b.reshape(len(b), -1))
-    return tree, y, right
+        y, added = tree.forward(b.reshape(len(b), -1))
+    return tree, y, added
 
 
 def _sums(setting: Setting, node: Node, logdet: float, y: FloatArray) -> Sums:
@@ -274,7 +276,9 @@ def _sums(setting: Setting, node: Node, logdet: float, y: FloatArray) -> Sums:
     return Sums(logdet, float(np.vdot(y[0], y[0])), float(np.log(w).sum()), float(w @ (left * left)), len(w))
 
 
-def _found(setting: Setting, node: Node, image: FloatArray, planes: FloatArray, front: BoolArray) -> Found:
+def _found(
+    setting: Setting, node: Node, right: FloatArray, image: FloatArray, planes: FloatArray, front: BoolArray
+) -> Found:
     """Return what solutions and covariances on a node's window say."""
     posterior, own = setting.posterior, node.own.within(node.window)
     variance = _variance(posterior, planes[(0, *own)])
@@ -282,7 +286,6 @@ def _found(setting: Setting, node: Node, image: FloatArray, planes: FloatArray, 
     solution = x[(slice(None), *own)]
     products: tuple[Any, ...] = ()
     if setting.given:
-        right = setting.right(node.own)
         products = tuple(Products.of(posterior, node.own, setting.trend, solution, np.zeros_like(right), right))
     slopes = _slopes(setting, node, x, planes, front, variance) if setting.derivatives else None
     return Found(solution, variance, products, slopes)

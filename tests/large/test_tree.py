@@ -1,6 +1,7 @@
 """Schur trees of rasters, against the factor of the whole in memory and dense matrices."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,6 +244,19 @@ def test_tasks_may_be_run_again_and_change_nothing_they_are_given():
     sums, _ = up(tree.plan, setting, Twice(None), tree._blocks(), keep=False)
     again, _ = up(tree.plan, setting, Here(None), tree._blocks(), keep=False)
     assert sums == again
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not list open files")
+def test_many_separators_share_few_files(tmp_path):
+    values = raster((64, 60))
+    tree = large.SchurTree(CAR(0.2), values, noise_variance=NOISE, tile=6)
+    setting = tree._setting(0, None, gradient=False)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    here = Here(tmp_path, tree.plan.panel_bytes // 8)
+    _, kept = up(tree.plan, setting, here, tree._blocks(), keep=True)
+    assert len(kept) > 100
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
+    assert all(not each.panel.flags.owndata for each in kept.values())
 
 
 def test_the_plan_has_every_pixel_once_and_merges_the_deepest_first():
