@@ -51,9 +51,9 @@ def main():
         command = [sys.executable, "-m", "bench.plan", "--here", "--row", str(number)]
         found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
         predicted, measured = found["predicted"] / 1e6, found["measured"] / 1e6
+        what = ", ".join([work, model, *digits])
         print(
-            f"| {work}, {', '.join([model, *digits])} | {side} x {side} | {missing:.0%} | {predicted:.0f} | "
-            f"{measured:.0f} | "
+            f"| {what} | {side} x {side} | {missing:.0%} | {predicted:.0f} | {measured:.0f} | "
             f"{predicted / measured:.2f} | {found['roughly']:.2g} | {found['seconds']:.2g} |",
             flush=True,
         )

@@ -38,12 +38,12 @@ _FITTED, _FILLED = 14, 34
 """Images that stand at once where transforms do the work of a fit, and of a filling."""
 _EVALUATION, _EVALUATIONS = 3.5, 5
 """Factorizations that a likelihood with its gradient costs, and how many likelihoods a search takes."""
-_HALF = 'keep the factor in half the memory by precision="single"'
 _REMEDIES = (
     "take a window or tiles of the image, each with a margin of a few ranges, a coarser one, a model of smaller reach "
-    "(CAR, Intrinsic), or an image without gaps and noise of one variance, which transforms fit and fill; "
-    "sparsegmrf.plan(image, model) predicts each"
+    "(CAR, Intrinsic), or an image without gaps and noise of one variance, which transforms fit and fill"
 )
+_HALF = ', or keep factors in half the memory by precision="single"'
+_PREDICTED = "; sparsegmrf.plan(image, model) predicts each"
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def plan(
     >>> from sparsegmrf.models import Matern
     >>> found = plan((256, 256), Matern())
     >>> found.method, round(found.fill_bytes / 1e6)
-    ('dissection', 175)
+    ('dissection', 177)
     >>> plan((256, 256), Matern(), mask=None).method
     'transform'
     """
@@ -194,7 +194,7 @@ def refuse_factor(shape: Shape, P: SymmetricStencil, request: str, digits: str =
     while small[0] * small[1] > _CERTAIN**2:
         small = (-(-small[0] // 2), small[1]) if small[0] >= small[1] else (small[0], -(-small[1] // 2))
     share = shape[0] * shape[1] / (small[0] * small[1])
-    remedies = _REMEDIES if digits == "single" else f"{_HALF}, {_REMEDIES}"
+    remedies = _REMEDIES + (_HALF if digits == "double" else "") + _PREDICTED
     least = int(share * plan_factor(small, P, precision=digits).peak_bytes)
     _memory.refuse_if_too_large(least, request, remedies)
     if small != shape and _LEAST * least > _memory.available_bytes():

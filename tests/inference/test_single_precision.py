@@ -169,7 +169,7 @@ def test_plan_of_single_precision_is_that_of_half_the_factor(monkeypatch):
     shape, P = (1024, 1024), Matern().stencil((16, 16)).plus_diagonal(weight)
     between = plan(shape, P).peak_bytes - 1
     monkeypatch.setattr("sparsegmrf._memory.available_bytes", lambda: between)
-    with pytest.raises(TooLargeError, match='half the memory by precision="single"'):
+    with pytest.raises(TooLargeError, match='keep factors in half the memory by precision="single"'):
         _plan.refuse_factor(shape, P, "the factor")
     _plan.refuse_factor(shape, P, "the factor", "single")
 

@@ -1,5 +1,6 @@
 """Memory that is used again once nothing refers to it: a page is touched, and cleared by the system, once."""
 
+import mmap
 import threading
 import weakref
 from collections import deque
@@ -23,11 +24,21 @@ LARGE = 2**22
 """Numbers of a workspace so large that to clear its pages is nothing beside the work in it: it is not kept."""
 
 
+_MAPPED = 2**18
+"""Numbers of arrays that are mapped by themselves, one huge page."""
+
+
 def aligned(size: int) -> FloatArray:
     """Return an uninitialized array that starts at a multiple of 64 bytes.
 
-    Of more than 4 MB NumPy asks the system for huge pages.
+    Larger ones are mapped, where the system can, and given back to it with the last view of them: an allocator might
+    keep the places of many arrays of different sizes.
     """
+    if size >= _MAPPED and hasattr(mmap, "MAP_ANONYMOUS"):
+        pages = mmap.mmap(-1, 8 * size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            pages.madvise(mmap.MADV_HUGEPAGE)
+        return np.frombuffer(pages)
     raw = np.empty(size + LANES)
     first = -(raw.ctypes.data // 8) % LANES
     return raw[first : first + size]

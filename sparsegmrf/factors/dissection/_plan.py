@@ -19,6 +19,9 @@ from sparsegmrf.typing import FloatArray, IntArray, Shape
 _AT_ONCE = 2.0
 """Large nodes that are worked on at the same time, on average."""
 
+_ROUNDED, _MOST_ROUNDED = 0.3, 100_000_000
+"""What rounding of smaller workspaces, and keeping them, adds: a share of their bytes, and as much as it ever is."""
+
 _RATE = 3.0e10
 """Operations a second of one core, for the rough time."""
 
@@ -118,8 +121,8 @@ def predict(
     updates = 8 * int((np.minimum(count[tiles], LANES) * (b[tiles] * (b[tiles] + 1) / 2)).sum())
     # Panels that are rounded stand beside the factor while they are worked on.
     panels = 8 * int(_AT_ONCE * float((s * m * above).max())) if single else 0
-    peak = factor + updates + panels + 8 * int(_live(classes, b * above, shared))
-    inverse = factor + 8 * int(_inverting(classes, s, b, above, tiles))
+    peak = factor + _kept(updates + panels + 8 * int(_live(classes, b * above, shared)))
+    inverse = factor + _kept(8 * int(_inverting(classes, s, b, above, tiles)))
     seconds = operations / (_RATE * get_num_threads()) + 1e-7 * lattice.size
     return Plan(int(count @ entries), operations, factor, peak, inverse, seconds, len(classes), nodes)
 
@@ -154,6 +157,11 @@ def refuse_beyond_memory(predicted: Plan) -> None:
         "use a homogeneous stencil (stored once per class of nodes), fewer or nearer neighbours, a smaller or coarser "
         "image, or tiles of it; sparsegmrf.plan(shape, stencil) predicts each",
     )
+
+
+def _kept(workspace: int) -> int:
+    """Return the bytes that workspaces take which need so many at once."""
+    return workspace + int(min(_ROUNDED * workspace, _MOST_ROUNDED))
 
 
 def _instances(classes: list[_classes.NodeClass]) -> FloatArray:

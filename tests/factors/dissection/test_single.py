@@ -171,7 +171,7 @@ def test_ill_conditioned_posterior_is_solved_as_well_as_double_precision_can():
 
 
 def test_precision_beyond_single_is_refused_with_the_numbers():
-    Q = Matern(range=3e4).stencil((64, 48))  # a condition of some 1e14
+    Q = Matern(range=3e4).stencil((64, 48))  # a condition beyond 1e16
     factor, e = SingleFactor(Q), np.random.default_rng(0).standard_normal(Q.shape)
     refusal = r'refined to 1e-12 relative, but a step leaves [\d.e+]+ of the error before.*precision="double"'
     for operation in (factor.solve, factor.unwhiten, factor.whiten):
