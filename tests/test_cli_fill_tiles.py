@@ -48,7 +48,7 @@ def test_rasters_are_filled_as_by_the_library_and_written_on_their_ground(raster
     assert main([*command, "--samples", "2", "--seed", "3", "--loglik"]) == 0
     printed = capsys.readouterr()
     assert printed.err.startswith("sparsegmrf: 4 tiles with cores of up to 26 x 30 pixels and halos of 14; ")
-    assert re.search(r"of memory a tile, \S+ MB for images, roughly \d+ s\n$", printed.err)
+    assert re.search(r"of memory a tile, \S+ MB of disk for images, roughly \d+ s\n$", printed.err)
     image = read_geotiff("ground.tif", band=1).image
     options = {"noise_variance": 0.25, "core": 30, "halo": 14, "n_samples": 2, "rng": 3, "loglik": True}
     expected = large.fill(image, model=TensionSpline(0.5, tau=1.0), **options)

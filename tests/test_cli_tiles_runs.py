@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,8 +134,11 @@ def test_scratch_without_room_is_told_before_any_work(raster, monkeypatch, capsy
         raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6 - 70000, 70000))
     assert main(COMMAND) == 2
-    assert "scratch must have room for images of" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "warning: 7e-05 GB of disk are free in" in told
+    assert "scratch must have room for images of" in told
     assert not (raster / "out").exists()
 
 

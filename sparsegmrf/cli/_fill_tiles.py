@@ -1,6 +1,7 @@
 """The command ``fill-tiles``: a raster beyond memory in, what ``fill`` writes and its bounds out, window by window."""
 
 import json
+import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ from sparsegmrf.errors import ArgumentError, FileError, SparseGMRFError
 from sparsegmrf.geo import RasterWindows, open_windows
 from sparsegmrf.inference import FitResult, Spacing
 from sparsegmrf.large._fit import fit_on_tiles
+from sparsegmrf.large._forecast import Forecast
 from sparsegmrf.large._journal import Journal
 from sparsegmrf.large._raster import Raster
 from sparsegmrf.large._run import Options, Run
@@ -141,17 +143,17 @@ def fill_tiles(
             tell(f"warning: pixels are {raster.spacing}; tiles take them for square, and lengths are in pixels.")
         journal = Journal(target.journal, run_of(image, raster, options, channel))
         journal.open(resume=resume)
-        room = workers.start(opened)
-        given = options.of_library(target.journal.parent, room)
+        team = workers.start(opened)
+        given = options.of_library(target.journal.parent, team.room)
         whole = Raster.of(raster.read, raster.shape, "nan", variance)
         try:
             with TilesProgress() as progress:
                 model, whole, count = _known(whole, options, given, journal, progress)
                 run = Run.of(whole, model, options.trend, given, journal=journal)
-                forecast = run.forecast(workers.count)
+                forecast = run.forecast(team.count)
                 progress.expect(forecast)
-                tell(str(forecast))
-                result = run.result(engine=workers.engine(run), progress=progress)
+                _tell_of(forecast, Path(given.scratch or "."))
+                result = run.result(engine=team.engine(run), progress=progress)
                 progress("writing", 0, 1)
                 target.write(raster, options, result, journal.text(_FIT))
                 progress("writing", 1, 1)
@@ -189,6 +191,14 @@ def _known(
     model = FitResult.from_json(text).model
     assert isinstance(model, Model)
     return model, raster.with_variance(about["noise_variance"]), about["tiles"]
+
+
+def _tell_of(forecast: Forecast, scratch: Path) -> None:
+    """Tell what a run will take, and of a disk that has less."""
+    tell(str(forecast))
+    free = shutil.disk_usage(scratch).free
+    if forecast.image_bytes > free:
+        tell(f"warning: {free / _GIGA:.3g} GB of disk are free in {scratch}; --scratch names another directory.")
 
 
 def _noise(noise: float | str | Path, raster: RasterWindows, opened: ExitStack) -> Any:

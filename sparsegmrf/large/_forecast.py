@@ -77,7 +77,7 @@ class Forecast:
         tiles = "1 tile with a core of" if self.tiles == 1 else f"{self.tiles} tiles with cores of up to"
         return (
             f"{tiles} {self.core[0]} x {self.core[1]} pixels and halos of {halos}; {_bytes(self.tile_bytes)} of memory "
-            f"a tile, {_bytes(self.image_bytes)} for images, roughly {_time(self.total)}"
+            f"a tile, {_bytes(self.image_bytes)} of disk for images, roughly {_time(self.total)}"
         )
 
 

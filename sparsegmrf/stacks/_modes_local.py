@@ -97,7 +97,7 @@ class GivenModes:
         if self.factor is None:
             return np.zeros(shape)
         noise = rng.standard_normal((count, *self.factor.lattice.shape))
-        return np.sqrt(self.unit) * self.factor.unwhiten(noise).reshape(shape)
+        return np.asarray(np.sqrt(self.unit) * self.factor.unwhiten(noise).reshape(shape))
 
 
 def estimate_local(shape: Shape, residuals: FloatArray, seen: BoolArray) -> LocalField:
