@@ -89,7 +89,8 @@ class GivenModes:
         if self.factor is None or not self.weights.any():
             return np.zeros_like(residuals)
         images = (self.weights * residuals).reshape(*residuals.shape[:-1], *self.factor.lattice.shape)
-        return self.factor.solve(images).reshape(residuals.shape)
+        solved: FloatArray = self.factor.solve(images)
+        return solved.reshape(residuals.shape)
 
     def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
         """Draw deviations ``(count, n)`` from the posterior's mean."""
@@ -97,7 +98,7 @@ class GivenModes:
         if self.factor is None:
             return np.zeros(shape)
         noise = rng.standard_normal((count, *self.factor.lattice.shape))
-        return np.sqrt(self.unit) * self.factor.unwhiten(noise).reshape(shape)
+        return np.asarray(np.sqrt(self.unit) * self.factor.unwhiten(noise).reshape(shape))
 
 
 def estimate_local(shape: Shape, residuals: FloatArray, seen: BoolArray) -> LocalField:
