@@ -84,13 +84,16 @@ class Modes:
 
     def information(self, series: Series, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return what images whose noise has precisions `weights` ``(T, n)`` say of the scores: input of `smooth`."""
-        k, rank = self.fixed, self.kernel.rank
-        loadings, spread = self.loadings, self.spread[:, k:, k:]
-        squares = (loadings[:, :, None] * loadings[:, None, :] + spread).reshape(len(loadings), -1)
-        information = (weights @ squares).reshape(len(weights), rank, rank)
+        k, loadings, size = self.fixed, self.loadings, len(self.centre)
+        uncertain = (weights @ self.spread.reshape(len(loadings), -1)).reshape(len(weights), size, size)
+        if len(weights) == 1:
+            known = ((loadings.T * weights[0]) @ loadings)[None]
+        else:
+            known = (weights @ _own_products(loadings)).reshape(len(weights), size - k, size - k)
+        information = uncertain[:, k:, k:] + known
         shift = (weights * (series.values - self.seasonal(series.days))) @ loadings
-        cross = (weights @ self.spread[:, k:, :k].reshape(len(loadings), -1)).reshape(len(weights), rank, k)
-        return information, shift - np.einsum("tab,tb->ta", cross, season_of(series.days, self.harmonics))
+        season = season_of(series.days, self.harmonics)
+        return information, shift - np.einsum("tab,tb->ta", uncertain[:, k:, :k], season)
 
 
 @dataclass(frozen=True)
@@ -254,15 +257,22 @@ def expected_squares(series: Series, modes: Modes, scores: Scores) -> FloatArray
 def signal_variance(days: FloatArray, modes: Modes, scores: Scores) -> FloatArray:
     """Return variances ``(T, n)`` of the season and modes."""
     loadings = modes.loadings
-    own = (loadings[:, :, None] * loadings[:, None, :]).reshape(len(loadings), -1)
     uncertain = coefficient_variance(days, modes, scores)
-    return np.asarray(uncertain + scores.covariance.reshape(len(days), -1) @ own.T)
+    if len(days) == 1:
+        return np.asarray(uncertain + ((loadings @ scores.covariance[0]) * loadings).sum(axis=1))
+    return np.asarray(uncertain + scores.covariance.reshape(len(days), -1) @ _own_products(loadings).T)
+
+
+def _own_products(loadings: FloatArray) -> FloatArray:
+    """Return ``w_p w_p^T`` as ``(n, r^2)``: worth its memory for many dates."""
+    return (loadings[:, :, None] * loadings[:, None, :]).reshape(len(loadings), loadings.shape[1] ** 2)
 
 
 def coefficient_variance(days: FloatArray, modes: Modes, scores: Scores) -> FloatArray:
     """Return the part ``(T, n)`` of the signal's variance that is due to the pixels' coefficients."""
     _, products = modes.products(days, scores)
-    return np.asarray(products @ modes.spread.reshape(len(modes.mean), -1).T)
+    variance: FloatArray = products @ modes.spread.reshape(len(modes.mean), -1).T
+    return variance
 
 
 def _with_prior(modes: Modes, mean: FloatArray, spread: FloatArray) -> Modes:

@@ -89,7 +89,8 @@ class GivenModes:
         if self.factor is None or not self.weights.any():
             return np.zeros_like(residuals)
         images = (self.weights * residuals).reshape(*residuals.shape[:-1], *self.factor.lattice.shape)
-        return np.asarray(self.factor.solve(images).reshape(residuals.shape))
+        solved: FloatArray = self.factor.solve(images)
+        return solved.reshape(residuals.shape)
 
     def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
         """Draw deviations ``(count, n)`` from the posterior's mean."""
