@@ -163,7 +163,7 @@ def _images(rasters: Sequence[Raster], paths: Sequence[Path], options: StackOpti
         if not first.same_ground(raster):
             raise ArgumentError(f"images must lie on the same ground, got {path.name} elsewhere than {paths[0].name}.")
     dates = [date_in(path) for path in paths] if options.dates is None else dates_of(options.dates)
-    return np.array([np.asarray(raster.image) for raster in rasters]), dates, first.spacing
+    return np.array([np.asarray(raster.image) for raster in rasters]), dates, getattr(first, "spacing", None)
 
 
 def _names(paths: Sequence[Path], rasters: Sequence[Raster], options: StackOptions) -> list[str]:
