@@ -20,7 +20,7 @@ from sparsegmrf.cli._report import Progress, show_stack, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo import NetCdf
 from sparsegmrf.io import Picture, Raster, read
-from sparsegmrf.stacks import StackResult
+from sparsegmrf.stacks import StackFit, StackResult
 
 _IMAGES = {
     "filled": "filled",
@@ -163,7 +163,7 @@ def _images(rasters: Sequence[Raster], paths: Sequence[Path], options: StackOpti
         if not first.same_ground(raster):
             raise ArgumentError(f"images must lie on the same ground, got {path.name} elsewhere than {paths[0].name}.")
     dates = [date_in(path) for path in paths] if options.dates is None else dates_of(options.dates)
-    return np.array([np.asarray(raster.image) for raster in rasters]), dates, first.spacing
+    return np.array([np.asarray(raster.image) for raster in rasters]), dates, getattr(first, "spacing", None)
 
 
 def _names(paths: Sequence[Path], rasters: Sequence[Raster], options: StackOptions) -> list[str]:
@@ -224,6 +224,7 @@ def _number(name: str, text: str, word: str, kind: type) -> Any:
 def _about(result: StackResult, unit: str) -> dict[str, Any]:
     """Return the estimates; null where there is no number."""
     fit = result.fit
+    assert isinstance(fit, StackFit)  # of a model of a field
     return {
         "unit": unit or "intensity",
         "model": type(fit.model.field).__name__,

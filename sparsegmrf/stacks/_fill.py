@@ -21,6 +21,7 @@ from sparsegmrf.stacks._problem import StackProblem
 from sparsegmrf.stacks._read import Stack, problem_of
 from sparsegmrf.stacks._result import StackResult
 from sparsegmrf.stacks._search import search
+from sparsegmrf.stacks._series import SeriesModel, fill_series, series_model
 from sparsegmrf.typing import ArrayLike, BoolArray, Seed
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def fill(
     dates: Any = None,
     at: Any = None,
     mask: ArrayLike | Literal["nan"] | None = "nan",
-    model: Model | None = None,
+    model: Model | SeriesModel | None = None,
     mean_model: Model | None = None,
     harmonics: int | Literal["auto"] | None = "auto",
     covariates: Literal["constant", "linear"] | None = "constant",
@@ -70,8 +71,11 @@ def fill(
         Dates without an image to predict.
     mask : ndarray of bool, (T, H, W) or (H, W), "nan" or None
         **True where a pixel is missing**, as for `sparsegmrf.fill`.
-    model : Model, optional
-        Of the field at one date, proper, at the parameters to start from; by default a `Matern`.
+    model : Model or function, optional
+        Of the field at one date, proper, at the parameters to start from; by default a `Matern`. Or a function that
+        fills a series of plain arrays, ``model(values, days, at, n_samples=, rng=)``, and returns an object with
+        ``mean``, ``variance``, ``noise_variance`` (T + A, H, W), ``samples`` and ``parameters``: dates, labels and
+        gaps are then read and put back as for any other, and options of the model above are ignored.
     mean_model : Model, optional
         Of the maps of the season's coefficients, which is multiplied by deviations that are parameters of their own; by
         default a `Matern` of deviation one. ``Independent()`` shrinks every pixel by itself.
@@ -149,13 +153,20 @@ def fill(
         raise ArgumentError("dates must be given with an array of images, got None; without dates it is no stack.")
     stack = Stack.read(image, dates, mask)
     more = np.zeros(0) if at is None else stack.calendar.days(at, "at")
+    nothing = np.zeros(stack.values.shape, dtype=bool)
+    own = series_model(model)
+    if own is not None:
+        if outliers is not None or fixed or start:
+            raise ArgumentError(
+                "outliers, fixed and start must be left out with a model of a series, which has its own."
+            )
+        return result_of(stack, *fill_series(own, stack, more, count, stream), at, nothing, bounds, 0.0)
 
     def problem(screened: BoolArray) -> tuple[StackProblem, Spacing]:
         return problem_of(
             stack, model, mean_model, harmonics, covariates, noise_variance, fixed, start, spacing, screened
         )
 
-    nothing = np.zeros(stack.values.shape, dtype=bool)
     first, ground = problem(nothing)
     bad = nothing if outliers is None else unlike_the_season(first)
     asked = first if not bad.any() else problem(bad)[0]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -153,3 +154,35 @@ class StackFit:
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
         return f"StackFit({values}, loglik={self.loglik:.6g}, converged={self.converged})"
+
+
+@dataclass(frozen=True)
+class SeriesFit:
+    """Estimates of a model of a series, as it has them.
+
+    Attributes
+    ----------
+    parameters : dict
+        By name.
+    n_observed : int
+        Observations.
+    name : str
+        Of the model.
+    """
+
+    parameters: dict[str, Any]
+    n_observed: int
+    name: str
+
+    @property
+    def standard_errors(self) -> dict[str, float]:
+        """None: such a model has not said any."""
+        return {}
+
+    def summary(self) -> str:
+        """Return the estimates as text."""
+        lines = [f"stack of {self.n_observed} observations: {self.name}", ""]
+        return "\n".join([*lines, *(f"{name:>16} {value}" for name, value in self.parameters.items())])
+
+    def __repr__(self) -> str:
+        return f"SeriesFit({self.name}, {', '.join(f'{name}={value}' for name, value in self.parameters.items())})"

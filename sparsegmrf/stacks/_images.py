@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sparsegmrf.stacks._fit import StackFit
 from sparsegmrf.stacks._labels import StackLabels
 from sparsegmrf.stacks._read import Stack
 from sparsegmrf.stacks._result import StackAt, StackResult
@@ -28,7 +27,7 @@ class Images(NamedTuple):
 
 
 def result_of(
-    stack: Stack, images: Images, fit: StackFit, at: Any, bad: BoolArray, bounds: tuple[float, float], seam: float
+    stack: Stack, images: Images, fit: Any, at: Any, bad: BoolArray, bounds: tuple[float, float], seam: float
 ) -> StackResult:
     """Return the result of a stack; `bad` are observations that do not count, `bounds` clip means and draws."""
     T, labels = len(stack.days), stack.labels

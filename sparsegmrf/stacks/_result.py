@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsegmrf.stacks._fit import StackFit
+from sparsegmrf.stacks._fit import SeriesFit, StackFit
 from sparsegmrf.typing import BoolArray, FloatArray
 
 
@@ -48,7 +48,7 @@ class StackResult:
         Draws given the observations: correlated in space and time as the field is.
     outliers : ndarray of bool, (T, H, W)
         Observations that were screened out; see ``outliers=`` of `fill`.
-    fit : StackFit
+    fit : StackFit or SeriesFit
         Estimates.
     at : StackAt or None
         The same at the dates asked for.
@@ -63,12 +63,12 @@ class StackResult:
     filled: FloatArray
     samples: FloatArray
     outliers: BoolArray
-    fit: StackFit
+    fit: StackFit | SeriesFit
     at: StackAt | None
     seam: float
 
     @property
-    def parameters(self) -> dict[str, float]:
+    def parameters(self) -> dict[str, Any]:
         """Estimates by name; see `StackFit`."""
         return self.fit.parameters
 
@@ -83,7 +83,7 @@ class StackResult:
         count = int(np.count_nonzero(self.outliers))
         if count:
             lines.append(f"{count} observations screened out")
-        if not self.fit.plan.is_exact:
+        if self.seam:
             lines.append(f"tiles differ by {self.seam:.2g} standard deviations at most where they meet")
         return "\n".join(lines)
 

@@ -54,10 +54,11 @@ class SweepFactor(StackFactor):
                 if K:
                     new -= j * (self._Q @ self._coupling[-1])
             self._roots.append(self._root(S, f"date {u}"))
-            V = scipy.linalg.cho_solve((self._roots[-1], True), new) if K else new
-            self._coupling.append(V)
             if K:
-                rest -= new.T @ V
+                half = scipy.linalg.solve_triangular(self._roots[-1], new, lower=True)
+                rest -= half.T @ half
+                new = _from_white(self._roots[-1], half)
+            self._coupling.append(new)
         self._last = self._root((rest + rest.T) / 2.0, "the coefficients") if K else np.zeros((0, 0))
         self.logdet = 2.0 * float(sum(np.log(np.diagonal(L)).sum() for L in [*self._roots, self._last]))
 

@@ -1,0 +1,95 @@
+"""Models of whole series that are no product of space and time: functions that fill plain arrays."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.stacks._fit import SeriesFit
+from sparsegmrf.stacks._images import Images
+from sparsegmrf.stacks._read import Stack
+from sparsegmrf.typing import FloatArray
+
+
+class FilledSeries(Protocol):
+    """What a model of a series returns: images of the dates given, in their order, and then of those asked for.
+
+    Attributes
+    ----------
+    mean, variance, noise_variance : ndarray, (T + A, H, W)
+        Of the surface, and of the noise of a measurement, in intensity and its square.
+    samples : ndarray, (k, T + A, H, W)
+        Draws of the surface.
+    parameters : mapping or named tuple
+        Estimates.
+    """
+
+    @property
+    def mean(self) -> FloatArray: ...
+
+    @property
+    def variance(self) -> FloatArray: ...
+
+    @property
+    def noise_variance(self) -> FloatArray: ...
+
+    @property
+    def samples(self) -> FloatArray: ...
+
+    @property
+    def parameters(self) -> Any: ...
+
+
+class SeriesModel(Protocol):
+    """A function that fills a series: values ``(T, H, W)`` with NaN where missing, days ``(T,)``, days asked for."""
+
+    def __call__(
+        self, values: FloatArray, days: FloatArray, at: FloatArray, *, n_samples: int, rng: np.random.Generator
+    ) -> FilledSeries: ...
+
+
+def series_model(model: Any) -> SeriesModel | None:
+    """Return the function that a model of a series is; None of a model of a field.
+
+    Raises
+    ------
+    ArgumentError
+        If it is a name of none.
+    """
+    if isinstance(model, str):
+        raise ArgumentError(
+            f"model must be a Model such as Matern(), or a function that fills a series, got {model!r}."
+        )
+    if callable(model) and not isinstance(model, type) and not hasattr(model, "parameters"):
+        own: SeriesModel = model
+        return own
+    return None
+
+
+def fill_series(
+    own: SeriesModel, stack: Stack, at: FloatArray, count: int, rng: np.random.Generator
+) -> tuple[Images, SeriesFit]:
+    """Return what a model of a series says of a stack.
+
+    Raises
+    ------
+    ArgumentError
+        If its images have another shape.
+    """
+    found = own(stack.values.copy(), stack.days.copy(), at.copy(), n_samples=count, rng=rng)
+    shape = (len(stack.days) + len(at), *stack.shape)
+    given = {"mean": found.mean, "variance": found.variance, "noise_variance": found.noise_variance}
+    wrong = {name: np.shape(each) for name, each in given.items() if np.shape(each) != shape}
+    if np.shape(found.samples) != (count, *shape):
+        wrong["samples"] = np.shape(found.samples)
+    if wrong:
+        name, got = next(iter(wrong.items()))
+        raise ArgumentError(
+            f"model must return {name} for {shape[0]} dates of {shape[1]} x {shape[2]} pixels, got shape {got}."
+        )
+    parameters = found.parameters
+    named = dict(parameters) if isinstance(parameters, Mapping) else parameters._asdict()
+    called = getattr(own, "__name__", type(own).__name__)
+    fit = SeriesFit(named, int(np.count_nonzero(~np.isnan(stack.values))), called)
+    return Images(*(np.asarray(each, dtype=np.float64) for each in (*given.values(), found.samples))), fit
