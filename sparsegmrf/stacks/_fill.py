@@ -21,10 +21,12 @@ from sparsegmrf.stacks._problem import StackProblem
 from sparsegmrf.stacks._read import Stack, problem_of
 from sparsegmrf.stacks._result import StackResult
 from sparsegmrf.stacks._search import search
-from sparsegmrf.stacks._series import SeriesModel, fill_series, series_model
+from sparsegmrf.stacks._series import MODES, SeriesModel, fill_series, is_long, series_model
 from sparsegmrf.typing import ArrayLike, BoolArray, Seed
 
 _log = logging.getLogger(__name__)
+_LEFT_OUT = (None, "auto", "constant", "estimate", (), None, None, "auto", None, None)
+"""Options of the model of a field as they are when nothing is said of them."""
 _ROUNDS = 3
 """How often at most observations are screened by the model and it is fitted again."""
 
@@ -36,7 +38,7 @@ def fill(
     dates: Any = None,
     at: Any = None,
     mask: ArrayLike | Literal["nan"] | None = "nan",
-    model: Model | SeriesModel | None = None,
+    model: Model | Literal["modes"] | SeriesModel | None = None,
     mean_model: Model | None = None,
     harmonics: int | Literal["auto"] | None = "auto",
     covariates: Literal["constant", "linear"] | None = "constant",
@@ -71,9 +73,12 @@ def fill(
         Dates without an image to predict.
     mask : ndarray of bool, (T, H, W) or (H, W), "nan" or None
         **True where a pixel is missing**, as for `sparsegmrf.fill`.
-    model : Model or function, optional
-        Of the field at one date, proper, at the parameters to start from; by default a `Matern`. Or a function that
-        fills a series of plain arrays, ``model(values, days, at, n_samples=, rng=)``, and returns an object with
+    model : Model, "modes" or function, optional
+        Of the field at one date, proper, at the parameters to start from; by default a `Matern`. ``"modes"``: images
+        that keep coming back are learnt from the series, each pixel has a season of its own, clouds that nobody has
+        marked weigh little, and every date has a field of a few pixels' reach; this is the default of series with 60
+        images or more of which a fifth is seen, unless an option of the model above is given. Or a function that fills
+        a series of plain arrays, ``model(values, days, at, n_samples=, rng=)``, and returns an object with
         ``mean``, ``variance``, ``noise_variance`` (T + A, H, W), ``samples`` and ``parameters``: dates, labels and
         gaps are then read and put back as for any other, and options of the model above are ignored.
     mean_model : Model, optional
@@ -154,7 +159,9 @@ def fill(
     stack = Stack.read(image, dates, mask)
     more = np.zeros(0) if at is None else stack.calendar.days(at, "at")
     nothing = np.zeros(stack.values.shape, dtype=bool)
-    own = series_model(model)
+    options = (mean_model, harmonics, covariates, noise_variance, tuple(fixed), start, outliers, method, core, halo)
+    nothing_said = model is None and options == _LEFT_OUT
+    own = series_model(MODES if nothing_said and is_long(stack) else model)
     if own is not None:
         if outliers is not None or fixed or start:
             raise ArgumentError(

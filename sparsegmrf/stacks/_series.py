@@ -8,6 +8,7 @@ import numpy as np
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.stacks._fit import SeriesFit
 from sparsegmrf.stacks._images import Images
+from sparsegmrf.stacks._modes import fill_modes
 from sparsegmrf.stacks._read import Stack
 from sparsegmrf.typing import FloatArray
 
@@ -49,6 +50,16 @@ class SeriesModel(Protocol):
     ) -> FilledSeries: ...
 
 
+MODES = "modes"
+_LONG, _SEEN = 60, 0.2
+"""Images with a share of their pixels seen from which on modes are learnt unless something else is asked for."""
+
+
+def is_long(stack: Stack) -> bool:
+    """Return whether a stack has images enough to learn modes from."""
+    return int((np.isfinite(stack.values).mean(axis=(1, 2)) >= _SEEN).sum()) >= _LONG
+
+
 def series_model(model: Any) -> SeriesModel | None:
     """Return the function that a model of a series is; None of a model of a field.
 
@@ -58,8 +69,10 @@ def series_model(model: Any) -> SeriesModel | None:
         If it is a name of none.
     """
     if isinstance(model, str):
+        if model == MODES:
+            return fill_modes
         raise ArgumentError(
-            f"model must be a Model such as Matern(), or a function that fills a series, got {model!r}."
+            f'model must be a Model such as Matern(), "{MODES}", or a function that fills a series, got {model!r}.'
         )
     if callable(model) and not isinstance(model, type) and not hasattr(model, "parameters"):
         own: SeriesModel = model
