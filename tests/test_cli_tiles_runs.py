@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from sparsegmrf.cli import main
-from sparsegmrf.geo import read_geotiff
+from sparsegmrf.geo import open_windows, read_geotiff
+from sparsegmrf.geo._zarr import write_zarr
 from sparsegmrf.large._journal import Journal
 from sparsegmrf.large._stages import Here
 from tests.conftest import require
@@ -228,3 +229,27 @@ def test_control_c_ends_the_command_and_a_second_run_goes_on(raster):  # noqa: F
     assert again.returncode == 0, again.stderr
     assert (raster / "wide" / "wide-mean.tif").is_file()
     assert not journal.exists()
+
+
+def test_zarr_groups_of_several_blocks_hold_what_was_written_or_never_appear(raster):  # noqa: F811
+    xarray = require("xarray")
+    require("zarr")
+    profile = {"driver": "GTiff", "height": 700, "width": 1100, "dtype": "float64", "count": 1}
+    with rasterio.open("wide.tif", "w", transform=rasterio.Affine.scale(10.0), **profile) as target:
+        target.write(np.arange(770000.0).reshape(1, 700, 1100) / 3.0)
+    calls = []
+
+    def changing(rows, columns):
+        calls.append(rows)
+        return np.full((rows.stop - rows.start, columns.stop - columns.start), float(len(calls)))
+
+    with open_windows("wide.tif") as windows:
+        write_zarr("wide.zarr", {"copy": (windows.read, "copy")}, [windows.read], windows, "{}")
+        expected = windows.read(slice(0, 700), slice(0, 1100))
+        with pytest.raises(OSError, match=r"what stands in rows 0 to 699 is not what was written"):
+            write_zarr("other.zarr", {"changing": (changing, "changing")}, [], windows, "{}")
+    with xarray.open_zarr("wide.zarr", consolidated=False) as found:
+        np.testing.assert_array_equal(found["copy"].values, expected)
+        np.testing.assert_array_equal(found["samples"].values[0], expected)
+        assert found["copy"].encoding["chunks"] == (512, 512)
+    assert {each.name for each in raster.iterdir()} == {"ground.tif", "wide.tif", "wide.zarr"}
