@@ -5,6 +5,7 @@ import pytest
 
 from sparsegmrf import condition, fit, large
 from sparsegmrf.errors import ArgumentError, TooLargeError
+from sparsegmrf.large._images import MappedImage
 from sparsegmrf.models import CAR, SAR, AR1xAR1, Intrinsic, Matern, Sum, TensionSpline
 from tests.large.test_brackets import SHAPE, image
 
@@ -101,7 +102,7 @@ def test_arrays_functions_masks_and_scratch_files_give_the_same(tmp_path):
     masked = large.fill(np.where(missing, 1e6, values), mask=missing, scratch=tmp_path, **options)
     np.testing.assert_array_equal(plain.mean, read.mean)
     np.testing.assert_allclose(masked.mean, plain.mean, rtol=1e-12)
-    assert isinstance(masked.mean, np.memmap)
+    assert isinstance(masked.mean, MappedImage)
 
 
 @pytest.mark.parametrize("model", [Matern(5.0, 2.0), TensionSpline(0.4)], ids=["Matern", "TensionSpline"])

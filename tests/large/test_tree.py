@@ -14,6 +14,7 @@ from sparsegmrf.inference._memo import Workspace
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Window
+from sparsegmrf.large._images import MappedImage
 from sparsegmrf.large._posterior import Posterior
 from sparsegmrf.large._raster import Raster
 from sparsegmrf.large._tree_plan import TreePlan
@@ -198,7 +199,7 @@ def test_results_are_the_same_to_the_bit_in_threads_files_and_on_dask(tmp_path, 
         same(*found)
         in_files = large.SchurTree(model, values, noise_variance=NOISE, tile=32, scratch=tmp_path).condition(**options)
         same(found[0], in_files)
-        assert isinstance(in_files.mean, np.memmap)
+        assert isinstance(in_files.mean, MappedImage)
         for scheduler in ("synchronous", "threads"):
             (on_dask,) = dask.compute(tree.delayed(**options), scheduler=scheduler, num_workers=2)
             same(found[0], on_dask)
