@@ -158,6 +158,6 @@ def _stalled(what: str, size: FloatArray, before: FloatArray, length: FloatArray
     worst = int(np.argmax(size / before))
     return ConvergenceError(
         f"{what} must be refined to {TOLERANCE:g} relative, but a step leaves {size[worst] / before[worst]:.2g} of the "
-        f"error before, and {size[worst] / length[worst]:.1e} of the whole: the precision is too badly conditioned for a "
-        'factor in single precision; take precision="double".'
+        f"error before, and {size[worst] / length[worst]:.1e} of the whole: the precision is too badly conditioned for "
+        'a factor in single precision; take precision="double".'
     )
