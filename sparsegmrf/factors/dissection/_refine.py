@@ -19,7 +19,7 @@ from sparsegmrf.errors import ConvergenceError
 from sparsegmrf.factors.dissection._solve import Solver
 from sparsegmrf.factors.normals import fill_standard_normal
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import BoolArray, FloatArray
 
 TOLERANCE = 1e-12
 """Error that is left of solutions, relative in the norm of ``A x``, and of whitened images."""
@@ -91,57 +91,60 @@ class Refined:
         """Return ``E^exponent e`` by the binomial series."""
         result, term, number = e.copy(), e, 1.0
         length = before = _lengths(e)
-        for k in range(1, _STEPS):
+        k = 0
+        while True:
+            k += 1
             number *= (exponent - k + 1) / k
             term = self._excess(term)
             size = _lengths(term)
             result += number * term
-            if not np.isfinite(size).all() or (abs(number) * size <= TOLERANCE * length).all():
+            left = np.isfinite(size) & (abs(number) * size > TOLERANCE * length)
+            if not left.any():
                 return result
-            if (size > before / 2.0).any():
-                raise _stalled("whitening", size / np.maximum(before, size), size / length)
+            if k == _STEPS or (left & (size > before / 2.0)).any():
+                raise _stalled("whitening", size[left], before[left], length[left])
             before = size
-        raise _stalled("whitening", size / before, size / length)
 
     def _solve(self, b: FloatArray) -> FloatArray:
         white = self._solver.unwhiten_transpose(b)
         length = before = _lengths(white)
         x = self._solver.unwhiten_over(white)
-        for _ in range(_STEPS):
+        k = 0
+        while True:
+            k += 1
             rest = b - self._times(x)
             white = self._solver.unwhiten_transpose(rest)
             size = _lengths(white)
-            settled = ~np.isfinite(size) | (size <= TOLERANCE * length)
-            if settled.all():
-                return x
-            stuck = ~settled & (size > before / 2.0)
+            left = np.isfinite(size) & (size > TOLERANCE * length)
+            stuck = left & (size > before / 2.0)
             if stuck.any():
-                settled[stuck] = self._is_rounding(rest[stuck], x[stuck], b[stuck])
-                if settled.all():
-                    return x
-                if (stuck & ~settled).any():
-                    raise _stalled("solving", size / before, size / length)
+                known = self._is_rounding(rest[stuck], x[stuck], b[stuck])
+                left[stuck] = ~known
+                stuck[stuck] = ~known
+            if not left.any():
+                return x
+            if k == _STEPS or stuck.any():
+                raise _stalled("solving", size[left], before[left], length[left])
             x += self._solver.unwhiten_over(white)
             before = size
-        raise _stalled("solving", size / before, size / length)
 
-    def _is_rounding(self, rest: FloatArray, x: FloatArray, b: FloatArray) -> FloatArray:
+    def _is_rounding(self, rest: FloatArray, x: FloatArray, b: FloatArray) -> BoolArray:
         """Return for which images every residual is what rounding may leave of its terms."""
         Q = self._precision
         absolute = Q._with_planes(np.abs([Q.plane(k) for k in range(len(Q.offsets))]))
         terms = (absolute @ np.abs(x).reshape(-1, *Q.lattice.image_shape)).reshape(x.shape) + np.abs(b)
-        count = (2 * len(Q.offsets) + 4) * Q.channels
-        return np.asarray((np.abs(rest) <= 4.0 * count * _ROUNDING * terms).all(axis=1))
+        number = (2 * len(Q.offsets) + 4) * Q.channels
+        return np.asarray((np.abs(rest) <= 4.0 * number * _ROUNDING * terms).all(axis=1))
 
     def _in_parts(
         self, operation: Callable[[FloatArray], FloatArray], images: FloatArray, out: FloatArray | None = None
     ) -> FloatArray:
         """Apply an operation to a few images at a time, as it holds several copies of them."""
-        count = max(1, _NUMBERS // self._precision.lattice.size)
-        if out is None and len(images) <= count:
+        most = max(1, _NUMBERS // self._precision.lattice.size)
+        if out is None and len(images) <= most:
             return operation(images)
         result = np.empty_like(images) if out is None else out
-        for first, last in _threads.ranges(len(images), count):
+        for first, last in _threads.ranges(len(images), most):
             result[first:last] = operation(images[first:last])
         return result
 
@@ -150,10 +153,11 @@ def _lengths(images: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(np.einsum("bp,bp->b", images, images)))
 
 
-def _stalled(what: str, ratio: FloatArray, left: FloatArray) -> ConvergenceError:
-    worst = int(np.argmax(ratio))
+def _stalled(what: str, size: FloatArray, before: FloatArray, length: FloatArray) -> ConvergenceError:
+    """Return the error that says what the last step has left of images that are not done."""
+    worst = int(np.argmax(size / before))
     return ConvergenceError(
-        f"{what} must be refined to {TOLERANCE:g} relative, but a step leaves {ratio[worst]:.2g} of the error before, "
-        f"and {left[worst]:.1e} of the whole: the precision is too badly conditioned for a factor in single precision; "
-        'take precision="double".'
+        f"{what} must be refined to {TOLERANCE:g} relative, but a step leaves {size[worst] / before[worst]:.2g} of the "
+        f"error before, and {size[worst] / length[worst]:.1e} of the whole: the precision is too badly conditioned for "
+        'a factor in single precision; take precision="double".'
     )

@@ -184,12 +184,13 @@ def test_precision_beyond_single_is_refused_with_the_numbers():
 
 
 def test_what_is_not_a_number_stays_so():
-    factor, b = SingleFactor(five_points((23, 17))), np.zeros((2, 23, 17))
-    b[1, 4, 5] = np.nan
-    solved = factor.solve(b)
-    assert not solved[0].any()
-    assert np.isnan(solved[1]).any()
-    assert np.isnan(factor.unwhiten(b)[1]).any()
+    factor, b = SingleFactor(five_points((23, 17)), tile=6), np.random.default_rng(0).standard_normal((3, 23, 17))
+    b[1], b[2, 4, 5] = 0.0, np.nan
+    for operation in (factor.solve, factor.unwhiten, factor.whiten):
+        found = operation(b)
+        assert_allclose(found[0], operation(b[0]), rtol=0, atol=1e-12)  # the other images are refined as ever
+        assert not found[1].any()
+        assert np.isnan(found[2]).any()
 
 
 @pytest.mark.parametrize("unit", [1e-29, 1e29])
