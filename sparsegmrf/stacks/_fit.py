@@ -17,6 +17,8 @@ from sparsegmrf.stacks._problem import ELL, OF_COEFFICIENTS, StackProblem
 from sparsegmrf.stacks._search import Likelihood
 from sparsegmrf.typing import FloatArray
 
+_FAR = 8.0
+"""How far a working parameter has moved that has run away."""
 _SAYS = {
     Ending.MAXIMUM: "a maximum of the likelihood",
     Ending.KINK: "a maximum of the likelihood, on a kink",
@@ -49,7 +51,9 @@ class StackFit:
         Observations that count.
     converged : bool
     reason : str
-        How the search has ended.
+        How the search has ended, and with which parameters if that is to be said.
+    undetermined : tuple of str
+        Parameters that the data do not determine, or that have run away: they have no standard error.
     evaluations : int
         Likelihoods that were evaluated.
     plan : StackPlan
@@ -64,6 +68,7 @@ class StackFit:
     n_observed: int
     converged: bool
     reason: str
+    undetermined: tuple[str, ...]
     evaluations: int
     plan: StackPlan
     spacing: Spacing
@@ -82,6 +87,7 @@ class StackFit:
         spacing: Spacing,
     ) -> "StackFit":
         """Return the estimates at the end of a search."""
+        lost = _undetermined(likelihood, ended)
         model = problem.outside(problem.model_of(likelihood.numbers.values(ended.at), problem.start))
         coefficients = beta[0] * problem.unit
         names = problem.seasons.names
@@ -98,7 +104,8 @@ class StackFit:
             likelihood(ended.at).value - parts * float(np.log(problem.unit)),
             count,
             ended.converged,
-            _SAYS[ended.ending],
+            ": ".join([_SAYS[ended.ending], *([", ".join(lost)] if lost else [])]),
+            lost,
             likelihood.evaluations,
             plan,
             spacing,
@@ -118,7 +125,7 @@ class StackFit:
         if not names:
             return found
         with one_blas_thread():
-            curvature = Curvature.of(observed_information(self._likelihood, self._at), names)
+            curvature = Curvature.of(observed_information(self._likelihood, self._at), names, self.undetermined)
         J = self._likelihood.numbers.jacobian(self._at)
         values = self._likelihood.numbers.values(self._at)
         outside = self._problem.values_of(self.model)
@@ -154,6 +161,16 @@ class StackFit:
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
         return f"StackFit({values}, loglik={self.loglik:.6g}, converged={self.converged})"
+
+
+def _undetermined(likelihood: Likelihood, ended: Ended) -> tuple[str, ...]:
+    """Return the parameters about which the data say nothing at the end of a search, or that have run away."""
+    if ended.ending is Ending.FLAT:
+        return Curvature.of(likelihood(ended.at).information, likelihood.names).undetermined
+    if ended.ending is Ending.FAR:
+        far = np.abs(ended.at - likelihood.start) > _FAR
+        return tuple(name for name, each in zip(likelihood.names, far, strict=True) if each)
+    return ()
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,16 @@ def test_parameters_of_a_simulated_stack_are_found_within_their_errors():
         assert said in found.summary()
 
 
+def test_what_the_data_do_not_determine_is_named_and_has_no_error():
+    rng = np.random.default_rng(0)
+    same = Matern(range=3.0).gmrf((6, 6)).sample(rng=rng) + 0.1 * rng.standard_normal((6, 6, 6))
+    found = fill(same, dates=np.arange(6.0), harmonics=None)  # nothing changes in time
+    assert not found.fit.converged
+    assert "ell" in found.fit.reason.partition(": ")[2].split(", ")
+    assert np.isnan(found.standard_errors["ell"])
+    assert "NOT CONVERGED" in found.summary()
+
+
 def test_the_top_level_door_knows_stacks_from_images():
     values = stack()
     found = sparsegmrf.fill(values, dates=DAYS, **KNOWN)
