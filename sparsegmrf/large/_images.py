@@ -14,7 +14,7 @@ import numpy as np
 from sparsegmrf.errors import FileError
 from sparsegmrf.typing import FloatArray
 
-_MAPPED = 2**27
+_MAPPED = 2**26
 """Bytes of windows of one image after which its pages are given back."""
 
 Allocate: TypeAlias = Callable[[tuple[int, ...]], FloatArray]
@@ -67,8 +67,12 @@ class MappedImage(np.ndarray):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write a window."""
-        super().__setitem__(key, value)
-        self._touch(np.asarray(value).nbytes)
+        window = super().__getitem__(key)
+        if isinstance(window, np.ndarray) and np.may_share_memory(window, self):
+            window.view(np.ndarray)[...] = value
+        else:  # single numbers, or places that are listed
+            super().__setitem__(key, value)
+        self._touch(getattr(window, "nbytes", 8))
 
     def _touch(self, size: int) -> None:
         self._touched += size

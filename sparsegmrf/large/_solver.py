@@ -13,6 +13,8 @@ from sparsegmrf.typing import FloatArray
 
 HEADROOM = 4.0
 """How many times smaller than is tolerated an error must be by estimate before passes end and it is bounded."""
+_ROWS = 256
+"""Rows of an image that are worked on at a time."""
 _KEPT = 6
 """Directions to which new ones are made conjugate."""
 
@@ -94,9 +96,10 @@ class Solver:
         self.posterior, self.tiles, self.right = posterior, tiles, right
         self.allocate = allocate
         self.solution = allocate(right.shape)
-        self.solution[...] = 0.0
         self.residual = allocate(right.shape)
-        self.residual[...] = right
+        for tile in tiles:
+            at = (slice(None), *tile.core.slices)
+            self.solution[at], self.residual[at] = 0.0, right[at]
         self.passes = 0
         self.decrements: list[FloatArray] = []
         """By pass, how much the squared energy of each error has fallen, ``(k,)``."""
@@ -172,12 +175,17 @@ def _number(name: str) -> int:
 
 
 def times(a: FloatArray, b: FloatArray) -> FloatArray:
-    return np.array([np.vdot(x, y) for x, y in zip(a, b, strict=True)])
+    """Return inner products of images ``(k, H, W[, C])``, by rows as `_subtract`."""
+    found = np.zeros(len(a))
+    for k in range(len(a)):
+        for first in range(0, a.shape[1], _ROWS):
+            found[k] += np.vdot(a[k, first : first + _ROWS], b[k, first : first + _ROWS])
+    return found
 
 
 def _subtract(x: FloatArray, share: FloatArray, y: FloatArray) -> None:
     """Subtract ``share_k y_k`` from ``x_k``, in place and by rows, so that no image is copied."""
     for k, value in enumerate(share.tolist()):
         if value:
-            for first in range(0, x.shape[1], 256):
-                x[k, first : first + 256] -= value * y[k, first : first + 256]
+            for first in range(0, x.shape[1], _ROWS):
+                x[k, first : first + _ROWS] -= value * y[k, first : first + _ROWS]
