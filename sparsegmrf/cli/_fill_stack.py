@@ -43,7 +43,13 @@ class StackOptions:
         typer.Option(help="Dates of the files, YYYY-MM-DD or days, with commas; by default those in their names."),
     ] = None
     at: Annotated[str | None, typer.Option(help="Further dates to predict, with commas.")] = None
-    model: Annotated[str, typer.Option(help="The field of one date, or a .json file.")] = "matern"
+    model: Annotated[
+        str,
+        typer.Option(
+            help="auto: modes that are learnt from long series, else matern; modes; or the field of one date, by name or "
+            "a .json file."
+        ),
+    ] = "auto"
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE: a parameter, or a field of the model; repeatable."),
@@ -63,14 +69,11 @@ class StackOptions:
 
     def fill(self, stack: Any, dates: Any, spacing: Any) -> StackResult:
         """Fill the gaps of a stack."""
-        model = chosen_model(self.model, self.settings or ())
-        if isinstance(model, str):
-            raise ArgumentError(f"model must be one field with dates, got {model}.")
         return stacks.fill(
             stack,
             dates=dates,
             at=None if self.at is None else dates_of(self.at),
-            model=model,
+            model=self._model(),
             harmonics=None if self.harmonics == "none" else _number("harmonics", self.harmonics, "auto", int),
             covariates=None if self.covariates == "none" else self.covariates,
             noise_variance=_number("noise-variance", self.noise_variance, "estimate", float),
@@ -79,6 +82,16 @@ class StackOptions:
             rng=self.seed,
             spacing=spacing,
         )
+
+    def _model(self) -> Any:
+        if self.model in ("auto", "modes"):
+            if self.settings:
+                raise ArgumentError(f"set must be left out with model {self.model}, got {', '.join(self.settings)}.")
+            return None if self.model == "auto" else self.model
+        model = chosen_model(self.model, self.settings or ())
+        if isinstance(model, str):
+            raise ArgumentError(f"model must be auto, modes or one field with dates, got {model}.")
+        return model
 
 
 @with_groups
