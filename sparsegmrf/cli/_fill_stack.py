@@ -46,8 +46,8 @@ class StackOptions:
     model: Annotated[
         str,
         typer.Option(
-            help="auto: modes that are learnt from long series, else matern; modes; or the field of one date, by name or "
-            "a .json file."
+            help="auto: modes that are learnt from long series, else matern; modes; or the field of one date, by name "
+            "or a .json file."
         ),
     ] = "auto"
     settings: Annotated[
@@ -84,11 +84,11 @@ class StackOptions:
         )
 
     def _model(self) -> Any:
-        if self.model in ("auto", "modes"):
-            if self.settings:
-                raise ArgumentError(f"set must be left out with model {self.model}, got {', '.join(self.settings)}.")
+        if self.model == "modes" and self.settings:
+            raise ArgumentError(f"set must be left out with model modes, got {', '.join(self.settings)}.")
+        if self.model == "modes" or (self.model == "auto" and not self.settings):
             return None if self.model == "auto" else self.model
-        model = chosen_model(self.model, self.settings or ())
+        model = chosen_model("matern" if self.model == "auto" else self.model, self.settings or ())
         if isinstance(model, str):
             raise ArgumentError(f"model must be auto, modes or one field with dates, got {model}.")
         return model
