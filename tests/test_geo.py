@@ -391,8 +391,9 @@ def test_mask_and_covariates_on_the_grid_of_a_slice_are_those_of_the_slice(xarra
 
 
 def test_other_than_two_dimensions_are_refused_with_the_remedy(stack):
-    with pytest.raises(ArgumentError, match=r"'time': 2, .*fill one slice at a time, such as image\.isel\(time=0\)"):
-        fill(stack["sst"])
+    levels = stack["sst"].drop_vars("time").rename(time="level")  # a dimension of dates would make it a series
+    with pytest.raises(ArgumentError, match=r"'level': 2, .*fill one slice at a time, such as image\.isel\(level=0\)"):
+        fill(levels)
     with pytest.raises(ArgumentError, match=r"""must be one variable, got a data set .*data\["sst"\]"""):
         fill(stack)
     with pytest.raises(ArgumentError, match="called sample"):

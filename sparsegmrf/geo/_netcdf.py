@@ -178,11 +178,7 @@ def read_netcdf(path: PathLike, *, variable: str | None = None, index: Bands = N
             label = " and ".join(str(dim) for dim in array.dims[:-2]) or "leading dimension"
             count = int(np.prod(leading))
             of_dates = any(np.asarray(array.coords.get(dim, 0)).dtype.kind == "M" for dim in array.dims[:-2])
-            note = (
-                " All dates together are filled by the command fill-stack, or by fill of a DataArray."
-                if of_dates
-                else ""
-            )
+            note = " The command fill-stack, and fill of a DataArray, take all dates together." if of_dates else ""
             positions = chosen(f"positions along {label}", f"{name} of {Path(path).name}", count, index, note)
             place: dict[Any, Any] = {}
             for dim, size in zip(array.dims[:-2], leading, strict=True):
