@@ -212,7 +212,9 @@ def test_control_c_ends_the_command_and_a_second_run_goes_on(raster):  # noqa: F
     values = np.where(rng.random((240, 240)) < 0.3, np.nan, rng.standard_normal((240, 240)).cumsum(axis=0))
     with rasterio.open("wide.tif", "w", transform=rasterio.Affine.scale(10.0), **profile) as target:
         target.write(values, 1)
-    command = [sys.executable, "-c", "import sys; from sparsegmrf.cli import main; sys.exit(main(sys.argv[1:]))"]
+    # A program that a shell started in the background is deaf to it, and so are its children.
+    hears = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", f"{hears}; from sparsegmrf.cli import main; sys.exit(main(sys.argv[1:]))"]
     command += ["fill-tiles", "wide.tif", "--out", "wide", *TILES, "--core", "24", "--halo", "12"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     journal, until = raster / "wide-wide.journal", time.monotonic() + 120.0

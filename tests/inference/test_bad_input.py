@@ -125,7 +125,7 @@ def test_models_of_several_fields_need_to_say_what_is_observed_of_them():
     with pytest.raises(ArgumentError, match=r"^model must have one field, or be a Sum, .* got Channels of 2; fit"):
         Problem.read(model, IMAGE)
     for call in (fit, lambda model, image: fill(image, model=model)):
-        with pytest.raises(ArgumentError, match=r"^image must have shape \(H, W, 2\), the channels of the model last"):
+        with pytest.raises(ArgumentError, match=r"^image must have shape \(H, W, 2\) or \(2, H, W\)"):
             call(model, IMAGE)
 
 
