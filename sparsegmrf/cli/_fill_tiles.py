@@ -58,9 +58,9 @@ class TilesOptions:
         float, typer.Option(help="Largest relative difference of the two bounds of a standard deviation.")
     ] = 0.01
     loglik: Annotated[bool, typer.Option("--loglik", help="Bounds of the log-likelihood, too: twice the time.")] = False
-    core: Annotated[int | None, typer.Option(help="Side of a tile's core in pixels; by default as memory allows.")] = (
-        None
-    )
+    core: Annotated[
+        int | None, typer.Option(help="Side of a tile's core in pixels; by default the fastest that fits.")
+    ] = None
     halo: Annotated[
         int | None, typer.Option(help="Pixels around a core to begin with; by default as far as the field remembers.")
     ] = None

@@ -1,4 +1,4 @@
-"""How a raster is cut: cores as large as memory allows, and the halos that its fields need."""
+"""How a raster is cut: cores that are worked on fastest and fit into memory, and the halos that its fields need."""
 
 import os
 from dataclasses import astuple, dataclass
@@ -27,6 +27,8 @@ _PROBES = 9
 _SHRINK = 0.85
 _FIRST = 64
 """Side in pixels of the windows by which a first halo is chosen."""
+_SECONDS = 0.02
+"""Of a tile, whatever its size."""
 _LEAST = 8
 """Pixels of the smallest core a side."""
 
@@ -84,7 +86,7 @@ class Tiling:
                 )
         if core is None:
             around = halo if halo is not None else _first_halo(cuts, raster, tolerance, most)
-            side = _side_for(cuts, shape, around, budget)
+            side = _fastest(cuts, shape, around, _side_for(cuts, shape, around, budget))
         else:
             side = integer_at_least("core", core, 1)
         tiles = []
@@ -187,6 +189,22 @@ def _side_for(cuts: Cuts, shape: Shape, halo: int, budget: int) -> int:
             "bounds are wider."
         )
     return low
+
+
+def _fastest(cuts: Cuts, shape: Shape, halo: int, largest: int) -> int:
+    """Return the side of a core, at most the largest one, that takes least time a pixel of the raster.
+
+    Work on a window grows faster than its pixels, and halos are worked on twice: neither small cores nor large ones.
+    """
+    best, least, side = largest, np.inf, largest
+    while side >= max(_LEAST, halo // 2):
+        window = tuple(min(length, side + 2 * halo) for length in shape)
+        count = int(np.prod([-(-length // side) for length in shape]))
+        seconds = count * (factor_plan(cuts, (window[0], window[1])).seconds + _SECONDS)
+        if seconds < least:
+            best, least = side, seconds
+        side = int(side * _SHRINK**2)
+    return best
 
 
 def _bytes(value: Any) -> float:
