@@ -29,6 +29,8 @@ _FIRST = 64
 """Side in pixels of the windows by which a first halo is chosen."""
 _SECONDS = 0.02
 """Of a tile, whatever its size."""
+_SMALL = 512
+"""Side of a core below which none is chosen for speed."""
 _LEAST = 8
 """Pixels of the smallest core a side."""
 
@@ -85,8 +87,8 @@ class Tiling:
                     f"halo must be at least {least}, how far neighbours are that the model couples, got {given}."
                 )
         if core is None:
-            around = halo if halo is not None else _first_halo(cuts, raster, tolerance, most)
-            side = _fastest(cuts, shape, around, _side_for(cuts, shape, around, budget))
+            halos = [halo] if halo is not None else _first_halos(cuts, raster, tolerance, most)
+            side = _fastest(cuts, shape, halos, _side_for(cuts, shape, int(np.median(halos)), budget))
         else:
             side = integer_at_least("core", core, 1)
         tiles = []
@@ -113,7 +115,7 @@ def on_probes(
 ) -> Tiling:
     """Return a tiling whose halos are all that of some places of the raster, of which nothing else is read."""
     budget = int(_memory.available_bytes() * _SHARE / (os.cpu_count() or 1) if memory is None else _bytes(memory))
-    around = _first_halo(cuts, raster, tolerance, max(raster.shape)) if halo is None else halo
+    around = int(np.median(_first_halos(cuts, raster, tolerance, max(raster.shape)))) if halo is None else halo
     if core is None and halo is None and work_bytes(cuts, raster.shape) <= budget:
         core = max(raster.shape)
     side = _side_for(cuts, raster.shape, around, budget) if core is None else core
@@ -158,8 +160,8 @@ def _plan(shape: Shape, offsets: tuple[Offset, ...], channels: int) -> Plan:
     return plan(shape, SymmetricStencil(offsets, planes, (1, 1), channels=channels))
 
 
-def _first_halo(cuts: Cuts, raster: Raster, tolerance: float, most: int) -> int:
-    """Return the median halo of small cores spread over the raster."""
+def _first_halos(cuts: Cuts, raster: Raster, tolerance: float, most: int) -> list[int]:
+    """Return the halos of small cores spread over the raster."""
     per_side = int(np.sqrt(_PROBES))
     found = []
     for i in range(per_side):
@@ -167,7 +169,7 @@ def _first_halo(cuts: Cuts, raster: Raster, tolerance: float, most: int) -> int:
             centre = (raster.shape[0] * (2 * i + 1) // (2 * per_side), raster.shape[1] * (2 * j + 1) // (2 * per_side))
             window = Window(centre[0], centre[0] + 1, centre[1], centre[1] + 1).grown(_FIRST // 2, raster.shape)
             found.append(halo_for(cuts, raster, window, tolerance, most))
-    return int(np.median(found))
+    return found
 
 
 def _side_for(cuts: Cuts, shape: Shape, halo: int, budget: int) -> int:
@@ -191,19 +193,21 @@ def _side_for(cuts: Cuts, shape: Shape, halo: int, budget: int) -> int:
     return low
 
 
-def _fastest(cuts: Cuts, shape: Shape, halo: int, largest: int) -> int:
+def _fastest(cuts: Cuts, shape: Shape, halos: list[int], largest: int) -> int:
     """Return the side of a core, at most the largest one, that takes least time a pixel of the raster.
 
     Work on a window grows faster than its pixels, and halos are worked on twice: neither small cores nor large ones.
+    Halos that have to grow later are not known yet; they cost small cores most, so that none below 512 is chosen.
     """
     best, least, side = largest, np.inf, largest
-    while side >= max(_LEAST, halo // 2):
-        window = tuple(min(length, side + 2 * halo) for length in shape)
+    while side >= min(_SMALL, largest):
         count = int(np.prod([-(-length // side) for length in shape]))
-        seconds = count * (factor_plan(cuts, (window[0], window[1])).seconds + _SECONDS)
+        windows = [tuple(min(length, side + 2 * halo) for length in shape) for halo in halos]
+        each = np.mean([factor_plan(cuts, (window[0], window[1])).seconds for window in windows])
+        seconds = count * (float(each) + _SECONDS)
         if seconds < least:
             best, least = side, seconds
-        side = int(side * _SHRINK**2)
+        side = max(int(side * _SHRINK), _SMALL) if side > _SMALL else 0
     return best
 
 
