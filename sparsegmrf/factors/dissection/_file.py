@@ -11,7 +11,7 @@ import numpy as np
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.dissection._analysis import Analysis, analyse
 from sparsegmrf.factors.dissection._buffers import Stored, aligned_in
-from sparsegmrf.factors.dissection._numeric import FactorNumbers
+from sparsegmrf.factors.dissection._numbers import FactorNumbers
 from sparsegmrf.stencil import SymmetricStencil
 
 _FORMAT = 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.factors.dissection._classes import NodeClass
-from sparsegmrf.factors.dissection._numeric import front_starts
+from sparsegmrf.factors.dissection._numbers import front_starts
 from sparsegmrf.factors.dissection._programs import expand
 from sparsegmrf.factors.dissection._tree import Level
 from sparsegmrf.kernels.dissection_columns import NODE_ELIMINATED, NODE_UPDATED

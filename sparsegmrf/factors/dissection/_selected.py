@@ -17,7 +17,7 @@ from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._graph import run_graph
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.factors.dissection._buffers import LARGE, Buffers, Stored, home_of
-from sparsegmrf.factors.dissection._numeric import FactorNumbers
+from sparsegmrf.factors.dissection._numbers import FactorNumbers
 from sparsegmrf.factors.dissection._programs import TileProgram
 from sparsegmrf.factors.dissection._tree import Level
 from sparsegmrf.kernels import blas, dense_products, dissection_front_inverse, dissection_lane_inverse

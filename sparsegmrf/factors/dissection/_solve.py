@@ -19,7 +19,7 @@ from sparsegmrf import _threads
 from sparsegmrf._validate import read_only
 from sparsegmrf.factors.dissection._analysis import LANES, Analysis, Groups
 from sparsegmrf.factors.dissection._buffers import aligned
-from sparsegmrf.factors.dissection._numeric import FactorNumbers
+from sparsegmrf.factors.dissection._numbers import FactorNumbers
 from sparsegmrf.factors.dissection._schedule import COLUMNS, PARTS, WIDTH, Schedule, SolveTables, schedule
 from sparsegmrf.factors.dissection._tree import Level
 from sparsegmrf.kernels import dissection_front_solve, dissection_lane_solve

@@ -13,7 +13,7 @@ from sparsegmrf.factors._factor import Factor
 from sparsegmrf.factors.dissection import _file, _numeric, _selected
 from sparsegmrf.factors.dissection._analysis import Analysis, Groups, analyse, group_tiles
 from sparsegmrf.factors.dissection._buffers import Buffers
-from sparsegmrf.factors.dissection._numeric import FactorNumbers
+from sparsegmrf.factors.dissection._numbers import FactorNumbers
 from sparsegmrf.factors.dissection._plan import leaf_pixels, predict, refuse_beyond_memory, tile_side
 from sparsegmrf.factors.dissection._solve import Solver
 from sparsegmrf.factors.dissection._tree import Level, build

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from sparsegmrf.errors import ConvergenceError
-from sparsegmrf.factors.dissection._numeric import sum_over_nodes
+from sparsegmrf.factors.dissection._numbers import sum_over_nodes
 from sparsegmrf.factors.dissection._refine import Refined
 from sparsegmrf.factors.dissection.factor import DissectionFactor
 from sparsegmrf.typing import FloatArray
