@@ -9,9 +9,9 @@ import numpy as np
 from sparsegmrf._axes import is_labelled
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import finite_number, integer_at_least
-from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import FitResult
 from sparsegmrf.inference._labels import Labels
+from sparsegmrf.large._arguments import check_known, check_model, is_estimated
 from sparsegmrf.large._fit import fit_on_tiles
 from sparsegmrf.large._lazy import LazyResult, check_lazy, fill_lazily, is_lazy
 from sparsegmrf.large._raster import Raster, Reader
@@ -134,11 +134,8 @@ def fill(
     (4, True, True)
     """
     start = TensionSpline(kappa=0.5) if model is None else model
-    if not isinstance(start, Model):
-        raise ArgumentError(f"model must be a Model such as Matern or TensionSpline, got {type(model).__name__}.")
-    estimated = isinstance(noise_variance, str)
-    if estimated and noise_variance != "estimate":
-        raise ArgumentError(f'noise_variance must be "estimate" or a variance, got {noise_variance!r}.')
+    check_model(start)
+    estimated = is_estimated(noise_variance)
     lazy = is_lazy(image)
     if lazy:
         check_lazy(mask, noise_variance, scratch, progress)
@@ -216,10 +213,8 @@ def condition(
     >>> bool((result.std_lower <= result.std_upper).all()), result.mean_error < 1e-6
     (True, True)
     """
-    if not isinstance(model, Model):
-        raise ArgumentError(f"model must be a Model such as Matern or TensionSpline, got {type(model).__name__}.")
-    if isinstance(noise_variance, str):
-        raise ArgumentError(f"noise_variance must be a variance, got {noise_variance!r}; fill estimates it.")
+    check_model(model)
+    check_known(noise_variance)
     raster = Raster.of(y, shape, mask, noise_variance)
     told = options.pop("progress", None)
     return Run.of(raster, model, None, Options(**options), level=finite_number("mean", mean)).result(progress=told)

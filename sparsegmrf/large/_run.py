@@ -9,8 +9,8 @@ import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import integer_at_least, positive_number
-from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import FitResult
+from sparsegmrf.large._arguments import check_scratch
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._forecast import Forecast
 from sparsegmrf.large._geometry import Tile, windows_of
@@ -53,8 +53,7 @@ class Options:
         integer_at_least("n_samples", self.n_samples, 0)
         positive_number("tolerance", self.tolerance)
         positive_number("mean_tolerance", self.mean_tolerance)
-        if self.scratch is not None and not os.path.isdir(self.scratch):
-            raise ArgumentError(f"scratch must be an existing folder, got {os.fspath(self.scratch)}; make it first.")
+        check_scratch(self.scratch)
 
     def cuts(self, model: Model, shape: Shape) -> Cuts:
         """Return the cuts of a model, after refusing one that has not what is asked for."""

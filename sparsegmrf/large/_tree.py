@@ -15,6 +15,7 @@ from sparsegmrf._validate import finite_number, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.dissection._subtree import plan_subtree
 from sparsegmrf.inference._labels import Labels
+from sparsegmrf.large._arguments import check_known, check_model, check_scratch
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Window, windows_of
 from sparsegmrf.large._lazy import is_lazy
@@ -113,12 +114,9 @@ class SchurTree:
         tile: int = 512,
         scratch: str | os.PathLike[str] | None = None,
     ) -> None:
-        if not isinstance(model, Model):
-            raise ArgumentError(f"model must be a Model such as Matern or TensionSpline, got {type(model).__name__}.")
-        if isinstance(noise_variance, str):
-            raise ArgumentError(f"noise_variance must be a variance, got {noise_variance!r}; fill estimates it.")
-        if scratch is not None and not os.path.isdir(scratch):
-            raise ArgumentError(f"scratch must be an existing folder, got {os.fspath(scratch)}; make it first.")
+        check_model(model)
+        check_known(noise_variance)
+        check_scratch(scratch)
         tile, level = integer_at_least("tile", tile, 1), finite_number("mean", mean)
         self._scratch = scratch
         self._data: Any = getattr(y, "data", y) if is_lazy(y) else None

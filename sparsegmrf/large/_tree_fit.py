@@ -12,6 +12,7 @@ from sparsegmrf.inference import FitResult
 from sparsegmrf.inference._memo import Memo, Point
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._search import FLAT, Ended, maximize, newton
+from sparsegmrf.large._arguments import check_model, is_estimated
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._fit import fit_on_tiles
 from sparsegmrf.large._raster import Raster, Reader
@@ -146,11 +147,8 @@ def fit(
     (True, True)
     """
     start = TensionSpline(kappa=0.5) if model is None else model
-    if not isinstance(start, Model):
-        raise ArgumentError(f"model must be a Model such as Matern or TensionSpline, got {type(model).__name__}.")
-    estimated = isinstance(noise_variance, str)
-    if estimated and noise_variance != "estimate":
-        raise ArgumentError(f'noise_variance must be "estimate" or a variance, got {noise_variance!r}.')
+    check_model(start)
+    estimated = is_estimated(noise_variance)
     tolerance = positive_number("tolerance", tolerance)
     raster = Raster.of(image, shape, mask, 1.0 if estimated else noise_variance)
     if Cuts.of(start, raster.shape).model is not start:
