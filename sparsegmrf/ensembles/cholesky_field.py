@@ -198,4 +198,5 @@ class CholeskyFit(EnsembleFit):
 
     def summary(self) -> str:
         """Return the fit's figures as text."""
-        return f"{super().summary()}, leave-one-out {self.loo:.4f}"
+        told = f"{super().summary()}, leave-one-out {self.loo:.4f}"
+        return told if self.converged else f"{told}\nNOT CONVERGED: {self.reason}"

@@ -130,3 +130,11 @@ def test_pixel_that_is_hardly_ever_observed_is_refused(fit):
     images[1:, 2, 3] = np.nan
     with pytest.raises(ArgumentError, match=r"every pixel at least 2 times, got 1 pixels.*\(2, 3\) with 1; crop"):
         fit(images)
+
+
+def test_a_fit_that_is_cut_off_says_so(monkeypatch):
+    assert "NOT CONVERGED" not in CholeskyField.fit(gappy(20), shrinkage=0.5).summary()
+    monkeypatch.setattr("sparsegmrf.ensembles._missing._PASSES", 2)
+    result = CholeskyField.fit(gappy(20), shrinkage=0.5)
+    assert not result.converged
+    assert "NOT CONVERGED: the log-density of an image changes by" in result.summary()
