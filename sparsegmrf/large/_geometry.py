@@ -48,6 +48,15 @@ class Window:
         left, right = max(self.left, other.left), min(self.right, other.right)
         return Window(top, bottom, left, right) if top < bottom and left < right else None
 
+    def joined(self, other: "Window") -> "Window":
+        """Return the smallest window that holds both."""
+        return Window(
+            min(self.top, other.top),
+            max(self.bottom, other.bottom),
+            min(self.left, other.left),
+            max(self.right, other.right),
+        )
+
     def within(self, outer: "Window") -> tuple[slice, slice]:
         """Return rows and columns as slices of a window that holds this one."""
         rows = slice(self.top - outer.top, self.bottom - outer.top)

@@ -125,7 +125,7 @@ def first_of(setting: Setting, tile: Tile, largest: Tile, seen: list[Any], right
     """Return the bounds of a tile, which grows within its largest window, and its first direction."""
     posterior, patches, made = setting.posterior(seen), Patches(right), []
 
-    def use(tile: Tile, factor: Any) -> None:
+    def use(factor: Any) -> None:
         made.append(factor.solve(patches.on(tile.window))[(slice(None), *tile.place)])
 
     found = bracket(posterior, tile, setting.tolerance, setting.memory, upper=setting.upper, use=use, most=largest.halo)

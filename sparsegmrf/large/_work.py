@@ -1,13 +1,13 @@
 """What is done for a raster whose model, noise and tiles are known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparsegmrf.inference._linear_estimate import symmetric_root
-from sparsegmrf.large._brackets import Bracket, bounds_on, grown
+from sparsegmrf.large._brackets import Bracket, bounds_on, narrowed, parts_of, wider
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._geometry import Tile, Window, overlap_of
 from sparsegmrf.large._images import Allocate
@@ -129,34 +129,50 @@ def _brackets(
     direction: FloatArray,
     allocate: Allocate,
 ) -> list[Bracket]:
-    """Return the bounds of all tiles, those that are too wide with larger halos, and write the first direction."""
+    """Return the bounds of all tiles, made anew where they are too wide, and write the first direction."""
     low, high = (allocate(cuts.shape) for _ in range(2))
     found: dict[int, Bracket] = {}
-    left: Sequence[Tile] = tiling.tiles
 
     def inputs(tile: Tile) -> tuple[Any, ...]:
-        return solver.residual[(slice(None), *tile.window.slices)], upper, tolerance
+        return solver.residual[(slice(None), *tile.window.slices)], upper
 
-    while left:
-        wide = []
-        for tile, (below, above, correction) in stages.each("bounds", bounds_task, left, inputs):
-            at = tile.core.slices
-            low[at], high[at], direction[(slice(None), *at)] = below, above, correction
-            own = found[tile.number] = Bracket(tile, low[at], high[at])
-            larger = None if not upper or own.width <= tolerance else grown(cuts, tile, tiling.memory)
-            if larger is not None:
-                wide.append(larger)
-        left = wide
+    for tile, (below, above, correction) in stages.each("bounds", bounds_task, tiling.tiles, inputs):
+        at = tile.core.slices
+        low[at], high[at], direction[(slice(None), *at)] = below, above, correction
+        found[tile.number] = Bracket(tile, low[at], high[at])
+
+    def views_of(tiles: Iterable[Tile]) -> list[Tile]:
+        larger = [view for tile in tiles if (view := wider(cuts, tile)) is not None]
+        return [view for view in larger if parts_of(cuts, view, found[view.number], tolerance, tiling.memory)]
+
+    views = views_of(tiling.tiles) if upper else []
+    while views:
+        made = stages.each(
+            "bounds",
+            narrowing_task,
+            views,
+            lambda view: (found[view.number], tolerance, tiling.memory),
+        )
+        for view, (below, above) in made:
+            at = view.core.slices
+            low[at], high[at] = below, above
+        views = views_of(views)
     return [found[number] for number in sorted(found)]
 
 
-def bounds_task(factors: Factors, tile: Tile, residual: FloatArray, upper: bool, tolerance: float) -> Made:
+def bounds_task(factors: Factors, tile: Tile, residual: FloatArray, upper: bool) -> Made:
     """Return bounds on the variances of a core, and what the tile makes of the residual on its window."""
     found, factor = bounds_on(factors.posterior, tile, upper=upper)
     correction = np.asarray(factor.solve(residual)[(slice(None), *tile.place)])
-    if not upper or found.width <= tolerance:  # or else a larger one may take its place
-        factors.keep(tile, factor)
+    factors.keep(tile, factor)
     return found.lower, found.upper, correction
+
+
+def narrowing_task(factors: Factors, view: Tile, bounds: Bracket, tolerance: float, memory: int) -> Made:
+    """Return bounds on the variances of a core, made anew where they are too wide by what a larger window shows."""
+    parts = parts_of(factors.posterior.cuts, view, bounds, tolerance, memory)
+    found = narrowed(factors.posterior, bounds, parts)
+    return found.lower, found.upper
 
 
 def correction_task(factors: Factors, tile: Tile, residual: FloatArray) -> Made:

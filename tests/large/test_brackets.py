@@ -5,7 +5,7 @@ import pytest
 
 from sparsegmrf import condition
 from sparsegmrf.factors import DissectionFactor
-from sparsegmrf.large._brackets import bracket
+from sparsegmrf.large._brackets import _merged, bracket, parts_of, wider
 from sparsegmrf.large._cuts import Cuts
 from sparsegmrf.large._decay import decay_rate, halo_for
 from sparsegmrf.large._geometry import Tile, Window, cores_of
@@ -74,16 +74,42 @@ def test_bounds_tighten_with_the_halo_as_the_rate_says():
     assert widths[0] > 4 * widths[1] > 16 * widths[2]
 
 
-def test_only_wide_tiles_grow():
+def test_only_what_is_too_wide_is_made_anew():
     values = image(hole=14)
-    posterior = posterior_of(TensionSpline(0.4), values)
+    posterior, truth = posterior_of(TensionSpline(0.4), values), exact(TensionSpline(0.4), values)
     tiles = [Tile.of(number, core, 6, SHAPE) for number, core in enumerate(cores_of(SHAPE, 22))]
-    found = [bracket(posterior, tile, 0.02, 10**9, upper=True) for tile in tiles]
-    assert all(each.width <= 0.02 for each in found)
-    assert {each.tile.halo for each in found} != {6}
-    flagged = bracket(posterior, tiles[0], 0.02, work_bytes(posterior.cuts, tiles[0].window.shape), upper=True)
-    assert flagged.tile.halo == 6
-    assert flagged.width > 0.02
+    for tile in tiles:
+        first = bracket(posterior, tile, np.inf, 10**9, upper=True)
+        found = bracket(posterior, tile, 0.02, 10**9, upper=True)
+        assert first.width > 0.02 >= found.width
+        parts = parts_of(posterior.cuts, wider(posterior.cuts, tile), first, 0.02, 10**9)
+        anew = np.zeros(tile.core.shape, dtype=bool)
+        for part in parts:
+            anew[part.core.within(tile.core)] = True
+        assert not anew.all()
+        assert anew[first.wide(0.02)].all()
+        unchanged = (found.lower == first.lower) & (found.upper == first.upper)
+        assert unchanged[~anew].all()
+        own = truth[tile.core.slices]
+        assert (found.lower <= own * (1.0 + 1e-9)).all()
+        assert (found.upper >= own * (1.0 - 1e-9)).all()
+
+
+def test_what_needs_more_memory_is_flagged():
+    posterior = posterior_of(TensionSpline(0.4), image(hole=14))
+    tile = Tile.of(0, cores_of(SHAPE, 22)[0], 6, SHAPE)
+    first = bracket(posterior, tile, np.inf, 10**9, upper=True)
+    parts = parts_of(posterior.cuts, wider(posterior.cuts, tile), first, 0.02, 10**9)
+    budget = min(work_bytes(posterior.cuts, part.window.shape) for part in parts) - 1
+    flagged = bracket(posterior, tile, 0.02, budget, upper=True)
+    assert flagged.width == first.width > 0.02
+
+
+def test_rectangles_are_joined_where_that_is_no_more_work():
+    shape, near, far = (400, 400), [Window(10, 20, 10, 20), Window(12, 22, 24, 30)], Window(300, 310, 320, 330)
+    assert sorted(_merged([*near, far], 10, shape), key=lambda box: box.top) == [Window(10, 22, 10, 30), far]
+    assert _merged([], 10, shape) == []
+    assert _merged([far], 10, shape) == [far]
 
 
 def test_a_cut_without_observations_is_unbounded_and_no_crash():
