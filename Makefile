@@ -7,7 +7,8 @@ PYTHON ?= python3
 comma := ,
 VENV ?= .venv-test
 DEMO_VENV ?= .venv-demo
-# Alone and first, before anything could pull another build of it.
+# Alone and first, before anything could pull another build of it. By itself pip finds the one with CUDA on Linux,
+# gigabytes; where the CPU build is offered as well, by an index or folder of pip's, it takes that.
 TORCH ?= torch==2.13.0
 EXTRAS := cli,geo,fits,large,cholmod,test$(if $(filter no,$(TORCH)),,$(comma)torch)
 # The digits of examples/vae_mnist.py; what else the package offers needs its dependencies, the data do not.
