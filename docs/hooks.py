@@ -55,6 +55,7 @@ MODULES = (
     "io",
     "plot",
     "torch",
+    "warmup",
     "errors",
 )
 

@@ -5,6 +5,9 @@ No kernel file imports another one, because a cached kernel is rebuilt only when
 fingerprints.
 """
 
-from sparsegmrf.kernels import _cache_directory
+from sparsegmrf.kernels import _cache_directory, _first_use
 
-_cache_directory.provide_cache_directory()
+KEPT = _cache_directory.provide_cache_directory()
+"""Whether what is compiled now is found by the processes to come."""
+
+_first_use.tell_of_first_compilation(KEPT)

@@ -5,6 +5,8 @@ import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # idle threads of several BLAS would take the cores; before NumPy is imported
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Which test compiles a kernel first, and tells of it, is a matter of chance.
+os.environ.setdefault("SPARSEGMRF_QUIET", "1")
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -23,9 +23,9 @@ TOP = {
 }
 NAMESPACES = {
     *("models", "factors", "likelihoods", "priors", "fields", "scores", "inference", "autoregression", "ensembles"),
-    *("pixels", "large", "stacks", "io", "geo", "errors", "plot", "torch"),
+    *("pixels", "large", "stacks", "io", "geo", "errors", "plot", "torch", "warmup"),
 }
-OF_EXTRAS = {"plot": "matplotlib", "torch": "torch", "geo": None}
+OF_EXTRAS = {"plot": "matplotlib", "torch": "torch", "geo": None, "warmup": None}
 """Namespaces that are imported by themselves, and the library that one needs for it."""
 VALUES = {"plot.FIGURE_SUFFIXES", "factors.Method"}
 """Public names that are a constant or a type alias, which have no docstring of their own."""

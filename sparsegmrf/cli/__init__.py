@@ -1,4 +1,4 @@
-"""Command line: ``sparsegmrf demo``, ``fill``, ``fit``, ``ar``, ``experiment``, ``density``, ``rx``."""
+"""Command line: ``sparsegmrf demo``, ``fill``, ``fit``, ``ar``, ``experiment``, ``density``, ``rx``, ``warmup``."""
 
 import sys
 from collections.abc import Sequence

@@ -21,6 +21,7 @@ from sparsegmrf.cli._fit import fit
 from sparsegmrf.cli._pixels import anomalies, density
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.cli._tell import tell
+from sparsegmrf.cli._warmup import warmup
 from sparsegmrf.errors import SparseGMRFError, UnstableWarning
 from sparsegmrf.plot import experiment_figure, write_figure
 
@@ -44,6 +45,7 @@ app.command()(fit)
 app.add_typer(ar, name="ar")
 app.command()(density)
 app.command("rx")(anomalies)
+app.command()(warmup)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -28,6 +28,26 @@ if len(sys.argv) == 2:
     assert place.is_dir()
 """
 
+COMPILE = """
+from numba import types
+from sparsegmrf.kernels import dissection_fronts
+dissection_fronts.log_pivots.compile((types.int64, types.int64, types.Array(types.float64, 1, "C")))
+"""
+# Permissions do not hold an administrator back.
+REFUSE = """
+import sys, tempfile
+def refuse(*, dir, take=tempfile.TemporaryFile):
+    if dir.startswith(sys.argv[1]):
+        raise PermissionError(dir)
+    return take(dir=dir)
+tempfile.TemporaryFile = refuse
+"""
+TAKEN = """
+stats = dissection_fronts.log_pivots.stats
+assert sum(stats.cache_hits.values()) == 1 and not stats.cache_misses, stats
+assert not stats.cache_path.startswith(sys.argv[1]), stats
+"""
+
 
 @pytest.fixture
 def read_only(tmp_path):
@@ -88,6 +108,61 @@ def test_without_any_directory_the_variable_that_names_one_is_told(read_only):
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("OSError: compiled kernels need a directory, but neither")
     assert result.stderr.rstrip().endswith("set NUMBA_CACHE_DIR to a directory that can.")
+
+
+@pytest.fixture
+def built(read_only):
+    """The environment above and one to build in, in which the folder of the package can be written."""
+    (Path(read_only["PYTHONPATH"]) / "sparsegmrf" / "kernels" / "__pycache__").unlink()
+    return read_only, read_only | {"HOME": read_only["TMPDIR"], "XDG_CACHE_HOME": read_only["TMPDIR"]}
+
+
+def test_kernels_compiled_beforehand_are_taken_from_a_folder_that_cannot_be_written_without_a_warning(built):
+    later, builder = built
+    assert run(COMPILE, builder).returncode == 0
+    result = run(REFUSE + COMPILE + TAKEN, later, "-W", "error")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert list(Path(later["TMPDIR"]).iterdir()) == []
+
+
+def test_kernels_compiled_beforehand_are_copied_to_the_cache_of_a_user(built, tmp_path):
+    later, builder = built
+    assert run(COMPILE, builder).returncode == 0
+    of_user = later | {"HOME": str(tmp_path / "user"), "XDG_CACHE_HOME": str(tmp_path / "user")}
+    for _ in range(2):
+        result = run(REFUSE + COMPILE + TAKEN, of_user, "-W", "error")
+        assert (result.returncode, result.stderr) == (0, "")
+    copied = [path.suffix for path in (tmp_path / "user").rglob("*log_pivots*")]
+    assert sorted(copied) == [".nbc", ".nbi"]
+
+
+def test_kernels_compiled_beforehand_are_taken_from_a_directory_of_ones_own_that_cannot_be_written(built, tmp_path):
+    later, builder = built
+    own = {"NUMBA_CACHE_DIR": str(tmp_path / "own")}
+    assert run(COMPILE, builder | own).returncode == 0
+    code = REFUSE.replace("sys.argv[1]", f"(sys.argv[1], {str(tmp_path / 'own')!r})") + COMPILE + TAKEN
+    result = run(code, later | own, "-W", "error")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_kernels_beside_the_package_do_not_get_into_a_directory_of_ones_own(built, tmp_path):
+    _, builder = built
+    assert run(COMPILE, builder).returncode == 0
+    own = {"NUMBA_CACHE_DIR": str(tmp_path / "own")}
+    assert run("import sparsegmrf.kernels", builder | own).returncode == 0
+    assert not list((tmp_path / "own").rglob("*log_pivots*"))
+
+
+def test_what_is_compiled_where_it_cannot_be_kept_is_told(built):
+    later, builder = built
+    assert run(COMPILE, builder).returncode == 0
+    more = COMPILE.replace("float64", "float32")
+    result = run(REFUSE + more, {**later, "SPARSEGMRF_QUIET": ""}, "-W", "error")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == (
+        "sparsegmrf: compiling kernels, which may take minutes; they cannot be kept: set NUMBA_CACHE_DIR to a "
+        "directory that can be written\n"
+    )
 
 
 def test_where_the_folder_can_be_written_numba_is_left_alone():
