@@ -1,8 +1,21 @@
 """Stacks of images in time: gaps filled from other dates, with the uncertainty of what is filled in."""
 
+from sparsegmrf.stacks._diagnose import DateDiagnosis, StackDiagnosis, diagnose
 from sparsegmrf.stacks._fill import fill
 from sparsegmrf.stacks._fit import SeriesFit, StackFit
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._result import StackAt, StackResult
+from sparsegmrf.stacks._scores import StackScores
 
-__all__ = ["SeriesFit", "StackAt", "StackFit", "StackPlan", "StackResult", "fill"]
+__all__ = [
+    "DateDiagnosis",
+    "SeriesFit",
+    "StackAt",
+    "StackDiagnosis",
+    "StackFit",
+    "StackPlan",
+    "StackResult",
+    "StackScores",
+    "diagnose",
+    "fill",
+]

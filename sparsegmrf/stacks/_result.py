@@ -55,6 +55,8 @@ class StackResult:
     seam : float
         Zero where all pixels were computed at once. Of tiles the largest difference of what neighbours say of the
         pixels at their border, in standard deviations.
+    dates : ndarray, (T,)
+        Of the images, in the order given.
     """
 
     mean: FloatArray
@@ -66,6 +68,7 @@ class StackResult:
     fit: StackFit | SeriesFit
     at: StackAt | None
     seam: float
+    dates: Any
 
     @property
     def parameters(self) -> dict[str, Any]:
