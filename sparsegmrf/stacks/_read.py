@@ -62,6 +62,8 @@ class Stack:
         ArgumentError
             If shapes do not agree, a date is not known, an observation is infinite, or all are missing.
         """
+        if dates is None and not hasattr(image, "dims"):
+            raise ArgumentError("dates must be given with an array of images, got None; without dates it is no stack.")
         labels = StackLabels.of(image, dates)
         if labels is not None:
             image, mask = labels.stack, labels.aligned_mask(mask)

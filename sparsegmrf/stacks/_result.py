@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsegmrf.stacks._comparison import StackComparison
 from sparsegmrf.stacks._fit import SeriesFit, StackFit
 from sparsegmrf.typing import BoolArray, FloatArray
 
@@ -57,6 +58,8 @@ class StackResult:
         pixels at their border, in standard deviations.
     dates : ndarray, (T,)
         Of the images, in the order given.
+    comparison : StackComparison or None
+        With ``model="best"``: what was compared, and how each predicts what moved clouds hide.
     """
 
     mean: FloatArray
@@ -69,6 +72,7 @@ class StackResult:
     at: StackAt | None
     seam: float
     dates: Any
+    comparison: StackComparison | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -82,7 +86,8 @@ class StackResult:
 
     def summary(self) -> str:
         """Return estimates with standard errors, what was screened out, and how it was computed, as text."""
-        lines = [self.fit.summary()]
+        lines = [] if self.comparison is None else [self.comparison.summary(), ""]
+        lines.append(self.fit.summary())
         count = int(np.count_nonzero(self.outliers))
         if count:
             lines.append(f"{count} observations screened out")
