@@ -25,11 +25,12 @@ if TYPE_CHECKING:
         scores,
         stacks,
     )
+    from sparsegmrf._diagnosing import diagnose
     from sparsegmrf._filling import fill
     from sparsegmrf._threads import get_num_threads, set_num_threads
     from sparsegmrf.factors import factorize
     from sparsegmrf.gmrf import GMRF
-    from sparsegmrf.inference import compare_fits, condition, constrain, diagnose, factor, fit, plan
+    from sparsegmrf.inference import compare_fits, condition, constrain, factor, fit, plan
     from sparsegmrf.models import CAR, SAR, Channels, Intrinsic, Matern, Sum, TensionSpline
     from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
 
@@ -75,11 +76,12 @@ __all__ = [
 ]
 
 _OF_MODULE = {
+    "_diagnosing": ("diagnose",),
     "_filling": ("fill",),
     "_threads": ("get_num_threads", "set_num_threads"),
     "factors": ("factorize",),
     "gmrf": ("GMRF",),
-    "inference": ("compare_fits", "condition", "constrain", "diagnose", "factor", "fit", "plan"),
+    "inference": ("compare_fits", "condition", "constrain", "factor", "fit", "plan"),
     "models": ("CAR", "SAR", "Channels", "Intrinsic", "Matern", "Sum", "TensionSpline"),
     "stencil": ("SymmetricStencil", "TriangularStencil"),
 }

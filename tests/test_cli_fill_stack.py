@@ -8,7 +8,7 @@ import pytest
 from sparsegmrf.cli import main
 from sparsegmrf.geo import read_geotiff
 from sparsegmrf.models import Matern
-from sparsegmrf.stacks import fill
+from sparsegmrf.stacks import _best, cross_validate, fill
 from tests.conftest import require
 
 rasterio = require("rasterio")
@@ -86,13 +86,44 @@ def test_rasters_are_filled_on_their_ground_by_the_dates_in_their_names(folder, 
     np.testing.assert_allclose(written.image, found.at.std[0], rtol=1e-5)
 
 
+def test_moved_clouds_are_scored_as_by_the_library(folder, capsys):
+    assert main(["fill-stack", "series.nc", "--out", "out", "--hold-out", "2", *OPTIONS]) == 0
+    found = cross_validate(values(), dates=DATES, model=Matern(range=120.0, spacing=(30.0, 30.0)), clouds=2,
+                           refit=False, **KNOWN)  # fmt: skip
+    said = json.loads((folder / "out/series-fit.json").read_text())["held_out"]
+    assert said["clouds"] == 2
+    assert said["all"]["crps"] == pytest.approx(found.scores.crps, rel=1e-4)
+    assert said["Mar-May"]["observations"] == found.by_season["Mar-May"].count
+    printed = capsys.readouterr().out
+    assert "2 clouds moved" in printed
+    assert "Mar-May" in printed
+
+
+def test_models_are_compared_on_the_command_line(folder, capsys, monkeypatch):
+    monkeypatch.setattr(_best, "_WORTH", 1.0)  # the default alone
+    assert main(["fill-stack", "series.nc", "--out", "out", "--model", "best", "--noise-variance", "0.04"]) == 0
+    said = json.loads((folder / "out/series-fit.json").read_text())["comparison"]
+    assert said["chosen"] == said["default"] == "field, no maps"
+    assert set(said["left_out"]) == {"field, level maps", "field, level of each pixel by itself", "modes"}
+    assert "<- chosen" in capsys.readouterr().out
+
+
+def test_modes_are_written_with_what_they_have(folder):
+    assert main(["fill-stack", "series.nc", "--out", "out", "--model", "modes"]) == 0
+    said = json.loads((folder / "out/series-fit.json").read_text())
+    assert said["parameters"]["rank"] == fill(values(), dates=DATES, model="modes").parameters["rank"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["ndvi_20200501.tif"], "dimension of dates"),
         (["ndvi_20200501.tif", "ndvi_20200517.tif", "--dates", "2020-05-01"], "one date per image"),
         (["ndvi_20200501.tif", "plain.tif"], "the name plain.tif has no dates"),
-        (["series.nc", "--model", "best"], "model must be"),
+        (["series.nc", "--model", "best", "--set", "range=3"], "set must be left out with model best"),
+        (["series.nc", "--model", "best", "--hold-out", "2"], "hold-out must be left out"),
+        (["series.nc", "--model", "best", "--harmonics", "none"], "harmonics must be left out"),
+        (["series.nc", "--hold-out", "-1"], "hold-out must be at least 0"),
         (["series.nc", "--harmonics", "many"], "harmonics must be auto or a number"),
         (["series.nc", "--at", "tomorrow"], "'tomorrow'"),
     ],

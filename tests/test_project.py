@@ -87,7 +87,7 @@ def test_every_public_name_is_exported_by_one_namespace_besides_the_top():
     several = {public: names for public, names in doors.items() if len(names) > 1}
     # Of an image, of a raster tile by tile, and of a stack in time.
     own = {name: ["inference", "large"] for name in ("condition", "fit")}
-    assert several == {**own, "fill": ["inference", "large", "stacks"]}
+    assert several == {**own, "fill": ["inference", "large", "stacks"], "diagnose": ["inference", "stacks"]}
     only_at_the_top = {"__version__", "get_num_threads", "set_num_threads", "SymmetricStencil", "TriangularStencil"}
     assert set(sparsegmrf.__all__) - NAMESPACES - set(doors) == only_at_the_top
 

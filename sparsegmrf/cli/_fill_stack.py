@@ -12,15 +12,16 @@ import typer
 
 from sparsegmrf import stacks
 from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
+from sparsegmrf._validate import integer_at_least
 from sparsegmrf.cli._field import files
-from sparsegmrf.cli._models import chosen_model
+from sparsegmrf.cli._models import BEST, chosen_model
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import map_suffix
 from sparsegmrf.cli._report import Progress, show_stack, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo import NetCdf
 from sparsegmrf.io import Picture, Raster, read
-from sparsegmrf.stacks import StackFit, StackResult
+from sparsegmrf.stacks import StackComparison, StackCrossValidation, StackFit, StackResult, StackScores
 
 _IMAGES = {
     "filled": "filled",
@@ -46,8 +47,8 @@ class StackOptions:
     model: Annotated[
         str,
         typer.Option(
-            help="auto: modes that are learnt from long series, else matern; modes; or the field of one date, by name "
-            "or a .json file."
+            help="auto: modes that are learnt from long series, else matern; modes; best: what predicts moved clouds "
+            "best; or the field of one date, by name or a .json file."
         ),
     ] = "auto"
     settings: Annotated[
@@ -64,8 +65,11 @@ class StackOptions:
     outliers: Annotated[
         bool, typer.Option("--outliers", help="Leave out observations that contradict the other dates.")
     ] = False
+    hold_out: Annotated[
+        int, typer.Option(help="Number of clouds that are moved to clear dates to see how well they are filled.")
+    ] = 0
     samples: Annotated[int, typer.Option(help="Number of draws given the observed pixels.")] = 0
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0
+    seed: Annotated[int, typer.Option(help="Seed of the draws, and of the clouds that are moved.")] = 0
 
     def fill(self, stack: Any, dates: Any, spacing: Any) -> StackResult:
         """Fill the gaps of a stack."""
@@ -73,25 +77,43 @@ class StackOptions:
             stack,
             dates=dates,
             at=None if self.at is None else dates_of(self.at),
-            model=self._model(),
-            harmonics=None if self.harmonics == "none" else _number("harmonics", self.harmonics, "auto", int),
-            covariates=None if self.covariates == "none" else self.covariates,
-            noise_variance=_number("noise-variance", self.noise_variance, "estimate", float),
-            outliers="screen" if self.outliers else None,
             n_samples=self.samples,
             rng=self.seed,
-            spacing=spacing,
+            **self._options(spacing),
         )
 
+    def cross_validate(self, stack: Any, dates: Any, spacing: Any) -> StackCrossValidation | None:
+        """Score how a stack is filled; None if that is not asked for."""
+        if not self.hold_out:
+            return None
+        return stacks.cross_validate(
+            stack, dates=dates, clouds=self.hold_out, rng=self.seed, refit=False, **self._options(spacing)
+        )
+
+    def check(self) -> None:
+        """Refuse what does not go together before anything is computed."""
+        integer_at_least("hold-out", self.hold_out, 0)
+        if self.hold_out and self.model == BEST:
+            raise ArgumentError(
+                f"hold-out must be left out with model {BEST}, whose table has it, got {self.hold_out}."
+            )
+
+    def _options(self, spacing: Any) -> dict[str, Any]:
+        return {
+            "model": self._model(),
+            "harmonics": None if self.harmonics == "none" else _number("harmonics", self.harmonics, "auto", int),
+            "covariates": None if self.covariates == "none" else self.covariates,
+            "noise_variance": _number("noise-variance", self.noise_variance, "estimate", float),
+            "outliers": "screen" if self.outliers else None,
+            "spacing": spacing,
+        }
+
     def _model(self) -> Any:
-        if self.model == "modes" and self.settings:
-            raise ArgumentError(f"set must be left out with model modes, got {', '.join(self.settings)}.")
-        if self.model == "modes" or (self.model == "auto" and not self.settings):
+        if self.model in ("modes", BEST) and self.settings:
+            raise ArgumentError(f"set must be left out with model {self.model}, got {', '.join(self.settings)}.")
+        if self.model in ("modes", BEST) or (self.model == "auto" and not self.settings):
             return None if self.model == "auto" else self.model
-        model = chosen_model("matern" if self.model == "auto" else self.model, self.settings or ())
-        if isinstance(model, str):
-            raise ArgumentError(f"model must be auto, modes or one field with dates, got {model}.")
-        return model
+        return chosen_model("matern" if self.model == "auto" else self.model, self.settings or ())
 
 
 @with_groups
@@ -106,7 +128,8 @@ def fill_stack(
 ) -> None:
     """Fill the gaps of images of one place at several dates: each is filled from the others as well."""
     directory_of_outputs(out)
-    with Progress(3) as step:
+    options.check()
+    with Progress(4 if options.hold_out else 3) as step:
         step("reading")
         read_as_series = len(images) == 1
         if read_as_series:
@@ -119,15 +142,18 @@ def fill_stack(
         refuse_overwriting([out / name for name in names], [*images, *files(options.model)])
         step("fitting and filling")
         result = options.fill(stack, dates, spacing)
+        if options.hold_out:
+            step("moving clouds")
+        scored = options.cross_validate(stack, dates, spacing)
         step("writing")
         with replacing_in(out) as staging:
             if read_as_series:
                 _write_series(staging, images[0].stem, rasters[0], result)
             else:
                 _write_images(staging, images, rasters, result, options)
-            said = json.dumps(_about(result, rasters[0].unit), indent=1, allow_nan=False)
+            said = json.dumps(_about(result, scored, rasters[0].unit), indent=1, allow_nan=False)
             (staging / f"{images[0].stem}-fit.json").write_text(said, encoding="utf-8")
-    show_stack(images[0].name, result)
+    show_stack(images[0].name, result, scored)
     show_written([out / name for name in names])
 
 
@@ -234,25 +260,57 @@ def _number(name: str, text: str, word: str, kind: type) -> Any:
         raise ArgumentError(f"{name} must be {word} or a number, got {text}.") from None
 
 
-def _about(result: StackResult, unit: str) -> dict[str, Any]:
-    """Return the estimates; null where there is no number."""
+def _about(result: StackResult, scored: StackCrossValidation | None, unit: str) -> dict[str, Any]:
+    """Return the estimates and what moved clouds say; null where there is no number."""
     fit = result.fit
-    assert isinstance(fit, StackFit)  # of a model of a field
-    return {
+    said: dict[str, Any] = {
         "unit": unit or "intensity",
-        "model": type(fit.model.field).__name__,
+        "model": type(fit.model.field).__name__ if isinstance(fit, StackFit) else fit.name,
         "parameters": {name: _finite(value) for name, value in fit.parameters.items()},
         "standard_errors": {name: _finite(value) for name, value in fit.standard_errors.items()},
-        "units": fit.units,
-        "coefficients": fit.coefficients,
-        "coefficient_errors": fit.coefficient_errors,
-        "loglik": fit.loglik,
         "observed": fit.n_observed,
         "screened_out": int(np.count_nonzero(result.outliers)),
-        "converged": fit.converged,
-        "plan": str(fit.plan),
         "seam": result.seam,
     }
+    if isinstance(fit, StackFit):
+        said |= {
+            "units": fit.units,
+            "coefficients": fit.coefficients,
+            "coefficient_errors": fit.coefficient_errors,
+            "loglik": fit.loglik,
+            "converged": fit.converged,
+            "plan": str(fit.plan),
+        }
+    if scored is not None:
+        said["held_out"] = {
+            "clouds": scored.clouds.count,
+            "all": _scores(scored.scores),
+            **{name: _scores(each) for name, each in scored.by_season.items()},
+        }
+    if result.comparison is not None:
+        said["comparison"] = _compared(result.comparison)
+    return said
+
+
+def _compared(comparison: StackComparison) -> dict[str, Any]:
+    gains = ("crps_gain", "crps_error", "log_gain", "log_error")
+    return {
+        "chosen": comparison.chosen.name,
+        "default": comparison.default.name,
+        "clouds": comparison.clouds,
+        "candidates": {
+            each.name: _scores(each.scores) | {name: _finite(getattr(each, name)) for name in gains}
+            for each in comparison.candidates
+        },
+        "left_out": dict(comparison.left_out),
+    }
+
+
+def _scores(scores: StackScores) -> dict[str, Any]:
+    found: dict[str, Any] = {"observations": scores.count, "dates": scores.dates}
+    for name, error in scores.standard_errors.items():
+        found |= {name: _finite(getattr(scores, name)), f"{name}_error": _finite(error)}
+    return found
 
 
 def _finite(value: float) -> float | None:

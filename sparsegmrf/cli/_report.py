@@ -16,7 +16,7 @@ from sparsegmrf.inference import CountFillResult, CountFitResult, FillResult, Fi
 from sparsegmrf.inference._around import offer_around
 from sparsegmrf.inference._ground import told
 from sparsegmrf.large import TiledResult
-from sparsegmrf.stacks import StackResult
+from sparsegmrf.stacks import StackCrossValidation, StackResult
 from sparsegmrf.typing import FloatArray
 
 
@@ -148,9 +148,12 @@ def _range_of(image: FloatArray) -> tuple[float, float]:
     return (float(ends[:, 0].min()), float(ends[:, 1].max())) if len(ends) else (math.nan, math.nan)
 
 
-def show_stack(name: str, result: StackResult) -> None:
-    """Print the estimates of a filled stack with standard errors, and how it was computed."""
-    Console(highlight=False, markup=False, soft_wrap=True).print(f"{name}\n{result.summary()}")
+def show_stack(name: str, result: StackResult, scored: StackCrossValidation | None) -> None:
+    """Print the estimates of a filled stack with standard errors, how it was computed, and how well it fills."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{name}\n{result.summary()}")
+    if scored is not None:
+        console.print(f"\n{scored.summary()}")
 
 
 def show_fit(name: str, fit: FitResult | CountFitResult, comparison: ModelComparison | None, unit: str) -> None:

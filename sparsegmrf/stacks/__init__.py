@@ -1,8 +1,31 @@
 """Stacks of images in time: gaps filled from other dates, with the uncertainty of what is filled in."""
 
+from sparsegmrf.stacks._clouds import MovedClouds, moved_clouds
+from sparsegmrf.stacks._comparison import StackCandidate, StackComparison
+from sparsegmrf.stacks._cross_validation import CloudScores, StackCrossValidation, cross_validate
+from sparsegmrf.stacks._diagnose import DateDiagnosis, StackDiagnosis, diagnose
 from sparsegmrf.stacks._fill import fill
 from sparsegmrf.stacks._fit import SeriesFit, StackFit
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._result import StackAt, StackResult
+from sparsegmrf.stacks._scores import StackScores
 
-__all__ = ["SeriesFit", "StackAt", "StackFit", "StackPlan", "StackResult", "fill"]
+__all__ = [
+    "CloudScores",
+    "DateDiagnosis",
+    "MovedClouds",
+    "SeriesFit",
+    "StackAt",
+    "StackCandidate",
+    "StackComparison",
+    "StackCrossValidation",
+    "StackDiagnosis",
+    "StackFit",
+    "StackPlan",
+    "StackResult",
+    "StackScores",
+    "cross_validate",
+    "diagnose",
+    "fill",
+    "moved_clouds",
+]

@@ -17,6 +17,9 @@ _YEARS = {"360_day": 360.0, "noleap": 365.0, "365_day": 365.0, "all_leap": 366.0
 """Days of a year in calendars of climate models."""
 _EPOCH = np.datetime64("1970-01-01", "us")
 _KINDS = "numpy datetime64, dates of Python, of cftime, ISO strings such as 2021-05-03, or numbers of days"
+_MONTHS = np.array(["Dec-Feb", "Mar-May", "Jun-Aug", "Sep-Nov"])
+_QUARTERS = np.array([f"quarter {k} of the year" for k in (1, 2, 3, 4)])
+"""Seasons of dates, and of days that are counted from the beginning of a year."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,16 @@ class Calendar:
         """Return dates as a coordinate has them: datetime64, numbers, or objects of the calendar."""
         array = _listed(dates, name)
         return _as_datetime64(array, name).astype("datetime64[ns]") if self.kind == "dates" else array
+
+    def seasons(self, dates: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+        """Return the quarter of the year of dates as `dates` has them: by months, of numbers by days of a year."""
+        if self.kind == "numbers":
+            return _QUARTERS[np.floor(4.0 * (dates.astype(np.float64) / self.year % 1.0)).astype(np.int64)]
+        if self.kind == "calendar":
+            months = np.array([each.month for each in dates], dtype=np.int64)
+        else:
+            months = dates.astype("datetime64[M]").astype(np.int64) % 12 + 1
+        return _MONTHS[months % 12 // 3]
 
     def _since_epoch(self, date: Any, name: str) -> float:
         if getattr(date, "calendar", None) != self.epoch.calendar:

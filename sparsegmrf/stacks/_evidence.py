@@ -131,9 +131,13 @@ class Evidence:
     def loglik(self) -> float:
         """Log-density of the observations in nats."""
         N, s = self.data.count, self.model.noise_variance
-        square = np.sum(self.precision.weight * self.noise**2) + np.sum(self.unknowns * self._pulled)
         twice = N * np.log(2.0 * np.pi * s) - self.data.log_weights + self.data.within / s
-        return -0.5 * float(twice + self.factor.logdet - self._prior_logdet + square)
+        return -0.5 * float(twice + self.factor.logdet - self._prior_logdet + self.square)
+
+    @property
+    def square(self) -> float:
+        """``r^T S^-1 r`` of the observations of every date, several of one date being their mean."""
+        return float(np.sum(self.precision.weight * self.noise**2) + np.sum(self.unknowns * self._pulled))
 
     @cached_property
     def covariances(self) -> Covariances:

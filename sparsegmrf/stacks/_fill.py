@@ -1,34 +1,24 @@
 """Filling the gaps of a stack of images in time."""
 
-import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
-from sparsegmrf._validate import finite_number, generator, integer_at_least, one_of
+from sparsegmrf._validate import finite_number, generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.inference._search import Ending
-from sparsegmrf.inference._spacing import Spacing, SpacingLike
+from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.models import Model
-from sparsegmrf.stacks._fit import StackFit
-from sparsegmrf.stacks._images import Images, result_of
-from sparsegmrf.stacks._outliers import screen, unlike_the_season
-from sparsegmrf.stacks._plan import METHODS, Size, plan_stack
-from sparsegmrf.stacks._predict import predict
-from sparsegmrf.stacks._problem import StackProblem
-from sparsegmrf.stacks._read import Stack, problem_of
+from sparsegmrf.stacks._best import compare
+from sparsegmrf.stacks._filled import fill_stack
+from sparsegmrf.stacks._images import result_of
+from sparsegmrf.stacks._options import FillOptions
+from sparsegmrf.stacks._read import Stack
 from sparsegmrf.stacks._result import StackResult
-from sparsegmrf.stacks._search import search
-from sparsegmrf.stacks._series import MODES, SeriesModel, fill_series, is_long, series_model
-from sparsegmrf.typing import ArrayLike, BoolArray, Seed
-
-_log = logging.getLogger(__name__)
-_LEFT_OUT = (None, "auto", "constant", "estimate", (), None, None, "auto", None, None)
-"""Options of the model of a field as they are when nothing is said of them."""
-_ROUNDS = 3
-"""How often at most observations are screened by the model and it is fitted again."""
+from sparsegmrf.stacks._series import SeriesModel
+from sparsegmrf.typing import ArrayLike, Seed
 
 
 @one_blas_thread()
@@ -38,7 +28,7 @@ def fill(
     dates: Any = None,
     at: Any = None,
     mask: ArrayLike | Literal["nan"] | None = "nan",
-    model: Model | Literal["modes"] | SeriesModel | None = None,
+    model: Model | Literal["modes", "best"] | SeriesModel | None = None,
     mean_model: Model | None = None,
     harmonics: int | Literal["auto"] | None = "auto",
     covariates: Literal["constant", "linear"] | None = "constant",
@@ -73,14 +63,17 @@ def fill(
         Dates without an image to predict.
     mask : ndarray of bool, (T, H, W) or (H, W), "nan" or None
         **True where a pixel is missing**, as for `sparsegmrf.fill`.
-    model : Model, "modes" or function, optional
+    model : Model, "modes", "best" or function, optional
         Of the field at one date, proper, at the parameters to start from; by default a `Matern`. ``"modes"``: images
         that keep coming back are learnt from the series, each pixel has a season of its own, clouds that nobody has
         marked weigh little, and every date has a field of a few pixels' reach; this is the default of series with 60
         images or more of which a fifth is seen, unless an option of the model above is given. Or a function that fills
         a series of plain arrays, ``model(values, days, at, n_samples=, rng=)``, and returns an object with
         ``mean``, ``variance``, ``noise_variance`` (T + A, H, W), ``samples`` and ``parameters``: dates, labels and
-        gaps are then read and put back as for any other, and options of the model above are ignored.
+        gaps are then read and put back as for any other, and options of the model above are ignored. With ``"best"``
+        fields with and without maps of level and season, and modes, are compared by how they predict what clouds of
+        other dates hide when they are moved to clear ones (`cross_validate`), and the default is left only for what
+        predicts better by more than the standard error of the difference; `StackResult.comparison` has the table.
     mean_model : Model, optional
         Of the maps of the season's coefficients, which is multiplied by deviations that are parameters of their own; by
         default a `Matern` of deviation one. ``Independent()`` shrinks every pixel by itself.
@@ -147,61 +140,30 @@ def fill(
     True
     """
     count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-    one_of("method", method, METHODS)
-    if outliers is not None:
-        one_of("outliers", outliers, ("screen",))
     bounds = _bounds(limits)
-    for name, value in (("core", core), ("halo", halo)):
-        if value is not None:
-            integer_at_least(name, value, 1 if name == "core" else 0)
-    if dates is None and not hasattr(image, "dims"):
-        raise ArgumentError("dates must be given with an array of images, got None; without dates it is no stack.")
+    options = FillOptions.read(
+        model=model,
+        mean_model=mean_model,
+        harmonics=harmonics,
+        covariates=covariates,
+        noise_variance=noise_variance,
+        fixed=fixed,
+        start=start,
+        outliers=outliers,
+        spacing=spacing,
+        method=method,
+        core=core,
+        halo=halo,
+    )
     stack = Stack.read(image, dates, mask)
     more = np.zeros(0) if at is None else stack.calendar.days(at, "at")
-    nothing = np.zeros(stack.values.shape, dtype=bool)
-    options = (mean_model, harmonics, covariates, noise_variance, tuple(fixed), start, outliers, method, core, halo)
-    nothing_said = model is None and options == _LEFT_OUT
-    own = series_model(MODES if nothing_said and is_long(stack) else model)
-    if own is not None:
-        if outliers is not None or fixed or start:
-            raise ArgumentError(
-                "outliers, fixed and start must be left out with a model of a series, which has its own."
-            )
-        return result_of(stack, *fill_series(own, stack, more, count, stream), at, nothing, bounds, 0.0)
-
-    def problem(screened: BoolArray) -> tuple[StackProblem, Spacing]:
-        return problem_of(
-            stack, model, mean_model, harmonics, covariates, noise_variance, fixed, start, spacing, screened
-        )
-
-    first, ground = problem(nothing)
-    bad = nothing if outliers is None else unlike_the_season(first)
-    asked = first if not bad.any() else problem(bad)[0]
-    size = Size(len(np.unique(np.concatenate([stack.days, more]))), sum(map(len, asked.seasons.groups)), asked.start)
-    plan = plan_stack(size, stack.shape, asked.observed.sum(axis=0), method, core, halo, count)
-    _log.info("stack: %s", plan)
-    likelihood, ended = search(asked, list(plan.fit_windows), plan.make)
-    for _ in range(0 if outliers is None else _ROUNDS):
-        reached = asked.model_of(likelihood.numbers.values(ended.at), asked.start)
-        new = screen(asked, reached, plan)
-        if not new.any():
-            break
-        bad = bad | new
-        asked = asked.without(new).starting_at(reached)
-        likelihood, ended = search(asked, list(plan.fit_windows), plan.make, warm=True)
-    reached = asked.model_of(likelihood.numbers.values(ended.at), asked.start)
-    found = predict(asked, reached, plan, more, count, stream)
-    fit = StackFit.of(asked, likelihood, ended, plan, (found.coefficients, found.covariance), ground)
-    if ended.ending is Ending.STOPPED:
-        _log.warning("stack: %s", fit.reason)
-    index = np.searchsorted(np.unique(np.concatenate([stack.days, more])), np.concatenate([stack.days, more]))
-    images = Images(
-        found.mean[index] * asked.unit + asked.level,
-        found.variance[index] * asked.unit**2,
-        np.full((len(index), 1, 1), fit.model.noise_variance),
-        found.draws[:, index] * asked.unit + asked.level,
+    comparison = None
+    if options.is_best:
+        comparison, options = compare(stack, options, stream)
+    found = fill_stack(stack, options, more, count, stream)
+    return replace(
+        result_of(stack, found.images, found.fit, at, found.screened, bounds, found.seam), comparison=comparison
     )
-    return result_of(stack, images, fit, at, bad, bounds, found.seam)
 
 
 def _bounds(limits: Any) -> tuple[float, float]:

@@ -137,6 +137,16 @@ class StackFit:
         return found
 
     @property
+    def problem(self) -> StackProblem:
+        """What was fitted, in a unit of its own, without what was screened out."""
+        return self._problem
+
+    @property
+    def inner_model(self) -> StackModel:
+        """The model in the unit of `problem`."""
+        return self._problem.model_of(self._likelihood.numbers.values(self._at), self._problem.start)
+
+    @property
     def units(self) -> dict[str, str]:
         """Units of lengths and times."""
         found = {ELL: "days"} | units_of(self.model.field, self.spacing)

@@ -50,6 +50,7 @@ def result_of(
         fit,
         asked,
         seam,
+        stack.dates,
     )
 
 

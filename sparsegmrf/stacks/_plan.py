@@ -1,6 +1,7 @@
 """How a stack is computed, chosen by its size, and the refusal of what does not fit."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,6 +134,17 @@ class Size:
             return math.inf, 2**62
         stencils = 8 * shape[0] * shape[1] * (U + K) ** 2 * len(like.offsets) * 4
         return _SLOWER * 6.0 * found.operations, found.peak_bytes + stencils
+
+
+def work_of(size: Size, plan: StackPlan) -> tuple[float, float]:
+    """Return the operations of one likelihood of a fit with its gradient, and of a prediction of all pixels."""
+    if plan.method == "lattice":
+        return plan.operations, plan.operations
+
+    def of(windows: Sequence[Window]) -> float:
+        return sum(size.sweep_operations(window.shape[0] * window.shape[1]) for window in windows)
+
+    return of(plan.fit_windows), of([window for _, window in plan.tiles])
 
 
 def plan_stack(

@@ -80,17 +80,17 @@ def _in_tiles(problem: StackProblem, model: StackModel, plan: StackPlan, more: F
     """Predict core by core, and compare neighbours one pixel beyond each core, where the other's word counts."""
     days = np.unique(np.concatenate([problem.days, more]))
     mean, variance = np.empty((len(days), *problem.shape)), np.empty((len(days), *problem.shape))
-    beyond, shared = [], _pooled(problem, model, plan)
+    beyond, shared = [], pooled(problem, model, plan)
 
     def of(window: Window) -> tuple[FloatArray, FloatArray]:
         return _of_window(problem, model, plan, window, more, shared)
 
     for (core, window), found in zip(plan.tiles, each(of, [window for _, window in plan.tiles]), strict=True):
-        inner = _within(core, window)
+        inner = within(core, window)
         mean[:, core.rows, core.columns] = found[0][:, inner.rows, inner.columns]
         variance[:, core.rows, core.columns] = found[1][:, inner.rows, inner.columns]
         rim = _rim(core, window)
-        local = _within(rim, window)
+        local = within(rim, window)
         beyond.append((rim, found[0][:, local.rows, local.columns]))
     seams = [
         np.abs(theirs - mean[:, rim.rows, rim.columns]) / np.sqrt(variance[:, rim.rows, rim.columns])
@@ -120,7 +120,7 @@ def _of_window(
     return mean.reshape(-1, *data.shape), variance.reshape(-1, *data.shape)
 
 
-def _pooled(problem: StackProblem, model: StackModel, plan: StackPlan) -> tuple[FloatArray, FloatArray]:
+def pooled(problem: StackProblem, model: StackModel, plan: StackPlan) -> tuple[FloatArray, FloatArray]:
     """Return the trend's coefficients of the windows of the fit taken together."""
 
     def of(window: Window) -> Evidence:
@@ -129,7 +129,7 @@ def _pooled(problem: StackProblem, model: StackModel, plan: StackPlan) -> tuple[
     return solved(each(of, plan.fit_windows))
 
 
-def _within(core: Window, window: Window) -> Window:
+def within(core: Window, window: Window) -> Window:
     """Return a core as its window counts."""
     i, j = window.rows.start, window.columns.start
     return Window(slice(core.rows.start - i, core.rows.stop - i), slice(core.columns.start - j, core.columns.stop - j))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from sparsegmrf._validate import boolean_mask, positive_number
 from sparsegmrf.errors import ArgumentError
@@ -40,6 +41,8 @@ class Stack:
         Dates.
     calendar : Calendar
         What dates are.
+    dates : ndarray, (T,)
+        As a coordinate has them.
     labels : StackLabels or None
         Of a DataArray.
     """
@@ -47,6 +50,7 @@ class Stack:
     values: FloatArray
     days: FloatArray
     calendar: Calendar
+    dates: npt.NDArray[Any]
     labels: StackLabels | None
 
     @classmethod
@@ -58,6 +62,8 @@ class Stack:
         ArgumentError
             If shapes do not agree, a date is not known, an observation is infinite, or all are missing.
         """
+        if dates is None and not hasattr(image, "dims"):
+            raise ArgumentError("dates must be given with an array of images, got None; without dates it is no stack.")
         labels = StackLabels.of(image, dates)
         if labels is not None:
             image, mask = labels.stack, labels.aligned_mask(mask)
@@ -70,12 +76,16 @@ class Stack:
                 f"dates must have one date per image, got {len(days)} dates and {len(values)} images of shape "
                 f"{values.shape[1:]}; time is the first axis of an array."
             )
-        return cls(values, days, calendar, labels)
+        return cls(values, days, calendar, calendar.dates(dates), labels)
 
     @property
     def shape(self) -> Shape:
         """Height and width in pixels."""
         return self.values.shape[1], self.values.shape[2]
+
+    def without(self, hidden: BoolArray) -> "Stack":
+        """Return the stack without some observations."""
+        return replace(self, values=np.where(hidden, np.nan, self.values))
 
 
 def _values(image: Any, mask: Any) -> FloatArray:

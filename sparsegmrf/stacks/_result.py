@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsegmrf.stacks._comparison import StackComparison
 from sparsegmrf.stacks._fit import SeriesFit, StackFit
 from sparsegmrf.typing import BoolArray, FloatArray
 
@@ -55,6 +56,10 @@ class StackResult:
     seam : float
         Zero where all pixels were computed at once. Of tiles the largest difference of what neighbours say of the
         pixels at their border, in standard deviations.
+    dates : ndarray, (T,)
+        Of the images, in the order given.
+    comparison : StackComparison or None
+        With ``model="best"``: what was compared, and how each predicts what moved clouds hide.
     """
 
     mean: FloatArray
@@ -66,6 +71,8 @@ class StackResult:
     fit: StackFit | SeriesFit
     at: StackAt | None
     seam: float
+    dates: Any
+    comparison: StackComparison | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -79,7 +86,8 @@ class StackResult:
 
     def summary(self) -> str:
         """Return estimates with standard errors, what was screened out, and how it was computed, as text."""
-        lines = [self.fit.summary()]
+        lines = [] if self.comparison is None else [self.comparison.summary(), ""]
+        lines.append(self.fit.summary())
         count = int(np.count_nonzero(self.outliers))
         if count:
             lines.append(f"{count} observations screened out")

@@ -120,14 +120,19 @@ def _chosen(days: FloatArray) -> int | None:
 
 def check_told_apart(columns: FloatArray, names: list[str], weight: FloatArray) -> None:
     """Refuse covariates of which the observations do not tell one from the others."""
-    seen = weight > 0.0
-    if not len(columns):
-        return
-    X = columns[:, seen]
-    sizes = np.maximum(np.linalg.norm(X, axis=1), np.finfo(float).tiny)
-    values = np.linalg.svd(X / sizes[:, np.newaxis], compute_uv=False)
-    if len(values) < len(X) or values[-1] < _COLLINEAR:
+    if not are_told_apart(columns, weight):
+        seen = weight > 0.0
         raise ArgumentError(
             f"covariates and harmonics must be told apart by the observations, got {', '.join(names)} on {seen.sum()} "
             f"pixels at {int(seen.any(axis=1).sum())} dates; take fewer harmonics, or covariates=None."
         )
+
+
+def are_told_apart(columns: FloatArray, weight: FloatArray) -> bool:
+    """Return whether the observations, of positive weight ``(U, n)``, tell one covariate from the others."""
+    if not len(columns):
+        return True
+    X = columns[:, weight > 0.0]
+    sizes = np.maximum(np.linalg.norm(X, axis=1), np.finfo(float).tiny)
+    values = np.linalg.svd(X / sizes[:, np.newaxis], compute_uv=False)
+    return bool(len(values) == len(X) and values[-1] >= _COLLINEAR)

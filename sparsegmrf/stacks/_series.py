@@ -57,7 +57,12 @@ _LONG, _SEEN = 60, 0.2
 
 def is_long(stack: Stack) -> bool:
     """Return whether a stack has images enough to learn modes from."""
-    return int((np.isfinite(stack.values).mean(axis=(1, 2)) >= _SEEN).sum()) >= _LONG
+    return images_seen(stack) >= _LONG
+
+
+def images_seen(stack: Stack) -> int:
+    """Return the number of images of which a share of the pixels is seen."""
+    return int((np.isfinite(stack.values).mean(axis=(1, 2)) >= _SEEN).sum())
 
 
 def series_model(model: Any) -> SeriesModel | None:
@@ -72,7 +77,8 @@ def series_model(model: Any) -> SeriesModel | None:
         if model == MODES:
             return fill_modes
         raise ArgumentError(
-            f'model must be a Model such as Matern(), "{MODES}", or a function that fills a series, got {model!r}.'
+            f'model must be a Model such as Matern(), "{MODES}", "best", or a function that fills a series, got '
+            f"{model!r}."
         )
     if callable(model) and not isinstance(model, type) and not hasattr(model, "parameters"):
         own: SeriesModel = model

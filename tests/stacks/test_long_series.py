@@ -53,7 +53,7 @@ def test_short_series_have_modes_when_asked():
 
 def test_other_names_are_refused():
     stack, days, _ = series(5)
-    with pytest.raises(ArgumentError, match='"modes", or a function'):
+    with pytest.raises(ArgumentError, match='"modes", "best", or a function'):
         fill(stack, dates=days, model="mods")
     with pytest.raises(ArgumentError, match="outliers, fixed and start must be left out"):
         fill(stack, dates=days, model="modes", outliers="screen")

@@ -1,0 +1,79 @@
+"""Fit and prediction of a stack that has been read, in the order of its images."""
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+
+from sparsegmrf.inference._search import Ending
+from sparsegmrf.stacks._fit import SeriesFit, StackFit
+from sparsegmrf.stacks._images import Images
+from sparsegmrf.stacks._options import FillOptions
+from sparsegmrf.stacks._outliers import screen, unlike_the_season
+from sparsegmrf.stacks._plan import Size, StackPlan, plan_stack
+from sparsegmrf.stacks._predict import predict
+from sparsegmrf.stacks._problem import StackProblem
+from sparsegmrf.stacks._read import Stack
+from sparsegmrf.stacks._search import search
+from sparsegmrf.stacks._series import fill_series
+from sparsegmrf.typing import BoolArray, FloatArray
+
+_log = logging.getLogger("sparsegmrf.stacks")
+_ROUNDS = 3
+"""How often at most observations are screened by the model and it is fitted again."""
+
+
+class Filled(NamedTuple):
+    """Images at the dates given and asked for, the fit, what was screened out, and the seam of tiles."""
+
+    images: Images
+    fit: StackFit | SeriesFit
+    screened: BoolArray
+    seam: float
+
+
+def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int, stream: np.random.Generator) -> Filled:
+    """Return what a stack says of its images and of more days, with draws."""
+    options = options.resolved(stack)
+    nothing = np.zeros(stack.values.shape, dtype=bool)
+    own = options.series_model()
+    if own is not None:
+        return Filled(*fill_series(own, stack, more, count, stream), nothing, 0.0)
+    first, ground = options.problem(stack, nothing)
+    bad = nothing if options.outliers is None else unlike_the_season(first)
+    asked = first if not bad.any() else options.problem(stack, bad)[0]
+    plan = plan_of(stack, asked, options, more, count)[1]
+    _log.info("stack: %s", plan)
+    likelihood, ended = search(asked, list(plan.fit_windows), plan.make)
+    for _ in range(0 if options.outliers is None else _ROUNDS):
+        reached = asked.model_of(likelihood.numbers.values(ended.at), asked.start)
+        new = screen(asked, reached, plan)
+        if not new.any():
+            break
+        bad = bad | new
+        asked = asked.without(new).starting_at(reached)
+        likelihood, ended = search(asked, list(plan.fit_windows), plan.make, warm=True)
+    reached = asked.model_of(likelihood.numbers.values(ended.at), asked.start)
+    found = predict(asked, reached, plan, more, count, stream)
+    fit = StackFit.of(asked, likelihood, ended, plan, (found.coefficients, found.covariance), ground)
+    if ended.ending is Ending.STOPPED:
+        _log.warning("stack: %s", fit.reason)
+    everything = np.concatenate([stack.days, more])
+    index = np.searchsorted(np.unique(everything), everything)
+    images = Images(
+        found.mean[index] * asked.unit + asked.level,
+        found.variance[index] * asked.unit**2,
+        np.full((len(index), 1, 1), fit.model.noise_variance),
+        found.draws[:, index] * asked.unit + asked.level,
+    )
+    return Filled(images, fit, bad, found.seam)
+
+
+def plan_of(
+    stack: Stack, problem: StackProblem, options: FillOptions, more: FloatArray, count: int
+) -> tuple[Size, StackPlan]:
+    """Return how a problem is computed, and the unknowns of a pixel."""
+    dates = len(np.unique(np.concatenate([stack.days, more])))
+    size = Size(dates, sum(map(len, problem.seasons.groups)), problem.start)
+    seen = problem.observed.sum(axis=0)
+    return size, plan_stack(size, stack.shape, seen, options.method, options.core, options.halo, count)
