@@ -65,7 +65,7 @@ def _probe() -> None:
 
 
 def _compiled_probe() -> Path:
-    return Path(njit(cache=True)(_probe).stats.cache_path)
+    return Path(str(njit(cache=True)(_probe).stats.cache_path))
 
 
 def _place_of_numba() -> Path | None:

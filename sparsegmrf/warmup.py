@@ -89,7 +89,7 @@ def _image(height: int = _SIDE, width: int = _SIDE) -> FloatArray:
     """Return smooth pixels with noise, a fifth of which are missing."""
     rng = np.random.default_rng(0)
     smooth = np.cumsum(np.cumsum(rng.standard_normal((height, width)), axis=0), axis=1)
-    noisy = smooth / smooth.std() + 0.1 * rng.standard_normal(smooth.shape)
+    noisy: FloatArray = smooth / smooth.std() + 0.1 * rng.standard_normal(smooth.shape)
     noisy[rng.random(noisy.shape) < 0.2] = np.nan
     return noisy
 
