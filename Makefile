@@ -16,7 +16,7 @@ SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev python3-dev python3-venv
 .PHONY: demo test site venv-package system-packages
 
 demo: $(DEMO_VENV)/.installed
-	$(DEMO_VENV)/bin/sparsegmrf demo
+	$(DEMO_VENV)/bin/sparsegmrf demo --overwrite
 
 $(DEMO_VENV)/.installed: pyproject.toml | venv-package
 	$(PYTHON) -m venv --clear $(DEMO_VENV)

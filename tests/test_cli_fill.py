@@ -125,9 +125,9 @@ def test_model_noise_and_trend_are_those_asked_for(holes, run):
     )
     expected = fill(holes, model=Matern(), noise_variance=0.09, covariates="constant")
     np.testing.assert_array_equal(np.load("out/holes-mean.npy"), expected.mean)
-    run("fill", "holes.npy", "--out", "out", "--model", "matern2", "--noise-variance", "none", "--covariates", "none")
+    run("fill", "holes.npy", "--out", "two", "--model", "matern2", "--noise-variance", "none", "--covariates", "none")
     expected = fill(holes, model=Matern(nu=2.0), noise_variance=None, covariates=None)
-    np.testing.assert_array_equal(np.load("out/holes-std.npy"), expected.std)
+    np.testing.assert_array_equal(np.load("two/holes-std.npy"), expected.std)
 
 
 def test_model_may_be_a_file_of_a_fit(holes, here, run):
@@ -345,7 +345,7 @@ def test_interrupt_while_writing_leaves_nothing(holes, here, capsys, monkeypatch
         (here / "out" / "holes-filled.npy").write_text("old")
     before = sorted(here.rglob("*"))
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", interrupt)
-    assert main(["fill", "holes.npy", "--out", "out", *FAST]) == 130
+    assert main(["fill", "holes.npy", "--out", "out", "--overwrite", *FAST]) == 130
     assert sorted(here.rglob("*")) == before
     if exists:
         assert (here / "out" / "holes-filled.npy").read_text() == "old"

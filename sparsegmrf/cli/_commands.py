@@ -18,6 +18,7 @@ from sparsegmrf.cli._fill import fill
 from sparsegmrf.cli._fill_stack import fill_stack
 from sparsegmrf.cli._fill_tiles import fill_tiles
 from sparsegmrf.cli._fit import fit
+from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._pixels import anomalies, density
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.cli._tell import tell
@@ -84,7 +85,9 @@ def about(
 
 
 @app.command()
+@with_groups
 def experiment(
+    writing: Writing,
     k: Annotated[float, typer.Option("--k", help="Weight of the right and the lower neighbour, in [-1, 1].")] = 0.3,
     size: Annotated[int, typer.Option(help="Side of the image in pixels, at most 64.")] = 16,
     out: Annotated[Path, typer.Option(help="Figure: .png, .pdf or .svg.")] = Path("experiment.png"),
@@ -92,6 +95,7 @@ def experiment(
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
 ) -> None:
     """Draw Cholesky factor, precision, covariance, a sample, and the limit on the weight."""
+    writing.check([out], [])
     with Progress(2) as step:
         step("building the matrices and the limit curve")
         result = run_experiment(k, size, seed, convention)

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
+from sparsegmrf._files import directory_of_outputs, replacing_in
 from sparsegmrf.cli._field import FieldOptions, about, files
 from sparsegmrf.cli._models import names as model_names
-from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne, map_suffix
 from sparsegmrf.cli._report import Progress, show_filled, show_written
 from sparsegmrf.errors import ArgumentError
@@ -98,6 +98,7 @@ def fill(
     out: Annotated[Path, typer.Option(help="Directory of what is written; made if need be.")],
     options: FillOptions,
     reading: ReadingOne,
+    writing: Writing,
 ) -> None:
     """Fill the gaps of an image: parameters with standard errors, filled image, uncertainty, draws, figure."""
     options.check_exceedance()
@@ -106,7 +107,7 @@ def fill(
         step(f"reading {image.name}")
         loaded = options.reading(reading).load(image)
         written = [out / name for name in names(image.stem, loaded.raster, options)]
-        refuse_overwriting(written, [image, *files(reading.mask, options.model, *options.numbers)])
+        writing.check_in_directory(written, [image, *files(reading.mask, options.model, *options.numbers)])
         step("fitting and filling")
         result = options.fill(loaded)
         step("writing")

@@ -11,10 +11,10 @@ import numpy as np
 import typer
 
 from sparsegmrf import stacks
-from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
+from sparsegmrf._files import directory_of_outputs, replacing_in
 from sparsegmrf.cli._field import files
 from sparsegmrf.cli._models import chosen_model
-from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._rasters import map_suffix
 from sparsegmrf.cli._report import Progress, show_stack, show_written
 from sparsegmrf.errors import ArgumentError
@@ -101,6 +101,7 @@ def fill_stack(
     ],
     out: Annotated[Path, typer.Option(help="Directory of what is written; made if need be.")],
     options: StackOptions,
+    writing: Writing,
     channel: Annotated[int | None, typer.Option(help="Band of the rasters, from 0.")] = None,
     variable: Annotated[str | None, typer.Option(help="Variable of the file, if it has several.")] = None,
 ) -> None:
@@ -116,7 +117,7 @@ def fill_stack(
             rasters = [read(path, variable=variable, channel=channel) for path in images]
             stack, dates, spacing = _images(rasters, images, options)
         names = _names(images, rasters, options)
-        refuse_overwriting([out / name for name in names], [*images, *files(options.model)])
+        writing.check_in_directory([out / name for name in names], [*images, *files(options.model)])
         step("fitting and filling")
         result = options.fill(stack, dates, spacing)
         step("writing")

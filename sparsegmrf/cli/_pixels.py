@@ -8,8 +8,7 @@ import numpy as np
 import scipy.special
 import typer
 
-from sparsegmrf._files import check_outputs
-from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingSeveral, figure_path, write_map
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.errors import ArgumentError
@@ -43,10 +42,10 @@ class PixelOptions(ReadingSeveral):
                 f"shrinkage must be a number in [0, 1], oas or ledoit-wolf, got {self.shrinkage}."
             ) from None
 
-    def figure(self, image: Path, command: str) -> Path:
+    def figure(self, image: Path, command: str, writing: Writing) -> Path:
         """Return the path of the figure; neither it nor the map may overwrite what is read."""
         figure = figure_path(self.out, image, command)
-        check_outputs([figure, self.values], [image, self.mask])
+        writing.check([figure, self.values], [image, self.mask])
         return figure
 
     def load(self, image: Path) -> Loaded:
@@ -65,12 +64,13 @@ class PixelOptions(ReadingSeveral):
 def density(
     image: Image,
     options: PixelOptions,
+    writing: Writing,
     robust: Annotated[
         Literal["none", "student", "huber"], typer.Option(help="Weights by which outlying pixels count less.")
     ] = "none",
 ) -> None:
     """Fit a Gaussian to the channels of all pixels and show the log-density of every pixel."""
-    figure, amount = options.figure(image, "density"), options.amount
+    figure, amount = options.figure(image, "density", writing), options.amount
     with Progress(4) as step:
         step(f"reading {image.name}")
         loaded = options.load(image)
@@ -108,13 +108,14 @@ def density(
 def anomalies(
     image: Image,
     options: PixelOptions,
+    writing: Writing,
     window: Annotated[
         tuple[int, int] | None, typer.Option(help="Odd sides of the inner and outer window. Default: whole image.")
     ] = None,
     false_alarms: Annotated[float, typer.Option(help="Probability of a Gaussian pixel to count as anomalous.")] = 1e-6,
 ) -> None:
     """Show how far every pixel is from its background: the Reed-Xiaoli anomaly score."""
-    figure, amount = options.figure(image, "rx"), options.amount
+    figure, amount = options.figure(image, "rx", writing), options.amount
     if not 0.0 < false_alarms < 1.0:
         raise ArgumentError(f"false-alarms must lie between 0 and 1, got {false_alarms}; try 1e-6.")
     with Progress(3) as step:
