@@ -2,19 +2,22 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sparsegmrf._address import name_of, url_of
 from sparsegmrf._cf import OF_RANGE, OF_STORED_VALUES, missing_in
 from sparsegmrf._files import PathLike, replacing
-from sparsegmrf._libraries import library
+from sparsegmrf._libraries import has, library
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
+from sparsegmrf.geo._common import Bands, Placed, check_file, unreadable
+from sparsegmrf.geo._dimensions import Selection
+from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_at, image_of, with_ancestors
 from sparsegmrf.inference import Spacing
 from sparsegmrf.inference._spacing import read_spacing
 
@@ -23,7 +26,7 @@ _STORAGE = ("zlib", "complevel", "shuffle")
 
 @dataclass(frozen=True, eq=False)
 class NetCdf(Placed):
-    """A variable of a NetCDF file, and what other variables of the same grid need.
+    """A variable of a NetCDF file or a Zarr group, and what other variables of the same grid need.
 
     Attributes
     ----------
@@ -34,13 +37,25 @@ class NetCdf(Placed):
         Attributes of the whole file.
     bounds : dict
         Variables with the bounds of the coordinates' cells.
+    is_zarr : bool
+        Whether it was read from Zarr.
     """
 
     image: Any
     attributes: dict[str, Any]
     bounds: dict[str, Any] = field(default_factory=dict)
-    suffixes = (".nc", ".nc4", ".cdf")
-    stack_suffix = ".nc"
+    is_zarr: bool = False
+    of_netcdf = (".nc", ".nc4", ".cdf")
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffixes of files on the same grid, that of the file read first."""
+        return (".zarr", *self.of_netcdf) if self.is_zarr else (*self.of_netcdf, ".zarr")
+
+    @property
+    def stack_suffix(self) -> str:
+        """Suffix of files with a stack of images."""
+        return self.suffixes[0]
 
     @property
     def unit(self) -> str:
@@ -120,22 +135,28 @@ class NetCdf(Placed):
         return labelled.rename("_".join(name.lower().split()) or "image")
 
 
-def read_netcdf(path: PathLike, *, variable: str | None = None, index: Bands = None) -> NetCdf:
-    """Read one variable of a NetCDF file as an image.
+def read_netcdf(
+    path: PathLike, *, variable: str | None = None, index: Bands = None, select: Selection | None = None
+) -> NetCdf:
+    """Read one variable of a NetCDF file, or of one that a URL names, as an image.
 
     Missing is what the conventions call so: ``_FillValue`` and ``missing_value``, values outside ``valid_min``,
     ``valid_max`` or ``valid_range`` in the unit they are stored in, and the library's own fill value where the variable
-    names none.
+    names none. Rows and columns are the dimensions that the conventions call Y and X, in the order of the variable, or
+    the last two that are neither times nor levels.
 
     Parameters
     ----------
     path : path
         The file.
     variable : str, optional
-        Name of the variable; may be left out if one only has two dimensions or more.
+        Name of the variable, of one in a group ``group/name``; may be left out if one only has two dimensions or more.
     index : int, sequence of int or "all", optional
-        Position from 0 along a leading dimension, such as time, of a variable with three, or several positions; may be
-        left out if it is of length 1.
+        Position from 0 along a further dimension, such as time, or several positions; may be left out if it is of
+        length 1.
+    select : mapping, optional
+        Values of coordinates, such as ``{"level": 850}``, along dimensions beyond that one; positions where a dimension
+        has no coordinate.
 
     Returns
     -------
@@ -148,7 +169,8 @@ def read_netcdf(path: PathLike, *, variable: str | None = None, index: Bands = N
     FileError
         If the file cannot be read.
     ArgumentError
-        If there is no such variable or it is no image, or there are several and none is chosen.
+        If there is no such variable or it is no image, there are several and none is chosen, or its coordinates are in
+        no order.
 
     Examples
     --------
@@ -159,37 +181,28 @@ def read_netcdf(path: PathLike, *, variable: str | None = None, index: Bands = N
     ...     read_netcdf(folder + "/sst.nc", index=1).image.sizes["lon"]
     4
     """
-    xarray = library("xarray")
-    check_file(path)
+    xarray, address = library("xarray"), url_of(path)
+    if address is None:
+        check_file(path)
+    elif address.lower().startswith("http") and "#" not in address and name_of(path).endswith(NetCdf.of_netcdf):
+        address += "#mode=bytes"  # a file on a server, and no service
+    source: Any = path if address is None else address
+    engine = {"engine": "netcdf4"} if has("netCDF4") else {}
     try:
-        with (
-            _quiet(xarray),
-            xarray.open_dataset(path, decode_coords="all", decode_timedelta=False) as dataset,
-            xarray.open_dataset(path, decode_coords=False, decode_times=False, mask_and_scale=False) as undecoded,
-        ):
-            name = _chosen_variable(dataset, variable, Path(path).name)
-            array, stored = dataset[name], undecoded[name]
-            leading = [int(size) for size in array.shape[:-2]]
-            if len(leading) > 1 and int(np.prod(leading)) > max(leading):
-                raise ArgumentError(
-                    f"{name} of {Path(path).name} must have two dimensions and at most one more, got "
-                    f"{dict(array.sizes)}; write one slice to a file of its own first."
-                )
-            label = " and ".join(str(dim) for dim in array.dims[:-2]) or "leading dimension"
-            count = int(np.prod(leading))
-            of_dates = any(np.asarray(array.coords.get(dim, 0)).dtype.kind == "M" for dim in array.dims[:-2])
-            note = " The command fill-stack, and fill of a DataArray, take all dates together." if of_dates else ""
-            positions = chosen(f"positions along {label}", f"{name} of {Path(path).name}", count, index, note)
-            place: dict[Any, Any] = {}
-            for dim, size in zip(array.dims[:-2], leading, strict=True):
-                several = not is_one(index) and size == max(leading) and not any(np.ndim(at) for at in place.values())
-                place[dim] = positions if several else positions[0] if size > 1 else 0
-            image = _known(array.isel(place).load(), stored.isel(place))
-            if image.ndim == 3:
-                image = image.transpose(*array.dims[-2:], ...)
-            elif not is_one(index):
-                image = image.expand_dims("channel", axis=-1)
-            return NetCdf(image, dict(dataset.attrs), _bounds_of(image, dataset, place))
+        with _quiet(xarray), ExitStack() as opened:
+            groups = _groups(source) if engine else [""]
+            undecoded = {"decode_coords": False, "decode_times": False, "mask_and_scale": False}
+
+            def data(group: str, **options: Any) -> Any:
+                return opened.enter_context(xarray.open_dataset(source, group=group or None, **engine, **options))
+
+            whole = {group: data(group, decode_coords="all", decode_timedelta=False) for group in groups}
+            group, name = chosen_variable(whole, variable, name_of(path))
+            dataset = with_ancestors(whole, group)
+            array, stored = dataset[name], data(group, **undecoded)[name]
+            image, place = image_of(array, select or {}, index, name_of(path))
+            known = _known(image, image_at(stored, image, place), stored.attrs)
+            return NetCdf(known, dict(whole[""].attrs), bounds_of(known, dataset, place))
     except ArgumentError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
@@ -224,10 +237,10 @@ def write_netcdf(path: PathLike, image: Any, name: str = "", unit: str = "") -> 
     NetCdf(like, {}).write(path, image if labelled else array, name, unit=unit, exact=True)
 
 
-def _known(image: Any, stored: Any) -> Any:
+def _known(image: Any, stored: Any, attributes: dict[str, Any]) -> Any:
     """Return the variable with NaN wherever the conventions call it missing."""
     real_array("image", image.values.ravel()[:0])
-    missing = missing_in(np.asarray(stored), stored.attrs, netcdf=True)
+    missing = missing_in(stored, attributes, netcdf=True)
     image.attrs = {
         name: value for name, value in image.attrs.items() if name not in OF_RANGE
     }  # they have had their say
@@ -239,29 +252,16 @@ def _known(image: Any, stored: Any) -> Any:
     return known
 
 
-def _bounds_of(image: Any, dataset: Any, place: dict[Any, Any]) -> dict[str, Any]:
-    """Return the bounds of the coordinates' cells that the image's own coordinates name."""
-    told = [{**coordinate.encoding, **coordinate.attrs} for coordinate in image.coords.values()]
-    names = {str(each[key]) for each in told for key in ("bounds", "climatology") if key in each}
-    at = {dim: k for dim, k in place.items() if np.ndim(k) == 0}
-    return {
-        name: dataset[name].isel(at, missing_dims="ignore").variable.load()
-        for name in sorted(names & set(dataset.variables))
-    }
+def _groups(source: Any) -> list[str]:
+    """Return the groups of a file, the root as an empty name."""
 
+    def below(group: Any, name: str) -> Iterator[str]:
+        yield name
+        for key, each in group.groups.items():
+            yield from below(each, f"{name}/{key}")
 
-def _chosen_variable(dataset: Any, variable: str | None, file: str) -> str:
-    images = [str(name) for name, array in dataset.data_vars.items() if array.ndim >= 2]
-    if variable is None and len(images) == 1:
-        return images[0]
-    if variable not in images:
-        given = "none" if variable is None else variable
-        raise ArgumentError(
-            f"variable must be one of {', '.join(images)} of {file}, got {given}."
-            if images
-            else f"variable must have two dimensions, but {file} has none that does."
-        )
-    return variable
+    with library("netCDF4").Dataset(source) as file:
+        return list(below(file, ""))
 
 
 @contextmanager
