@@ -20,7 +20,7 @@ _NO_SPACE = 1 << 16
 def replacing(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path that takes the place of `path` once the block has ended well, and is removed otherwise."""
     target = _target(path)
-    temporary = target.with_name(f".{target.stem}-{secrets.token_hex(6)}{target.suffix}")
+    temporary = target.with_name(f".{secrets.token_hex(6)}-{target.name}")
     try:
         yield temporary
         temporary.replace(target)
@@ -29,6 +29,8 @@ def replacing(path: PathLike) -> Iterator[Path]:
     except (OSError, RuntimeError) as error:  # the library of NetCDF raises the latter
         raise FileError(f"{os.fspath(path)} cannot be written: {_reason(error, target.parent)}") from error
     finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
         temporary.unlink(missing_ok=True)
 
 
@@ -78,7 +80,9 @@ def refuse_overwriting(
         if resolved in taken or any(_same_file(resolved, other) for other in taken):
             raise ArgumentError(f"output {os.fspath(path)} is an input or another output already; choose another name.")
         if not overwrite and os.path.lexists(resolved) and not resolved.is_dir():
-            raise FileError(f"output {os.fspath(path)} exists already; choose another name, or --overwrite replaces it.")
+            raise FileError(
+                f"output {os.fspath(path)} exists already; choose another name, or --overwrite replaces it."
+            )
         taken.add(resolved)
 
 
@@ -107,7 +111,8 @@ def _refuse_unwritable(name: str, path: PathLike, directory: Path) -> None:
     if not os.access(directory, os.W_OK | os.X_OK):
         cause = "read-only file system" if os.statvfs(directory).f_flag & os.ST_RDONLY else "permission denied"
         raise FileError(
-            f"{name} must lie where files can be written, got {os.fspath(path)}; {directory} cannot be written: {cause}."
+            f"{name} must lie where files can be written, got {os.fspath(path)}; {directory} cannot be written: "
+            f"{cause}."
         )
 
 

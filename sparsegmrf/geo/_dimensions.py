@@ -99,10 +99,7 @@ def position_of(array: Any, dim: Any, value: str | float) -> int:
     ArgumentError
         If there is no such value, or several are.
     """
-    if dim not in array.coords:
-        values = np.arange(array.sizes[dim])
-    else:
-        values = np.asarray(array.coords[dim])
+    values = np.asarray(array.coords[dim]) if dim in array.coords else np.arange(array.sizes[dim])
     try:
         found = np.flatnonzero(_equal(values, value))
     except (TypeError, ValueError):

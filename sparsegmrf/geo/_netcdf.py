@@ -1,27 +1,25 @@
 """Variables of NetCDF files, and others of the same grid."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sparsegmrf._address import name_of, url_of
-from sparsegmrf._cf import OF_RANGE, OF_STORED_VALUES, missing_in
-from sparsegmrf._files import PathLike, replacing
+from sparsegmrf._cf import OF_RANGE, missing_in
+from sparsegmrf._files import PathLike
 from sparsegmrf._libraries import has, library
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo._common import Bands, Placed, check_file, unreadable
 from sparsegmrf.geo._dimensions import Selection
+from sparsegmrf.geo._netcdf_out import prepared, write_dataset
 from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_at, image_of, with_ancestors
 from sparsegmrf.inference import Spacing
 from sparsegmrf.inference._spacing import read_spacing
-
-_STORAGE = ("zlib", "complevel", "shuffle")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +44,7 @@ class NetCdf(Placed):
     bounds: dict[str, Any] = field(default_factory=dict)
     is_zarr: bool = False
     of_netcdf = (".nc", ".nc4", ".cdf")
+    storage = ("packed",)
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -81,9 +80,16 @@ class NetCdf(Placed):
         return all(ours[dim].variable.equals(theirs[dim].variable) for dim in shared)
 
     def write(
-        self, path: PathLike, array: Any, name: str = "", *, unit: str | None = None, exact: bool = False
+        self,
+        path: PathLike,
+        array: Any,
+        name: str = "",
+        *,
+        unit: str | None = None,
+        exact: bool = False,
+        packed: bool = False,
     ) -> None:
-        """Write a variable of the same grid as NetCDF, whole or not at all.
+        """Write a variable of the same grid as NetCDF, or as Zarr if the suffix is ``.zarr``, whole or not at all.
 
         Values are written as they are: as float32 if the variable was stored in no more and that holds every value
         read, or else as float64. Floats keep the fill value and the compression of the variable read; what was
@@ -93,7 +99,7 @@ class NetCdf(Placed):
         ----------
         path : path
             The file.
-        array : xarray.DataArray, or array_like of shape (H, W)
+        array : xarray.DataArray, or array_like of shape (H, W) or (K, H, W)
             Such as an image of the `FillResult` of `image`.
         name : str
             Long name of an array without labels.
@@ -101,35 +107,52 @@ class NetCdf(Placed):
             Unit of an array without labels, if it is another one than that of the variable.
         exact : bool
             Write float64 in any case.
+        packed : bool
+            Write integers with scale and offset: those of the variable read, if it was packed, so that observed pixels
+            come back exactly, in a wider type where values do not fit; or else the values spread over 16 bits. The
+            fill value is one that no pixel has.
+
+        Raises
+        ------
+        ArgumentError
+            If an array without labels has another shape, or values cannot be packed.
+        FileError
+            If the directory does not exist, or the Zarr group does.
+        """
+        self._write(path, [self._prepared(array, name, unit, exact, packed)])
+
+    def write_several(
+        self, path: PathLike, images: Mapping[str, Any], *, exact: bool = False, packed: bool = False
+    ) -> None:
+        """Write images of the same grid as variables of one file, by their names.
 
         Raises
         ------
         ArgumentError
             If an array without labels has another shape.
         FileError
-            If the directory does not exist.
+            If the directory does not exist, or the Zarr group does.
         """
+        ready = [self._prepared(array, name, None, exact, packed).rename(name) for name, array in images.items()]
+        self._write(path, ready)
+
+    def _prepared(self, array: Any, name: str, unit: str | None, exact: bool, packed: bool) -> Any:
         given = array if hasattr(array, "dims") else self._labelled(array, name, unit)
-        written = given.copy(deep=False) if given.name is not None else given.rename("image")
-        for attribute in (*OF_STORED_VALUES, *OF_RANGE, "ancillary_variables"):
-            written.attrs.pop(attribute, None)
-        stored = self.image.encoding
-        written.encoding = {**given.encoding, **{key: stored[key] for key in _STORAGE if key in stored}}
         values = real_array("image", np.asarray(given))
+        stored = self.image.encoding
         dtype = self._type_of(values, np.dtype(stored.get("dtype", self.image.dtype)), exact)
-        written.encoding["dtype"] = dtype
-        fill_value = stored.get("_FillValue")
-        if fill_value is not None and np.issubdtype(stored.get("dtype", np.float64), np.floating):
-            taken = bool((values.astype(dtype) == dtype.type(fill_value)).any())
-            written.encoding["_FillValue"] = np.nan if taken else fill_value
-        with replacing(path) as temporary:
-            data = written.to_dataset().assign_coords(self.bounds).assign_attrs(self.attributes)
-            data.to_netcdf(temporary)
+        return prepared(given, values, dtype, stored, packed)
+
+    def _write(self, path: PathLike, variables: list[Any]) -> None:
+        data = library("xarray").Dataset({each.name: each for each in variables})
+        write_dataset(path, data.assign_coords(self.bounds).assign_attrs(self.attributes))
 
     def _labelled(self, array: Any, name: str, unit: str | None) -> Any:
         plane = self.image if self.image.ndim == 2 else self.image.isel({self.image.dims[2]: 0}, drop=True)
-        labelled = plane.copy(data=self._of_same_pixels(array, several=False))
-        labelled.encoding = {key: value for key, value in plane.encoding.items() if key == "grid_mapping"}
+        values = self._of_same_pixels(array)
+        encoding = {key: value for key, value in plane.encoding.items() if key == "grid_mapping"}
+        labelled = (plane if values.ndim == 2 else plane.expand_dims(sample=len(values))).copy(data=values)
+        labelled.encoding = encoding
         labelled.attrs = {"long_name": name, "units": self.unit if unit is None else unit}
         labelled.attrs = {key: value for key, value in labelled.attrs.items() if value}
         return labelled.rename("_".join(name.lower().split()) or "image")
@@ -229,12 +252,30 @@ def write_netcdf(path: PathLike, image: Any, name: str = "", unit: str = "") -> 
     FileError
         If the directory does not exist.
     """
+    placeless(image).write(path, image, name, unit=unit, exact=True)
+
+
+def write_zarr(path: PathLike, image: Any, name: str = "", unit: str = "") -> None:
+    """Write a variable of float64 as a Zarr group, whole or not at all; otherwise as `write_netcdf`.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no image.
+    FileError
+        If the directory does not exist, or the group does.
+    """
+    placeless(image).write(path, image, name, unit=unit, exact=True)
+
+
+def placeless(image: Any) -> NetCdf:
+    """Return a grid without coordinates, or with those of a DataArray."""
     xarray, labelled = library("xarray"), hasattr(image, "dims")
     array = real_array("image", np.asarray(image) if labelled else image)
     if array.ndim not in ((2, 3) if labelled else (2,)) or not array.size:
         raise ArgumentError(f"image must have shape (H, W) to be written as NetCDF, got {array.shape}.")
     like = image if labelled else xarray.DataArray(array, dims=("row", "column"))
-    NetCdf(like, {}).write(path, image if labelled else array, name, unit=unit, exact=True)
+    return NetCdf(like, {})
 
 
 def _known(image: Any, stored: Any, attributes: dict[str, Any]) -> Any:
