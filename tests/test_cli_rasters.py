@@ -221,7 +221,7 @@ def test_map_in_a_format_that_would_lose_the_ground_is_refused_before_the_work(f
         raise AssertionError("the work began")
 
     monkeypatch.setattr("sparsegmrf.cli._pixels.rx", refuse)
-    other = ".nc" if SUFFIX[kind] == ".tif" else ".tif"
+    other = ".tif" if SUFFIX[kind] == ".fits" else ".fits"
     before = sorted(here.iterdir())
     assert main(["rx", file.name, "--values", f"map{other}"]) == 2
     message = capsys.readouterr().err

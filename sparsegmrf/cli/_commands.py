@@ -22,7 +22,7 @@ from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._pixels import anomalies, density
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.cli._tell import tell
-from sparsegmrf.errors import SparseGMRFError, UnstableWarning
+from sparsegmrf.errors import DataWarning, SparseGMRFError, UnstableWarning
 from sparsegmrf.plot import experiment_figure, write_figure
 
 # typer carries its own copy of click from some version on and exports no base of the errors it raises.
@@ -52,8 +52,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for name in ("tifffile", "rasterio"):  # what is wrong with a file is told once, by the exception
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
-        warnings.simplefilter("always", UnstableWarning)
-        warnings.showwarning = lambda message, *_, **__: tell(f"warning: {message}")
+        said: set[str] = set()
+        for kind in (UnstableWarning, DataWarning):
+            warnings.simplefilter("always", kind)
+        warnings.showwarning = lambda message, *_, **__: _tell_once(f"warning: {message}", said)
         try:
             code = app(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
         except _UsageError as error:
@@ -72,6 +74,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if code == INTERRUPTED:
         tell("interrupted; nothing half-written is left")
     return int(code or 0)
+
+
+def _tell_once(line: str, said: set[str]) -> None:
+    if line not in said:
+        said.add(line)
+        tell(line)
 
 
 @app.callback(invoke_without_command=True)

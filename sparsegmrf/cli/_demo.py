@@ -11,7 +11,8 @@ import scipy.ndimage
 import typer
 
 from sparsegmrf._files import directory_of_outputs, replacing_in
-from sparsegmrf.cli._fill import FillOptions, names, write_results
+from sparsegmrf.cli._fill import FillOptions, write_results
+from sparsegmrf.cli._fill_out import Destination, FillStorage
 from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._rasters import Loaded, figure_path
 from sparsegmrf.cli._report import Progress, show_filled, show_table, show_written
@@ -101,10 +102,13 @@ def demo(
         step("cutting gaps into the elevation model of matplotlib")
         found = scene(seed)
         raster = Picture(found.measured, found.gaps, unit="m")
-        written = [out / name for name in ("elevation.tif", *names("elevation", raster, options))]
+        target = Destination(out, "elevation", raster, FillStorage(overwrite=writing.overwrite))
+        names = ("elevation.tif", *target.names(options.images, options.samples))
+        written = [out / name for name in names]
         writing.check_in_directory(written, [])
         step("fitting and filling")
-        result = options.fill(Loaded(raster, None))
+        loaded = Loaded(raster, None)
+        result = options.fill(loaded)
         step("writing")
         drawn = truth_figure(
             found.truth,
@@ -117,7 +121,7 @@ def demo(
         )
         with replacing_in(out) as staging:
             write(staging / "elevation.tif", found.measured)
-            write_results(staging, "elevation", raster, options, result)
+            write_results(staging, target, options, result, loaded)
             write_figure(figure, drawn)
     show_filled("elevation.tif", result, "m")
     show_table({"in the gaps, against the truth": "", **found.scores(result)})

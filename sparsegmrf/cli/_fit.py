@@ -54,7 +54,7 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="Write the estimates to this .json file.")] = None,
 ) -> None:
     """Fit a field, noise and trend to an image with gaps: parameters with standard errors, likelihood, AIC, BIC."""
-    read = files(reading.mask, options.model, *options.numbers)
+    read = [*reading.files, *files(options.model, *options.numbers)]
     writing.check([out], [raster, *read])
     if out is not None and out.suffix.lower() != ".json":
         raise ArgumentError(f"out must end in .json, got {out}.")

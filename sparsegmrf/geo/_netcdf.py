@@ -17,7 +17,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo._common import Bands, Placed, check_file, unreadable
 from sparsegmrf.geo._dimensions import Selection
 from sparsegmrf.geo._netcdf_out import prepared, write_dataset
-from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_at, image_of, with_ancestors
+from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_at, image_of, single, with_ancestors
 from sparsegmrf.inference import Spacing
 from sparsegmrf.inference._spacing import read_spacing
 
@@ -37,12 +37,15 @@ class NetCdf(Placed):
         Variables with the bounds of the coordinates' cells.
     is_zarr : bool
         Whether it was read from Zarr.
+    place : dict
+        Positions of the image along the further dimensions of the variable.
     """
 
     image: Any
     attributes: dict[str, Any]
     bounds: dict[str, Any] = field(default_factory=dict)
     is_zarr: bool = False
+    place: dict[str, int] = field(default_factory=dict)
     of_netcdf = (".nc", ".nc4", ".cdf")
     storage = ("packed",)
 
@@ -159,7 +162,12 @@ class NetCdf(Placed):
 
 
 def read_netcdf(
-    path: PathLike, *, variable: str | None = None, index: Bands = None, select: Selection | None = None
+    path: PathLike,
+    *,
+    variable: str | None = None,
+    index: Bands = None,
+    select: Selection | None = None,
+    at: Mapping[str, int] | None = None,
 ) -> NetCdf:
     """Read one variable of a NetCDF file, or of one that a URL names, as an image.
 
@@ -180,6 +188,8 @@ def read_netcdf(
     select : mapping, optional
         Values of coordinates, such as ``{"level": 850}``, along dimensions beyond that one; positions where a dimension
         has no coordinate.
+    at : mapping, optional
+        Positions along dimensions that the variable may have, such as the `place` of another one.
 
     Returns
     -------
@@ -223,9 +233,9 @@ def read_netcdf(
             group, name = chosen_variable(whole, variable, name_of(path))
             dataset = with_ancestors(whole, group)
             array, stored = dataset[name], data(group, **undecoded)[name]
-            image, place = image_of(array, select or {}, index, name_of(path))
+            image, place = image_of(array, select or {}, index, name_of(path), at)
             known = _known(image, image_at(stored, image, place), stored.attrs)
-            return NetCdf(known, dict(whole[""].attrs), bounds_of(known, dataset, place))
+            return NetCdf(known, dict(whole[""].attrs), bounds_of(known, dataset, place), place=single(place))
     except ArgumentError:
         raise
     except (OSError, ValueError, RuntimeError) as error:

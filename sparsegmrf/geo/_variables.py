@@ -58,7 +58,9 @@ def with_ancestors(groups: Mapping[str, Any], group: str) -> Any:
     return dataset
 
 
-def image_of(array: Any, select: Selection, index: Bands, file: str) -> tuple[Any, dict[Any, Any]]:
+def image_of(
+    array: Any, select: Selection, index: Bands, file: str, at: Mapping[str, int] | None = None
+) -> tuple[Any, dict[Any, Any]]:
     """Return the image in a variable, rows and columns first, loaded, and the positions of it along other dimensions.
 
     Raises
@@ -67,6 +69,8 @@ def image_of(array: Any, select: Selection, index: Bands, file: str) -> tuple[An
         If it is not one image, or its coordinates are in no order.
     """
     plane = plane_of(array)
+    given = {dim: (at or {})[str(dim)] for dim in array.dims if dim not in plane and str(dim) in (at or {})}
+    array = array.isel(given)
     of_dates = any(np.asarray(array.coords.get(dim, 0)).dtype.kind == "M" for dim in array.dims if dim not in plane)
     note = " The command fill-stack, and fill of a DataArray, take all dates together." if of_dates else ""
     place = place_of(array, plane, select, index, file, note)
@@ -75,7 +79,12 @@ def image_of(array: Any, select: Selection, index: Bands, file: str) -> tuple[An
         image = image.expand_dims("channel", axis=-1)
     check_coordinates(image, plane)
     tell_of_categories(image.attrs, f"{array.name} of {file}")
-    return image, place
+    return image, {**given, **place}
+
+
+def single(place: Mapping[Any, Any]) -> dict[str, int]:
+    """Return the positions along dimensions of which one position was read."""
+    return {str(dim): int(k) for dim, k in place.items() if np.ndim(k) == 0}
 
 
 def image_at(stored: Any, image: Any, place: Mapping[Any, Any]) -> Any:

@@ -1,7 +1,7 @@
 """Variables of Zarr stores, and arrays in them that are in no group."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,26 @@ from sparsegmrf.errors import ArgumentError, DataWarning, FileError
 from sparsegmrf.geo._common import Bands, unreadable
 from sparsegmrf.geo._dimensions import Selection
 from sparsegmrf.geo._netcdf import NetCdf
-from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_of, with_ancestors
+from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_of, single, with_ancestors
 
-MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+_MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 """Files that make a directory a Zarr store."""
 
 
+def is_store(path: PathLike) -> bool:
+    """Return whether a path is that of a Zarr store: a directory of one, or by its suffix."""
+    if url_of(path) is None and Path(path).is_dir():
+        return any((Path(path) / marker).is_file() for marker in _MARKERS)
+    return name_of(path).lower().endswith((".zarr", ".zarr.zip"))
+
+
 def read_zarr(
-    path: PathLike, *, variable: str | None = None, index: Bands = None, select: Selection | None = None
+    path: PathLike,
+    *,
+    variable: str | None = None,
+    index: Bands = None,
+    select: Selection | None = None,
+    at: Mapping[str, int] | None = None,
 ) -> NetCdf:
     """Read one variable of a Zarr store, of format 2 or 3, as an image.
 
@@ -35,7 +47,7 @@ def read_zarr(
     ----------
     path : path
         The store: a directory, a ``.zip`` file or a URL.
-    variable, index, select
+    variable, index, select, at
         As of `read_netcdf`; an array by itself has no name.
 
     Returns
@@ -68,9 +80,11 @@ def read_zarr(
                 }
             group, name = chosen_variable(groups, variable, file)
             dataset = with_ancestors(groups, group)
-            image, place = image_of(dataset[name], select or {}, index, file)
+            image, place = image_of(dataset[name], select or {}, index, file, at)
             known = _decoded(image, file)
-            return NetCdf(known, dict(groups[""].attrs), bounds_of(known, dataset, place), is_zarr=True)
+            return NetCdf(
+                known, dict(groups[""].attrs), bounds_of(known, dataset, place), is_zarr=True, place=single(place)
+            )
     except ArgumentError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError) as error:

@@ -9,7 +9,7 @@ from sparsegmrf.errors import ArgumentError, FileError, SparseGMRFError
 from sparsegmrf.geo import read_geotiff, read_netcdf, read_zarr
 from sparsegmrf.geo._common import Bands
 from sparsegmrf.geo._dimensions import Selection
-from sparsegmrf.geo._zarr_in import MARKERS
+from sparsegmrf.geo._zarr_in import is_store
 from sparsegmrf.io._formats import FORMATS, Format, check_format, row_of
 from sparsegmrf.io._raster import Raster
 from sparsegmrf.io._rasterio import rasterio_first
@@ -89,7 +89,7 @@ def read(
     if address is not None:
         return _read_remote(address, request)
     if source.is_dir():
-        if format is not None or any((source / marker).is_file() for marker in MARKERS):
+        if format is not None or is_store(source):
             return _read_as(format or row_of("Zarr"), source, request)
         raise FileError(f"path must be an existing image file, got {path}, which is a directory.")
     if not source.is_file():

@@ -99,7 +99,7 @@ def write(
     target, writer = Path(path), writer_for(path, raster, format=format)
     if isinstance(image, Raster):
         image = image.image if writer is not None else _channels_first(image.image)
-    given = _storage(path, None if writer is not None else placed_as(path, raster), tiled, packed)
+    given = storage_of(path, None if writer is not None else placed_as(path, raster), tiled, packed)
     if writer is not None:
         return writer(target, image, name, unit if unit is not None else raster.unit if raster is not None else "")
     place: Any = placed_as(path, raster)
@@ -155,7 +155,7 @@ def write_several(
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
         return
     place: Any = placed_as(path, like) or placeless(next(iter(images.values())))
-    given = _storage(path, place, tiled, packed)
+    given = storage_of(path, place, tiled, packed)
     kept = place is like
     place.write_several(
         path, {name: image if kept else np.asarray(image) for name, image in images.items()}, exact=exact, **given
@@ -178,7 +178,7 @@ def check_several(
     if place is None and ((like is not None and like.suffixes) or suffix not in _OF_GRIDS):
         own = like.suffixes if like is not None and like.suffixes else _OF_GRIDS
         raise ArgumentError(f"{argument} must end in {', '.join((*own, '.npz'))} to hold several images, got {path}.")
-    _storage(path, place, tiled, packed)
+    storage_of(path, place, tiled, packed)
     if isinstance(place, GeoTiff) and packed:
         raise ArgumentError("packed must be left out of a GeoTIFF of several images, which has one no-data value.")
 
@@ -203,7 +203,7 @@ def placed_as(path: PathLike, like: Raster | None, argument: str = "path") -> Ra
     return None
 
 
-def _storage(path: PathLike, place: Any, tiled: bool | None, packed: bool) -> dict[str, Any]:
+def storage_of(path: PathLike, place: Any, tiled: bool | None, packed: bool) -> dict[str, Any]:
     """Return how a raster is to be stored, as far as it is asked for."""
     asked = {**({} if tiled is None else {"tiled": tiled}), **({"packed": True} if packed else {})}
     for name in asked:
