@@ -12,6 +12,8 @@ from sparsegmrf.geo._packing import Packing, pack
 from sparsegmrf.typing import FloatArray
 
 _STORAGE = ("zlib", "complevel", "shuffle")
+_OF_ALL = (*OF_STORED_VALUES, "dtype", "units", "calendar", "grid_mapping", "bounds", "coordinates")
+"""What NetCDF and both formats of Zarr take."""
 
 
 def prepared(given: Any, values: FloatArray, dtype: np.dtype[Any], stored: Mapping[str, Any], packed: bool) -> Any:
@@ -82,6 +84,6 @@ def write_dataset(path: PathLike, data: Any) -> None:
             data.to_netcdf(temporary)
             return
         version = 3 if int(library("zarr").__version__.split(".")[0]) > 2 else 2
-        for variable in data.variables.values():  # compression is said in other words there
-            variable.encoding = {key: value for key, value in variable.encoding.items() if key not in _STORAGE}
+        for variable in data.variables.values():  # compression is said in other words in each format
+            variable.encoding = {key: variable.encoding[key] for key in _OF_ALL if key in variable.encoding}
         data.to_zarr(temporary, mode="w-", zarr_format=version, consolidated=False)
