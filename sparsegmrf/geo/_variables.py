@@ -84,7 +84,7 @@ def image_of(
 
 def single(place: Mapping[Any, Any]) -> dict[str, int]:
     """Return the positions along dimensions of which one position was read."""
-    return {str(dim): int(k) for dim, k in place.items() if np.ndim(k) == 0}
+    return {str(dim): int(np.ravel(k)[0]) for dim, k in place.items() if np.size(k) == 1}
 
 
 def image_at(stored: Any, image: Any, place: Mapping[Any, Any]) -> Any:
