@@ -486,7 +486,8 @@ def table(folder: Path) -> str:
         found, seen = np.asarray(read(filled).image), ~np.isnan(values)
         wrong = int((found[seen] != values[seen]).sum())
         gaps = int((np.isnan(np.asarray(read(score).image)) != ~seen).sum())
-        same = [name for name in place if name in kept(place, described(filled)) + kept(place, described(score))]
+        moved = [name for name in kept(place, described(score)) if name not in ("unit", "BUNIT")]  # a score has none
+        same = kept(place, described(filled)) + moved
         lines.append(
             f"| {kind.name} | {kind.marks} | {storage(here / kind.file)}, {storage(filled)} | `{kind.suffix}` | "
             f"{'all as they were' if not wrong else f'{wrong} differ'} | {int((~seen).sum())} of {seen.size}"
