@@ -20,7 +20,7 @@ _NO_SPACE = 1 << 16
 def replacing(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path that takes the place of `path` once the block has ended well, and is removed otherwise."""
     target = _target(path)
-    temporary = target.with_name(f".{target.stem}-{secrets.token_hex(6)}{target.suffix}")
+    temporary = target.with_name(f".{secrets.token_hex(6)}-{target.name}")
     try:
         yield temporary
         temporary.replace(target)
@@ -29,6 +29,8 @@ def replacing(path: PathLike) -> Iterator[Path]:
     except (OSError, RuntimeError) as error:  # the library of NetCDF raises the latter
         raise FileError(f"{os.fspath(path)} cannot be written: {_reason(error, target.parent)}") from error
     finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
         temporary.unlink(missing_ok=True)
 
 
@@ -59,11 +61,17 @@ def directory_of_outputs(directory: PathLike) -> Path:
         raise FileError(
             f"out must lie in an existing directory, got {os.fspath(directory)}; create {target.parent} first."
         )
+    _refuse_unwritable("out", directory, target if target.exists() else target.parent)
     return target
 
 
-def refuse_overwriting(outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None]) -> None:
-    """Raise an `ArgumentError` if an output is one of the inputs or two outputs are the same file."""
+def refuse_overwriting(
+    outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None], *, overwrite: bool = True
+) -> None:
+    """Raise an `ArgumentError` if an output is one of the inputs or two outputs are the same file.
+
+    Without `overwrite`, a `FileError` if an output exists already.
+    """
     taken = {Path(path).resolve() for path in inputs if path is not None}
     for path in outputs:
         if path is None:
@@ -71,15 +79,21 @@ def refuse_overwriting(outputs: Iterable[PathLike | None], inputs: Iterable[Path
         resolved = Path(path).resolve()
         if resolved in taken or any(_same_file(resolved, other) for other in taken):
             raise ArgumentError(f"output {os.fspath(path)} is an input or another output already; choose another name.")
+        if not overwrite and os.path.lexists(resolved) and not resolved.is_dir():
+            raise FileError(
+                f"output {os.fspath(path)} exists already; choose another name, or --overwrite replaces it."
+            )
         taken.add(resolved)
 
 
-def check_outputs(outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None]) -> None:
+def check_outputs(
+    outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None], *, overwrite: bool = True
+) -> None:
     """Raise as `refuse_overwriting`, or if an output has no place; a long computation asks before it begins."""
     paths = [path for path in outputs if path is not None]
-    refuse_overwriting(paths, inputs)
+    refuse_overwriting(paths, inputs, overwrite=overwrite)
     for path in paths:
-        _target(path)
+        _refuse_unwritable("path", path, _target(path).parent)
 
 
 def _target(path: PathLike) -> Path:
@@ -90,6 +104,16 @@ def _target(path: PathLike) -> Path:
     if target.is_dir():
         raise FileError(f"path must be a file, got {os.fspath(path)}, which is a directory; choose another name.")
     return target
+
+
+def _refuse_unwritable(name: str, path: PathLike, directory: Path) -> None:
+    """Raise a `FileError` if no file can be made in a directory."""
+    if not os.access(directory, os.W_OK | os.X_OK):
+        cause = "read-only file system" if os.statvfs(directory).f_flag & os.ST_RDONLY else "permission denied"
+        raise FileError(
+            f"{name} must lie where files can be written, got {os.fspath(path)}; {directory} cannot be written: "
+            f"{cause}."
+        )
 
 
 def _reason(error: Exception, directory: Path) -> str:

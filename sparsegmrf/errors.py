@@ -6,6 +6,7 @@ import numpy.typing as npt
 __all__ = [
     "ArgumentError",
     "ConvergenceError",
+    "DataWarning",
     "FileError",
     "ImageLayoutError",
     "LostDigitsError",
@@ -111,6 +112,10 @@ class WorkersLostError(SparseGMRFError, RuntimeError):
 
 class UnstableError(SparseGMRFError, ArithmeticError):
     """A recursion beyond its stability limit has left the range of floating-point numbers."""
+
+
+class DataWarning(UserWarning):
+    """What was read can be worked on, but may not mean what it is taken for."""
 
 
 class UnstableWarning(UserWarning):

@@ -365,7 +365,7 @@ def test_progress_is_shown_on_a_terminal_and_only_there(here, capsys, monkeypatc
     assert capsys.readouterr().err == ""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
-    assert main(arguments) == 0
+    assert main([*arguments, "--overwrite"]) == 0
     assert "building the matrices" in capsys.readouterr().err
 
 

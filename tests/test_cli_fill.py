@@ -125,9 +125,9 @@ def test_model_noise_and_trend_are_those_asked_for(holes, run):
     )
     expected = fill(holes, model=Matern(), noise_variance=0.09, covariates="constant")
     np.testing.assert_array_equal(np.load("out/holes-mean.npy"), expected.mean)
-    run("fill", "holes.npy", "--out", "out", "--model", "matern2", "--noise-variance", "none", "--covariates", "none")
+    run("fill", "holes.npy", "--out", "two", "--model", "matern2", "--noise-variance", "none", "--covariates", "none")
     expected = fill(holes, model=Matern(nu=2.0), noise_variance=None, covariates=None)
-    np.testing.assert_array_equal(np.load("out/holes-std.npy"), expected.std)
+    np.testing.assert_array_equal(np.load("two/holes-std.npy"), expected.std)
 
 
 def test_model_may_be_a_file_of_a_fit(holes, here, run):
@@ -159,19 +159,16 @@ def test_mask_counts_besides_nan(holes, here, run):
     np.testing.assert_array_equal(np.load("out/holes-filled.npy"), expected.filled)
 
 
-def test_png_is_filled_in_its_unit_and_written_as_tiff(holes, here, run):
+def test_png_is_filled_in_its_counts_and_written_as_tiff(holes, here, run):
     counts = np.nan_to_num(holes * 8.0).round().astype(np.uint8)
     iio.imwrite("image.png", counts)
     iio.imwrite("mask.png", np.isnan(holes).astype(np.uint8))
-    printed = run(
-        "fill", "image.png", "--out", "out", "--mask", "mask.png", "--samples", "1", "--noise-variance", "1e-4"
-    )
-    assert "intensity (counts / 255)" in printed
+    run("fill", "image.png", "--out", "out", "--mask", "mask.png", "--samples", "1", "--noise-variance", "6.5")
     assert {path.name for path in (here / "out").iterdir()} == written("image", ".tif", samples=True, stack=".npy")
-    expected = fill(counts / 255.0, mask=np.isnan(holes), noise_variance=1e-4)
-    np.testing.assert_array_equal(read_image("out/image-filled.tif").pixels, expected.filled)
-    run("fill", "image.png", "--out", "raw", "--mask", "mask.png", "--raw", "--noise-variance", "6.5")
-    assert read_image("raw/image-filled.tif").pixels.max() > 100
+    expected = fill(counts.astype(float), mask=np.isnan(holes), noise_variance=6.5)
+    filled = read_image("out/image-filled.tif").pixels
+    np.testing.assert_array_equal(filled, expected.filled)
+    np.testing.assert_array_equal(filled[~np.isnan(holes)], counts[~np.isnan(holes)])
 
 
 def test_array_of_an_npz_file_is_chosen_by_name(holes, here, run):
@@ -345,7 +342,7 @@ def test_interrupt_while_writing_leaves_nothing(holes, here, capsys, monkeypatch
         (here / "out" / "holes-filled.npy").write_text("old")
     before = sorted(here.rglob("*"))
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", interrupt)
-    assert main(["fill", "holes.npy", "--out", "out", *FAST]) == 130
+    assert main(["fill", "holes.npy", "--out", "out", "--overwrite", *FAST]) == 130
     assert sorted(here.rglob("*")) == before
     if exists:
         assert (here / "out" / "holes-filled.npy").read_text() == "old"

@@ -140,7 +140,7 @@ def test_rx_and_density_leave_out_what_has_no_data_and_write_maps_on_the_ground(
         np.testing.assert_array_equal(written, expected)
         np.testing.assert_array_equal(np.isnan(written), HOLE)
         assert_same_ground(f"{name}{SUFFIX[kind]}", file)
-    run("rx", file.name, "--channels", "2,0", "--values", "two.npy")
+    run("rx", file.name, "--channels", "2,0", "--values", "two.npy", "--overwrite")
     np.testing.assert_array_equal(np.load("two.npy"), rx(file.values[..., [2, 0]], mask=HOLE)[..., 0])
 
 
@@ -221,7 +221,7 @@ def test_map_in_a_format_that_would_lose_the_ground_is_refused_before_the_work(f
         raise AssertionError("the work began")
 
     monkeypatch.setattr("sparsegmrf.cli._pixels.rx", refuse)
-    other = ".nc" if SUFFIX[kind] == ".tif" else ".tif"
+    other = ".tif" if SUFFIX[kind] == ".fits" else ".fits"
     before = sorted(here.iterdir())
     assert main(["rx", file.name, "--values", f"map{other}"]) == 2
     message = capsys.readouterr().err
@@ -274,7 +274,7 @@ def test_nan_of_a_tiff_is_missing_in_every_command_with_rasterio_and_without(her
     image = np.where(HOLE, np.nan, scene(0))
     iio.imwrite("in.tif", image, plugin="tifffile")
     for _ in range(2):
-        run("ar", "fit", "in.tif", "--radius", "1", "--model", "model.json")
+        run("ar", "fit", "in.tif", "--radius", "1", "--model", "model.json", "--overwrite")
         model = CausalAR.fit(image, "nshp", radius=1, mask=HOLE).model
         np.testing.assert_array_equal(read_model("model.json").weights, model.weights)
         monkeypatch.setitem(sys.modules, "rasterio", None)
@@ -288,7 +288,7 @@ def test_number_that_looks_like_a_mark_is_told_with_the_option_that_takes_it(her
     assert told.count("\n") == 1
     assert f"occurs 24 times; if it marks missing pixels, pass --nodata={float(mark)!r}".removesuffix(".0") in told
     option = told.split("pass ")[1].strip()
-    assert main(["rx", "in.tif", option, "--values", "rx.npy"]) == 0
+    assert main(["rx", "in.tif", option, "--values", "rx.npy", "--overwrite"]) == 0
     assert capsys.readouterr().err == ""
     expected = rx(np.where(HOLE, np.nan, scene(0))[..., np.newaxis].astype(np.float64), mask=HOLE)[..., 0]
     np.testing.assert_array_equal(np.load("rx.npy"), expected)
@@ -303,7 +303,7 @@ def test_mark_is_a_count_of_pictures_and_one_that_no_pixel_has_is_told(here, run
     iio.imwrite("in.png", counts)
     run("rx", "in.png", "--nodata", "0", "--values", "rx.npy")
     np.testing.assert_array_equal(np.load("rx.npy"), rx(counts / 255.0, mask=HOLE)[..., 0])
-    assert main(["rx", "in.png", "--nodata", "-9999"]) == 0
+    assert main(["rx", "in.png", "--nodata", "-9999", "--overwrite"]) == 0
     assert "warning: no pixel has the value -9999 of --nodata" in capsys.readouterr().err
 
 

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from sparsegmrf._files import check_outputs
+from sparsegmrf._address import stem_of
 from sparsegmrf.cli._causal import Autoregression, Draw, Outcome, causal_model, fit_model, innovations
-from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._fill_out import Storage, check_storage
+from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._rasters import Image, ReadingOne, figure_path, map_suffix, write_map
 from sparsegmrf.cli._report import Progress, show_causal_fit, show_table, show_written
 from sparsegmrf.errors import ArgumentError
@@ -24,6 +25,7 @@ def fit(
     image: Image,
     options: Autoregression,
     reading: ReadingOne,
+    writing: Writing,
     drawn: Draw,
     out: Annotated[Path | None, typer.Option(help="Figure: .png, .pdf or .svg. Default: NAME-fit.png here.")] = None,
     model: Annotated[Path | None, typer.Option(help="Write the model to this .json file.")] = None,
@@ -31,7 +33,7 @@ def fit(
 ) -> None:
     """Fit a causal autoregression to an image: weights, likelihood, stability, and a figure."""
     figure = figure_path(out, image, "fit")
-    check_outputs([figure, model], [image, reading.mask])
+    writing.check([figure, model], [image, *reading.files])
     with Progress(5) as step:
         step(f"reading {image.name}")
         loaded = reading.load(image)
@@ -50,6 +52,7 @@ def whiten(
     image: Image,
     options: Autoregression,
     reading: ReadingOne,
+    writing: Storage,
     out: Annotated[
         Path | None, typer.Option(help="Innovations: .tif, .npy, .png. Default: NAME-innovations.tif here.")
     ] = None,
@@ -59,14 +62,15 @@ def whiten(
     with Progress(3) as step:
         step(f"reading {image.name}")
         loaded = reading.load(image)
-        target = out if out is not None else Path(f"{image.stem}-innovations{map_suffix(loaded.raster)}")
-        check_outputs([target], [image, model, reading.mask])
+        target = out if out is not None else Path(f"{stem_of(image)}-innovations{map_suffix(loaded.raster)}")
+        writing.check([target], [image, model, *reading.files])
         writer_for(target, loaded.raster, "out")
+        check_storage(target, loaded.raster, writing)
         step("fitting" if model is None else f"reading {model.name}")
         chosen = options.fit(loaded).model if model is None else causal_model(model)
         step("whitening")
         white = innovations(chosen, loaded.pixels, loaded.missing)
-        stretch = write_map(target, white.image, loaded.raster, "innovations", "1")
+        stretch = write_map(target, white.image, loaded, "innovations", "1", **writing.given)
     show_table(white.summary())
     show_written([target], stretch)
 
@@ -77,6 +81,7 @@ def sample(
     source: Annotated[Path, typer.Argument(help="Model (.json, written by ar fit), or an image to be fitted first.")],
     options: Autoregression,
     reading: ReadingOne,
+    writing: Writing,
     drawn: Draw,
     out: Annotated[Path, typer.Option(help="Draw: .png (stretched), .tif or .npy (exact).")] = Path("sample.png"),
     shape: Annotated[
@@ -85,7 +90,7 @@ def sample(
     count: Annotated[int | None, typer.Option(help="Number of draws, stacked in one .npy file.")] = None,
 ) -> None:
     """Draw images from a model, or from what is fitted to an image."""
-    check_outputs([out], [source, reading.mask])
+    writing.check([out], [source, *reading.files])
     writer_for(out)
     if count is not None and out.suffix.lower() != ".npy":
         raise ArgumentError(f"out must end in .npy to hold a stack of draws, got {out}; leave count out for one image.")

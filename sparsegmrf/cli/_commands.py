@@ -18,11 +18,12 @@ from sparsegmrf.cli._fill import fill
 from sparsegmrf.cli._fill_stack import fill_stack
 from sparsegmrf.cli._fill_tiles import fill_tiles
 from sparsegmrf.cli._fit import fit
+from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._pixels import anomalies, density
 from sparsegmrf.cli._report import Progress, show_table, show_written
 from sparsegmrf.cli._tell import tell
 from sparsegmrf.cli._warmup import warmup
-from sparsegmrf.errors import SparseGMRFError, UnstableWarning
+from sparsegmrf.errors import DataWarning, SparseGMRFError, UnstableWarning
 from sparsegmrf.plot import experiment_figure, write_figure
 
 # typer carries its own copy of click from some version on and exports no base of the errors it raises.
@@ -53,8 +54,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for name in ("tifffile", "rasterio"):  # what is wrong with a file is told once, by the exception
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
-        warnings.simplefilter("always", UnstableWarning)
-        warnings.showwarning = lambda message, *_, **__: tell(f"warning: {message}")
+        said: set[str] = set()
+        for kind in (UnstableWarning, DataWarning):
+            warnings.simplefilter("always", kind)
+        warnings.showwarning = lambda message, *_, **__: _tell_once(f"warning: {message}", said)
         try:
             code = app(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
         except _UsageError as error:
@@ -75,6 +78,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return int(code or 0)
 
 
+def _tell_once(line: str, said: set[str]) -> None:
+    if line not in said:
+        said.add(line)
+        tell(line)
+
+
 @app.callback(invoke_without_command=True)
 def about(
     context: typer.Context, show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
@@ -86,7 +95,9 @@ def about(
 
 
 @app.command()
+@with_groups
 def experiment(
+    writing: Writing,
     k: Annotated[float, typer.Option("--k", help="Weight of the right and the lower neighbour, in [-1, 1].")] = 0.3,
     size: Annotated[int, typer.Option(help="Side of the image in pixels, at most 64.")] = 16,
     out: Annotated[Path, typer.Option(help="Figure: .png, .pdf or .svg.")] = Path("experiment.png"),
@@ -94,6 +105,7 @@ def experiment(
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
 ) -> None:
     """Draw Cholesky factor, precision, covariance, a sample, and the limit on the weight."""
+    writing.check([out], [])
     with Progress(2) as step:
         step("building the matrices and the limit curve")
         result = run_experiment(k, size, seed, convention)

@@ -10,8 +10,10 @@ import scipy.interpolate
 import scipy.ndimage
 import typer
 
-from sparsegmrf._files import check_outputs, directory_of_outputs, replacing_in
-from sparsegmrf.cli._fill import FillOptions, names, write_results
+from sparsegmrf._files import directory_of_outputs, replacing_in
+from sparsegmrf.cli._fill import FillOptions, write_results
+from sparsegmrf.cli._fill_out import Destination, FillStorage
+from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._rasters import Loaded, figure_path
 from sparsegmrf.cli._report import Progress, show_filled, show_table, show_written
 from sparsegmrf.inference import CountFillResult, FillResult
@@ -85,21 +87,28 @@ def swath(shape: Shape) -> BoolArray:
     return np.asarray(np.abs(columns - 0.45 * shape[1] + 0.25 * (rows - 0.5 * shape[0])) < _SWATH)
 
 
+@with_groups
 def demo(
+    writing: Writing,
     out: Annotated[Path, typer.Option(help="Directory of the images and the fit.")] = Path("sparsegmrf-demo"),
     figure: Annotated[Path, typer.Option(help="Figure: .png, .pdf or .svg.")] = Path("sparsegmrf-demo.png"),
     seed: Annotated[int, typer.Option(help="Seed of gaps, noise and draw.")] = 0,
 ) -> None:
     """Fill gaps cut into a real elevation model, and compare with the truth."""
     directory_of_outputs(out)
-    check_outputs([figure_path(figure, out, "demo")], [])
+    writing.check([figure_path(figure, out, "demo")], [])
     options = FillOptions(model="matern2", samples=1, seed=seed)
     with Progress(3) as step:
         step("cutting gaps into the elevation model of matplotlib")
         found = scene(seed)
         raster = Picture(found.measured, found.gaps, unit="m")
+        target = Destination(out, "elevation", raster, FillStorage(overwrite=writing.overwrite))
+        names = ("elevation.tif", *target.names(options.images, options.samples))
+        written = [out / name for name in names]
+        writing.check_in_directory(written, [])
         step("fitting and filling")
-        result = options.fill(Loaded(raster, None))
+        loaded = Loaded(raster, None)
+        result = options.fill(loaded)
         step("writing")
         drawn = truth_figure(
             found.truth,
@@ -112,9 +121,8 @@ def demo(
         )
         with replacing_in(out) as staging:
             write(staging / "elevation.tif", found.measured)
-            write_results(staging, "elevation", raster, options, result)
+            write_results(staging, target, options, result, loaded)
             write_figure(figure, drawn)
     show_filled("elevation.tif", result, "m")
     show_table({"in the gaps, against the truth": "", **found.scores(result)})
-    written = [name for name in names("elevation", raster, options) if not name.endswith(".png")]
-    show_written([figure, out / "elevation.tif", *(out / name for name in written)])
+    show_written([figure, *(path for path in written if path.suffix != ".png")])

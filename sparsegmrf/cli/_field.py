@@ -104,8 +104,8 @@ class FieldOptions:
         return Poisson(size) if self.likelihood == "poisson" else Binomial(size)
 
     def reading(self, given: ReadingOne) -> ReadingOne:
-        """Return how the image is read: counts as they are stored."""
-        return given if self.likelihood == "gaussian" else replace(given, raw=True)
+        """Return how the image is read: counts of pictures as they are stored, as all else is."""
+        return replace(given, raw=True)
 
     @property
     def numbers(self) -> tuple[str | None, ...]:

@@ -8,16 +8,18 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
+from sparsegmrf._address import name_of, stem_of
+from sparsegmrf._files import PathLike, replacing_in
 from sparsegmrf.cli._field import FieldOptions, about, files
+from sparsegmrf.cli._fill_out import Destination, FillStorage
 from sparsegmrf.cli._models import names as model_names
 from sparsegmrf.cli._options import with_groups
-from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne, map_suffix
+from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne
 from sparsegmrf.cli._report import Progress, show_filled, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import CountFillResult, FillResult
 from sparsegmrf.inference import fill as fill_gaps
-from sparsegmrf.io import Picture, Raster, write, write_model
+from sparsegmrf.io import write_model
 from sparsegmrf.plot import fill_figure, write_figure
 from sparsegmrf.typing import FloatArray
 
@@ -95,42 +97,37 @@ class FillOptions(FieldOptions):
 @with_groups
 def fill(
     image: Image,
-    out: Annotated[Path, typer.Option(help="Directory of what is written; made if need be.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Directory of what is written, made if need be; or a file for all images: .tif, .nc, .zarr."),
+    ],
     options: FillOptions,
     reading: ReadingOne,
+    writing: FillStorage,
 ) -> None:
     """Fill the gaps of an image: parameters with standard errors, filled image, uncertainty, draws, figure."""
     options.check_exceedance()
-    directory_of_outputs(out)
+    name, stem = name_of(image), stem_of(image)
     with Progress(3) as step:
-        step(f"reading {image.name}")
+        step(f"reading {name}")
         loaded = options.reading(reading).load(image)
-        written = [out / name for name in names(image.stem, loaded.raster, options)]
-        refuse_overwriting(written, [image, *files(reading.mask, options.model, *options.numbers)])
+        target = Destination(out, stem, loaded.raster, writing)
+        inputs: list[PathLike | None] = [image, *reading.files, *files(options.model, *options.numbers)]
+        target.check(options.images, options.samples, inputs)
         step("fitting and filling")
         result = options.fill(loaded)
         step("writing")
-        with replacing_in(out) as staging:
-            write_results(staging, image.stem, loaded.raster, options, result)
+        with replacing_in(target.folder) as staging:
+            write_results(staging, target, options, result, loaded)
             holes = np.where(loaded.gaps, np.nan, loaded.pixels)
-            title = f"{image.name}: {described(result)}"
             std = result.predictive_std if isinstance(result, CountFillResult) else result.std
-            figure = fill_figure(holes, result.filled, std, title=title, unit=loaded.unit)
-            write_figure(staging / f"{image.stem}-fill.png", figure)
-    show_filled(image.name, result, loaded.unit)
-    show_written(written)
-
-
-def names(stem: str, raster: Raster, options: FillOptions) -> list[str]:
-    """Return the names of the files that are written."""
-    images = [f"{stem}-{name.replace('_', '-')}{suffix_of(raster)}" for name in options.images]
-    draws = [f"{stem}-samples{raster.stack_suffix}"] if options.samples else []
-    return [*images, *draws, f"{stem}-fit.json", f"{stem}-fill.png"]
-
-
-def suffix_of(raster: Raster) -> str:
-    """Return the suffix of images made of a raster."""
-    return raster.suffix if isinstance(raster, Picture) else map_suffix(raster)
+            title = f"{name}: {described(result)}"
+            filled, std = loaded.inside(result.filled), loaded.inside(std)
+            write_figure(
+                staging / f"{target.first}-fill.png", fill_figure(holes, filled, std, title=title, unit=loaded.unit)
+            )
+    show_filled(name, result, loaded.unit)
+    show_written([target.folder / each for each in target.names(options.images, options.samples)])
 
 
 def described(result: FillResult | CountFillResult) -> str:
@@ -151,13 +148,15 @@ def image_of(result: FillResult | CountFillResult, field: str, threshold: float 
 
 
 def write_results(
-    folder: Path, stem: str, raster: Raster, options: FillOptions, result: FillResult | CountFillResult
+    folder: Path,
+    target: Destination,
+    options: FillOptions,
+    result: FillResult | CountFillResult,
+    loaded: Loaded,
 ) -> None:
     """Write the images of a result, its draws if there are any, and the fit as JSON."""
-    for field, meaning in options.images.items():
-        path = folder / f"{stem}-{field.replace('_', '-')}{suffix_of(raster)}"
-        write(path, image_of(result, field, options.exceedance), like=raster, name=meaning)
-    if options.samples:
-        write(folder / f"{stem}-samples{raster.stack_suffix}", result.samples, like=raster, name="draw")
-    said = about(options, getattr(result, "comparison", None), raster.unit or "intensity")
-    write_model(folder / f"{stem}-fit.json", result.fit, about=said)
+    images = {field: image_of(result, field, options.exceedance) for field in options.images}
+    draws = result.samples if options.samples else None
+    target.write(folder, images, options.images, draws, loaded)
+    said = about(options, getattr(result, "comparison", None), loaded.raster.unit or "intensity")
+    write_model(folder / f"{target.first}-fit.json", result.fit, about=said)

@@ -11,11 +11,12 @@ import numpy as np
 import typer
 
 from sparsegmrf import stacks
-from sparsegmrf._files import directory_of_outputs, refuse_overwriting, replacing_in
+from sparsegmrf._address import stem_of
+from sparsegmrf._files import directory_of_outputs, replacing_in
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.cli._field import files
 from sparsegmrf.cli._models import BEST, chosen_model
-from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._rasters import map_suffix
 from sparsegmrf.cli._report import Progress, show_stack, show_written
 from sparsegmrf.errors import ArgumentError
@@ -123,6 +124,7 @@ def fill_stack(
     ],
     out: Annotated[Path, typer.Option(help="Directory of what is written; made if need be.")],
     options: StackOptions,
+    writing: Writing,
     channel: Annotated[int | None, typer.Option(help="Band of the rasters, from 0.")] = None,
     variable: Annotated[str | None, typer.Option(help="Variable of the file, if it has several.")] = None,
 ) -> None:
@@ -133,13 +135,13 @@ def fill_stack(
         step("reading")
         read_as_series = len(images) == 1
         if read_as_series:
-            rasters: list[Raster] = [read(images[0], variable=variable, channel="all")]
+            rasters: list[Raster] = [read(images[0], variable=variable, channel="all", scale="none")]
             stack, dates, spacing = _series(rasters[0], images[0], options)
         else:
-            rasters = [read(path, variable=variable, channel=channel) for path in images]
+            rasters = [read(path, variable=variable, channel=channel, scale="none") for path in images]
             stack, dates, spacing = _images(rasters, images, options)
         names = _names(images, rasters, options)
-        refuse_overwriting([out / name for name in names], [*images, *files(options.model)])
+        writing.check_in_directory([out / name for name in names], [*images, *files(options.model)])
         step("fitting and filling")
         result = options.fill(stack, dates, spacing)
         if options.hold_out:
@@ -148,11 +150,11 @@ def fill_stack(
         step("writing")
         with replacing_in(out) as staging:
             if read_as_series:
-                _write_series(staging, images[0].stem, rasters[0], result)
+                _write_series(staging, stem_of(images[0]), rasters[0], result)
             else:
                 _write_images(staging, images, rasters, result, options)
             said = json.dumps(_about(result, scored, rasters[0].unit), indent=1, allow_nan=False)
-            (staging / f"{images[0].stem}-fit.json").write_text(said, encoding="utf-8")
+            (staging / f"{stem_of(images[0])}-fit.json").write_text(said, encoding="utf-8")
     show_stack(images[0].name, result, scored)
     show_written([out / name for name in names])
 
@@ -208,13 +210,13 @@ def _images(rasters: Sequence[Raster], paths: Sequence[Path], options: StackOpti
 def _names(paths: Sequence[Path], rasters: Sequence[Raster], options: StackOptions) -> list[str]:
     """Return the names of the files that are written."""
     suffix = _suffix(rasters[0])
-    found = [f"{path.stem}-{name.replace('_', '-')}{suffix}" for path in paths for name in _IMAGES]
-    first = paths[0].stem
+    found = [f"{stem_of(path)}-{name.replace('_', '-')}{suffix}" for path in paths for name in _IMAGES]
+    first = stem_of(paths[0])
     if len(paths) == 1:
         found += [f"{first}-samples{suffix}"] if options.samples else []
         found += [f"{first}-at-{name.replace('_', '-')}{suffix}" for name in _OF_MORE] if options.at else []
     else:
-        found += [f"{path.stem}-samples{rasters[0].stack_suffix}" for path in paths] if options.samples else []
+        found += [f"{stem_of(path)}-samples{rasters[0].stack_suffix}" for path in paths] if options.samples else []
         more = dates_of(options.at) if options.at else []
         found += [f"{first}-at-{date}-{name.replace('_', '-')}{suffix}" for date in more for name in _OF_MORE]
     return [*found, f"{first}-fit.json"]
@@ -240,14 +242,16 @@ def _write_images(
     suffix = _suffix(rasters[0])
     for k, (path, raster) in enumerate(zip(paths, rasters, strict=True)):
         for name, meaning in _IMAGES.items():
-            raster.write(folder / f"{path.stem}-{name.replace('_', '-')}{suffix}", getattr(result, name)[k], meaning)
+            raster.write(
+                folder / f"{stem_of(path)}-{name.replace('_', '-')}{suffix}", getattr(result, name)[k], meaning
+            )
         if len(result.samples):
-            raster.write(folder / f"{path.stem}-samples{raster.stack_suffix}", result.samples[:, k], "draw")
+            raster.write(folder / f"{stem_of(path)}-samples{raster.stack_suffix}", result.samples[:, k], "draw")
     if result.at is None or options.at is None:
         return
     for k, date in enumerate(dates_of(options.at)):
         for name in _OF_MORE:
-            target = folder / f"{paths[0].stem}-at-{date}-{name.replace('_', '-')}{suffix}"
+            target = folder / f"{stem_of(paths[0])}-at-{date}-{name.replace('_', '-')}{suffix}"
             rasters[0].write(target, getattr(result.at, name)[k], _IMAGES[name])
 
 

@@ -13,7 +13,7 @@ import typer
 
 from sparsegmrf.cli._field import files
 from sparsegmrf.cli._models import BEST, MODELS, chosen_model
-from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._report import show_tiled, show_written
 from sparsegmrf.cli._tell import tell
 from sparsegmrf.cli._tiles_out import Destination, run_of
@@ -126,6 +126,7 @@ def fill_tiles(
     ],
     options: TilesOptions,
     workers: WorkersOptions,
+    writing: Writing,
     channel: Annotated[int | None, typer.Option(help="Band, from 0.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run of the same command.")
@@ -134,7 +135,7 @@ def fill_tiles(
     """Fill the gaps of a raster beyond memory, tile by tile, with bounds on what the tiles do not see."""
     fitted = options.noise == "estimate"
     target = Destination(out, image.stem, options.samples, fitted)
-    target.check([image, *files(options.model, options.noise_variance)])
+    target.check([image, *files(options.model, options.noise_variance)], overwrite=writing.overwrite)
     with ExitStack() as opened:
         raster = opened.enter_context(open_windows(image, band=channel))
         target.check_ground(raster)

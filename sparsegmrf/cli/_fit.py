@@ -8,10 +8,9 @@ import numpy as np
 import typer
 
 from sparsegmrf import inference
-from sparsegmrf._files import check_outputs
 from sparsegmrf.cli._field import FieldOptions, about, files
 from sparsegmrf.cli._models import BEST
-from sparsegmrf.cli._options import with_groups
+from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne
 from sparsegmrf.cli._report import Progress, show_fit, show_written
 from sparsegmrf.errors import ArgumentError
@@ -51,11 +50,12 @@ def fit(
     raster: Image,
     options: FitOptions,
     reading: ReadingOne,
+    writing: Writing,
     out: Annotated[Path | None, typer.Option(help="Write the estimates to this .json file.")] = None,
 ) -> None:
     """Fit a field, noise and trend to an image with gaps: parameters with standard errors, likelihood, AIC, BIC."""
-    read = files(reading.mask, options.model, *options.numbers)
-    check_outputs([out], [raster, *read])
+    read = [*reading.files, *files(options.model, *options.numbers)]
+    writing.check([out], [raster, *read])
     if out is not None and out.suffix.lower() != ".json":
         raise ArgumentError(f"out must end in .json, got {out}.")
     with Progress(3) as step:

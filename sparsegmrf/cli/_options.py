@@ -1,9 +1,28 @@
 """Options that several commands share: a dataclass has them, its fields become options of each command."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass
-from typing import Any, get_type_hints
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from sparsegmrf._files import PathLike, check_outputs, refuse_overwriting
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Whether what is written may take the place of files that are there."""
+
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist already.")] = False
+
+    def check(self, outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None]) -> None:
+        """Refuse files that cannot be written or must not, before a long computation."""
+        check_outputs(outputs, inputs, overwrite=self.overwrite)
+
+    def check_in_directory(self, outputs: Iterable[PathLike | None], inputs: Iterable[PathLike | None]) -> None:
+        """Refuse those that must not, of a directory that may still have to be made."""
+        refuse_overwriting(outputs, inputs, overwrite=self.overwrite)
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

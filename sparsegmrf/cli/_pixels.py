@@ -8,7 +8,7 @@ import numpy as np
 import scipy.special
 import typer
 
-from sparsegmrf._files import check_outputs
+from sparsegmrf.cli._fill_out import Storage, check_storage
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingSeveral, figure_path, write_map
 from sparsegmrf.cli._report import Progress, show_table, show_written
@@ -43,37 +43,41 @@ class PixelOptions(ReadingSeveral):
                 f"shrinkage must be a number in [0, 1], oas or ledoit-wolf, got {self.shrinkage}."
             ) from None
 
-    def figure(self, image: Path, command: str) -> Path:
+    def figure(self, image: Path, command: str, writing: Storage) -> Path:
         """Return the path of the figure; neither it nor the map may overwrite what is read."""
         figure = figure_path(self.out, image, command)
-        check_outputs([figure, self.values], [image, self.mask])
+        writing.check([figure, self.values], [image, *self.files])
         return figure
 
-    def load(self, image: Path) -> Loaded:
+    def open(self, image: Path, storage: Storage) -> Loaded:
         """Read the image; its map must have a format that keeps its place."""
-        loaded = super().load(image)
+        loaded = self.load(image)
         if self.values is not None:
             writer_for(self.values, loaded.raster, "values")
+            check_storage(self.values, loaded.raster, storage)
         return loaded
 
-    def write(self, found: FloatArray, loaded: Loaded, name: str, unit: str) -> tuple[float, float] | None:
+    def write(
+        self, found: FloatArray, loaded: Loaded, name: str, unit: str, storage: Storage
+    ) -> tuple[float, float] | None:
         """Write the map if it is wanted."""
-        return None if self.values is None else write_map(self.values, found, loaded.raster, name, unit)
+        return None if self.values is None else write_map(self.values, found, loaded, name, unit, **storage.given)
 
 
 @with_groups
 def density(
     image: Image,
     options: PixelOptions,
+    writing: Storage,
     robust: Annotated[
         Literal["none", "student", "huber"], typer.Option(help="Weights by which outlying pixels count less.")
     ] = "none",
 ) -> None:
     """Fit a Gaussian to the channels of all pixels and show the log-density of every pixel."""
-    figure, amount = options.figure(image, "density"), options.amount
+    figure, amount = options.figure(image, "density", writing), options.amount
     with Progress(4) as step:
         step(f"reading {image.name}")
-        loaded = options.load(image)
+        loaded = options.open(image, writing)
         pixels, missing = loaded.pixels, loaded.missing
         step("fitting")
         if robust == "none":
@@ -87,7 +91,7 @@ def density(
         distance = model.mahalanobis_image(pixels, mask=missing)[..., 0]
         step("drawing the figure")
         write_figure(figure, pixel_figure(pixels, found, title=image.name, name="log-density", unit="nats"))
-        stretch = options.write(found, loaded, "log-density", "")
+        stretch = options.write(found, loaded, "log-density", "", writing)
     row, column = np.unravel_index(np.nanargmax(distance), distance.shape)
     show_table(
         {
@@ -108,18 +112,19 @@ def density(
 def anomalies(
     image: Image,
     options: PixelOptions,
+    writing: Storage,
     window: Annotated[
         tuple[int, int] | None, typer.Option(help="Odd sides of the inner and outer window. Default: whole image.")
     ] = None,
     false_alarms: Annotated[float, typer.Option(help="Probability of a Gaussian pixel to count as anomalous.")] = 1e-6,
 ) -> None:
     """Show how far every pixel is from its background: the Reed-Xiaoli anomaly score."""
-    figure, amount = options.figure(image, "rx"), options.amount
+    figure, amount = options.figure(image, "rx", writing), options.amount
     if not 0.0 < false_alarms < 1.0:
         raise ArgumentError(f"false-alarms must lie between 0 and 1, got {false_alarms}; try 1e-6.")
     with Progress(3) as step:
         step(f"reading {image.name}")
-        loaded = options.load(image)
+        loaded = options.open(image, writing)
         pixels, missing = loaded.pixels, loaded.missing
         step("computing the score")
         score = rx(pixels, window=window, shrinkage=amount, channel_axis=2, mask=missing)[..., 0]
@@ -128,7 +133,7 @@ def anomalies(
             figure,
             pixel_figure(pixels, np.sqrt(score), title=image.name, name="RX distance", unit="standard deviations"),
         )
-        stretch = options.write(score, loaded, "RX score", "1")
+        stretch = options.write(score, loaded, "RX score", "1", writing)
     limit = 2.0 * float(scipy.special.gammainccinv(0.5 * pixels.shape[2], false_alarms))
     row, column = np.unravel_index(np.nanargmax(score), score.shape)
     show_table(

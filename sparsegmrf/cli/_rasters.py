@@ -1,5 +1,6 @@
 """Images as the commands read and write them: what is made of a file is written in the format of that file."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from sparsegmrf._address import stem_of, url_of
 from sparsegmrf._validate import one_of
 from sparsegmrf.cli._tell import tell
 from sparsegmrf.errors import ArgumentError
@@ -26,10 +28,11 @@ _FAR = 1e4
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A raster, and where a mask or a mark says that it is missing besides."""
+    """A raster, where a mask or a mark says that it is missing besides, and what lies outside the domain."""
 
     raster: Raster
     masked: BoolArray | None
+    outside: BoolArray | None = None
 
     @property
     def pixels(self) -> FloatArray:
@@ -44,8 +47,17 @@ class Loaded:
     @property
     def missing(self) -> BoolArray | None:
         """Where pixels are missing, or None: nowhere."""
-        missing = self.raster.missing if self.masked is None else self.raster.missing | self.masked
+        missing = self.raster.missing
+        for more in (self.masked, self.outside):
+            missing = missing if more is None else missing | more
         return missing if missing.any() else None
+
+    def inside(self, image: Any) -> Any:
+        """Return a result with NaN outside the domain."""
+        if self.outside is None:
+            return image
+        hidden = np.where(self.outside, np.nan, np.asarray(image))
+        return image.copy(data=hidden) if hasattr(image, "dims") else hidden
 
     @property
     def gaps(self) -> BoolArray:
@@ -60,7 +72,17 @@ class Reading:
 
     mask: Annotated[
         str | None,
-        typer.Option(help="Image that is not zero where pixels are missing, besides no data; or nan: NaN is missing."),
+        typer.Option(
+            help="Image that is not zero where pixels are missing, besides no data; FILE:VARIABLE, or :VARIABLE of the "
+            "image's own file; or nan: NaN is missing."
+        ),
+    ] = None
+    valid: Annotated[
+        str | None, typer.Option(help="Image that is not zero where pixels are valid; all others are missing.")
+    ] = None
+    domain: Annotated[
+        str | None,
+        typer.Option(help="Image that is not zero where there is something to be known; results are missing outside."),
     ] = None
     nodata: Annotated[
         float | None,
@@ -74,24 +96,43 @@ class Reading:
         typer.Option("--raw", help="Keep 8- and 16-bit counts of pictures instead of dividing by 255 or 65535."),
     ] = False
     variable: Annotated[
-        str | None, typer.Option(help="Variable of a NetCDF or .npz file, or extension of a FITS file.")
+        str | None, typer.Option(help="Variable of a NetCDF or .npz file or a Zarr store, or extension of a FITS file.")
     ] = None
+    select: Annotated[
+        list[str] | None,
+        typer.Option(help="DIMENSION=VALUE of further dimensions of NetCDF and Zarr, t=NUMBER of NIfTI; repeatable."),
+    ] = None
+
+    @property
+    def files(self) -> list[str]:
+        """Files that are read beside the image."""
+        named = [file_and_variable(text, Path())[0] for text in (self.mask, self.valid, self.domain) if text]
+        return [str(path) for path in named if path.is_file()]
 
     def load(self, image: Path) -> Loaded:
         """Read an image and its mask, and tell of a number that looks like a mark of missing pixels."""
         scale = "none" if self.raw else "unit"
-        raster = read(image, scale=scale, variable=self.variable, channel_axis=self.channel_axis, **self._wanted())
-        masked: BoolArray | None = None
+        select = selection(self.select or ())
+        options: dict[str, Any] = {"variable": self.variable, "channel_axis": self.channel_axis, "select": select}
+        raster = read(image, scale=scale, **options, **self._wanted())
+        masks: list[BoolArray] = []
         if self.mask == NAN:
-            masked = _any_channel(np.isnan(np.asarray(raster.image, dtype=np.float64)))
+            masks.append(_any_channel(np.isnan(np.asarray(raster.image, dtype=np.float64))))
         elif self.mask is not None:
-            masked = read_mask(self.mask, like=raster)
+            masks.append(self._mask("mask", self.mask, image, raster))
+        if self.valid is not None:
+            masks.append(self._mask("valid", self.valid, image, raster))
         if self.nodata is not None:
-            marked = _any_channel(_is(self.nodata, raster))
-            masked = marked if masked is None else masked | marked
-        loaded = Loaded(raster, masked)
+            masks.append(_any_channel(_is(self.nodata, raster)))
+        outside = None if self.domain is None else self._mask("domain", self.domain, image, raster)
+        loaded = Loaded(raster, np.logical_or.reduce(masks) if masks else None, outside)
         _tell_of_marks(loaded)
         return loaded
+
+    def _mask(self, name: str, text: str, image: Path, raster: Raster) -> BoolArray:
+        """Read a mask."""
+        path, variable = file_and_variable(text, image)
+        return read_mask(path, like=raster, variable=variable, valid=name != "mask", name=name)
 
     def _wanted(self) -> dict[str, Any]:
         """Return which channels are wanted, as `read` takes it."""
@@ -125,6 +166,25 @@ class ReadingSeveral(Reading):
         if not all(part.isdecimal() for part in parts):
             raise ArgumentError(f"channels must be numbers from 0 with commas, got {self.channels}.")
         return {"channel": [int(part) for part in parts]}
+
+
+def file_and_variable(text: str, image: Path) -> tuple[Path, str | None]:
+    """Return the file of a text ``FILE``, ``FILE:VARIABLE`` or, of the image's own file, ``:VARIABLE``."""
+    if Path(text).exists() or ":" not in text or url_of(text) is not None:
+        return Path(text), None
+    file, _, variable = text.rpartition(":")
+    return Path(file) if file else image, variable
+
+
+def selection(texts: Sequence[str]) -> dict[str, str]:
+    """Return the values of dimensions that are written as ``DIMENSION=VALUE``."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not (name and sign and value) or name in found:
+            raise ArgumentError(f"select must be DIMENSION=VALUE, each dimension once, got {text}.")
+        found[name] = value
+    return found
 
 
 def _any_channel(where: BoolArray) -> BoolArray:
@@ -167,7 +227,7 @@ def _tell_of_marks(loaded: Loaded) -> None:
 
 def figure_path(out: Path | None, image: Path, command: str) -> Path:
     """Return the path of a figure, which is checked before the work begins."""
-    figure = out if out is not None else Path(f"{image.stem}-{command}.png")
+    figure = out if out is not None else Path(f"{stem_of(image)}-{command}.png")
     one_of("suffix of path", figure.suffix.lower(), FIGURE_SUFFIXES)
     return figure
 
@@ -177,6 +237,9 @@ def map_suffix(raster: Raster) -> str:
     return raster.suffixes[0] if raster.suffixes else ".tif"
 
 
-def write_map(path: Path, values: FloatArray, raster: Raster, name: str, unit: str) -> tuple[float, float] | None:
+def write_map(
+    path: Path, values: FloatArray, loaded: Loaded, name: str, unit: str, **storage: Any
+) -> tuple[float, float] | None:
     """Write a map with every digit, on the ground of the image if it has one; return the stretch of a PNG."""
-    return write(path, values, like=raster, name=name, unit=unit, exact=True)
+    shown = loaded.inside(values)
+    return write(path, shown, like=loaded.raster, name=name, unit=unit, exact=not storage.get("packed"), **storage)

@@ -72,7 +72,7 @@ class Destination:
         target = self.out.resolve()
         return target.with_name(f"{target.name}.journal" if self.is_zarr else f"{target.name}-{self.stem}.journal")
 
-    def check(self, inputs: list[Any]) -> None:
+    def check(self, inputs: list[Any], *, overwrite: bool) -> None:
         """Refuse what cannot be written, before a long computation."""
         if self.is_zarr:
             check_outputs([self.out.with_suffix(".tif")], [])  # its directory
@@ -80,7 +80,7 @@ class Destination:
                 raise FileError(f"out must be a Zarr group that does not exist yet, got {self.out}; remove it first.")
         else:
             directory_of_outputs(self.out)
-        refuse_overwriting(self.written, inputs)
+        refuse_overwriting(self.written, inputs, overwrite=overwrite)
 
     def check_ground(self, raster: RasterWindows) -> None:
         """Refuse a raster whose place a Zarr group cannot say."""

@@ -1,6 +1,7 @@
 """Images of FITS files through astropy, in the order of their rows, with header and world coordinates."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class Fits(Placed):
     dtype: np.dtype[Any]
     suffixes = (".fits", ".fit", ".fts")
     stack_suffix = ".fits"
+    storage = ()
 
     @property
     def unit(self) -> str:
@@ -101,6 +103,37 @@ class Fits(Placed):
         """
         fits = library("astropy.io.fits")
         array = self._of_same_pixels(image)
+        header = self._header(name, unit)
+        values = array.astype(self._type_of(array, self.dtype, exact))
+        if self.primary is self.header:
+            units = [fits.PrimaryHDU(values, header)]
+        else:
+            units = [fits.PrimaryHDU(header=self.primary), fits.ImageHDU(values, header)]
+        with replacing(path) as temporary:
+            fits.HDUList(units).writeto(temporary)
+
+    def write_several(self, path: PathLike, images: Mapping[str, ArrayLike], *, exact: bool = False) -> None:
+        """Write images of the same place as extensions of one file, by their names.
+
+        Raises
+        ------
+        ArgumentError
+            If a shape is another one.
+        FileError
+            If the directory does not exist.
+        """
+        fits = library("astropy.io.fits")
+        primary = fits.Header() if self.primary is self.header else self.primary
+        units = [fits.PrimaryHDU(header=primary)]
+        for name, image in images.items():
+            array = self._of_same_pixels(image, several=False)
+            values = array.astype(self._type_of(array, self.dtype, exact))
+            units.append(fits.ImageHDU(values, self._header(name, None), name=name))
+        with replacing(path) as temporary:
+            fits.HDUList(units).writeto(temporary)
+
+    def _header(self, name: str, unit: str | None) -> Any:
+        """Return the header of another image of the same place."""
         header = self.header.copy()
         for keyword in list(header):
             if keyword in _OF_STORED_VALUES or _OF_FURTHER_AXES.fullmatch(keyword):
@@ -111,13 +144,7 @@ class Fits(Placed):
             header["BUNIT"] = unit
         if name:
             header.add_history(f"sparsegmrf: {name}")
-        values = array.astype(self._type_of(array, self.dtype, exact))
-        if self.primary is self.header:
-            units = [fits.PrimaryHDU(values, header)]
-        else:
-            units = [fits.PrimaryHDU(header=self.primary), fits.ImageHDU(values, header)]
-        with replacing(path) as temporary:
-            fits.HDUList(units).writeto(temporary)
+        return header
 
 
 def read_fits(path: PathLike, *, extension: str | None = None, plane: Bands = None) -> Fits:

@@ -1,18 +1,22 @@
 """Rasters that rasterio opens, and GeoTIFF on the same ground."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sparsegmrf._address import name_of, url_of
 from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
 from sparsegmrf._validate import real_array
+from sparsegmrf.errors import ArgumentError, DataWarning
+from sparsegmrf.geo._blocks import blocks_of, is_optimized, optimized
 from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
+from sparsegmrf.geo._packing import Packing, pack
+from sparsegmrf.geo._quiet import quiet
 from sparsegmrf.geo._spacing import spacing_of_transform
 from sparsegmrf.inference import Spacing
 from sparsegmrf.typing import ArrayLike, FloatArray
@@ -45,6 +49,12 @@ class GeoTiff(Placed):
         as rasterio has them.
     tags, band_tags : dict
         Other metadata of the file and, if one was read, of the band.
+    scaling : (float, float)
+        Scale and offset by which stored values were read.
+    blocks : dict
+        Blocks in which a tiled file is written, as rasterio has them; empty for rows.
+    is_optimized : bool
+        Whether the file is a cloud-optimized GeoTIFF.
     """
 
     image: FloatArray
@@ -56,8 +66,12 @@ class GeoTiff(Placed):
     georeference: dict[str, Any]
     tags: dict[str, str] = field(default_factory=dict)
     band_tags: dict[str, str] = field(default_factory=dict)
+    scaling: tuple[float, float] = (1.0, 0.0)
+    blocks: dict[str, Any] = field(default_factory=dict)
+    is_optimized: bool = False
     suffixes = (".tif", ".tiff")
     stack_suffix = ".tif"
+    storage = ("tiled", "packed")
 
     @property
     def spacing(self) -> Spacing:
@@ -84,7 +98,15 @@ class GeoTiff(Placed):
         return bool(np.abs(here - there).max() <= _ALIKE * pixel * max(height, width))
 
     def write(
-        self, path: PathLike, image: ArrayLike, name: str = "", *, unit: str | None = None, exact: bool = False
+        self,
+        path: PathLike,
+        image: ArrayLike,
+        name: str = "",
+        *,
+        unit: str | None = None,
+        exact: bool = False,
+        tiled: bool | None = None,
+        packed: bool = False,
     ) -> None:
         """Write images of the same ground as a GeoTIFF of floats, whole or not at all.
 
@@ -104,37 +126,99 @@ class GeoTiff(Placed):
             Another unit than that of the band read; its metadata are then left out.
         exact : bool
             Write float64 in any case.
+        tiled : bool, optional
+            Write a cloud-optimized GeoTIFF, in tiles and with overviews; by default if the file read was one.
+        packed : bool
+            Write integers with scale and offset: those of the file read, if it has integers, so that observed pixels
+            come back exactly, in a wider type where values do not fit; or else the values spread over 16 bits. The
+            no-data value is one that no pixel has.
 
         Raises
         ------
         ArgumentError
-            If the shape is another one.
+            If the shape is another one, or values cannot be packed.
         FileError
             If the directory does not exist.
         """
-        rasterio = library("rasterio")
         array = self._of_same_pixels(image)
         bands = array[np.newaxis] if array.ndim == 2 else array
-        dtype = self._type_of(bands, self.dtype, exact)
-        stored = bands.astype(dtype)
-        nodata = self._nodata_for(stored)
-        profile = {"driver": "GTiff", "dtype": dtype, "compress": "deflate", "BIGTIFF": "IF_SAFER"}
+        names = [name if len(bands) == 1 else f"{name} {k}".strip() for k in range(1, len(bands) + 1)]
+        self._write(path, bands, names, unit=unit, exact=exact, tiled=tiled, packed=packed)
+
+    def write_several(
+        self,
+        path: PathLike,
+        images: Mapping[str, ArrayLike],
+        *,
+        exact: bool = False,
+        tiled: bool | None = None,
+        packed: bool = False,
+    ) -> None:
+        """Write images of the same ground as bands of one GeoTIFF, described by their names.
+
+        Raises
+        ------
+        ArgumentError
+            If a shape is another one, or they are to be packed: the bands of a GeoTIFF have one no-data value.
+        FileError
+            If the directory does not exist.
+        """
+        if packed:
+            raise ArgumentError("packed must be left out of a GeoTIFF of several images, which has one no-data value.")
+        bands = np.stack([self._of_same_pixels(image, several=False) for image in images.values()])
+        self._write(path, bands, list(images), unit=None, exact=exact, tiled=tiled, packed=False)
+
+    def _write(
+        self,
+        path: PathLike,
+        bands: FloatArray,
+        names: list[str],
+        *,
+        unit: str | None,
+        exact: bool,
+        tiled: bool | None,
+        packed: bool,
+    ) -> None:
+        rasterio = library("rasterio")
+        scale, offset = 1.0, 0.0
+        if packed:
+            stored, packing = pack(bands, self._packing(names[0], unit))
+            dtype, scale, offset = packing.dtype, packing.scale, packing.offset
+            nodata: float | None = packing.nodata
+        else:
+            dtype = self._type_of(bands, self.dtype, exact)
+            floats = bands.astype(dtype)
+            nodata = self._nodata_for(floats)
+            stored = np.where(np.isnan(floats), dtype.type(nodata), floats)
+        profile = {"driver": "GTiff", "dtype": dtype, "compress": "deflate", "BIGTIFF": "IF_SAFER", **self.blocks}
         placed = {key: self.georeference[key] for key in ("crs", "transform")}
         # Within memory first: what GDAL cannot write to a disk for want of space, it does not always tell.
         with quiet(rasterio), rasterio.io.MemoryFile() as memory:
             with memory.open(
                 count=len(bands), height=bands.shape[1], width=bands.shape[2], nodata=nodata, **profile, **placed
             ) as target:
-                self._describe(target, name, unit)
-                target.write(np.where(np.isnan(stored), dtype.type(nodata), stored))
-            with replacing(path) as temporary:
-                temporary.write_bytes(memory.getbuffer())
+                self._describe(target, names, unit)
+                if packed:
+                    target.scales, target.offsets = [scale] * len(bands), [offset] * len(bands)
+                target.write(stored)
+            content = bytes(memory.getbuffer())
+        if self.is_optimized if tiled is None else tiled:
+            content = optimized(rasterio, content)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
 
-    def _describe(self, target: Any, name: str, unit: str | None) -> None:
+    def _packing(self, name: str, unit: str | None) -> Packing | None:
+        """Return the packing of the file read, where an image is of the same kind."""
+        if self.dtype.kind not in "iu" or unit is not None or name.startswith("standard deviation"):
+            return None
+        nodata = self.nodata if self.nodata is not None and float(self.nodata).is_integer() else None
+        return Packing(self.dtype, *self.scaling, None if nodata is None else int(nodata))
+
+    def _describe(self, target: Any, names: list[str], unit: str | None) -> None:
         """Give a file that is written its place, its metadata and its bands' names and unit."""
         put_in_place(target, self.georeference, self.tags)
-        for k in range(1, target.count + 1):
-            target.set_band_description(k, name if target.count == 1 else f"{name} {k}".strip())
+        for k, name in enumerate(names, start=1):
+            target.set_band_description(k, name)
             if unit is None and self.band_tags:
                 target.update_tags(k, **self.band_tags)
         target.units = [self.unit if unit is None else unit] * target.count
@@ -156,7 +240,7 @@ def read_geotiff(path: PathLike, *, band: Bands = None) -> GeoTiff:
     Parameters
     ----------
     path : path
-        The file.
+        The file, or what rasterio opens by a URL or a virtual path.
     band : int, sequence of int or "all", optional
         Number of the band, from 0, or of several; may be left out if there is one only.
 
@@ -186,15 +270,17 @@ def read_geotiff(path: PathLike, *, band: Bands = None) -> GeoTiff:
     ...     read_geotiff(folder + "/doubled.tif").image.tolist()
     [[620.0, 624.0, nan], [618.0, 622.0, 630.0]]
     """
-    rasterio = library("rasterio")
-    check_file(path)
+    rasterio, address = library("rasterio"), url_of(path)
+    if address is None:
+        check_file(path)
     try:
         with quiet(rasterio), ExitStack() as opened:
-            source = opened.enter_context(rasterio.open(path))
+            source = opened.enter_context(rasterio.open(path if address is None else address))
             bands, alpha = bands_of(rasterio, source, opened)
             note = " Transparency (alpha) is no band." if alpha else ""
-            numbers = chosen("bands", Path(path).name, len(bands), band, note)
+            numbers = chosen("bands", name_of(path), len(bands), band, note)
             taken = [bands[number] for number in numbers]
+            tell_of_colours(rasterio, taken, name_of(path))
             images = [values_of(page, k, alpha.get(id(page))) for page, k in taken]
             units = {page.units[k] or "" for page, k in taken}
             nodata = {page.nodatavals[k] for page, k in taken}
@@ -210,18 +296,12 @@ def read_geotiff(path: PathLike, *, band: Bands = None) -> GeoTiff:
                 georeference=georeference_of(source),
                 tags=copied_tags(source),
                 band_tags=_without_statistics(first.tags(k + 1)) if one else {},
+                scaling=(first.scales[k], first.offsets[k]),
+                blocks=blocks_of(source),
+                is_optimized=is_optimized(source),
             )
     except rasterio.errors.RasterioError as error:
         raise unreadable(path, "a raster", error) from error
-
-
-@contextmanager
-def quiet(rasterio: Any) -> Iterator[None]:
-    """Let pass what rasterio says of rasters placed nowhere, which stay so, and of masks beside no-data values."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        warnings.simplefilter("ignore", rasterio.errors.NodataShadowWarning)
-        yield
 
 
 def georeference_of(source: Any) -> dict[str, Any]:
@@ -286,6 +366,18 @@ def values_of(page: Any, k: int, alpha: int | None, window: Any = None) -> Float
         missing |= page.read(alpha + 1, window=window) == 0
     values[missing] = np.nan
     return values
+
+
+def tell_of_colours(rasterio: Any, bands: list[tuple[Any, int]], name: str) -> None:
+    """Warn of a band whose numbers are those of a table of colours."""
+    for page, k in bands:
+        if page.colorinterp[k] == rasterio.enums.ColorInterp.palette:
+            warnings.warn(
+                f"band {k} of {name} has a table of colours: its numbers are likely categories, and numbers between "
+                "them, which a field and a mean have, stand for none of them; fill an image of each category.",
+                DataWarning,
+                stacklevel=3,
+            )
 
 
 def _without_statistics(tags: dict[str, str]) -> dict[str, str]:

@@ -1,29 +1,30 @@
 """Variables of NetCDF files, and others of the same grid."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sparsegmrf._cf import OF_RANGE, OF_STORED_VALUES, missing_in
-from sparsegmrf._files import PathLike, replacing
-from sparsegmrf._libraries import library
+from sparsegmrf._address import name_of, url_of
+from sparsegmrf._cf import OF_RANGE, missing_in
+from sparsegmrf._files import PathLike
+from sparsegmrf._libraries import has, library
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
+from sparsegmrf.geo._common import Bands, Placed, check_file, unreadable
+from sparsegmrf.geo._dimensions import Selection
+from sparsegmrf.geo._netcdf_out import prepared, write_dataset
+from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_at, image_of, single, with_ancestors
 from sparsegmrf.inference import Spacing
 from sparsegmrf.inference._spacing import read_spacing
-
-_STORAGE = ("zlib", "complevel", "shuffle")
 
 
 @dataclass(frozen=True, eq=False)
 class NetCdf(Placed):
-    """A variable of a NetCDF file, and what other variables of the same grid need.
+    """A variable of a NetCDF file or a Zarr group, and what other variables of the same grid need.
 
     Attributes
     ----------
@@ -34,13 +35,29 @@ class NetCdf(Placed):
         Attributes of the whole file.
     bounds : dict
         Variables with the bounds of the coordinates' cells.
+    is_zarr : bool
+        Whether it was read from Zarr.
+    place : dict
+        Positions of the image along the further dimensions of the variable.
     """
 
     image: Any
     attributes: dict[str, Any]
     bounds: dict[str, Any] = field(default_factory=dict)
-    suffixes = (".nc", ".nc4", ".cdf")
-    stack_suffix = ".nc"
+    is_zarr: bool = False
+    place: dict[str, int] = field(default_factory=dict)
+    of_netcdf = (".nc", ".nc4", ".cdf")
+    storage = ("packed",)
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffixes of files on the same grid, that of the file read first."""
+        return (".zarr", *self.of_netcdf) if self.is_zarr else (*self.of_netcdf, ".zarr")
+
+    @property
+    def stack_suffix(self) -> str:
+        """Suffix of files with a stack of images."""
+        return self.suffixes[0]
 
     @property
     def unit(self) -> str:
@@ -66,9 +83,16 @@ class NetCdf(Placed):
         return all(ours[dim].variable.equals(theirs[dim].variable) for dim in shared)
 
     def write(
-        self, path: PathLike, array: Any, name: str = "", *, unit: str | None = None, exact: bool = False
+        self,
+        path: PathLike,
+        array: Any,
+        name: str = "",
+        *,
+        unit: str | None = None,
+        exact: bool = False,
+        packed: bool = False,
     ) -> None:
-        """Write a variable of the same grid as NetCDF, whole or not at all.
+        """Write a variable of the same grid as NetCDF, or as Zarr if the suffix is ``.zarr``, whole or not at all.
 
         Values are written as they are: as float32 if the variable was stored in no more and that holds every value
         read, or else as float64. Floats keep the fill value and the compression of the variable read; what was
@@ -78,7 +102,7 @@ class NetCdf(Placed):
         ----------
         path : path
             The file.
-        array : xarray.DataArray, or array_like of shape (H, W)
+        array : xarray.DataArray, or array_like of shape (H, W) or (K, H, W)
             Such as an image of the `FillResult` of `image`.
         name : str
             Long name of an array without labels.
@@ -86,56 +110,86 @@ class NetCdf(Placed):
             Unit of an array without labels, if it is another one than that of the variable.
         exact : bool
             Write float64 in any case.
+        packed : bool
+            Write integers with scale and offset: those of the variable read, if it was packed, so that observed pixels
+            come back exactly, in a wider type where values do not fit; or else the values spread over 16 bits. The
+            fill value is one that no pixel has.
+
+        Raises
+        ------
+        ArgumentError
+            If an array without labels has another shape, or values cannot be packed.
+        FileError
+            If the directory does not exist, or the Zarr group does.
+        """
+        self._write(path, [self._prepared(array, name, unit, exact, packed)])
+
+    def write_several(
+        self, path: PathLike, images: Mapping[str, Any], *, exact: bool = False, packed: bool = False
+    ) -> None:
+        """Write images of the same grid as variables of one file, by their names.
 
         Raises
         ------
         ArgumentError
             If an array without labels has another shape.
         FileError
-            If the directory does not exist.
+            If the directory does not exist, or the Zarr group does.
         """
+        ready = [self._prepared(array, name, None, exact, packed).rename(name) for name, array in images.items()]
+        self._write(path, ready)
+
+    def _prepared(self, array: Any, name: str, unit: str | None, exact: bool, packed: bool) -> Any:
         given = array if hasattr(array, "dims") else self._labelled(array, name, unit)
-        written = given.copy(deep=False) if given.name is not None else given.rename("image")
-        for attribute in (*OF_STORED_VALUES, *OF_RANGE, "ancillary_variables"):
-            written.attrs.pop(attribute, None)
-        stored = self.image.encoding
-        written.encoding = {**given.encoding, **{key: stored[key] for key in _STORAGE if key in stored}}
         values = real_array("image", np.asarray(given))
+        stored = self.image.encoding
         dtype = self._type_of(values, np.dtype(stored.get("dtype", self.image.dtype)), exact)
-        written.encoding["dtype"] = dtype
-        fill_value = stored.get("_FillValue")
-        if fill_value is not None and np.issubdtype(stored.get("dtype", np.float64), np.floating):
-            taken = bool((values.astype(dtype) == dtype.type(fill_value)).any())
-            written.encoding["_FillValue"] = np.nan if taken else fill_value
-        with replacing(path) as temporary:
-            data = written.to_dataset().assign_coords(self.bounds).assign_attrs(self.attributes)
-            data.to_netcdf(temporary)
+        return prepared(given, values, dtype, stored, packed)
+
+    def _write(self, path: PathLike, variables: list[Any]) -> None:
+        data = library("xarray").Dataset({each.name: each for each in variables})
+        write_dataset(path, data.assign_coords(self.bounds).assign_attrs(self.attributes))
 
     def _labelled(self, array: Any, name: str, unit: str | None) -> Any:
         plane = self.image if self.image.ndim == 2 else self.image.isel({self.image.dims[2]: 0}, drop=True)
-        labelled = plane.copy(data=self._of_same_pixels(array, several=False))
-        labelled.encoding = {key: value for key, value in plane.encoding.items() if key == "grid_mapping"}
+        values = self._of_same_pixels(array)
+        encoding = {key: value for key, value in plane.encoding.items() if key == "grid_mapping"}
+        labelled = (plane if values.ndim == 2 else plane.expand_dims(sample=len(values))).copy(data=values)
+        labelled.encoding = encoding
         labelled.attrs = {"long_name": name, "units": self.unit if unit is None else unit}
         labelled.attrs = {key: value for key, value in labelled.attrs.items() if value}
         return labelled.rename("_".join(name.lower().split()) or "image")
 
 
-def read_netcdf(path: PathLike, *, variable: str | None = None, index: Bands = None) -> NetCdf:
-    """Read one variable of a NetCDF file as an image.
+def read_netcdf(
+    path: PathLike,
+    *,
+    variable: str | None = None,
+    index: Bands = None,
+    select: Selection | None = None,
+    at: Mapping[str, int] | None = None,
+) -> NetCdf:
+    """Read one variable of a NetCDF file, or of one that a URL names, as an image.
 
     Missing is what the conventions call so: ``_FillValue`` and ``missing_value``, values outside ``valid_min``,
     ``valid_max`` or ``valid_range`` in the unit they are stored in, and the library's own fill value where the variable
-    names none.
+    names none. Rows and columns are the dimensions that the conventions call Y and X, in the order of the variable, or
+    the last two that are neither times nor levels.
 
     Parameters
     ----------
     path : path
         The file.
     variable : str, optional
-        Name of the variable; may be left out if one only has two dimensions or more.
+        Name of the variable, of one in a group ``group/name``; may be left out if one only has two dimensions or more.
     index : int, sequence of int or "all", optional
-        Position from 0 along a leading dimension, such as time, of a variable with three, or several positions; may be
-        left out if it is of length 1.
+        Position from 0 along a further dimension, such as time, or several positions; may be left out if it is of
+        length 1.
+    select : mapping, optional
+        Values of coordinates, such as ``{"level": 850}``, along dimensions beyond that one; positions where a dimension
+        has no coordinate.
+    at : mapping, optional
+        Positions along dimensions that the variable may have, such as the `place` of another one.
 
     Returns
     -------
@@ -148,7 +202,8 @@ def read_netcdf(path: PathLike, *, variable: str | None = None, index: Bands = N
     FileError
         If the file cannot be read.
     ArgumentError
-        If there is no such variable or it is no image, or there are several and none is chosen.
+        If there is no such variable or it is no image, there are several and none is chosen, or its coordinates are in
+        no order.
 
     Examples
     --------
@@ -159,37 +214,28 @@ def read_netcdf(path: PathLike, *, variable: str | None = None, index: Bands = N
     ...     read_netcdf(folder + "/sst.nc", index=1).image.sizes["lon"]
     4
     """
-    xarray = library("xarray")
-    check_file(path)
+    xarray, address = library("xarray"), url_of(path)
+    if address is None:
+        check_file(path)
+    elif address.lower().startswith("http") and "#" not in address and name_of(path).endswith(NetCdf.of_netcdf):
+        address += "#mode=bytes"  # a file on a server, and no service
+    source: Any = path if address is None else address
+    engine = {"engine": "netcdf4"} if has("netCDF4") else {}
     try:
-        with (
-            _quiet(xarray),
-            xarray.open_dataset(path, decode_coords="all", decode_timedelta=False) as dataset,
-            xarray.open_dataset(path, decode_coords=False, decode_times=False, mask_and_scale=False) as undecoded,
-        ):
-            name = _chosen_variable(dataset, variable, Path(path).name)
-            array, stored = dataset[name], undecoded[name]
-            leading = [int(size) for size in array.shape[:-2]]
-            if len(leading) > 1 and int(np.prod(leading)) > max(leading):
-                raise ArgumentError(
-                    f"{name} of {Path(path).name} must have two dimensions and at most one more, got "
-                    f"{dict(array.sizes)}; write one slice to a file of its own first."
-                )
-            label = " and ".join(str(dim) for dim in array.dims[:-2]) or "leading dimension"
-            count = int(np.prod(leading))
-            of_dates = any(np.asarray(array.coords.get(dim, 0)).dtype.kind == "M" for dim in array.dims[:-2])
-            note = " The command fill-stack, and fill of a DataArray, take all dates together." if of_dates else ""
-            positions = chosen(f"positions along {label}", f"{name} of {Path(path).name}", count, index, note)
-            place: dict[Any, Any] = {}
-            for dim, size in zip(array.dims[:-2], leading, strict=True):
-                several = not is_one(index) and size == max(leading) and not any(np.ndim(at) for at in place.values())
-                place[dim] = positions if several else positions[0] if size > 1 else 0
-            image = _known(array.isel(place).load(), stored.isel(place))
-            if image.ndim == 3:
-                image = image.transpose(*array.dims[-2:], ...)
-            elif not is_one(index):
-                image = image.expand_dims("channel", axis=-1)
-            return NetCdf(image, dict(dataset.attrs), _bounds_of(image, dataset, place))
+        with _quiet(xarray), ExitStack() as opened:
+            groups = _groups(source) if engine else [""]
+            undecoded = {"decode_coords": False, "decode_times": False, "mask_and_scale": False}
+
+            def data(group: str, **options: Any) -> Any:
+                return opened.enter_context(xarray.open_dataset(source, group=group or None, **engine, **options))
+
+            whole = {group: data(group, decode_coords="all", decode_timedelta=False) for group in groups}
+            group, name = chosen_variable(whole, variable, name_of(path))
+            dataset = with_ancestors(whole, group)
+            array, stored = dataset[name], data(group, **undecoded)[name]
+            image, place = image_of(array, select or {}, index, name_of(path), at)
+            known = _known(image, image_at(stored, image, place), stored.attrs)
+            return NetCdf(known, dict(whole[""].attrs), bounds_of(known, dataset, place), place=single(place))
     except ArgumentError:
         raise
     except (OSError, ValueError, RuntimeError) as error:
@@ -216,18 +262,36 @@ def write_netcdf(path: PathLike, image: Any, name: str = "", unit: str = "") -> 
     FileError
         If the directory does not exist.
     """
+    placeless(image).write(path, image, name, unit=unit, exact=True)
+
+
+def write_zarr(path: PathLike, image: Any, name: str = "", unit: str = "") -> None:
+    """Write a variable of float64 as a Zarr group, whole or not at all; otherwise as `write_netcdf`.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no image.
+    FileError
+        If the directory does not exist, or the group does.
+    """
+    placeless(image).write(path, image, name, unit=unit, exact=True)
+
+
+def placeless(image: Any) -> NetCdf:
+    """Return a grid without coordinates, or with those of a DataArray."""
     xarray, labelled = library("xarray"), hasattr(image, "dims")
     array = real_array("image", np.asarray(image) if labelled else image)
     if array.ndim not in ((2, 3) if labelled else (2,)) or not array.size:
         raise ArgumentError(f"image must have shape (H, W) to be written as NetCDF, got {array.shape}.")
     like = image if labelled else xarray.DataArray(array, dims=("row", "column"))
-    NetCdf(like, {}).write(path, image if labelled else array, name, unit=unit, exact=True)
+    return NetCdf(like, {})
 
 
-def _known(image: Any, stored: Any) -> Any:
+def _known(image: Any, stored: Any, attributes: dict[str, Any]) -> Any:
     """Return the variable with NaN wherever the conventions call it missing."""
     real_array("image", image.values.ravel()[:0])
-    missing = missing_in(np.asarray(stored), stored.attrs, netcdf=True)
+    missing = missing_in(stored, attributes, netcdf=True)
     image.attrs = {
         name: value for name, value in image.attrs.items() if name not in OF_RANGE
     }  # they have had their say
@@ -239,29 +303,16 @@ def _known(image: Any, stored: Any) -> Any:
     return known
 
 
-def _bounds_of(image: Any, dataset: Any, place: dict[Any, Any]) -> dict[str, Any]:
-    """Return the bounds of the coordinates' cells that the image's own coordinates name."""
-    told = [{**coordinate.encoding, **coordinate.attrs} for coordinate in image.coords.values()]
-    names = {str(each[key]) for each in told for key in ("bounds", "climatology") if key in each}
-    at = {dim: k for dim, k in place.items() if np.ndim(k) == 0}
-    return {
-        name: dataset[name].isel(at, missing_dims="ignore").variable.load()
-        for name in sorted(names & set(dataset.variables))
-    }
+def _groups(source: Any) -> list[str]:
+    """Return the groups of a file, the root as an empty name."""
 
+    def below(group: Any, name: str) -> Iterator[str]:
+        yield name
+        for key, each in group.groups.items():
+            yield from below(each, f"{name}/{key}")
 
-def _chosen_variable(dataset: Any, variable: str | None, file: str) -> str:
-    images = [str(name) for name, array in dataset.data_vars.items() if array.ndim >= 2]
-    if variable is None and len(images) == 1:
-        return images[0]
-    if variable not in images:
-        given = "none" if variable is None else variable
-        raise ArgumentError(
-            f"variable must be one of {', '.join(images)} of {file}, got {given}."
-            if images
-            else f"variable must have two dimensions, but {file} has none that does."
-        )
-    return variable
+    with library("netCDF4").Dataset(source) as file:
+        return list(below(file, ""))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
 from sparsegmrf.errors import ArgumentError, FileError
+from sparsegmrf.geo._convert import coordinates_of
 from sparsegmrf.geo._windows import RasterWindows, Source
 
 _CHUNK = 512
@@ -100,30 +101,16 @@ def _create(path: Path, sources: Mapping[str, tuple[Source, str]], count: int, l
     if count:
         several = da.full((count, *like.shape), np.nan, dtype=like.dtype, chunks=(1, *chunks))
         variables["samples"] = (("sample", "y", "x"), several, {"long_name": "draws", **attributes})
-    dataset = xarray.Dataset(variables, coords=_coordinates(like), attrs={**like.tags, "sparsegmrf": about})
+    dataset = xarray.Dataset(
+        variables,
+        coords=coordinates_of(like.georeference["transform"], like.georeference["crs"], like.shape),
+        attrs={**like.tags, "sparsegmrf": about},
+    )
     for variable in dataset.data_vars.values():
         sides = chunks if variable.ndim == 2 else (1, *chunks)
         variable.encoding = {"chunks": sides, "_FillValue": np.nan, "grid_mapping": "spatial_ref"}
     version = 3 if int(library("zarr").__version__.split(".")[0]) > 2 else 2
     dataset.to_zarr(path, compute=False, mode="w-", zarr_format=version, consolidated=False)
-
-
-def _coordinates(like: RasterWindows) -> dict[str, Any]:
-    """Return centres of rows and columns, and the reference system as rioxarray has it."""
-    transform, crs = like.georeference["transform"], like.georeference["crs"]
-    y = transform.f + transform.e * (np.arange(like.shape[0]) + 0.5)
-    x = transform.c + transform.a * (np.arange(like.shape[1]) + 0.5)
-    degrees = crs is not None and crs.is_geographic
-    names = ("latitude", "longitude") if degrees else ("projection_y_coordinate", "projection_x_coordinate")
-    unit = {} if crs is None else {"units": "degrees"} if degrees else {"units": crs.linear_units}
-    system = {"GeoTransform": " ".join(repr(float(each)) for each in transform.to_gdal())}
-    if crs is not None:
-        system |= {"crs_wkt": crs.to_wkt(), "spatial_ref": crs.to_wkt()}
-    along = {
-        axis: {"axis": axis.upper(), **({"standard_name": name} if crs else {}), **unit}
-        for axis, name in zip("yx", names, strict=True)
-    }
-    return {"y": ("y", y, along["y"]), "x": ("x", x, along["x"]), "spatial_ref": ((), 0, system)}
 
 
 def _on(

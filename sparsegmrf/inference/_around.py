@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsegmrf._coordinates import repeats_meridian
 from sparsegmrf._edges import as_argument, by_axis
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.typing import Boundary, FloatArray
@@ -19,11 +20,20 @@ _EVEN = 0.01
 
 
 def offer_around(model: object, labels: Labels | None) -> list[str]:
-    """Return a line that offers to join the ends of an axis that goes around; none where it is joined, or does not."""
+    """Return a line that offers to join the ends of an axis that goes around; none where it is joined, or does not.
+
+    A meridian that is there twice is told, as joined ends would make it a neighbour of itself.
+    """
     boundary = None if labels is None else _boundary_of(model)
     if labels is None or boundary is None:
         return []
     dims = labels.plane
+    doubled = [str(dim) for dim in dims if _repeats(labels.image, dim)]
+    if doubled:
+        return [
+            f"{doubled[0]} has its first meridian twice, 360 degrees apart; leave the last out, and its ends can be "
+            "joined"
+        ]
     rules = [
         "torus" if goes_around(labels.image, dim) else rule for dim, rule in zip(dims, by_axis(boundary), strict=True)
     ]
@@ -49,6 +59,14 @@ def goes_around(image: Any, dim: Any) -> bool:
     steps = np.diff(values.astype(np.float64)) % _CIRCLE  # from 359 on to 0, or from 180 on to -179
     eastward = np.abs(steps - step).max() <= _EVEN * step
     return bool(eastward or np.abs(_CIRCLE - steps - step).max() <= _EVEN * step)
+
+
+def _repeats(image: Any, dim: Any) -> bool:
+    """Return whether the coordinate of a dimension is a longitude that ends at the meridian where it begins."""
+    if dim not in image.coords or image.coords[dim].ndim != 1 or not is_longitude(dim, image.coords[dim]):
+        return False
+    values = np.asarray(image.coords[dim])
+    return values.dtype.kind in "iuf" and repeats_meridian(values)
 
 
 def is_longitude(dim: Any, coordinate: Any) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsegmrf._axes import in_order, is_labelled
 from sparsegmrf._cf import OF_RANGE, OF_STORED_VALUES, missing_of
+from sparsegmrf._coordinates import check_coordinates
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.typing import FloatArray
@@ -34,7 +35,7 @@ class Labels:
         Raises
         ------
         ArgumentError
-            If it is a set of variables, or has not two dimensions.
+            If it is a set of variables, has not two dimensions, or its coordinates are in no order.
         """
         labelled: Any = cls._variable(image)
         if labelled is None:
@@ -44,6 +45,7 @@ class Labels:
                 f"image must have two dimensions, got {dict(labelled.sizes)}; fill one slice at a time, such as "
                 f"image.isel({labelled.dims[0] if labelled.ndim else 'time'}=0)."
             )
+        check_coordinates(labelled, labelled.dims)
         return cls(labelled)
 
     @classmethod
@@ -53,10 +55,13 @@ class Labels:
         Raises
         ------
         ArgumentError
-            If it is a set of variables.
+            If it is a set of variables, or the coordinates of rows or columns are in no order.
         """
         labelled: Any = cls._variable(image)
-        return cls(labelled) if labelled is not None and labelled.ndim in (2, 3) else None
+        if labelled is None or labelled.ndim not in (2, 3):
+            return None
+        check_coordinates(labelled, labelled.dims[-2:])
+        return cls(labelled)
 
     @staticmethod
     def _variable(image: Any) -> Any:

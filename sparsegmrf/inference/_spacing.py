@@ -231,7 +231,7 @@ def _geographic(plane: tuple[Any, Any], rows: Any, columns: Any, turned: bool) -
     return Spacing(wide, found.height, found.unit)
 
 
-def _mappings(image: Any) -> Iterator[Any]:
+def mappings(image: Any) -> Iterator[Any]:
     """Yield the attributes of scalar coordinates that place the grid."""
     for name in image.coords:
         attributes = image.coords[name].attrs
@@ -242,13 +242,13 @@ def _mappings(image: Any) -> Iterator[Any]:
 def _is_geographic(image: Any) -> bool:
     return any(
         each.get("grid_mapping_name") == "latitude_longitude" or _well_known_text(each).startswith("GEOG")
-        for each in _mappings(image)
+        for each in mappings(image)
     )
 
 
 def _unit_of_mapping(image: Any) -> str:
     """Return the unit of the projected coordinates; empty where it is not said."""
-    for each in _mappings(image):
+    for each in mappings(image):
         text = _well_known_text(each)
         found = re.findall(r'UNIT\["([^"]+)"', text) if text.startswith("PROJ") else []
         if found:

@@ -9,7 +9,7 @@ from sparsegmrf.io._picture import Picture, picture_of
 from sparsegmrf.io._raster import Raster
 from sparsegmrf.io._read import read
 from sparsegmrf.io._request import Request
-from sparsegmrf.io._write import write
+from sparsegmrf.io._write import write, write_several
 
 __all__ = [
     "Format",
@@ -27,4 +27,5 @@ __all__ = [
     "replacing",
     "write",
     "write_model",
+    "write_several",
 ]

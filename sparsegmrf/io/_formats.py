@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.geo import read_fits, read_netcdf, write_fits, write_netcdf
+from sparsegmrf.geo import (
+    read_fits,
+    read_netcdf,
+    read_nifti,
+    read_zarr,
+    write_fits,
+    write_netcdf,
+    write_nifti,
+    write_zarr,
+)
 from sparsegmrf.io._numpy import read_array, read_arrays
 from sparsegmrf.io._photograph import TIFF_STARTS
 from sparsegmrf.io._plain import Writer, write_array, write_arrays, write_png, write_tiff
@@ -45,12 +54,26 @@ class Format:
 def _netcdf(path: Path, request: Request) -> Raster:
     request.refuse_grey(path.name)
     request.refuse_axis(path.name)
-    return read_netcdf(path, variable=request.variable, index=request.channel)
+    return read_netcdf(path, variable=request.variable, index=request.channel, select=request.select)
+
+
+def _zarr(path: Path, request: Request) -> Raster:
+    request.refuse_grey(path.name)
+    request.refuse_axis(path.name)
+    return read_zarr(path, variable=request.variable, index=request.channel, select=request.select)
+
+
+def _nifti(path: Path, request: Request) -> Raster:
+    request.refuse_grey(path.name)
+    request.refuse_axis(path.name)
+    request.refuse_variable(path.name)
+    return read_nifti(path, plane=request.channel, select=request.select)
 
 
 def _fits(path: Path, request: Request) -> Raster:
     request.refuse_grey(path.name)
     request.refuse_axis(path.name)
+    request.refuse_select(path.name)
     return read_fits(path, extension=request.variable, plane=request.channel)
 
 
@@ -62,16 +85,30 @@ def check_format(format: object) -> None:
         )
 
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
 FORMATS = (
     Format("GeoTIFF", (".tif", ".tiff"), TIFF_STARTS, rasterio_first, write_tiff),
     Format(
-        *("NetCDF", (".nc", ".nc4", ".cdf"), (b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n")),
-        *(_netcdf, write_netcdf),
+        *("NetCDF", (".nc", ".nc4", ".cdf"), (b"CDF\x01", b"CDF\x02", b"CDF\x05", _HDF5), _netcdf, write_netcdf),
     ),
+    Format("Zarr", (".zarr", ".zarr.zip"), (), _zarr, write_zarr),
     Format("FITS", (".fits", ".fit", ".fts", ".fits.gz", ".fits.fz"), (b"SIMPLE  =",), _fits, write_fits),
+    Format("NIfTI", (".nii", ".nii.gz"), (), _nifti, write_nifti),
     Format("PNG", (".png",), (b"\x89PNG",), rasterio_first, write_png),
     Format("JPEG", (".jpg", ".jpeg"), (b"\xff\xd8\xff",), rasterio_first),
     Format("NumPy", (".npy",), (b"\x93NUMPY",), read_array, write_array),
     Format("NumPy archive", (".npz",), (b"PK\x03\x04",), read_arrays, write_arrays),
+    Format("ESRI ASCII grid", (".asc",), (b"ncols",), rasterio_first),
+    Format("ENVI", (".bsq", ".bil", ".bip"), (), rasterio_first),
+    Format("HFA", (".img",), (b"EHFA_HEADER_TAG",), rasterio_first),
+    Format("VRT", (".vrt",), (b"<VRTDataset",), rasterio_first),
+    Format("NITF", (".ntf", ".nitf"), (b"NITF", b"NSIF"), rasterio_first),
+    Format("JPEG 2000", (".jp2", ".j2k"), (b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51"), rasterio_first),
 )
 """What is none of them is asked of rasterio, and then of imageio."""
+
+
+def row_of(name: str) -> Format:
+    """Return a format of the table."""
+    return next(each for each in FORMATS if each.name == name)

@@ -1,12 +1,15 @@
 """Masks and other values from files, laid on the images that they belong to."""
 
+import warnings
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sparsegmrf._files import PathLike
-from sparsegmrf.errors import ArgumentError, FileError
+from sparsegmrf.errors import ArgumentError, DataWarning, FileError
+from sparsegmrf.geo import NetCdf, read_netcdf, read_zarr
+from sparsegmrf.geo._zarr_in import is_store
 from sparsegmrf.io._raster import Raster
 from sparsegmrf.io._read import read
 from sparsegmrf.typing import BoolArray, FloatArray
@@ -14,7 +17,14 @@ from sparsegmrf.typing import BoolArray, FloatArray
 Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 
-def read_mask(path: PathLike, *, like: Raster | None = None) -> BoolArray:
+def read_mask(
+    path: PathLike,
+    *,
+    like: Raster | None = None,
+    variable: str | None = None,
+    valid: bool = False,
+    name: str = "mask",
+) -> BoolArray:
     """Read a mask ``(H, W)`` from an image file: every pixel that is not zero is missing.
 
     Missing is also what the mask itself has no data for, unless zero is its no-data value.
@@ -26,6 +36,13 @@ def read_mask(path: PathLike, *, like: Raster | None = None) -> BoolArray:
     like : Raster, optional
         The image that is masked. A mask of other pixels is refused, and so is one that lies elsewhere, if both say
         where they lie; a NetCDF variable is laid along the image's dimensions.
+    variable : str, optional
+        Variable of a file with several; of NetCDF and Zarr at the date and level of the image, where it has these
+        dimensions.
+    valid : bool
+        Whether pixels that are not zero are the valid ones, and all others missing.
+    name : str
+        What messages call it.
 
     Returns
     -------
@@ -39,12 +56,14 @@ def read_mask(path: PathLike, *, like: Raster | None = None) -> BoolArray:
     ArgumentError
         If it holds several channels or variables, or does not belong to the image.
     """
-    mask = _one_image("mask", path)
+    mask = _one_image(name, path, like, variable)
     values = np.asarray(mask.image, dtype=np.float64)
     marked = values != 0.0
-    if mask.nodata == 0.0:  # then zero is a number like any other, and read as NaN
+    if valid:
+        marked = ~(marked & ~np.isnan(values))
+    elif mask.nodata == 0.0:  # then zero is a number like any other, and read as NaN
         marked &= ~np.isnan(values)
-    return marked if like is None else _laid_on("mask", path, mask, marked, like)
+    return marked if like is None else _laid_on(name, path, mask, marked, like)
 
 
 def read_alongside(name: str, path: PathLike, like: Raster) -> FloatArray:
@@ -61,9 +80,14 @@ def read_alongside(name: str, path: PathLike, like: Raster) -> FloatArray:
     return _laid_on(name, path, raster, np.asarray(raster.image, dtype=np.float64), like)
 
 
-def _one_image(name: str, path: PathLike) -> Raster:
+def _one_image(name: str, path: PathLike, like: Raster | None = None, variable: str | None = None) -> Raster:
     try:
-        return read(path, scale="none")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # a mask may be of categories
+            if isinstance(like, NetCdf) and variable is not None:
+                reader = read_zarr if is_store(path) else read_netcdf
+                return reader(path, variable=variable, at=like.place)
+            return read(path, scale="none", variable=variable)
     except FileError:
         raise
     except ArgumentError as error:

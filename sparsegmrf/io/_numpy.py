@@ -13,6 +13,7 @@ from sparsegmrf.io._request import Request
 def read_array(path: Path, request: Request) -> Picture:
     """Read a ``.npy`` file, never unpickled."""
     request.refuse_variable(path.name)
+    request.refuse_select(path.name)
     try:
         with path.open("rb") as file:
             array = np.asarray(np.lib.format.read_array(file, allow_pickle=False))
@@ -24,6 +25,7 @@ def read_array(path: Path, request: Request) -> Picture:
 def read_arrays(path: Path, request: Request) -> Picture:
     """Read an array of an ``.npz`` file."""
     request.refuse_grey(path.name)
+    request.refuse_select(path.name)
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}

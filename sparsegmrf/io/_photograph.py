@@ -27,6 +27,7 @@ _MASK_PAGE = 4
 def read_photograph(path: Path, request: Request, hidden: BoolArray | None = None) -> Picture:
     """Read a picture that is no TIFF."""
     request.refuse_variable(path.name)
+    request.refuse_select(path.name)
     request.refuse_axis(path.name)
     try:
         iio = library("imageio.v3")
@@ -49,6 +50,7 @@ def read_photograph(path: Path, request: Request, hidden: BoolArray | None = Non
 def read_tiff(path: Path, request: Request, hidden: BoolArray | None = None) -> Picture:
     """Read a TIFF that is placed nowhere; its pages and its planes are channels."""
     request.refuse_variable(path.name)
+    request.refuse_select(path.name)
     tifffile = library("tifffile")
     try:
         with tifffile.TiffFile(path) as file:

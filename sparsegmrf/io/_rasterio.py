@@ -10,7 +10,7 @@ import numpy as np
 from sparsegmrf._libraries import has, library
 from sparsegmrf.geo import GeoTiff, read_geotiff
 from sparsegmrf.geo._common import unreadable
-from sparsegmrf.geo._geotiff import quiet
+from sparsegmrf.geo._quiet import quiet
 from sparsegmrf.io._photograph import TIFF_STARTS, needs_rasterio, read_photograph, read_tiff
 from sparsegmrf.io._picture import Picture, picture_of
 from sparsegmrf.io._request import Request
@@ -44,6 +44,7 @@ def rasterio_first(path: Path, request: Request) -> GeoTiff | Picture:
         return picture(path, request, hidden)
     request.refuse_grey(path.name)
     request.refuse_variable(path.name)
+    request.refuse_select(path.name)
     request.refuse_axis(path.name)
     return read_geotiff(path, band=request.channel)
 
@@ -75,6 +76,7 @@ def _is_decoded_better(source: Any) -> bool:
 
 def _decoded(rasterio: Any, source: Any, path: Path, request: Request, hidden: BoolArray | None) -> GeoTiff | Picture:
     request.refuse_variable(path.name)
+    request.refuse_select(path.name)
     request.refuse_axis(path.name)
     alpha = rasterio.enums.ColorInterp.alpha
     opacity = [k for k, kind in enumerate(source.colorinterp) if kind == alpha and source.count > 1]

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+from sparsegmrf._address import name_of, url_of
 from sparsegmrf._files import PathLike
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError, FileError, SparseGMRFError
+from sparsegmrf.geo import read_geotiff, read_netcdf, read_zarr
 from sparsegmrf.geo._common import Bands
-from sparsegmrf.io._formats import FORMATS, Format, check_format
+from sparsegmrf.geo._dimensions import Selection
+from sparsegmrf.geo._zarr_in import is_store
+from sparsegmrf.io._formats import FORMATS, Format, check_format, row_of
 from sparsegmrf.io._raster import Raster
 from sparsegmrf.io._rasterio import rasterio_first
 from sparsegmrf.io._request import Request
@@ -20,6 +24,7 @@ def read(
     scale: str = "unit",
     variable: str | None = None,
     channel_axis: int | None = None,
+    select: Selection | None = None,
     format: Format | None = None,
 ) -> Raster:
     """Read an image from a file of any format, missing pixels as NaN.
@@ -31,7 +36,8 @@ def read(
     Parameters
     ----------
     path : path
-        The file.
+        The file, a directory that is a Zarr store, or what a URL names: a raster for rasterio, NetCDF or Zarr by the
+        suffix.
     channel : int, sequence of int or "all", optional
         Channel, band, page, or position along a leading dimension such as time, from 0; or several of them, which make
         an image ``(H, W, C)``. May be left out if there is one only. Transparency is no channel.
@@ -40,17 +46,21 @@ def read(
     scale : {"unit", "none"}
         With ``"unit"`` 8- and 16-bit counts of pictures that are placed nowhere are divided by 255 and 65535.
     variable : str, optional
-        Variable of a NetCDF or ``.npz`` file, or extension of a FITS file; needed where several are images.
+        Variable of a NetCDF or ``.npz`` file or a Zarr store, of a group as ``group/name``, or extension of a FITS
+        file; needed where several are images.
     channel_axis : int, optional
         Axis that holds the channels of a ``.npy`` or ``.npz`` file; other formats say so themselves. Needed where the
         first axis is the shortest.
+    select : mapping, optional
+        Values of coordinates along further dimensions of NetCDF and Zarr, such as ``{"level": 850}``, beside the one
+        that `channel` numbers; ``{"t": 3}`` for the volumes of NIfTI.
     format : Format, optional
         How to read the file, whatever it begins with: a format of one's own.
 
     Returns
     -------
     Raster
-        `GeoTiff`, `NetCdf`, `Fits` or `Picture`: its ``image`` is ``(H, W)`` or ``(H, W, C)``, ``missing`` is
+        `GeoTiff`, `NetCdf`, `Fits`, `Nifti` or `Picture`: its ``image`` is ``(H, W)`` or ``(H, W, C)``, ``missing`` is
         ``(H, W)``, ``unit`` a text, and ``write(path, image)`` writes another image on the same ground.
 
     Raises
@@ -74,8 +84,13 @@ def read(
     """
     one_of("scale", scale, ("unit", "none"))
     check_format(format)
-    source, request = Path(path), Request(channel, grey, scale, variable, channel_axis)
+    source, request = Path(path), Request(channel, grey, scale, variable, channel_axis, dict(select or {}))
+    address = url_of(path)
+    if address is not None:
+        return _read_remote(address, request)
     if source.is_dir():
+        if format is not None or is_store(source):
+            return _read_as(format or row_of("Zarr"), source, request)
         raise FileError(f"path must be an existing image file, got {path}, which is a directory.")
     if not source.is_file():
         suffixes = ", ".join(each.suffixes[0] for each in (FORMATS if format is None else (format,)))
@@ -87,6 +102,10 @@ def read(
         raise FileError(f"path must be an image file, got {path}, which cannot be read: {error.strerror}") from error
     if format is not None:
         return _read_as(format, source, request)
+    compound = [(each, suffix) for each in FORMATS for suffix in each.suffixes if suffix.count(".") > 1]
+    for each, suffix in compound:  # what is compressed begins like anything else that is
+        if source.name.lower().endswith(suffix):
+            return _read_as(each, source, request)
     for each in FORMATS:
         if start.startswith(each.starts):
             return _read_as(each, source, request)
@@ -94,6 +113,19 @@ def read(
         if source.name.lower().endswith(each.suffixes):
             return _read_as(each, source, request)
     return rasterio_first(source, request)
+
+
+def _read_remote(address: str, request: Request) -> Raster:
+    """Read what a URL names: NetCDF and Zarr by the suffix, all else through rasterio."""
+    name = name_of(address)
+    request.refuse_grey(name)
+    request.refuse_axis(name)
+    for suffixes, reader in ((row_of("NetCDF").suffixes, read_netcdf), (row_of("Zarr").suffixes, read_zarr)):
+        if name.lower().endswith(suffixes) and not address.startswith("/vsi"):
+            return reader(address, variable=request.variable, index=request.channel, select=request.select)
+    request.refuse_variable(name)
+    request.refuse_select(name)
+    return read_geotiff(address, band=request.channel)
 
 
 def _read_as(format: Format, source: Path, request: Request) -> Raster:

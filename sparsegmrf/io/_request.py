@@ -1,7 +1,7 @@
 """What is wanted of a file, and how arrays without a format are laid out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError, ImageLayoutError
 from sparsegmrf.geo._common import Bands, is_one
+from sparsegmrf.geo._dimensions import Selection
 
 _FEW = 4
 
@@ -23,6 +24,14 @@ class Request:
     scale: str = "unit"
     variable: str | None = None
     channel_axis: int | None = None
+    select: Selection = field(default_factory=dict)
+
+    def refuse_select(self, name: str) -> None:
+        """Raise an `ArgumentError` if positions along further dimensions are wanted of a file that has none."""
+        if self.select:
+            raise ArgumentError(
+                f"select is for NetCDF, Zarr and NIfTI, got {', '.join(self.select)} for {name}; choose by channel."
+            )
 
     def refuse_grey(self, name: str) -> None:
         """Raise an `ArgumentError` if the luminance is wanted of bands that are no colours."""
@@ -41,8 +50,8 @@ class Request:
         """Raise an `ArgumentError` if a variable is wanted of a file that has none."""
         if self.variable is not None:
             raise ArgumentError(
-                f"variable is for NetCDF and .npz, and for extensions of FITS, got {self.variable} for {name}; leave "
-                "it out."
+                f"variable is for NetCDF, Zarr and .npz, and for extensions of FITS, got {self.variable} for {name}; "
+                "leave it out."
             )
 
     def numbers(self, count: int, name: str, shape: tuple[int, ...], plane: bool) -> list[int]:

@@ -1,13 +1,17 @@
 """One writer for images of every format."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sparsegmrf._files import PathLike
-from sparsegmrf._validate import one_of
+from sparsegmrf._files import PathLike, replacing
+from sparsegmrf._validate import one_of, real_array
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.geo import GeoTiff, NetCdf
+from sparsegmrf.geo._convert import as_geotiff, as_netcdf
+from sparsegmrf.geo._netcdf import placeless
 from sparsegmrf.io._formats import FORMATS, Format, check_format
 from sparsegmrf.io._plain import Stretch, Writer
 from sparsegmrf.io._raster import Raster
@@ -19,6 +23,7 @@ _WRITERS = {
     for suffix in each.suffixes
     if suffix.count(".") == 1
 }
+_OF_GRIDS = (".nc", ".nc4", ".cdf", ".zarr")
 _PLACELESS = (".npy", ".npz", ".png")
 """What an image on the ground may be written to all the same."""
 
@@ -31,13 +36,16 @@ def write(
     name: str = "",
     unit: str | None = None,
     exact: bool = False,
+    tiled: bool | None = None,
+    packed: bool = False,
     format: Format | None = None,
 ) -> Stretch:
     """Write an image in the format that the suffix says, whole or not at all.
 
-    What places the pixels of a raster is kept: an image made of a GeoTIFF lies on its ground as ``.tif``, one of a
-    NetCDF variable as ``.nc``, one of a FITS file as ``.fits``. In another one of these formats it would lose its
-    place, and is refused; ``.npy``, ``.npz`` and ``.png`` place nothing.
+    What places the pixels of a raster is kept: an image made of a GeoTIFF lies on its ground as ``.tif``, and as
+    ``.nc`` or ``.zarr`` by coordinates; one of a NetCDF variable or of Zarr as these, and as ``.tif`` where its
+    coordinates are even; one of a FITS file as ``.fits``, one of NIfTI as ``.nii``. In another one of these formats it
+    would lose its place, and is refused; ``.npy``, ``.npz`` and ``.png`` place nothing.
 
     Parameters
     ----------
@@ -56,6 +64,11 @@ def write(
         Write float64 in any case. Otherwise an image on the ground is float32 where the raster read was stored in no
         more and float32 holds every value of it. An image without a ground is float64, but for PNG, which stretches it
         over 16 bits of grey.
+    tiled : bool, optional
+        Write a cloud-optimized GeoTIFF on the ground, in tiles and with overviews; by default as the one read was.
+    packed : bool
+        Write GeoTIFF, NetCDF or Zarr on the ground as integers with scale and offset, those of the raster if it has
+        any; the value that stands for no data is one that no pixel has.
     format : Format, optional
         A format of one's own that writes; the suffix must be one of its. It keeps no place.
 
@@ -86,11 +99,118 @@ def write(
     target, writer = Path(path), writer_for(path, raster, format=format)
     if isinstance(image, Raster):
         image = image.image if writer is not None else _channels_first(image.image)
+    given = storage_of(path, None if writer is not None else placed_as(path, raster), tiled, packed)
     if writer is not None:
         return writer(target, image, name, unit if unit is not None else raster.unit if raster is not None else "")
-    if raster is not None:
-        raster.write(target, image, name, unit=unit, exact=exact)
+    place: Any = placed_as(path, raster)
+    place.write(target, image if place is raster else np.asarray(image), name, unit=unit, exact=exact, **given)
     return None
+
+
+def write_several(
+    path: PathLike,
+    images: Mapping[str, Any],
+    *,
+    like: Raster | None = None,
+    exact: bool = False,
+    tiled: bool | None = None,
+    packed: bool = False,
+) -> None:
+    """Write several images of the same pixels to one file, under their names, whole or not at all.
+
+    They are the bands of a GeoTIFF, variables of NetCDF and Zarr, extensions of FITS, volumes of NIfTI along the fourth
+    axis, and arrays of ``.npz``; on the ground of a raster as `write` has it.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    images : mapping of array_like, (H, W)
+        By name.
+    like, exact, tiled, packed
+        As of `write`.
+
+    Raises
+    ------
+    ArgumentError
+        If there are none, the suffix is another one, it would lose the place, or a shape is another one.
+    FileError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sparsegmrf.io import read
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_several(folder + "/both.npz", {"mean": np.zeros((2, 3)), "std": np.ones((2, 3))})
+    ...     read(folder + "/both.npz", variable="std").image.sum()
+    np.float64(6.0)
+    """
+    if not images:
+        raise ArgumentError("images must be one at least, got none.")
+    check_several(path, like, tiled=tiled, packed=packed)
+    if Path(path).suffix.lower() == ".npz":
+        arrays = {name: real_array("image", np.asarray(image)) for name, image in images.items()}
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+        return
+    place: Any = placed_as(path, like) or placeless(next(iter(images.values())))
+    given = storage_of(path, place, tiled, packed)
+    kept = place is like
+    place.write_several(
+        path, {name: image if kept else np.asarray(image) for name, image in images.items()}, exact=exact, **given
+    )
+
+
+def check_several(
+    path: PathLike,
+    like: Raster | None,
+    argument: str = "path",
+    *,
+    tiled: bool | None = None,
+    packed: bool = False,
+) -> None:
+    """Refuse what `write_several` cannot write; a long computation asks before it begins."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npz":
+        return
+    place = placed_as(path, like, argument)
+    if place is None and ((like is not None and like.suffixes) or suffix not in _OF_GRIDS):
+        own = like.suffixes if like is not None and like.suffixes else _OF_GRIDS
+        raise ArgumentError(f"{argument} must end in {', '.join((*own, '.npz'))} to hold several images, got {path}.")
+    storage_of(path, place, tiled, packed)
+    if isinstance(place, GeoTiff) and packed:
+        raise ArgumentError("packed must be left out of a GeoTIFF of several images, which has one no-data value.")
+
+
+def placed_as(path: PathLike, like: Raster | None, argument: str = "path") -> Raster | None:
+    """Return the raster on whose ground a file of a format lies: the same, or one made of it; None where none does.
+
+    Raises
+    ------
+    ArgumentError
+        If the format has no words for the place.
+    """
+    if like is None or not like.suffixes:
+        return None
+    name = Path(path).name.lower()
+    if name.endswith(like.suffixes):
+        return like
+    if isinstance(like, GeoTiff) and name.endswith(_OF_GRIDS):
+        return as_netcdf(like, path)
+    if isinstance(like, NetCdf) and name.endswith(GeoTiff.suffixes):
+        return as_geotiff(like, path)
+    return None
+
+
+def storage_of(path: PathLike, place: Any, tiled: bool | None, packed: bool) -> dict[str, Any]:
+    """Return how a raster is to be stored, as far as it is asked for."""
+    asked = {**({} if tiled is None else {"tiled": tiled}), **({"packed": True} if packed else {})}
+    for name in asked:
+        if name not in getattr(place, "storage", ()):
+            what = "GeoTIFF" if name == "tiled" else "GeoTIFF, NetCDF and Zarr"
+            raise ArgumentError(f"{name} is for {what} on the ground, got {path}; leave it out.")
+    return asked
 
 
 def writer_for(
@@ -109,7 +229,7 @@ def writer_for(
     suffix = Path(path).suffix.lower()
     if like is None or not like.suffixes:
         return _WRITERS[one_of(f"suffix of {argument}", suffix, tuple(_WRITERS))]
-    if suffix in like.suffixes:
+    if placed_as(path, like, argument) is not None:
         return None
     if suffix in _PLACELESS:
         return _WRITERS[suffix]
