@@ -240,7 +240,7 @@ def _about(result: StackResult, unit: str) -> dict[str, Any]:
     assert isinstance(fit, StackFit)  # of a model of a field
     return {
         "unit": unit or "intensity",
-        "model": type(fit.model.field).__name__,
+        "model": " + ".join(type(part.model).__name__ for part in fit.model.fields),
         "parameters": {name: _finite(value) for name, value in fit.parameters.items()},
         "standard_errors": {name: _finite(value) for name, value in fit.standard_errors.items()},
         "units": fit.units,
