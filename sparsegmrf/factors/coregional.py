@@ -142,7 +142,7 @@ class CoregionalForm(Form):
         M, place = np.eye(len(self.weights)), self.place
         M[place] = -self.weights / self.weights[place]
         M[place, place] = 1.0 / self.weights[place]
-        return np.kron(M, np.eye(self.channels))
+        return np.asarray(np.kron(M, np.eye(self.channels)), dtype=np.float64)
 
     @cached_property
     def unknowns(self) -> SymmetricStencil:
@@ -409,4 +409,3 @@ def _of_channels(like: SymmetricStencil, planes: Sequence[FloatArray], channels:
     """Return a stencil of blocks ``(H, W, C, C)`` on the offsets of another."""
     shaped = [each if channels > 1 else each[..., 0, 0] for each in planes]
     return SymmetricStencil(like.offsets, shaped, like.shape, channels=channels, boundary=cut_off(like.boundary))
-
