@@ -128,7 +128,7 @@ class CoregionalForm(Form):
     @cached_property
     def place(self) -> int:
         """The field in whose place the sum stands."""
-        largest = [each.stencil.diagonal().max() for each in self.members]
+        largest = [each.diagonal().max() for each in self._stencils]
         return place_of_total(np.array(largest), self.weights)
 
     @property
@@ -147,7 +147,11 @@ class CoregionalForm(Form):
     @cached_property
     def unknowns(self) -> SymmetricStencil:
         """The precision of the unknowns without measurements."""
-        return congruent(side_by_side([each.stencil for each in self.members]), self.matrix)
+        return congruent(side_by_side(self._stencils), self.matrix)
+
+    @cached_property
+    def _stencils(self) -> list[SymmetricStencil]:
+        return [each.stencil for each in self.members]
 
     @cached_property
     def weighted(self) -> SymmetricStencil:
@@ -230,7 +234,7 @@ class CoregionalFactor(Factor):
         """Return ``x^T Q x`` for ``(batch, n)``."""
         form, others = self._form, self._others
         images = np.where(self.lattice.domain, x.reshape(len(x), *self.lattice.image_shape), 0.0)
-        u = form.spread(images.reshape(len(x), *self.lattice.shape, -1))
+        u = form.spread(images.reshape(len(x), *self.lattice.shape, form.channels))
         product = form.times(u)
         inside = np.einsum("bijc,bijc->b", u[..., form.totals], product[..., form.totals])
         if others is None:
@@ -368,13 +372,14 @@ class GivenSums(CoregionalFactor):
 
     def solve_vectors(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""
-        right = self._form.spread(b.reshape(len(b), *self._form.unknowns.shape, -1))
+        right = self._form.spread(b.reshape(len(b), *self._form.unknowns.shape, self._form.channels))
         return np.ascontiguousarray(self.solve_unknowns(right)[..., self._form.totals]).reshape(b.shape)
 
     def draw_vectors(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
         """Return draws ``(batch, n)``: the sums in draws of the unknowns."""
         unknowns = self._inner.draw_vectors(rng, np.empty((len(out), self._inner.lattice.size)))
-        each = unknowns.reshape(len(out), self._form.unknowns.lattice.n_pixels, -1)
+        lattice = self._form.unknowns.lattice
+        each = unknowns.reshape(len(out), lattice.n_pixels, lattice.channels)
         return np.ascontiguousarray(each[..., self._form.totals]).reshape(out.shape)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.optimize
@@ -23,9 +23,13 @@ from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import Coordinates, scale_of
 from sparsegmrf.inference._sum_evidence import SumEvidence
 from sparsegmrf.models import Sum
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import BoolArray, FloatArray
 
 _NOISE_SHARE = 0.1
+_GONE = 1e-6
+"""Noise variance, in units of that of the data, that has run to zero."""
+_SINGULAR = 1e-4
+"""Variance of a channel given those before it, in units of that of the data, at which a covariance is singular."""
 _ROUNDS = 3
 """How often the search starts anew where it ended."""
 _TILE = 64
@@ -178,7 +182,8 @@ class ChannelObjective:
     def maximize(self, tolerance: float) -> ChannelSearch:
         """Search the maximum by BFGS, until a Newton step is shorter than `tolerance` standard errors.
 
-        On a large image it starts at the maximum on its best-observed tile.
+        On a large image it starts at the maximum on its best-observed tile. A covariance that runs to a singular one,
+        where its inverse has no digits, is left at that edge, and the others are searched on.
         """
         at = self.start
         if not len(at):
@@ -186,48 +191,76 @@ class ChannelObjective:
         self.evidence(at).loglik  # noqa: B018 - what is wrong with the start is told
         tile, spread = self._on_tile(), np.eye(len(at))
         if tile is not None:
-            found = tile._search(at, spread, _ROUGH)
-            at, spread = found.x, found.hess_inv * (tile.data.count / self.data.count)
-        evaluations, step = 1, np.inf
-        for _ in range(_ROUNDS):
-            ended = self._search(at, spread, tolerance)
-            at, evaluations = ended.x, evaluations + int(ended.nfev)
-            spread, step = np.eye(len(at)), float(np.sqrt(ended.jac @ ended.hess_inv @ ended.jac))
-            if step < tolerance:
+            at, found = tile._search(at, ~tile._at_edge(at), spread, _ROUGH)
+            spread = found.hess_inv * (tile.data.count / self.data.count)
+        evaluations, step, free = 1, np.inf, ~self._at_edge(at)
+        if not free.all():
+            spread = np.eye(int(free.sum()))
+        for _ in range(_ROUNDS + len(self.covariances) * len(self.unit)):
+            at, ended = self._search(at, free, spread, tolerance)
+            evaluations += int(ended.nfev)
+            step = float(np.sqrt(ended.jac @ ended.hess_inv @ ended.jac))
+            left = ~self._at_edge(at)
+            if step < tolerance and (left == free).all():
                 break
-        reason = f"the last Newton step is {step:.2g} standard errors long"
-        if self.noise:
-            gone = self.noise_variance(at) < 1e-6 * self.unit**2
-            if gone.any():
-                where = ", ".join(map(str, np.flatnonzero(gone)))
-                reason += f"; noise ran to zero in channels {where}"
+            free, spread = left, np.eye(int(left.sum()))
+        reason = f"the last Newton step is {step:.2g} standard errors long" + self._edges(at)
         return ChannelSearch(self.evidence(at), at, step < tolerance, reason, evaluations)
+
+    def _edges(self, at: FloatArray) -> str:
+        """Return which noise has run to zero, and which covariance to a singular one, in words."""
+        said, parts = "", self._split(self._at_edge(at))[1]
+        if self.noise and (gone := self.noise_variance(at) < _GONE * self.unit**2).any():
+            said += f"; noise ran to zero in channels {', '.join(map(str, np.flatnonzero(gone)))}"
+        names = covariance_names(self.model)
+        singular = [names[k] for k, part in zip(self.searched, parts, strict=True) if part.any()]
+        return said + "".join(f"; {name} ran to a singular one" for name in singular)
+
+    def _at_edge(self, at: FloatArray) -> BoolArray:
+        """Return which numbers are those of a variance, given other channels, that has run to zero."""
+        channels, spatial = len(self.unit), len(self.coordinates.names)
+        rows, columns = np.tril_indices(channels)
+        found = np.zeros(len(at), dtype=bool)
+        for part in range(len(self.searched)):
+            own = slice(spatial + part * len(rows), spatial + (part + 1) * len(rows))
+            found[own] = (rows == columns) & (at[own] < 0.5 * np.log(_SINGULAR))
+        return found
 
     def noise_variance(self, at: FloatArray) -> FloatArray:
         """Return the noise variances that are searched, ``(C,)``."""
-        return np.exp(self._split(at)[2])
+        return np.asarray(np.exp(self._split(at)[2]))
 
     def covariance_of(self, at: FloatArray) -> FloatArray:
-        """Return the inverse of the observed information on working parameters, by differences of the gradient."""
+        """Return the inverse of the observed information on working parameters, by differences of the gradient.
+
+        What is at an edge, such as a covariance that has become singular, is taken to stay there.
+        """
         step = 1e-4
         rows = []
         for unit in np.eye(len(at)):
             high, low = (self.gradient(u, self.evidence(u)) for u in (at + step * unit, at - step * unit))
             rows.append((low - high) / (2.0 * step))
         information = np.array(rows).reshape(len(at), len(at))
-        return np.asarray(np.linalg.inv((information + information.T) / 2.0))
+        told = np.flatnonzero(~self._at_edge(at) & (np.diagonal(information) > 0.0))
+        block = np.ix_(told, told)
+        found = np.zeros(information.shape)
+        found[block] = np.linalg.inv((information + information.T)[block] / 2.0)
+        return found
 
-    def covariance_errors(self, at: FloatArray, model: OfChannels) -> list[FloatArray]:
-        """Return standard errors of the covariances' entries ``(C, C)`` where a model has been found; NaN if held."""
-        whole, noise = self, self._split(at)[2]
-        if self.covariances == ("profiled",):
-            spatial = self._split(at)[0]
-            whole = dataclasses.replace(self, covariances=("searched",))
-            at = np.concatenate([spatial, self._entries(members_of(model)[0].covariance), noise])
+    def searching_all(self, at: FloatArray, model: OfChannels) -> tuple["ChannelObjective", FloatArray]:
+        """Return the objective that also searches a covariance in closed form, and its numbers at a model."""
+        if self.covariances != ("profiled",):
+            return self, at
+        spatial, _, noise = self._split(at)
+        entries = self._entries(members_of(model)[0].covariance)
+        return dataclasses.replace(self, covariances=("searched",)), np.concatenate([spatial, entries, noise])
+
+    def covariance_errors(self, at: FloatArray, spread: FloatArray) -> list[FloatArray]:
+        """Return standard errors of the covariances' entries ``(C, C)``, NaN of one held, by that of all numbers."""
         rows, columns = np.tril_indices(len(self.unit))
         found = [np.full((len(self.unit),) * 2, np.nan) for _ in self.covariances]
-        spread, first = whole.covariance_of(at), len(self.coordinates.names)
-        for k, root in zip(whole.searched, whole._split(at)[1], strict=True):
+        first = len(self.coordinates.names)
+        for k, root in zip(self.searched, self._split(at)[1], strict=True):
             L = self._root(root)
             factor = np.where(rows == columns, L[rows, columns], 1.0)
             moved = np.zeros((len(rows), *L.shape))
@@ -239,10 +272,27 @@ class ChannelObjective:
             first += len(rows)
         return found
 
-    def _search(self, start: FloatArray, spread: FloatArray, tolerance: float) -> scipy.optimize.OptimizeResult:
-        """Search from a start with a guess of the inverse Hessian."""
+    def _search(
+        self, start: FloatArray, free: BoolArray, spread: FloatArray, tolerance: float
+    ) -> tuple[FloatArray, scipy.optimize.OptimizeResult]:
+        """Search the numbers that are free with a guess of their inverse Hessian, until one of them is at an edge."""
+
+        def whole(part: FloatArray) -> FloatArray:
+            at = start.copy()
+            at[free] = part
+            return at
+
+        def loss(part: FloatArray) -> tuple[float, FloatArray]:
+            value, slopes = self._loss(whole(part))
+            return value, slopes[free]
+
+        def stop(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+            if (self._at_edge(whole(intermediate_result.x)) & free).any():
+                raise StopIteration
+
         options = {"gtol": 0.1 * tolerance, "hess_inv0": (spread + spread.T) / 2.0}
-        return scipy.optimize.minimize(self._loss, start, jac=True, method="BFGS", options=options)
+        ended = scipy.optimize.minimize(loss, start[free], jac=True, method="BFGS", options=options, callback=stop)
+        return whole(ended.x), ended
 
     def _on_tile(self) -> "ChannelObjective | None":
         """Return the objective on the tile with the most observed values; None if the image is not much larger.
@@ -276,7 +326,8 @@ class ChannelObjective:
         except (SparseGMRFError, np.linalg.LinAlgError):
             return np.inf, np.zeros(len(at))
 
-    def _split(self, at: FloatArray) -> tuple[FloatArray, list[FloatArray], FloatArray]:
+    def _split(self, at: Any) -> tuple[Any, list[Any], Any]:
+        """Return spatial numbers, those of each covariance, and of the noise; or what else there is of each number."""
         channels, spatial = len(self.unit), len(self.coordinates.names)
         entries, fields = channels * (channels + 1) // 2, len(self.searched)
         roots = at[spatial : spatial + fields * entries].reshape(fields, entries)

@@ -95,7 +95,7 @@ class ChannelsFit:
         if not names:
             return {}
         spatial = self._search.at[: len(names)]
-        covariance = self._objective.covariance_of(self._search.at)[: len(names), : len(names)]
+        covariance = self._spread[: len(names), : len(names)]
         J = self._objective.coordinates.jacobian(spatial)
         return dict(zip(names, np.sqrt(np.diagonal(J @ covariance @ J.T)).tolist(), strict=True))
 
@@ -105,8 +105,15 @@ class ChannelsFit:
 
         They are called ``covariance``, and of a sum ``covariance_label``.
         """
-        found = self._objective.covariance_errors(self._search.at, self.model)
+        objective, at = self._objective.searching_all(self._search.at, self.model)
+        found = objective.covariance_errors(at, self._spread)
         return dict(zip(covariance_names(self.model), found, strict=True))
+
+    @cached_property
+    def _spread(self) -> FloatArray:
+        """The covariance of all working parameters, by the observed information."""
+        objective, at = self._objective.searching_all(self._search.at, self.model)
+        return objective.covariance_of(at)
 
     @property
     def units(self) -> dict[str, str]:
@@ -253,6 +260,7 @@ def fit_channels(
     shape = image.shape
     for member in members_of(model):
         _check_lattice(member.model.gmrf((shape[0], shape[1])).lattice)
+    model.gmrf((shape[0], shape[1]))  # what does not go together is told
     noise_variance = likelihood.noise_variance
     estimated = isinstance(noise_variance, str)
     if estimated and noise_variance != "estimate":
