@@ -126,6 +126,21 @@ def stack_covariance(days, ell, spatial, basis, deviations, of_coefficients):
     return np.kron(in_time, spatial) + np.kron(season, of_coefficients)
 
 
+def sum_covariance(days, parts, basis=(), deviations=(), of_coefficients=0.0):
+    """Covariance of a season and several fields at pixels and dates, ``(ell, spatial)`` each.
+
+    With ``ell`` 0 a field is each date's own, with infinity all dates have the same.
+    """
+    days = np.asarray(days, dtype=float)
+    apart, n = np.abs(days[:, None] - days[None, :]), len(parts[0][1])
+    basis = np.asarray(basis, dtype=float).reshape(len(days), -1)
+    total = np.kron(basis @ np.diag(np.square(deviations)) @ basis.T, of_coefficients * np.ones((n, n)))
+    for ell, spatial in parts:
+        in_time = (apart == 0.0).astype(float) if ell == 0.0 else np.exp(-apart / ell)
+        total = total + np.kron(in_time, spatial)
+    return total
+
+
 def gaussian_given(covariance, values, observed, noise, covariates):
     """Generalized least squares and kriging: log-density, mean and covariance at all places, and the coefficients.
 

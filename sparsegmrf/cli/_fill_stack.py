@@ -269,7 +269,9 @@ def _about(result: StackResult, scored: StackCrossValidation | None, unit: str) 
     fit = result.fit
     said: dict[str, Any] = {
         "unit": unit or "intensity",
-        "model": type(fit.model.field).__name__ if isinstance(fit, StackFit) else fit.name,
+        "model": " + ".join(type(part.model).__name__ for part in fit.model.fields)
+        if isinstance(fit, StackFit)
+        else fit.name,
         "parameters": {name: _finite(value) for name, value in fit.parameters.items()},
         "standard_errors": {name: _finite(value) for name, value in fit.standard_errors.items()},
         "observed": fit.n_observed,

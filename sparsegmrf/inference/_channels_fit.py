@@ -15,13 +15,23 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._bands import Bands
 from sparsegmrf.inference._channel_data import channel_observations
 from sparsegmrf.inference._channel_evidence import ChannelEvidence
+from sparsegmrf.inference._channel_members import (
+    OfChannels,
+    channels_of,
+    covariance_names,
+    described,
+    members_of,
+    with_covariances,
+)
 from sparsegmrf.inference._channel_search import ChannelObjective, ChannelSearch
+from sparsegmrf.inference._channel_trend import EvidenceOfChannels
 from sparsegmrf.inference._covariates import Covariates
 from sparsegmrf.inference._ground import placed, told, units_of
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._spacing import Spacing, SpacingLike
+from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood
-from sparsegmrf.models import Channels
+from sparsegmrf.models import Channels, Sum
 from sparsegmrf.typing import FloatArray, Seed, Shape
 
 
@@ -31,8 +41,9 @@ class ChannelsFit:
 
     Attributes
     ----------
-    model : Channels
-        At the estimates: `Channels.covariance` is that of the channels, `Channels.model` the spatial model.
+    model : Channels or Sum
+        At the estimates: `Channels.covariance` is that of the channels, `Channels.model` the spatial model; of a sum
+        `Sum.models` are those of its fields.
     noise_variance : float or ndarray, (C,) or as given
         Estimated of each channel, or given; 0 without noise.
     coefficients, coefficient_errors : ndarray, (K, C)
@@ -52,7 +63,7 @@ class ChannelsFit:
         Of the likelihood.
     """
 
-    model: Channels
+    model: Channels | Sum
     noise_variance: float | FloatArray
     coefficients: FloatArray
     coefficient_errors: FloatArray
@@ -74,7 +85,7 @@ class ChannelsFit:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """Parameters of the spatial model."""
+        """Parameters of the spatial model, or of all of a sum."""
         return self.model.parameters
 
     @cached_property
@@ -84,9 +95,25 @@ class ChannelsFit:
         if not names:
             return {}
         spatial = self._search.at[: len(names)]
-        covariance = self._objective.covariance_of(self._search.at)[: len(names), : len(names)]
+        covariance = self._spread[: len(names), : len(names)]
         J = self._objective.coordinates.jacobian(spatial)
         return dict(zip(names, np.sqrt(np.diagonal(J @ covariance @ J.T)).tolist(), strict=True))
+
+    @cached_property
+    def covariance_errors(self) -> dict[str, FloatArray]:
+        """Standard errors of the entries of the covariances ``(C, C)``, by the observed information; NaN of one held.
+
+        They are called ``covariance``, and of a sum ``covariance_label``.
+        """
+        objective, at = self._objective.searching_all(self._search.at, self.model)
+        found = objective.covariance_errors(at, self._spread)
+        return dict(zip(covariance_names(self.model), found, strict=True))
+
+    @cached_property
+    def _spread(self) -> FloatArray:
+        """The covariance of all working parameters, by the observed information."""
+        objective, at = self._objective.searching_all(self._search.at, self.model)
+        return objective.covariance_of(at)
 
     @property
     def units(self) -> dict[str, str]:
@@ -151,12 +178,13 @@ class ChannelsFit:
 
     def summary(self) -> str:
         """Return the estimates and the fit's figures as text."""
-        lines = [f"Channels of {type(self.model.model).__name__}, {self.n_observed} observed values", ""]
+        lines = [f"{described(self.model)}, {self.n_observed} observed values", ""]
         units = self.units
         lines += [f"{name:>16}{value:14.6g}  {units.get(name, '')}".rstrip() for name, value in self.parameters.items()]
         lines += told(self.model, self._spacing)
-        lines += ["", "covariance of the channels"]
-        lines += ["".join(f"{value:14.6g}" for value in row) for row in self.model.covariance]
+        for name, member in zip(covariance_names(self.model), members_of(self.model), strict=True):
+            lines += ["", f"{name} of the channels"]
+            lines += ["".join(f"{value:14.6g}" for value in row) for row in member.covariance]
         if np.ndim(self.noise_variance) < 2:
             lines += ["", f"noise variance {np.array2string(np.asarray(self.noise_variance), precision=6)}"]
         for name, row in zip(self.covariates, self.coefficients, strict=True):
@@ -168,7 +196,7 @@ class ChannelsFit:
         return f"ChannelsFit({self.model!r}, loglik={self.loglik:.6g}, converged={self.converged})"
 
     @property
-    def _evidence(self) -> ChannelEvidence:
+    def _evidence(self) -> EvidenceOfChannels:
         return self._search.evidence
 
 
@@ -211,7 +239,7 @@ def check_double(precision: str) -> None:
 
 
 def fit_channels(
-    model: Channels,
+    model: OfChannels,
     image: Any,
     mask: Any,
     likelihood: Gaussian | Likelihood,
@@ -225,18 +253,14 @@ def fit_channels(
         raise ArgumentError(
             f"likelihood must be Gaussian with Channels, got {likelihood.name}; fit one field to counts."
         )
-    channels = len(model.covariance)
+    channels = channels_of(model)
     bands = Bands.of(image, channels)
     model, ground = placed(model, spacing, bands.image)
     mask, likelihood, image = bands.mask(mask), bands.likelihood(likelihood), bands.values
     shape = image.shape
-    lattice = model.model.gmrf((shape[0], shape[1])).lattice
-    if not lattice.is_complete:
-        raise ArgumentError(
-            "model must have a value at every pixel with Channels, got a spatial model with "
-            f"{lattice.size - lattice.n_free} pixels outside its domain (a mask or a barrier); fit its channels one by "
-            "one, or take a proper field, such as Matern(barrier=...)."
-        )
+    for member in members_of(model):
+        _check_lattice(member.model.gmrf((shape[0], shape[1])).lattice)
+    model.gmrf((shape[0], shape[1]))  # what does not go together is told
     noise_variance = likelihood.noise_variance
     estimated = isinstance(noise_variance, str)
     if estimated and noise_variance != "estimate":
@@ -252,15 +276,17 @@ def fit_channels(
     found = objective.maximize(tolerance)
     evidence = found.evidence
     beta, covariance = evidence.estimate
-    entries = 0 if objective.covariance == "held" else channels * (channels + 1) // 2
+    best = objective.model_at(found.at)
+    if isinstance(evidence, ChannelEvidence):
+        best = with_covariances(best, [evidence.model.covariance])  # which may be one in closed form
     return ChannelsFit(
-        model=evidence.model,
+        model=best,
         noise_variance=objective.noise_variance(found.at) if estimated else given if given.ndim else float(given),
         coefficients=beta.reshape(-1, channels),
         coefficient_errors=np.sqrt(np.diagonal(covariance)).reshape(-1, channels),
         loglik=evidence.loglik,
         n_observed=data.count,
-        n_parameters=len(objective.coordinates.names) + entries + channels * estimated + len(beta),
+        n_parameters=len(objective.coordinates.names) + objective.n_entries + channels * estimated + len(beta),
         converged=found.converged,
         reason=found.reason,
         evaluations=found.evaluations,
@@ -271,8 +297,18 @@ def fit_channels(
     )
 
 
+def _check_lattice(lattice: Lattice) -> None:
+    """Refuse a spatial model that has no value at some pixels."""
+    if not lattice.is_complete:
+        raise ArgumentError(
+            "model must have a value at every pixel with Channels, got a spatial model with "
+            f"{lattice.size - lattice.n_free} pixels outside its domain (a mask or a barrier); fit its channels one by "
+            "one, or take a proper field, such as Matern(barrier=...)."
+        )
+
+
 def fill_channels(
-    model: Channels,
+    model: OfChannels,
     image: Any,
     mask: Any,
     likelihood: Gaussian | Likelihood,
@@ -285,7 +321,7 @@ def fill_channels(
 ) -> ChannelsFillResult:
     """Return the filled image, its channels where they were."""
     result = fit_channels(model, image, mask, likelihood, covariates, fixed, tolerance, spacing)
-    bands = Bands.of(image, len(model.covariance))
+    bands = Bands.of(image, channels_of(model))
     found, data = result.predict(n_samples=n_samples, rng=rng), result._evidence.data
     return ChannelsFillResult(
         mean=bands.labelled(found.mean),

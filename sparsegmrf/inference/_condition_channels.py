@@ -7,6 +7,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors import Factor, Method
 from sparsegmrf.factors.choose import stencil_of
 from sparsegmrf.factors.congruent import CongruentForm
+from sparsegmrf.factors.coregional import CoregionalForm, GivenSums
 from sparsegmrf.factors.independent import IndependentForm
 from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.factors.separable import SeparableForm
@@ -24,7 +25,12 @@ def condition_channels(gmrf: GMRF, data: Observations, method: Method) -> GMRF:
     """Return a field of several channels given observations ``(H, W, C)``, among them what it knows already."""
     posterior = given_channels(gmrf, data, method)
     residual = np.where(data.observed, data.values - gmrf.mean, 0.0)
-    mean = gmrf.mean + deviation_given(gmrf, data, posterior.factor, residual)
+    if isinstance(gmrf.given, CoregionalForm):
+        factor = posterior.factor
+        assert isinstance(factor, GivenSums)
+        mean = gmrf.mean + unknowns_given(gmrf.given, data, factor, residual)[..., gmrf.given.totals]
+    else:
+        mean = gmrf.mean + deviation_given(gmrf, data, posterior.factor, residual)
     return posterior.with_mean(np.where(data.exact, data.values, mean))
 
 
@@ -37,7 +43,7 @@ def given_channels(gmrf: GMRF, data: Observations, method: Method = "auto") -> G
     - with noise of variance ``v_c / w_p``, ``V = diag(v)``: ``V^-1/2 S V^-1/2 = U D U^T`` turns ``x_p = V^1/2 U u_p``
       into independent fields ``u_c`` with the precisions ``Q_s / D_c + diag(w)``.
 
-    All else is factorized with ``C`` unknowns per pixel.
+    All else is factorized with ``C`` unknowns per pixel, and a sum of R fields with ``R C``.
     """
     if data.exact.all():
         raise ArgumentError(
@@ -45,6 +51,8 @@ def given_channels(gmrf: GMRF, data: Observations, method: Method = "auto") -> G
             "is the image itself."
         )
     form = gmrf.given
+    if isinstance(form, CoregionalForm):
+        return GMRF(form.given(data.weight, data.exact), method=method)
     if isinstance(form, SeparableForm) and not isinstance(form.spatial, TotalForm) and _agree(data):
         spatial = stencil_of(form.spatial, form.spatial.lattice)
         exact = data.exact[..., 0]
@@ -71,6 +79,19 @@ def deviation_given(gmrf: GMRF, data: Observations, factor: Factor, residual: Fl
     if data.exact.any():
         right = np.where(data.exact, 0.0, right - gmrf.precision @ known)
     return np.asarray(known + factor.solve(right))
+
+
+def unknowns_given(form: CoregionalForm, data: Observations, factor: GivenSums, residual: FloatArray) -> FloatArray:
+    """Return the expected unknowns ``(..., H, W, R C)`` of a sum of fields given residuals ``(..., H, W, C)``.
+
+    `form` is what the observations are added to, `factor` that of both.
+    """
+    known = form.spread(np.where(data.exact, residual, 0.0))
+    right = form.spread(data.weight * residual)
+    if data.exact.any():
+        right -= form.times(known)
+        right[..., form.totals] = np.where(data.exact, 0.0, right[..., form.totals])
+    return known + factor.solve_unknowns(right)
 
 
 def _agree(data: Observations) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._channel_members import is_of_channels
 from sparsegmrf.inference._channels_fit import ChannelsFillResult, check_double, fill_channels
 from sparsegmrf.inference._comparison import ModelComparison, compare
 from sparsegmrf.inference._count_fill import CountFillResult, count_fill
@@ -191,7 +192,7 @@ def fill(
     True
     """
     distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
-    if isinstance(model, Channels):
+    if is_of_channels(model):
         count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
         check_double(precision)
         return fill_channels(model, image, mask, distribution, covariates, fixed, count, stream, _TOLERANCE, spacing)

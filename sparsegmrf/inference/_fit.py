@@ -8,6 +8,7 @@ import numpy as np
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator, positive_number
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._channel_members import is_of_channels
 from sparsegmrf.inference._channels_fit import ChannelsFit, check_double, fit_channels
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
@@ -169,7 +170,7 @@ def fit(
     """
     end, stream = positive_number("tolerance", tolerance), generator(rng)
     distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
-    if isinstance(model, Channels):
+    if is_of_channels(model):
         if method != "ml" or priors is not None:
             raise ArgumentError(f'method must be "ml", and priors None, with Channels, got {method!r} and {priors!r}.')
         check_double(precision)

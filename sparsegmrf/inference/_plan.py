@@ -13,12 +13,12 @@ from sparsegmrf.errors import ArgumentError, SparseGMRFError
 from sparsegmrf.factors import Plan
 from sparsegmrf.factors.choose import check_digits
 from sparsegmrf.factors.dissection import plan as plan_factor
+from sparsegmrf.inference._channel_members import is_of_channels
 from sparsegmrf.inference._ground import placed
 from sparsegmrf.inference._objective import spectral_density
 from sparsegmrf.inference._observations import with_weight_of_total
 from sparsegmrf.inference._parameters import FieldModel, check_model, unknowns_of
 from sparsegmrf.likelihoods import Gaussian, Likelihood
-from sparsegmrf.models import Channels
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, Shape
 
@@ -154,7 +154,7 @@ def plan(
             "to plan a fit."
         )
     check_model(stencil)
-    if isinstance(stencil, Channels):
+    if is_of_channels(stencil):
         raise ArgumentError("stencil must be a model of one field, got Channels; plan its spatial model.")
     count = integer_at_least("n_samples", n_samples, 0)
     stencil, _ = placed(stencil, "coordinates", shape) if is_labelled(shape) else (stencil, None)

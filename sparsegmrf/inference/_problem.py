@@ -11,6 +11,7 @@ import numpy as np
 from sparsegmrf._validate import one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.choose import check_digits
+from sparsegmrf.inference._channel_members import channels_of, is_of_channels
 from sparsegmrf.inference._count_objective import CountObjective
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._covariates import Covariates, check_leaves_something, check_own_names, check_varies
@@ -24,7 +25,7 @@ from sparsegmrf.inference._plan import refuse_beyond_memory
 from sparsegmrf.inference._spacing import Spacing, pixels
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood
-from sparsegmrf.models import Channels, Sum
+from sparsegmrf.models import Sum
 from sparsegmrf.priors import Prior, check_priors
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
@@ -298,10 +299,10 @@ def _check_inside(observed: BoolArray, domain: BoolArray, name: str) -> None:
 
 def _check_fields(model: FieldModel) -> None:
     """Refuse fields of which it is not said what is observed, and a weight of a single one, which is its scale."""
-    if isinstance(model, Channels):
+    if is_of_channels(model):
         raise ArgumentError(
             "model must have one field, or be a Sum, whose weights say what is observed of several, got Channels of "
-            f"{len(model.covariance)}; fit and fill take Channels, all else its spatial model with one channel."
+            f"{channels_of(model)}; fit and fill take Channels, all else its spatial model with one channel."
         )
     if isinstance(model, Sum) and len(model.models) == 1 and model.observation[0] != 1.0:
         weight = float(model.observation[0])

@@ -10,11 +10,14 @@ import scipy.linalg
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images, real_array
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.factors.coregional import CoregionalForm, side_by_side
 from sparsegmrf.factors.independent import IndependentForm, Member, split, stacked
+from sparsegmrf.factors.separable import SeparableForm
 from sparsegmrf.factors.spectral_density import SpectralDensity, total
 from sparsegmrf.factors.total import TotalForm
 from sparsegmrf.gmrf import GMRF
 from sparsegmrf.models._model import Bounds, JointLimits, Model
+from sparsegmrf.models.channels import Channels
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import ArrayLike, FloatArray, Shape
@@ -29,11 +32,15 @@ class Sum(Model):
     What is observed is ``y = sum_c w_c x_c`` with the `observation` weights ``w``. The fields of a draw are in its
     channels, and `observe` adds them up.
 
+    A sum of `Channels` is the linear model of coregionalization, ``cov = sum_r w_r^2 Q_r^-1 (x) S_r``: images of C
+    bands whose covariance at short lags is another than at long ones. Its `gmrf` is the field of the bands themselves,
+    ``(H, W, C)``; the unknowns of `stencil` are the fields' one after the other, ``R C`` per pixel.
+
     Parameters
     ----------
     models : sequence of Model
         One per field, with one unknown per pixel; or a sum itself, as a `Matern` of fractional smoothness is, which
-        takes a channel for each of its fields.
+        takes a channel for each of its fields. Or all of them `Channels`, proper ones with as many channels each.
     labels : sequence of str, optional
         A name per field; parameters are called ``name_label``. By default 0, 1, ...
     observation : array_like, (C,), optional
@@ -52,6 +59,10 @@ class Sum(Model):
     ['rho_coarse', 'rho_fine', 'tau_coarse', 'tau_fine']
     >>> model.observe(model.gmrf((32, 48)).sample(rng=0)).shape
     (32, 48)
+    >>> from sparsegmrf.models import Channels, Matern
+    >>> coarse, fine = Channels(Matern(12.0), [[1.0, 0.9], [0.9, 1.0]]), Channels(Matern(3.0), [[0.2, 0.0], [0.0, 0.4]])
+    >>> Sum([coarse, fine]).gmrf((16, 20)).sample(rng=0).shape
+    (16, 20, 2)
     """
 
     models: tuple[Model, ...]
@@ -69,6 +80,12 @@ class Sum(Model):
             raise ArgumentError(
                 f"models must hold at least one Model and nothing else, got {[type(m).__name__ for m in members]}."
             )
+        counts = {len(member.covariance) if isinstance(member, Channels) else 0 for member in members}
+        if len(counts) > 1:
+            raise ArgumentError(
+                "models must be fields of one channel, or all Channels with as many of them, got "
+                f"{', '.join(_described(member) for member in members)}."
+            )
         names = tuple(str(k) for k in range(len(members))) if labels is None else tuple(labels)
         if len(names) != len(members) or len(set(names)) != len(names) or not all(isinstance(n, str) for n in names):
             raise ArgumentError(f"labels must be {len(members)} distinct names, one per model, got {list(names)}.")
@@ -79,13 +96,26 @@ class Sum(Model):
         _frozen.assign(self, models=members, labels=names, observation=weights)
 
     @property
+    def channels(self) -> int:
+        """Bands of what is observed: those of its `Channels`, else 1."""
+        first = self.models[0]
+        return len(first.covariance) if isinstance(first, Channels) else 1
+
+    @property
+    def members(self) -> tuple[Channels, ...]:
+        """The models, of a sum of `Channels`; else none."""
+        return tuple(model for model in self.models if isinstance(model, Channels))
+
+    @property
     def parameters(self) -> dict[str, float]:
         """Those of all models, as ``name_label``."""
         return self._named([model.parameters for model in self.models])
 
     @property
     def combination(self) -> FloatArray | None:
-        """The weights, those of a model that is a sum times those of its fields; None of a single field."""
+        """The weights, those of a model that is a sum times those of its fields; None of a single field, or bands."""
+        if self.members:
+            return None
         weights = [
             weight * (np.ones(1) if model.combination is None else model.combination)
             for model, weight in zip(self.models, self.observation, strict=True)
@@ -115,7 +145,8 @@ class Sum(Model):
         Parameters
         ----------
         x : array_like, (..., H, W, C)
-            Fields in intensity; ``(..., H, W)`` if there is a single one.
+            Fields in intensity; ``(..., H, W)`` if there is a single one. Of `Channels` the unknowns of `stencil`,
+            ``(..., H, W, R C)``, and what is returned is ``(..., H, W, C)``.
 
         Raises
         ------
@@ -123,6 +154,10 @@ class Sum(Model):
             If `x` does not have a channel per field.
         """
         array, weights = real_array("x", x), self.combination
+        if self.members:
+            R, C = len(self.models), self.channels
+            seen = images("x", array, (*array.shape[-3:-1], R * C))
+            return np.asarray(np.einsum("...rc,r->...c", seen.reshape(*seen.shape[:-1], R, C), self.observation))
         if weights is None:
             return np.asarray(array * self.observation[0])
         return np.asarray(images("x", array, (*array.shape[-3:-1], len(weights))) @ weights)
@@ -155,6 +190,8 @@ class Sum(Model):
 
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
+        if self.members:
+            return side_by_side([model.build_stencil(shape) for model in self.models])
         return stacked([each for model in self.models for each in _fields(model, model.build_stencil(shape))])
 
     def build_rows(self, shape: Shape) -> list[Rows]:
@@ -179,6 +216,10 @@ class Sum(Model):
         """Return the derivatives by the parameters of one model: zero in the blocks of the others."""
         result = {}
         for name, each in self.models[field].build_derivatives(shape).items():
+            if self.members:
+                blocks = [each if c == field else each * 0.0 for c in range(len(self.models))]
+                result[name] = side_by_side(blocks)
+                continue
             zero = SymmetricStencil([(0, 0)], [0.0], shape, boundary=each.boundary)
             moved = []
             for c, model in enumerate(self.models):
@@ -199,8 +240,17 @@ class Sum(Model):
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
         """Return the field with the model's own boundary."""
+        if self.members:
+            return self._of_bands(shape, mean, method)
         members = [each for model in self.models for each in _members(model.build_gmrf(shape, 0.0, method).given)]
         return GMRF(IndependentForm(members), mean, method)
+
+    def _of_bands(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
+        """Return the field of the bands of a sum of `Channels`."""
+        if len(self.models) == 1:
+            return self.models[0].scaled(abs(float(self.observation[0]))).build_gmrf(shape, mean, method)
+        given = [model.build_gmrf(shape, 0.0, method).given for model in self.members]
+        return GMRF(CoregionalForm([cast("SeparableForm", each) for each in given], self.observation), mean, method)
 
     def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
         """Return the fields that hold the parameters."""
@@ -213,6 +263,10 @@ class Sum(Model):
     def _named(self, members: Sequence[dict[str, Value]]) -> dict[str, Value]:
         pairs = zip(members, self.labels, strict=True)
         return {f"{name}_{label}": value for own, label in pairs for name, value in own.items()}
+
+
+def _described(model: Model) -> str:
+    return f"Channels of {len(model.covariance)}" if isinstance(model, Channels) else type(model).__name__
 
 
 def _fields(model: Model, stencil: SymmetricStencil) -> list[SymmetricStencil]:

@@ -9,11 +9,13 @@ from sparsegmrf.stacks._fit import SeriesFit, StackFit
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._result import StackAt, StackResult
 from sparsegmrf.stacks._scores import StackScores
+from sparsegmrf.stacks._separable import Separable
 
 __all__ = [
     "CloudScores",
     "DateDiagnosis",
     "MovedClouds",
+    "Separable",
     "SeriesFit",
     "StackAt",
     "StackCandidate",

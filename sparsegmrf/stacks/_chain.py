@@ -39,7 +39,7 @@ class Chain:
     gaps : ndarray, (U - 1,)
         Days between dates, which are in order and differ.
     ell : float
-        Days over which the correlation falls to 1/e.
+        Days over which the correlation falls to 1/e; 0 if dates know nothing of each other.
     """
 
     gaps: FloatArray
@@ -68,7 +68,7 @@ class Chain:
 
     @property
     def derivative(self) -> Tridiagonal:
-        """Derivative of the precision by ``log ell``."""
+        """Derivative of the precision by ``log ell``, which is not 0."""
         d, change = self._steps, self._change
         a = 2.0 * d * np.exp(-2.0 * d) / change**2  # d a / d log ell, as d rho / d log ell = d rho
         diagonal = np.zeros(len(self.gaps) + 1)
@@ -79,7 +79,7 @@ class Chain:
 
     @property
     def logdet_derivative(self) -> float:
-        """Derivative of the log-determinant by ``log ell``."""
+        """Derivative of the log-determinant by ``log ell``, which is not 0."""
         return float((2.0 * self._steps * np.exp(-2.0 * self._steps) / self._change).sum())
 
     def solve(self, x: FloatArray) -> FloatArray:
@@ -93,7 +93,7 @@ class Chain:
 
     @property
     def _steps(self) -> FloatArray:
-        return self.gaps / self.ell
+        return self.gaps / self.ell if self.ell else np.full(len(self.gaps), np.inf)
 
     @property
     def _change(self) -> FloatArray:

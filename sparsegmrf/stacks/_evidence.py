@@ -1,4 +1,4 @@
-"""The likelihood of a stack: field, coefficients and trend, with its gradient and average information."""
+"""The likelihood of a stack: fields, coefficients and trend, with its gradient and average information."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,23 +11,22 @@ from sparsegmrf.stacks._chain import Chain
 from sparsegmrf.stacks._factor import Covariances, StackFactor
 from sparsegmrf.stacks._observed import StackData
 from sparsegmrf.stacks._precision import StackPrecision, on_images
+from sparsegmrf.stacks._separable import Separable
 from sparsegmrf.stacks._sweep import SweepFactor
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import FloatArray, Shape
 
 Make = Callable[[StackPrecision], StackFactor]
 
 
 @dataclass(frozen=True)
 class StackModel:
-    """What a stack is made of: ``y = X beta + sum_k B_k c_k + field + noise``.
+    """What a stack is made of: ``y = X beta + sum_k B_k c_k + fields + noise``.
 
     Attributes
     ----------
-    field : Model
-        Of an image at one date, in intensity.
-    ell : float
-        Days over which the field's correlation falls to 1/e.
+    fields : tuple of Separable
+        A spatial model of each, in intensity, and days over which its correlation falls to 1/e.
     coefficients : Model
         Of the coefficients of the seasonal mean, but for their scale.
     deviations : tuple of float
@@ -36,11 +35,20 @@ class StackModel:
         In intensity^2.
     """
 
-    field: Model
-    ell: float
+    fields: tuple[Separable, ...]
     coefficients: Model
     deviations: tuple[float, ...]
     noise_variance: float
+
+    @property
+    def moving(self) -> list[tuple[int, Separable]]:
+        """Fields that change in time, with their place among all."""
+        return [(i, each) for i, each in enumerate(self.fields) if not each.is_static]
+
+    @property
+    def static(self) -> list[tuple[int, Separable]]:
+        """Fields that all dates have, with their place among all."""
+        return [(i, each) for i, each in enumerate(self.fields) if each.is_static]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +83,9 @@ class Evidence:
         return cls(model, data, make(precision_of(model, data)), shared)
 
     @cached_property
-    def chain(self) -> Chain:
-        """The field's correlation in time."""
-        return Chain(self.data.gaps, self.model.ell)
+    def chains(self) -> list[Chain]:
+        """Correlations in time of the fields that change in it."""
+        return [Chain(self.data.gaps, each.scale_in_time) for _, each in self.model.moving]
 
     @property
     def precision(self) -> StackPrecision:
@@ -86,13 +94,13 @@ class Evidence:
 
     @cached_property
     def held(self) -> FloatArray:
-        """What the unknowns' mean makes ``P^-1 A^T W X`` of the trend's covariates, ``(p, U + K, n)``."""
+        """What the unknowns' mean makes ``P^-1 A^T W X`` of the trend's covariates, ``(p, R U + K, n)``."""
         X = self.data.covariates
         return self.factor.solve(self._right(X)) if len(X) else np.zeros((0, *self._shape_of_unknowns))
 
     @cached_property
     def left(self) -> FloatArray:
-        """Covariates less what field and coefficients make of them, ``(p, U, n)``."""
+        """Covariates less what fields and coefficients make of them, ``(p, U, n)``."""
         return np.asarray(self.data.covariates - self.precision.observe(self.held))
 
     @cached_property
@@ -119,7 +127,7 @@ class Evidence:
 
     @cached_property
     def unknowns(self) -> FloatArray:
-        """Their mean ``(U + K, n)``."""
+        """Their mean ``(R U + K, n)``."""
         return np.asarray(self.factor.solve(self._right(self.residual[np.newaxis]))[0])
 
     @cached_property
@@ -142,27 +150,20 @@ class Evidence:
     @cached_property
     def covariances(self) -> Covariances:
         """Those which the gradient needs."""
-        return self.factor.covariances([self.precision.J, self.chain.derivative])
+        chains = zip(self.chains, self.model.moving, strict=True)
+        return self.factor.covariances(
+            [[chain.precision, *([chain.derivative] if each.remembers else [])] for chain, (_, each) in chains]
+        )
 
     def gradient(self) -> dict[str, float]:
-        """Return derivatives: by the field's parameters, ``log ell``, and those of coefficients and noise.
+        """Return derivatives: by the fields' parameters, ``log ell``, and those of coefficients and noise.
 
-        They are named as in `StackModel`: ``field.range``, ``log ell``, ``coefficients.range``, ``log deviations.0``,
-        ``log noise_variance``.
+        They are named as in `StackModel`: ``fields.0.range``, ``log ell.0``, ``coefficients.range``,
+        ``log deviations.0``, ``log noise_variance``.
         """
-        U, n, x, s = self.data.n_dates, self.data.n_pixels, self.unknowns, self.model.noise_variance
-        Z, J, dJ, Q = self.covariances, self.precision.J, self.chain.derivative, self.precision.Q
-        fields, found = x[:U], {}
-        of_space = np.asarray(J @ fields)
-        own = self.model.field.gmrf(self.data.shape).factor.selected_inverse()
-        for name, dQ in self.model.field.derivatives(self.data.shape).items():
-            square = float(np.sum(of_space * on_images(dQ, fields)))
-            found[f"field.{name}"] = 0.5 * (U * dQ.inner(own) - dQ.inner(Z.of_field[0]) - square)
-        square = float(np.sum(fields * on_images(Q, dJ @ fields)))
-        found["log ell"] = 0.5 * (n * self.chain.logdet_derivative - Q.inner(Z.of_field[1]) - square)
-        found |= self._by_coefficients()
-        spread = float(np.sum(self.precision.weight * Z.variance))
-        square = float(np.sum(self.precision.weight * self.noise**2)) + self.data.within / s
+        found = self._by_fields() | self._by_static() | self._by_coefficients()
+        spread = float(np.sum(self.precision.weight * self.covariances.variance))
+        square = float(np.sum(self.precision.weight * self.noise**2)) + self.data.within / self.model.noise_variance
         found["log noise_variance"] = 0.5 * (square + spread - self.data.count)
         return found
 
@@ -206,38 +207,68 @@ class Evidence:
             factor = make(replace(self.precision, weight=rest))
             x = factor.solve(self.precision.spread(rest * self.residual)[np.newaxis])[0]
             difference[u, on] = (self.residual[u] - self.precision.observe(x)[u])[on]
-            variance[u, on] = (factor.covariances([]).variance[u])[on] + 1.0 / weight[u, on]
+            variance[u, on] = (factor.covariances().variance[u])[on] + 1.0 / weight[u, on]
         return difference, variance
 
     def _moved(self) -> dict[str, FloatArray]:
         """Return by name ``dS S^-1 r``, images ``(U, n)``, but for one sign."""
-        U, x, shape = self.data.n_dates, self.unknowns, self.data.shape
-        B, K = self.precision.basis, len(self.precision.coefficients)
-        fields, found = x[:U], {}
-        factor = self.model.field.gmrf(shape).factor
-        for name, dQ in self.model.field.derivatives(shape).items():
-            found[f"field.{name}"] = factor.solve(on_images(dQ, fields).reshape(U, *shape)).reshape(U, -1)
-        found["log ell"] = self.chain.solve(self.chain.derivative @ fields)
+        (fields, coefficients), shape = self.precision.apart(self.unknowns), self.data.shape
+        K, found = self.data.basis.shape[1], {}
+        for f, chain, (i, part) in zip(fields, self.chains, self.model.moving, strict=True):
+            for name, moved in _solved_derivatives(part.model, f, shape).items():
+                found[f"fields.{i}.{name}"] = moved
+            if part.remembers:
+                found[f"log ell.{i}"] = chain.solve(chain.derivative @ f)
+        for c, (i, part) in zip(coefficients[K:], self.model.static, strict=True):
+            for name, moved in _solved_derivatives(part.model, c[np.newaxis], shape).items():
+                found[f"fields.{i}.{name}"] = np.broadcast_to(moved, fields.shape[1:])
         if K:
-            solve = self.model.coefficients.gmrf(shape).factor.solve
-            for name, dQ in self.model.coefficients.derivatives(shape).items():
-                solved = solve(on_images(dQ, x[U:]).reshape(K, *shape)).reshape(K, -1)
-                found[f"coefficients.{name}"] = B @ solved
+            for name, moved in _solved_derivatives(self.model.coefficients, coefficients[:K], shape).items():
+                found[f"coefficients.{name}"] = self.data.basis @ moved
         for group, members in enumerate(self.data.groups):
-            found[f"log deviations.{group}"] = -2.0 * B[:, list(members)] @ x[U:][list(members)]
+            found[f"log deviations.{group}"] = -2.0 * self.data.basis[:, list(members)] @ coefficients[list(members)]
         found["log noise_variance"] = -self.noise
         return found
 
+    def _by_fields(self) -> dict[str, float]:
+        """Return the derivatives by the parameters of fields that change in time."""
+        U, n, shape, found = self.data.n_dates, self.data.n_pixels, self.data.shape, {}
+        fields = self.precision.apart(self.unknowns)[0]
+        parts = zip(fields, self.chains, self.covariances.of_fields, self.precision.Q, self.model.moving, strict=True)
+        for f, chain, Z, Q, (i, part) in parts:
+            in_time = np.asarray(chain.precision @ f)
+            own = part.model.gmrf(shape).factor.selected_inverse()
+            for name, dQ in part.model.derivatives(shape).items():
+                square = float(np.sum(in_time * on_images(dQ, f)))
+                found[f"fields.{i}.{name}"] = 0.5 * (U * dQ.inner(own) - dQ.inner(Z[0]) - square)
+            if part.remembers:
+                square = float(np.sum(f * on_images(Q, chain.derivative @ f)))
+                found[f"log ell.{i}"] = 0.5 * (n * chain.logdet_derivative - Q.inner(Z[1]) - square)
+        return found
+
+    def _by_static(self) -> dict[str, float]:
+        """Return the derivatives by the parameters of fields that all dates have."""
+        K, shape, found = self.data.basis.shape[1], self.data.shape, {}
+        unknown = self.precision.apart(self.unknowns)[1][K:]
+        for c, Z, (i, part) in zip(unknown, self.covariances.of_coefficients[K:], self.model.static, strict=True):
+            own = part.model.gmrf(shape).factor.selected_inverse()
+            for name, dQ in part.model.derivatives(shape).items():
+                square = float(c @ on_images(dQ, c))
+                found[f"fields.{i}.{name}"] = 0.5 * (dQ.inner(own) - dQ.inner(Z) - square)
+        return found
+
     def _by_coefficients(self) -> dict[str, float]:
-        n, shape, x = self.data.n_pixels, self.data.shape, self.unknowns[self.data.n_dates :]
-        if not len(x):
+        """Return the derivatives by what the seasons' maps have in common, and by their deviations."""
+        n, shape, K = self.data.n_pixels, self.data.shape, self.data.basis.shape[1]
+        if not K:
             return {}
-        Z, model = self.covariances.of_coefficients, self.model.coefficients
+        x = self.precision.apart(self.unknowns)[1][:K]
+        Z, model = self.covariances.of_coefficients[:K], self.model.coefficients
         scales = self.data.by_coefficient(self.model.deviations)
         own = model.gmrf(shape).factor.selected_inverse()
         found = {}
         for name, dQ in model.derivatives(shape).items():
-            total = len(x) * dQ.inner(own)
+            total = K * dQ.inner(own)
             for Zk, c, scale in zip(Z, x, scales, strict=True):
                 total -= (dQ.inner(Zk) + float(c @ on_images(dQ, c))) / scale**2
             found[f"coefficients.{name}"] = 0.5 * total
@@ -258,8 +289,10 @@ class Evidence:
     def _prior_logdet(self) -> float:
         """``log det P_0``."""
         U, n, shape = self.data.n_dates, self.data.n_pixels, self.data.shape
-        found = U * self.model.field.gmrf(shape).factor.logdet + n * self.chain.logdet
-        if len(self.precision.coefficients):
+        found = sum(float(part.model.gmrf(shape).factor.logdet) for _, part in self.model.static)
+        for chain, (_, part) in zip(self.chains, self.model.moving, strict=True):
+            found += U * part.model.gmrf(shape).factor.logdet + n * chain.logdet
+        if self.data.groups:
             of_c = self.model.coefficients.gmrf(shape).factor.logdet
             scales = self.data.by_coefficient(self.model.deviations)
             found += sum(of_c - 2.0 * n * float(np.log(scale)) for scale in scales)
@@ -292,12 +325,27 @@ def together(parts: "Sequence[Evidence]") -> "list[Evidence]":
 def precision_of(model: StackModel, data: StackData) -> StackPrecision:
     """Return the precision of the unknowns given the observations."""
     shape = data.shape
-    coefficients: tuple[SymmetricStencil, ...] = ()
+    coefficients: list[SymmetricStencil] = []
     if data.groups:
         Q = model.coefficients.stencil(shape)
-        coefficients = tuple(Q * scale**-2 for scale in data.by_coefficient(model.deviations))
-    J = Chain(data.gaps, model.ell).precision
-    return StackPrecision(J, model.field.stencil(shape), coefficients, data.basis, data.weight / model.noise_variance)
+        coefficients = [Q * scale**-2 for scale in data.by_coefficient(model.deviations)]
+    static = [part.model.stencil(shape) for _, part in model.static]
+    return StackPrecision(
+        tuple(Chain(data.gaps, part.scale_in_time).precision for _, part in model.moving),
+        tuple(part.model.stencil(shape) for _, part in model.moving),
+        (*coefficients, *static),
+        np.hstack([data.basis, np.ones((data.n_dates, len(static)))]),
+        data.weight / model.noise_variance,
+    )
+
+
+def _solved_derivatives(model: Model, x: FloatArray, shape: Shape) -> dict[str, FloatArray]:
+    """Return by parameter ``Q^-1 dQ x`` of images ``(k, n)``."""
+    factor = model.gmrf(shape).factor
+    return {
+        name: factor.solve(on_images(dQ, x).reshape(len(x), *shape)).reshape(x.shape)
+        for name, dQ in model.derivatives(shape).items()
+    }
 
 
 def named(values: Mapping[str, float], names: list[str]) -> FloatArray:

@@ -17,15 +17,16 @@ class Covariances(NamedTuple):
 
     Attributes
     ----------
-    of_field : list of SymmetricStencil
-        For each of some matrices ``M`` over dates, ``sum_uv M[u, v] Z[u p, v q]`` over neighbouring pixels.
+    of_fields : list of list of SymmetricStencil
+        Of each field, for each of some matrices ``M`` over dates, ``sum_uv M[u, v] Z[u p, v q]`` over neighbouring
+        pixels.
     of_coefficients : list of SymmetricStencil
         Of each coefficient, over neighbouring pixels.
     variance : ndarray, (U, n)
         The diagonal of ``A Z A^T``: variances of what is observed.
     """
 
-    of_field: list[SymmetricStencil]
+    of_fields: list[list[SymmetricStencil]]
     of_coefficients: list[SymmetricStencil]
     variance: FloatArray
 
@@ -46,15 +47,15 @@ class StackFactor(ABC):
 
     @abstractmethod
     def solve(self, b: FloatArray) -> FloatArray:
-        """Return ``P^-1 b`` for ``(k, U + K, n)``."""
+        """Return ``P^-1 b`` for ``(k, R U + K, n)``."""
 
     @abstractmethod
     def unwhiten(self, e: FloatArray) -> FloatArray:
-        """Return draws ``(k, U + K, n)`` of ``N(0, P^-1)`` for standard normals."""
+        """Return draws ``(k, R U + K, n)`` of ``N(0, P^-1)`` for standard normals."""
 
     @abstractmethod
-    def covariances(self, weights: Sequence[Tridiagonal]) -> Covariances:
-        """Return the covariances that gradients and variances need, of the field weighted over dates."""
+    def covariances(self, weights: Sequence[Sequence[Tridiagonal]] = ()) -> Covariances:
+        """Return the covariances that gradients and variances need, of each field weighted over dates."""
 
 
 def planes_of(dense: FloatArray, Q: SymmetricStencil) -> FloatArray:

@@ -17,6 +17,7 @@ from sparsegmrf.stacks._images import result_of
 from sparsegmrf.stacks._options import FillOptions
 from sparsegmrf.stacks._read import Stack
 from sparsegmrf.stacks._result import StackResult
+from sparsegmrf.stacks._separable import Separable
 from sparsegmrf.stacks._series import SeriesModel
 from sparsegmrf.typing import ArrayLike, Seed
 
@@ -28,7 +29,7 @@ def fill(
     dates: Any = None,
     at: Any = None,
     mask: ArrayLike | Literal["nan"] | None = "nan",
-    model: Model | Literal["modes", "best"] | SeriesModel | None = None,
+    model: Model | Separable | Sequence[Model | Separable] | Literal["modes", "best"] | SeriesModel | None = None,
     mean_model: Model | None = None,
     harmonics: int | Literal["auto"] | None = "auto",
     covariates: Literal["constant", "linear"] | None = "constant",
@@ -47,9 +48,9 @@ def fill(
     """Fill the gaps of images of one place at several dates: what is under a cloud, other dates have seen.
 
     ``y_t = trend + season_t + field_t + noise``. The season is ``c_0 + sum_j c_2j-1 cos(j w t) + c_2j sin(j w t)`` with
-    a year's period, its coefficients maps with a Gaussian prior each; the field has the correlation
-    ``exp(-|t - s| / ell)`` in time times that of a spatial model. All of it is Gaussian: parameters are those of
-    maximum likelihood with missing pixels integrated out, and means, variances and draws are exact given them.
+    a year's period, its coefficients maps with a Gaussian prior each; the field, or each of several that are added, has
+    the correlation ``exp(-|t - s| / ell)`` in time times that of a spatial model. All of it is Gaussian: parameters are
+    those of maximum likelihood with missing pixels integrated out, and means, variances and draws are exact given them.
 
     Parameters
     ----------
@@ -63,8 +64,10 @@ def fill(
         Dates without an image to predict.
     mask : ndarray of bool, (T, H, W) or (H, W), "nan" or None
         **True where a pixel is missing**, as for `sparsegmrf.fill`.
-    model : Model, "modes", "best" or function, optional
-        Of the field at one date, proper, at the parameters to start from; by default a `Matern`. ``"modes"``: images
+    model : Model, Separable, list of these, "modes", "best" or function, optional
+        Of the field at one date, proper, at the parameters to start from; by default a `Matern`. A list is a sum of
+        fields with a scale in time each, such as ``[Matern(range=20.0), Separable(Matern(range=3.0), ell=0)]``, a slow
+        coarse field and weather; see `Separable`. ``"modes"``: images
         that keep coming back are learnt from the series, each pixel has a season of its own, clouds that nobody has
         marked weigh little, and every date has a field of a few pixels' reach; this is the default of series with 60
         images or more of which a fifth is seen, unless an option of the model above is given. Or a function that fills
@@ -87,7 +90,7 @@ def fill(
         Of every measurement, in intensity^2.
     fixed : sequence of str
         Parameters that are held: of the field, ``ell``, ``sd_level``, ``sd_harmonic_1``, ..., or those of the season's
-        maps such as ``range_mean``.
+        maps such as ``range_mean``. Those of several fields end in their label: ``range_0``, ``ell_0``.
     start : mapping, optional
         Values of parameters to start from, or to be held at: ``start={"ell": 30.0}, fixed="ell"``.
     outliers : "screen" or None

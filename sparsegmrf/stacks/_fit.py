@@ -13,7 +13,7 @@ from sparsegmrf.inference._search import Ended, Ending, observed_information
 from sparsegmrf.inference._spacing import Spacing
 from sparsegmrf.stacks._evidence import StackModel
 from sparsegmrf.stacks._plan import StackPlan
-from sparsegmrf.stacks._problem import ELL, OF_COEFFICIENTS, StackProblem
+from sparsegmrf.stacks._problem import OF_COEFFICIENTS, StackProblem
 from sparsegmrf.stacks._search import Likelihood
 from sparsegmrf.typing import FloatArray
 
@@ -37,12 +37,12 @@ class StackFit:
     Attributes
     ----------
     model : StackModel
-        ``field``, the spatial model of a date; ``ell``; ``coefficients``, the spatial model of the seasonal mean;
-        ``deviations``; ``noise_variance``.
+        ``fields``, each a `Separable` with its spatial model and its ``ell``; ``coefficients``, the spatial model of
+        the seasonal mean; ``deviations``; ``noise_variance``.
     parameters : dict of float
-        Those of the field; ``ell``, the days over which its correlation falls to 1/e; ``sd_level`` and
-        ``sd_harmonic_1``, ..., by how much pixels differ in level and season; those of the maps of these, such as
-        ``range_mean``; ``noise_variance``.
+        Those of the field; ``ell``, the days over which its correlation falls to 1/e; of several fields with their
+        labels, such as ``range_0`` and ``ell_0``; ``sd_level`` and ``sd_harmonic_1``, ..., by how much pixels differ in
+        level and season; those of the maps of these, such as ``range_mean``; ``noise_variance``.
     coefficients, coefficient_errors : dict of float
         Of the trend that all pixels share, in intensity: generalized least squares.
     loglik : float
@@ -149,14 +149,16 @@ class StackFit:
     @property
     def units(self) -> dict[str, str]:
         """Units of lengths and times."""
-        found = {ELL: "days"} | units_of(self.model.field, self.spacing)
+        found = dict.fromkeys(self._problem.scales_in_time, "days")
+        for part in self.model.fields:
+            found |= {part.named(name): unit for name, unit in units_of(part.model, self.spacing).items()}
         own = units_of(self.model.coefficients, self.spacing)
         found |= {f"{name}{OF_COEFFICIENTS}": unit for name, unit in own.items()}
         return {name: unit for name, unit in found.items() if name in self.parameters}
 
     def summary(self) -> str:
         """Return estimates with standard errors, and how they were found, as text."""
-        lines = [f"stack of {self.n_observed} observations: {type(self.model.field).__name__} x exp(-days / ell)", ""]
+        lines = [f"stack of {self.n_observed} observations: {' + '.join(map(str, self.model.fields))}", ""]
         width = max(16, *(len(name) + 1 for name in [*self.parameters, *self.coefficients]))
         lines.append(f"{'':>{width}}{'estimate':>14}{'std. error':>14}")
         for name, value in self.parameters.items():

@@ -112,7 +112,7 @@ class FillOptions:
             return self
         return replace(
             self,
-            model=fit.model.field,
+            model=list(fit.model.fields),
             mean_model=fit.model.coefficients,
             noise_variance=fit.parameters["noise_variance"],
             fixed=tuple(name for name in fit.parameters if name != "noise_variance"),

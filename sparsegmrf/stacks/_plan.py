@@ -42,8 +42,8 @@ class StackPlan:
     ----------
     method : str
         ``"sweep"``: dense blocks of pixels, date by date; ``"lattice"``: all dates of a pixel together, dissected.
-    n_dates, n_coefficients : int
-        Unknowns of a pixel.
+    n_dates, n_coefficients, n_fields : int
+        Unknowns of a pixel: fields at every date, and coefficients.
     shape : (int, int)
         Of the images.
     fit_windows : tuple of Window
@@ -64,6 +64,7 @@ class StackPlan:
     tiles: tuple[tuple[Window, Window], ...]
     nbytes: int
     operations: float
+    n_fields: int = 1
 
     @property
     def is_exact(self) -> bool:
@@ -83,9 +84,11 @@ class StackPlan:
             if len(self.fit_windows) == 1 and self.fit_windows[0].shape == self.shape
             else (f"{len(self.fit_windows)} windows of {_sides(self.fit_windows[0])}")
         )
+        fields = f"{self.n_fields} fields per date, " if self.n_fields > 1 else ""
         filled = "at once" if self.is_exact else f"in {len(self.tiles)} tiles with windows of up to {_largest(self)}"
         return (
-            f"{self.n_dates} dates of {height} x {width} pixels, {self.n_coefficients} coefficients per pixel, {how}; "
+            f"{self.n_dates} dates of {height} x {width} pixels, {fields}{self.n_coefficients} coefficients per pixel, "
+            f"{how}; "
             f"fitted to {fit}, filled {filled}; {self.nbytes / 1e9:.2g} GB"
         )
 
@@ -100,39 +103,59 @@ def _largest(plan: StackPlan) -> str:
 
 @dataclass(frozen=True)
 class Size:
-    """Unknowns of a pixel, and the model whose reach counts."""
+    """Unknowns of a pixel, and the model whose reach counts.
+
+    Attributes
+    ----------
+    n_dates : int
+    n_maps : int
+        Coefficients of the season.
+    model : StackModel
+    """
 
     n_dates: int
-    n_coefficients: int
+    n_maps: int
     model: StackModel
+
+    @property
+    def n_fields(self) -> int:
+        """Fields at every date."""
+        return len(self.model.moving)
+
+    @property
+    def n_coefficients(self) -> int:
+        """Maps that all dates have: of the season, and fields of the model."""
+        return self.n_maps + len(self.model.static)
 
     def sweep_operations(self, pixels: int) -> float:
         """Return the operations of a likelihood with its gradient by the sweep."""
-        K = self.n_coefficients
-        return float(self.n_dates) * float(pixels) ** 3 * (8.0 + 5.0 * K**2 + 12.0 * K) + 2.0 * (K * pixels) ** 3
+        R, K = self.n_fields, self.n_coefficients
+        a_date = 8.0 * R**3 + 5.0 * R * K**2 + 12.0 * R**2 * K
+        return float(self.n_dates) * float(pixels) ** 3 * a_date + 2.0 * (K * pixels) ** 3
 
     def sweep_bytes(self, pixels: int) -> int:
         """Return the memory of the sweep."""
-        K = self.n_coefficients
-        return 8 * pixels**2 * (self.n_dates * (1 + K) + 8 + 3 * K + 3 * K**2)
+        R, K = self.n_fields, self.n_coefficients
+        return 8 * pixels**2 * (self.n_dates * R * (R + K) + 8 * R**2 + 3 * R * K + 3 * K**2)
 
     def lattice(self, shape: Shape) -> tuple[float, int]:
         """Return operations, in those of the sweep, and memory of the dissection; infinite where it cannot be."""
-        U, K = self.n_dates, self.n_coefficients
+        U, C = self.n_dates, self.n_fields * self.n_dates + self.n_coefficients
         small = min(shape[0], 8), min(shape[1], 8)
         try:
             corner = slice(0, small[0]), slice(0, small[1])
-            Q = self.model.field.cropped(*corner).stencil(small)
             of_c = self.model.coefficients.cropped(*corner).stencil(small)
-            n = small[0] * small[1]
-            weight = np.ones((U, n))
+            own = [part.model.cropped(*corner).stencil(small) for _, part in self.model.moving]
+            static = [part.model.cropped(*corner).stencil(small) for _, part in self.model.static]
+            weight = np.ones((U, small[0] * small[1]))
             weight[:, ::2] = 2.0
             J = Tridiagonal(np.full(U, 3.0), np.full(U - 1, -1.0))
-            like = stencil_of(StackPrecision(J, Q, (of_c,) * K, np.ones((U, K)), weight))
+            maps, basis = (of_c,) * self.n_maps + tuple(static), np.ones((U, self.n_coefficients))
+            like = stencil_of(StackPrecision((J,) * len(own), tuple(own), maps, basis, weight))
             found = plan_dissection(shape, like)
         except SparseGMRFError:
             return math.inf, 2**62
-        stencils = 8 * shape[0] * shape[1] * (U + K) ** 2 * len(like.offsets) * 4
+        stencils = 8 * shape[0] * shape[1] * C**2 * len(like.offsets) * 4
         return _SLOWER * 6.0 * found.operations, found.peak_bytes + stencils
 
 
@@ -172,7 +195,15 @@ def plan_stack(
     if fits:
         windows = [whole(shape)] if operations <= _FITTED or method != "auto" else _fit_windows(size, seen)
         return StackPlan(
-            best, size.n_dates, size.n_coefficients, shape, tuple(windows), ((whole(shape),) * 2,), needed, operations
+            best,
+            size.n_dates,
+            size.n_coefficients,
+            shape,
+            tuple(windows),
+            ((whole(shape),) * 2,),
+            needed,
+            operations,
+            size.n_fields,
         )
     margin, free = _HALO if halo is None else halo, free / get_num_threads()
     side = _tile_side(size, free) if core is None else core + 2 * margin
@@ -192,7 +223,15 @@ def plan_stack(
         )
     cut = tuple(tiles(shape, inner, margin))
     return StackPlan(
-        "sweep", size.n_dates, size.n_coefficients, shape, tuple(_fit_windows(size, seen)), cut, needed, operations
+        "sweep",
+        size.n_dates,
+        size.n_coefficients,
+        shape,
+        tuple(_fit_windows(size, seen)),
+        cut,
+        needed,
+        operations,
+        size.n_fields,
     )
 
 

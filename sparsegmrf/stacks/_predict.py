@@ -71,7 +71,7 @@ def _at_once(evidence: Evidence, count: int, rng: np.random.Generator) -> Predic
 def moments(evidence: Evidence) -> tuple[FloatArray, FloatArray]:
     """Return mean and variance of seasons, trend and field, ``(U, n)``, those of the trend's coefficients included."""
     mean = evidence.trend + evidence.precision.observe(evidence.unknowns)
-    variance = evidence.factor.covariances([]).variance
+    variance = evidence.factor.covariances().variance
     of_trend = np.einsum("iup,ij,jup->up", evidence.left, evidence.of_beta[1], evidence.left)
     return mean, variance + of_trend
 

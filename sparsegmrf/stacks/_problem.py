@@ -10,6 +10,7 @@ from sparsegmrf.inference._parameters import Coordinates, scale_of
 from sparsegmrf.stacks._evidence import StackModel
 from sparsegmrf.stacks._observed import StackData
 from sparsegmrf.stacks._seasons import Seasons, check_told_apart
+from sparsegmrf.stacks._separable import Separable
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 OF_COEFFICIENTS = "_mean"
@@ -67,10 +68,18 @@ class StackProblem:
 
     @property
     def names(self) -> list[str]:
-        """Names of all parameters: of the field, in time, of the mean, and of the noise."""
-        own, many = list(self.start.field.parameters), bool(self.seasons.groups)
-        of_c = [f"{name}{OF_COEFFICIENTS}" for name in self._of_coefficients] if many else []
-        return [*own, *([ELL] if len(self.dates) > 1 else []), *of_c, *self.seasons.deviations, NOISE]
+        """Names of all parameters: of the fields in space and time, of the mean, and of the noise."""
+        found = []
+        for part in self.start.fields:
+            found += [part.named(name) for name in part.model.parameters]
+            found += [part.named(ELL)] if part.remembers and len(self.dates) > 1 else []
+        of_c = [f"{name}{OF_COEFFICIENTS}" for name in self._of_coefficients] if self.seasons.groups else []
+        return [*found, *of_c, *self.seasons.deviations, NOISE]
+
+    @property
+    def scales_in_time(self) -> dict[str, int]:
+        """Names of the parameters ``ell``, with the place of their field."""
+        return {part.named(ELL): i for i, part in enumerate(self.start.fields) if part.named(ELL) in self.names}
 
     @property
     def free(self) -> list[str]:
@@ -83,14 +92,16 @@ class StackProblem:
 
     def values_of(self, model: StackModel) -> dict[str, float]:
         """Return the parameters of a model by name."""
-        found = {**model.field.parameters, ELL: model.ell, NOISE: model.noise_variance}
+        found = {NOISE: model.noise_variance}
+        for part in model.fields:
+            found |= {part.named(name): value for name, value in part.model.parameters.items()}
+            found[part.named(ELL)] = part.scale_in_time
         found |= {f"{name}{OF_COEFFICIENTS}": model.coefficients.parameters[name] for name in self._of_coefficients}
         found |= dict(zip(self.seasons.deviations, model.deviations, strict=True))
         return {name: float(found[name]) for name in self.names}
 
     def model_of(self, values: dict[str, float], like: StackModel) -> StackModel:
         """Return a model with some parameters changed."""
-        own = {name: values[name] for name in like.field.parameters if name in values}
         of_c = {
             name: values[f"{name}{OF_COEFFICIENTS}"]
             for name in self._of_coefficients
@@ -98,8 +109,7 @@ class StackProblem:
         }
         deviations = [values.get(name, old) for name, old in zip(self.seasons.deviations, like.deviations, strict=True)]
         return StackModel(
-            like.field.replace(**own) if own else like.field,
-            values.get(ELL, like.ell),
+            tuple(_changed(part, values) for part in like.fields),
             like.coefficients.replace(**of_c) if of_c else like.coefficients,
             tuple(deviations),
             values.get(NOISE, like.noise_variance),
@@ -149,7 +159,9 @@ class StackProblem:
 def cropped(model: StackModel, rows: slice, columns: slice) -> StackModel:
     """Return a model on a window of its lattice."""
     return replace(
-        model, field=model.field.cropped(rows, columns), coefficients=model.coefficients.cropped(rows, columns)
+        model,
+        fields=tuple(part.with_model(part.model.cropped(rows, columns)) for part in model.fields),
+        coefficients=model.coefficients.cropped(rows, columns),
     )
 
 
@@ -157,10 +169,18 @@ def scaled(model: StackModel, factor: float) -> StackModel:
     """Return the model of `factor` times the stack."""
     return replace(
         model,
-        field=model.field.scaled(factor),
+        fields=tuple(part.with_model(part.model.scaled(factor)) for part in model.fields),
         deviations=tuple(each * factor for each in model.deviations),
         noise_variance=model.noise_variance * factor**2,
     )
+
+
+def _changed(part: Separable, values: dict[str, float]) -> Separable:
+    """Return a field with some parameters changed, by what they are called in a stack."""
+    own = {name: values[part.named(name)] for name in part.model.parameters if part.named(name) in values}
+    if part.remembers and part.named(ELL) in values:
+        part = replace(part, ell=values[part.named(ELL)])
+    return part.with_model(part.model.replace(**own)) if own else part
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,62 +188,69 @@ class Numbers:
     """Working parameters: numbers on the real line for the parameters that are estimated."""
 
     problem: StackProblem
-    field: Coordinates
+    fields: tuple[Coordinates, ...]
     coefficients: Coordinates
 
     @classmethod
     def of(cls, problem: StackProblem, shape: Shape, start: StackModel) -> "Numbers":
         """Return the numbers of a problem's free parameters on a lattice."""
         free = problem.free
-        own = [name for name in start.field.parameters if name in free]
+        fields = [
+            Coordinates.of(part.model, shape, [name for name in part.model.parameters if part.named(name) in free])
+            for part in start.fields
+        ]
         of_c = [name for name in start.coefficients.parameters if f"{name}{OF_COEFFICIENTS}" in free]
-        field, coefficients = (
-            Coordinates.of(model, shape, names) for model, names in ((start.field, own), (start.coefficients, of_c))
-        )
-        return cls(problem, field, coefficients)
+        return cls(problem, tuple(fields), Coordinates.of(start.coefficients, shape, of_c))
 
     @property
     def names(self) -> list[str]:
         """Names in the order of the numbers."""
-        of_c = [f"{name}{OF_COEFFICIENTS}" for name in self.coefficients.names]
-        return [*self.field.names, *of_c, *self._logarithms]
+        own = zip(self.problem.start.fields, self.fields, strict=True)
+        of_fields = [part.named(name) for part, each in own for name in each.names]
+        return [*of_fields, *(f"{name}{OF_COEFFICIENTS}" for name in self.coefficients.names), *self._logarithms]
 
     @property
     def _logarithms(self) -> list[str]:
         """Parameters whose logarithm is the number; the noise is the last."""
-        return [name for name in (ELL, *self.problem.seasons.deviations, NOISE) if name in self.problem.free]
+        problem = self.problem
+        names = (*problem.scales_in_time, *problem.seasons.deviations, NOISE)
+        return [name for name in names if name in problem.free]
 
     @property
-    def _parts(self) -> tuple[slice, slice, slice]:
-        a, b = len(self.field.names), len(self.coefficients.names)
-        return slice(0, a), slice(a, a + b), slice(a + b, None)
+    def _parts(self) -> list[tuple[slice, Coordinates]]:
+        """Where the numbers of each model stand; logarithms come after them."""
+        found, first = [], 0
+        for each in (*self.fields, self.coefficients):
+            found.append((slice(first, first + len(each.names)), each))
+            first += len(each.names)
+        return found
 
     def values(self, at: FloatArray) -> dict[str, float]:
         """Return the parameters of numbers."""
-        one, two, three = self._parts
-        values = [*self.field.inward(at[one]), *self.coefficients.inward(at[two]), *np.exp(at[three])]
+        values = [value for where, each in self._parts for value in each.inward(at[where])]
+        values += np.exp(at[len(values) :]).tolist()
         return dict(zip(self.names, map(float, values), strict=True))
 
     def numbers(self, values: dict[str, float]) -> FloatArray:
         """Return the numbers of parameters."""
-        own = [values[name] for name in self.field.names]
-        of_c = [values[f"{name}{OF_COEFFICIENTS}"] for name in self.coefficients.names]
-        rest = np.log([values[name] for name in self._logarithms])
-        return np.concatenate([self.field.outward(own), self.coefficients.outward(of_c), rest])
+        names = self.names
+        found = [each.outward([values[name] for name in names[where]]) for where, each in self._parts]
+        return np.concatenate([*found, np.log([values[name] for name in self._logarithms])])
 
     def jacobian(self, at: FloatArray) -> FloatArray:
         """Return derivatives of parameters (rows), or of those that are logarithms, by the numbers (columns)."""
-        one, two, _ = self._parts
         J = np.eye(len(at))
-        J[one, one], J[two, two] = self.field.jacobian(at[one]), self.coefficients.jacobian(at[two])
+        for where, each in self._parts:
+            J[where, where] = each.jacobian(at[where])
         return J
 
     @property
     def in_evidence(self) -> list[str]:
         """What `Evidence.gradient` calls the parameters."""
-        deviations = {name: f"log deviations.{k}" for k, name in enumerate(self.problem.seasons.deviations)}
+        logarithms = {name: f"log deviations.{k}" for k, name in enumerate(self.problem.seasons.deviations)}
+        logarithms |= {name: f"log ell.{i}" for name, i in self.problem.scales_in_time.items()}
         return [
-            *(f"field.{name}" for name in self.field.names),
+            *(f"fields.{i}.{name}" for i, each in enumerate(self.fields) for name in each.names),
             *(f"coefficients.{name}" for name in self.coefficients.names),
-            *(deviations.get(name, f"log {name}") for name in self._logarithms),
+            *(logarithms.get(name, f"log {name}") for name in self._logarithms),
         ]

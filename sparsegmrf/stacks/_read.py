@@ -1,5 +1,6 @@
 """The arguments of a filling of a stack, checked and made one immutable value."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +18,18 @@ from sparsegmrf.models import Matern, Model
 from sparsegmrf.stacks._dates import Calendar
 from sparsegmrf.stacks._evidence import StackModel
 from sparsegmrf.stacks._labels import StackLabels
-from sparsegmrf.stacks._problem import StackProblem, scaled
+from sparsegmrf.stacks._problem import ELL, StackProblem, scaled
 from sparsegmrf.stacks._seasons import Seasons
+from sparsegmrf.stacks._separable import Separable, separable_parts
+from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Shape
 
 _OF_FIELD, _OF_LEVEL, _OF_SEASON, _OF_NOISE = 0.5, 0.3, 0.1, 0.1
 """Shares of the variance that field, levels, a harmonic and noise are started at."""
 _MEMORY = 4.0
 """Median gaps between dates at which the scale in time starts."""
+_APART = 4.0
+"""By what the scales in time of several fields differ at the start."""
 _PROBE = 16
 """Side of the lattice whose variance stands for that of a larger one."""
 
@@ -134,7 +139,9 @@ def problem_of(
 ) -> tuple[StackProblem, Spacing]:
     """Return the problem of a stack, and the size of its pixels."""
     template = np.empty(stack.shape) if stack.labels is None else stack.labels.stack[0]
-    field, ground = placed(_proper("model", Matern() if model is None else model, stack.shape), spacing, template)
+    parts = separable_parts(Matern() if model is None else model)
+    found = [placed(_proper("model", part.model, stack.shape), spacing, template) for part in parts]
+    fields = tuple(part.with_model(spatial) for part, (spatial, _) in zip(parts, found, strict=True))
     mean, _ = placed(
         _proper("mean_model", Matern() if mean_model is None else mean_model, stack.shape), spacing, template
     )
@@ -159,7 +166,7 @@ def problem_of(
         observed,
         stack.days,
         seasons,
-        StackModel(field, 1.0, mean, (1.0,) * len(seasons.groups), 1.0),
+        StackModel(fields, mean, (1.0,) * len(seasons.groups), 1.0),
         held,
         unit,
         level,
@@ -174,8 +181,9 @@ def problem_of(
             {name: float(value) for name, value in wanted.items()}, problem.outside(problem.start)
         )
         problem = replace(problem, start=scaled(outside, 1.0 / unit))
+    _check_apart(problem)
     problem.check()
-    return problem, ground
+    return problem, found[0][1]
 
 
 def _proper(name: str, model: Any, shape: Shape) -> Model:
@@ -186,7 +194,8 @@ def _proper(name: str, model: Any, shape: Shape) -> Model:
     if model.combination is not None:
         raise ArgumentError(
             f"{name} must have one unknown per pixel with dates, got {type(model).__name__} with "
-            f"{len(model.combination)}; take one of its fields, or a whole-numbered smoothness."
+            f"{len(model.combination)}; take one of its fields, or a whole-numbered smoothness. A stack is a sum of "
+            "fields with model=[Separable(...), Separable(...)]."
         )
     field = model.gmrf(shape)
     if field.rank_deficiency or field.lattice.n_free != field.lattice.size:
@@ -199,17 +208,56 @@ def _proper(name: str, model: Any, shape: Shape) -> Model:
 
 def _started(problem: StackProblem, variance: float) -> StackModel:
     """Return the model at shares of the variance of the data; what is held, and given, stays as it is."""
-    start, unit = problem.start, problem.unit
-    field = start.field.scaled(1.0 / unit)
-    own = scale_of(field, problem.shape, list(field.parameters))
-    if own is not None and own[0] not in problem.fixed:
-        field = field.scaled(math.sqrt(_OF_FIELD * variance / _variance_of(field, problem.shape)))
+    start = problem.start
+    own = _OF_FIELD * variance / len(start.fields)
+    fields = [_started_field(problem, part, own) for part in start.fields]
     of_mean = _variance_of(start.coefficients, problem.shape) if problem.seasons.groups else 1.0
     shares = [_OF_LEVEL, *[_OF_SEASON] * len(problem.seasons.groups)][: len(problem.seasons.groups)]
-    gaps = np.diff(problem.dates)
-    ell = _MEMORY * float(np.median(gaps)) if len(gaps) else 1.0
     deviations = tuple(math.sqrt(share * variance / of_mean) for share in shares)
-    return StackModel(field, ell, start.coefficients, deviations, _OF_NOISE * variance)
+    in_time = _told_apart_in_time(fields, np.diff(problem.dates))
+    return StackModel(tuple(in_time), start.coefficients, deviations, _OF_NOISE * variance)
+
+
+def _started_field(problem: StackProblem, part: Separable, variance: float) -> Separable:
+    """Return a field in the problem's unit, of a variance where its scale is not held."""
+    model = part.model.scaled(1.0 / problem.unit)
+    own = scale_of(model, problem.shape, list(model.parameters))
+    if own is not None and part.named(own[0]) not in problem.fixed:
+        model = model.scaled(math.sqrt(variance / _variance_of(model, problem.shape)))
+    return part.with_model(model)
+
+
+def _told_apart_in_time(fields: Sequence[Separable], gaps: FloatArray) -> list[Separable]:
+    """Return fields with scales in time to start at: some gaps between dates, and of several that differ."""
+    middle = _MEMORY * float(np.median(gaps)) if len(gaps) else 1.0
+    open_ones = [i for i, part in enumerate(fields) if part.ell is None]
+    powers = np.arange(len(open_ones))[::-1] - (len(open_ones) - 1) / 2.0
+    chosen = dict(zip(open_ones, (middle * _APART**powers).tolist(), strict=True))
+    return [replace(part, ell=chosen.get(i, part.ell)) for i, part in enumerate(fields)]
+
+
+def _check_apart(problem: StackProblem) -> None:
+    """Refuse two fields that start alike: what a likelihood says of both is the same, and a search does not part them.
+
+    Where all of their parameters are held they may be alike. Names must differ, too.
+    """
+    if len(set(problem.names)) < len(problem.names):
+        twice = next(name for name in problem.names if problem.names.count(name) > 1)
+        raise ArgumentError(f"model must have labels that make names of their own, got {twice!r} twice; take others.")
+    for (i, one), (j, other) in itertools.combinations(enumerate(problem.start.fields), 2):
+        names = [part.named(name) for part in (one, other) for name in (*part.model.parameters, ELL)]
+        alike = one.ell == other.ell and _is_same(one.model.stencil(problem.shape), other.model.stencil(problem.shape))
+        if alike and any(name in problem.free for name in names):
+            raise ArgumentError(
+                f"model must have fields that start apart, got two that are alike, {one} and {other}, numbers {i} and "
+                f"{j}; give one another range, or another ell."
+            )
+
+
+def _is_same(Q: SymmetricStencil, other: SymmetricStencil) -> bool:
+    if not np.array_equal(Q.offsets, other.offsets):
+        return False
+    return all(np.array_equal(Q.plane(k), other.plane(k)) for k in range(len(Q.offsets)))
 
 
 def _variance_of(model: Model, shape: Shape) -> float:
@@ -226,6 +274,6 @@ def _check_names(problem: StackProblem, held: Sequence[str], start: Mapping[str,
                 f"{unknown[0]!r}."
             )
     for name, value in start.items():
-        positive = name in ("ell", "noise_variance") or name.startswith("sd_")
+        positive = name in problem.scales_in_time or name == "noise_variance" or name.startswith("sd_")
         if positive:
             positive_number(f"start[{name!r}]", value)

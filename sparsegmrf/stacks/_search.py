@@ -8,7 +8,7 @@ from sparsegmrf.inference._memo import Point
 from sparsegmrf.inference._search import Ended, maximize, tried
 from sparsegmrf.stacks._evidence import Evidence, Make, StackModel, named, together
 from sparsegmrf.stacks._observed import StackData
-from sparsegmrf.stacks._problem import ELL, NOISE, Numbers, StackProblem, cropped
+from sparsegmrf.stacks._problem import NOISE, Numbers, StackProblem, cropped
 from sparsegmrf.stacks._windows import Window, best_observed, each
 from sparsegmrf.typing import FloatArray
 
@@ -95,8 +95,9 @@ class Likelihood:
             order = [known.index(name) for name in names]
             information += J.T @ average[np.ix_(order, order)] @ J
             if share is None and NOISE in self.names:
-                given_others = 1.0 / (found.precision.Q.diagonal().mean() * found.precision.J.diagonal.mean())
-                share = float(found.model.noise_variance / given_others)
+                pairs = zip(found.precision.Q, found.precision.J, strict=True)
+                given_others = sum(1.0 / float(Q.diagonal().mean() * J.diagonal.mean()) for Q, J in pairs)
+                share = found.model.noise_variance / given_others
         return Point(value, gradient, information, share)
 
 
@@ -116,7 +117,7 @@ def _start(problem: StackProblem, whole: Likelihood, make: Make) -> FloatArray:
     seen = problem.observed.sum(axis=0)
     small = Likelihood(problem, [best_observed(seen, _SMALL)], make)
     at = small.start
-    for name, factors in ((ELL, _TIMES), (NOISE, _NOISES)):
+    for name, factors in (*((ell, _TIMES) for ell in problem.scales_in_time), (NOISE, _NOISES)):
         if name in small.names:
             k = small.names.index(name)
             trials = [at + np.log(factor) * (np.arange(len(at)) == k) for factor in factors]

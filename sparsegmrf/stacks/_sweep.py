@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import scipy.linalg
+import scipy.sparse as sp
 
 from sparsegmrf.errors import NotPositiveDefiniteError
 from sparsegmrf.stacks._chain import Tridiagonal
@@ -16,13 +17,14 @@ from sparsegmrf.typing import FloatArray
 class SweepFactor(StackFactor):
     """Block Cholesky factor over dates, with the coefficients, which all dates see, eliminated last.
 
-    With ``P_u = J_uu Q + W_u``, ``j_u`` beside the diagonal of ``J`` and ``G_u`` what couples a date to the
-    coefficients,
+    The ``m = R n`` unknowns of a date are its R fields one after the other. With ``P_u`` the blocks ``J_uu Q`` of the
+    fields on the diagonal and ``W_u`` in all of them, ``C_u`` the blocks ``j_u Q`` with ``j_u`` beside the diagonal of
+    ``J``, and ``G_u`` what couples a date to the coefficients,
 
-        S_u = P_u - j_(u-1)^2 Q S_(u-1)^-1 Q,    b_u = G_u - j_(u-1) Q S_(u-1)^-1 b_(u-1),
+        S_u = P_u - C_(u-1) S_(u-1)^-1 C_(u-1),    b_u = G_u - C_(u-1) S_(u-1)^-1 b_(u-1),
 
     and the coefficients are left with ``C - sum_u b_u^T S_u^-1 b_u``. The inverse is selected from the last date to the
-    first (Takahashi's recursion on blocks). Time grows as ``U n^3``, memory as ``U (K + 1) n^2``.
+    first (Takahashi's recursion on blocks). Time grows as ``U m^3``, memory as ``U m (m + K n)``.
 
     Parameters
     ----------
@@ -37,22 +39,20 @@ class SweepFactor(StackFactor):
 
     def __init__(self, precision: StackPrecision) -> None:
         self.precision = precision
-        n, U, K = precision.n_pixels, precision.n_dates, len(precision.coefficients)
-        self._Q = precision.Q.tocsr()
-        dense = self._Q.toarray()
-        J, W = precision.J, precision.weight
+        U, K = precision.n_dates, len(precision.coefficients)
+        self._Q = [each.tocsr() for each in precision.Q]
+        dense = [each.toarray() for each in self._Q]
         self._roots: list[FloatArray] = []  # lower L_u with S_u = L_u L_u^T
-        self._coupling: list[FloatArray] = []  # S_u^-1 b_u, (n, K n)
+        self._coupling: list[FloatArray] = []  # S_u^-1 b_u, (m, K n)
         rest = self._of_coefficients()
         for u in range(U):
-            S = J.diagonal[u] * dense
-            S.flat[:: n + 1] += W[u]
+            S = self._of_date(u, dense)
             new = self._to_coefficients(u)
             if u:
-                j = J.beside[u - 1]
-                S -= j * j * self._between(self._roots[-1])
+                C = self._to_next(u - 1)
+                self._take_off(S, C)
                 if K:
-                    new -= j * (self._Q @ self._coupling[-1])
+                    new -= C @ self._coupling[-1]
             self._roots.append(self._root(S, f"date {u}"))
             if K:
                 half = scipy.linalg.solve_triangular(self._roots[-1], new, lower=True)
@@ -63,61 +63,63 @@ class SweepFactor(StackFactor):
         self.logdet = 2.0 * float(sum(np.log(np.diagonal(L)).sum() for L in [*self._roots, self._last]))
 
     def solve(self, b: FloatArray) -> FloatArray:
-        """Return ``P^-1 b`` for ``(k, U + K, n)``."""
-        U, n = self.precision.n_dates, self.precision.n_pixels
-        right = np.array(np.moveaxis(b, 0, -1))  # (U + K, n, k)
-        fields, J = right[:U], self.precision.J
-        rest = right[U:].reshape(-1, len(b))
+        """Return ``P^-1 b`` for ``(k, R U + K, n)``."""
+        dates, rest = self._by_date(b)
         halves: list[FloatArray] = []
-        for u in range(U):
+        for u, right in enumerate(dates):
             if u:
-                fields[u] -= J.beside[u - 1] * (self._Q @ halves[-1])
-            rest -= self._coupling[u].T @ fields[u]
-            halves.append(scipy.linalg.cho_solve((self._roots[u], True), fields[u]))
-        c = scipy.linalg.cho_solve((self._last, True), rest) if len(rest) else rest
-        return self._back(halves, c, n)
+                right -= self._to_next(u - 1) @ halves[-1]
+            rest -= self._coupling[u].T @ right
+            halves.append(scipy.linalg.cho_solve((self._roots[u], True), right))
+        return self._back(halves, scipy.linalg.cho_solve((self._last, True), rest) if len(rest) else rest)
 
     def unwhiten(self, e: FloatArray) -> FloatArray:
-        """Return draws ``(k, U + K, n)`` of ``N(0, P^-1)`` for standard normals."""
-        U, n = self.precision.n_dates, self.precision.n_pixels
-        white = np.moveaxis(e, 0, -1)
-        rest = white[U:].reshape(-1, len(e))
-        halves = [_from_white(L, white[u]) for u, L in enumerate(self._roots)]
-        return self._back(halves, _from_white(self._last, rest) if len(rest) else rest, n)
+        """Return draws ``(k, R U + K, n)`` of ``N(0, P^-1)`` for standard normals."""
+        white, rest = self._by_date(e)
+        halves = [_from_white(L, own) for L, own in zip(self._roots, white, strict=True)]
+        return self._back(halves, _from_white(self._last, rest) if len(rest) else rest)
 
-    def covariances(self, weights: Sequence[Tridiagonal]) -> Covariances:
-        """Return the covariances that gradients and variances need, of the field weighted over dates."""
+    def covariances(self, weights: Sequence[Sequence[Tridiagonal]] = ()) -> Covariances:
+        """Return the covariances that gradients and variances need, of each field weighted over dates."""
         precision = self.precision
-        n, K, B = precision.n_pixels, len(precision.coefficients), precision.basis
+        n, R, K, B = precision.n_pixels, precision.n_fields, len(precision.coefficients), precision.basis
         variance = np.empty((precision.n_dates, n))
-        sums = [np.zeros((n, n)) for _ in weights]
+        sums = [[np.zeros((n, n)) for _ in matrices] for matrices in weights]
         blocks = self._of_last.reshape(K, n, K, n)
         of_c = np.einsum("kplp->pkl", blocks)  # of a pixel's coefficients with each other
         for u, Z, with_c, crossed in self._backward():
-            for M, total in zip(weights, sums, strict=True):
-                total += M.diagonal[u] * Z
-                if crossed is not None:
-                    total += M.beside[u] * (crossed + crossed.T)
-            between = np.einsum("pkp->pk", with_c.reshape(n, K, n))
-            variance[u] = np.diagonal(Z) + 2.0 * between @ B[u] + np.einsum("pkl,k,l->p", of_c, B[u], B[u])
+            for r, (matrices, totals) in enumerate(zip(weights, sums, strict=True)):
+                own = slice(r * n, (r + 1) * n)
+                for M, total in zip(matrices, totals, strict=True):
+                    total += M.diagonal[u] * Z[own, own]
+                    if crossed is not None:
+                        total += M.beside[u] * (crossed[own, own] + crossed[own, own].T)
+            between = np.einsum("rpkp->pk", with_c.reshape(R, n, K, n))
+            variance[u] = np.einsum("rpsp->p", Z.reshape(R, n, R, n)) + 2.0 * between @ B[u]
+            variance[u] += np.einsum("pkl,k,l->p", of_c, B[u], B[u])
         return Covariances(
-            [as_stencil(planes_of(total, precision.Q), precision.Q) for total in sums],
+            [
+                [as_stencil(planes_of(total, Q), Q) for total in totals]
+                for totals, Q in zip(sums, precision.Q, strict=False)
+            ],
             [as_stencil(planes_of(blocks[k, :, k], Q), Q) for k, Q in enumerate(precision.coefficients)],
             variance,
         )
 
     def of_dates(self) -> Iterator[tuple[int, FloatArray]]:
         """Yield each date with the covariance ``(n, n)`` of what is observed there, the last date first."""
-        n, K, B = self.precision.n_pixels, len(self.precision.coefficients), self.precision.basis
-        blocks = self._of_last.reshape(K, n, K, n)
+        n, R, K = self.precision.n_pixels, self.precision.n_fields, len(self.precision.coefficients)
+        blocks, B = self._of_last.reshape(K, n, K, n), self.precision.basis
         for u, Z, with_c, _ in self._backward():
-            between = np.einsum("pkq,k->pq", with_c.reshape(n, K, n), B[u])
-            yield u, Z + between + between.T + np.einsum("kplq,k,l->pq", blocks, B[u], B[u], optimize=True)
+            between = np.einsum("rpkq,k->pq", with_c.reshape(R, n, K, n), B[u])
+            of_fields = np.einsum("rpsq->pq", Z.reshape(R, n, R, n))
+            of_c = np.einsum("kplq,k,l->pq", blocks, B[u], B[u], optimize=True)
+            yield u, of_fields + between + between.T + of_c
 
     def _backward(self) -> Iterator[tuple[int, FloatArray, FloatArray, FloatArray | None]]:
         """Yield by date, the last first, its covariances: with itself, with coefficients, and with the next date.
 
-        With ``F = S^-1 j Q`` and ``V = S^-1 b``, ``Z_(u,u+1) = -F Z_(u+1,u+1) - V Z_(c,u+1)``,
+        With ``F = S^-1 C`` and ``V = S^-1 b``, ``Z_(u,u+1) = -F Z_(u+1,u+1) - V Z_(c,u+1)``,
         ``Z_(u,c) = -F Z_(u+1,c) - V Z_cc`` and ``Z_uu = S^-1 - Z_(u,u+1) F^T - Z_(u,c) V^T``.
         """
         Z, with_c = np.zeros((0, 0)), np.zeros((0, 0))
@@ -125,7 +127,7 @@ class SweepFactor(StackFactor):
         for u in range(last, -1, -1):
             own, V, crossed = _inverse(self._roots[u]), self._coupling[u], None
             if u < last:
-                F = self.precision.J.beside[u] * (own @ self._Q)
+                F = own @ self._to_next(u)
                 crossed = -(F @ Z) - V @ with_c.T
                 with_c = -(F @ with_c) - V @ self._of_last
                 Z = own - crossed @ F.T - with_c @ V.T
@@ -139,25 +141,47 @@ class SweepFactor(StackFactor):
         """Covariance of the coefficients, ``(K n, K n)``."""
         return _inverse(self._last)
 
-    def _back(self, halves: list[FloatArray], c: FloatArray, n: int) -> FloatArray:
+    def _by_date(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return copies of fields by date ``(U, m, k)``, and coefficients ``(K n, k)``, of unknowns."""
+        fields, coefficients = self.precision.apart(x)
+        dates = np.array(np.moveaxis(fields, (0, 1, 2), (3, 1, 0)))  # (U, R, n, k)
+        return dates.reshape(len(dates), -1, len(x)), np.array(np.moveaxis(coefficients, 0, -1)).reshape(-1, len(x))
+
+    def _back(self, halves: list[FloatArray], c: FloatArray) -> FloatArray:
         """Substitute back from the last date, ``halves`` being ``S_u^-1`` of what the sweep has left."""
-        U, J = self.precision.n_dates, self.precision.J
-        found = np.empty((U + len(self.precision.coefficients), n, c.shape[1]))
-        found[U:] = c.reshape(-1, n, c.shape[1])
+        precision, count = self.precision, c.shape[1]
+        R, U, n = precision.n_fields, precision.n_dates, precision.n_pixels
+        dates = np.empty((U, R * n, count))
         for u in reversed(range(U)):
-            found[u] = halves[u] - self._coupling[u] @ c
+            dates[u] = halves[u] - self._coupling[u] @ c
             if u < U - 1:
-                found[u] -= J.beside[u] * scipy.linalg.cho_solve((self._roots[u], True), self._Q @ found[u + 1])
-        return np.moveaxis(found, -1, 0)
+                dates[u] -= scipy.linalg.cho_solve((self._roots[u], True), self._to_next(u) @ dates[u + 1])
+        fields = np.swapaxes(dates.reshape(U, R, n, count), 0, 1).reshape(R * U, n, count)
+        return np.moveaxis(np.concatenate([fields, c.reshape(-1, n, count)]), -1, 0)
 
-    def _between(self, L: FloatArray) -> FloatArray:
-        """Return ``Q S^-1 Q``."""
-        half = scipy.linalg.solve_triangular(L, self._dense, lower=True)
-        return np.asarray(half.T @ half)
+    def _of_date(self, u: int, dense: list[FloatArray]) -> FloatArray:
+        """Return the block ``P_u`` of the fields of a date."""
+        n, R = self.precision.n_pixels, self.precision.n_fields
+        S = np.zeros((R, n, R, n))
+        for r, (J, Q) in enumerate(zip(self.precision.J, dense, strict=True)):
+            S[r, :, r] = J.diagonal[u] * Q
+        S[:, np.arange(n), :, np.arange(n)] += self.precision.weight[u][:, np.newaxis, np.newaxis]
+        return S.reshape(R * n, R * n)
 
-    @cached_property
-    def _dense(self) -> FloatArray:
-        return np.asarray(self._Q.toarray())
+    def _to_next(self, u: int) -> sp.csr_array:
+        """Return ``C_u``, which couples a date to the next: ``j_u Q`` of each field."""
+        blocks = [float(J.beside[u]) * Q for J, Q in zip(self.precision.J, self._Q, strict=True)]
+        return sp.csr_array(sp.block_diag(blocks, format="csr")) if len(blocks) > 1 else blocks[0]
+
+    def _take_off(self, S: FloatArray, C: sp.csr_array) -> None:
+        """Take ``C S_u^-1 C`` of the date before off the block of a date: of the fields that know of it."""
+        n = self.precision.n_pixels
+        known = [np.arange(r * n, (r + 1) * n) for r, J in enumerate(self.precision.J) if J.beside.any()]
+        if not known:
+            return
+        at = np.concatenate(known)
+        half = scipy.linalg.solve_triangular(self._roots[-1], C[:, at].toarray(), lower=True)
+        S[np.ix_(at, at)] -= half.T @ half
 
     def _of_coefficients(self) -> FloatArray:
         """Return the block ``C`` of the coefficients: their precisions, and what observations add."""
@@ -171,11 +195,12 @@ class SweepFactor(StackFactor):
         return C.reshape(K * n, K * n)
 
     def _to_coefficients(self, u: int) -> FloatArray:
-        """Return what couples a date to the coefficients, ``B[u, k] W_u`` beside each other."""
-        n, K = self.precision.n_pixels, len(self.precision.coefficients)
-        found = np.zeros((n, K, n))
-        found[np.arange(n), :, np.arange(n)] = self.precision.weight[u][:, np.newaxis] * self.precision.basis[u]
-        return found.reshape(n, K * n)
+        """Return what couples a date to the coefficients, ``B[u, k] W_u`` beside each other, for each of its fields."""
+        n, R, K = self.precision.n_pixels, self.precision.n_fields, len(self.precision.coefficients)
+        found = np.zeros((R, n, K, n))
+        own = self.precision.weight[u][:, np.newaxis] * self.precision.basis[u]
+        found[:, np.arange(n), :, np.arange(n)] = own[:, np.newaxis]
+        return found.reshape(R * n, K * n)
 
     def _root(self, S: FloatArray, where: str) -> FloatArray:
         try:

@@ -78,7 +78,7 @@ def test_derivatives_are_those_of_the_likelihood(kind, noise, spatial):
             step = np.zeros((3, 3))
             step[a, b] = step[b, a] = 1.0
             slope = difference(lambda h, s=step: (Channels(spatial, S + h * s), data, covariates))
-            assert (gradient.covariance * step).sum() == pytest.approx(slope, rel=1e-5, abs=1e-5)
+            assert (gradient.covariances[0] * step).sum() == pytest.approx(slope, rel=1e-5, abs=1e-5)
         if noise != "exact":
             unit = np.eye(3)[a]
 
@@ -113,5 +113,5 @@ def test_the_most_likely_covariance_is_a_maximum():
     data, *_ = problem("agree", "exact")
     best = ChannelEvidence(Channels(CAR(0.2), S), data, X).best_covariance
     found = ChannelEvidence(Channels(CAR(0.2), best), data, X)
-    assert_allclose(found.gradient().covariance, 0.0, atol=1e-8)
+    assert_allclose(found.gradient().covariances[0], 0.0, atol=1e-8)
     assert_allclose(found.best_covariance, best, rtol=1e-10)

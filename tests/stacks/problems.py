@@ -8,13 +8,19 @@ from sparsegmrf.models import CAR, Independent, Matern, TensionSpline
 from sparsegmrf.stacks._evidence import StackModel
 from sparsegmrf.stacks._observed import StackData
 from sparsegmrf.stacks._seasons import Seasons
+from sparsegmrf.stacks._separable import Separable
 from tests import reference
 
 SHAPE = (4, 5)
+SLOW, FAST = Separable(Matern(range=2.5, sigma=1.3), 30.0, "slow"), Separable(CAR(0.2, tau=2.0), 3.0, "fast")
+LOCAL, STATIC = Separable(CAR(0.1, tau=1.5), 0.0, "day"), Separable(Matern(range=3.0, sigma=0.7), np.inf, "map")
 MODELS = {
-    "matern": StackModel(Matern(range=2.5, sigma=1.3), 15.0, Matern(range=4.0), (0.8, 0.5), 0.3),
-    "car": StackModel(CAR(0.2, tau=2.0), 40.0, Independent(), (0.8, 0.5), 0.05),
-    "spline": StackModel(TensionSpline(0.7, tau=3.0, proper=0.1), 2.0, CAR(0.24), (2.0, 0.1), 1.0),
+    "matern": StackModel((Separable(Matern(range=2.5, sigma=1.3), 15.0),), Matern(range=4.0), (0.8, 0.5), 0.3),
+    "car": StackModel((Separable(CAR(0.2, tau=2.0), 40.0),), Independent(), (0.8, 0.5), 0.05),
+    "spline": StackModel((Separable(TensionSpline(0.7, tau=3.0, proper=0.1), 2.0),), CAR(0.24), (2.0, 0.1), 1.0),
+    "two scales": StackModel((SLOW, FAST), Matern(range=4.0), (0.8, 0.5), 0.3),
+    "all kinds": StackModel((STATIC, LOCAL, SLOW), Independent(), (0.8, 0.5), 0.1),
+    "weather": StackModel((LOCAL,), Independent(), (0.8, 0.5), 0.1),
 }
 
 
@@ -43,9 +49,7 @@ def stack_of(days, index, harmonics, covariates, seed, shape=SHAPE):
 
 def oracle(model, data, images, weights, index):
     """Return log-density, mean and covariance at the dates of the data, and the trend's coefficients, densely."""
-    inverse = [np.linalg.inv(each.stencil(data.shape).tocsr().toarray()) for each in (model.field, model.coefficients)]
-    deviations = data.by_coefficient(model.deviations)
-    S = reference.stack_covariance(data.days, model.ell, inverse[0], data.basis, deviations, inverse[1])
+    S = prior(model, data)
     X = data.covariates.reshape(len(data.covariates), data.n_dates * data.n_pixels).T
     U, n = data.n_dates, data.n_pixels
     # The images stand before the dates, as places of their own.
@@ -60,16 +64,32 @@ def oracle(model, data, images, weights, index):
     return loglik, mean[first:].reshape(U, n), covariance[first:, first:], beta
 
 
+def prior(model, data):
+    """Return the covariance of fields and season at the dates of the data."""
+    of_coefficients, *spatial = (
+        np.linalg.inv(each.stencil(data.shape).tocsr().toarray())
+        for each in (model.coefficients, *(part.model for part in model.fields))
+    )
+    parts = [(part.ell, K) for part, K in zip(model.fields, spatial, strict=True)]
+    deviations = data.by_coefficient(model.deviations)
+    return reference.sum_covariance(data.days, parts, data.basis, deviations, of_coefficients)
+
+
 def moved(model, name, step):
     """Return a model whose parameter, as `Evidence.gradient` names it, has moved by a step."""
     kind, _, own = name.partition(".")
-    if kind == "field":
-        return replace(model, field=model.field.replace(**{own: model.field.parameters[own] + step}))
+    if kind in ("fields", "log ell"):
+        number, _, own = own.partition(".")
+        fields = list(model.fields)
+        part = fields[int(number)]
+        if kind == "fields":
+            fields[int(number)] = part.with_model(part.model.replace(**{own: part.model.parameters[own] + step}))
+        else:
+            fields[int(number)] = replace(part, ell=part.ell * np.exp(step))
+        return replace(model, fields=tuple(fields))
     if kind == "coefficients":
         value = model.coefficients.parameters[own] + step
         return replace(model, coefficients=model.coefficients.replace(**{own: value}))
-    if name == "log ell":
-        return replace(model, ell=model.ell * np.exp(step))
     if name == "log noise_variance":
         return replace(model, noise_variance=model.noise_variance * np.exp(step))
     deviations = list(model.deviations)
