@@ -358,7 +358,7 @@ def _deviations(data: Observations, covariates: FloatArray) -> FloatArray:
                 f"image must have more observed pixels than covariates, {X.shape[1]}, in every channel, got {len(y)} "
                 f"in channel {c}."
             )
-        residual = y - (X @ np.linalg.lstsq(X, y)[0] if X.shape[1] else 0.0)
+        residual = y - (X @ np.linalg.lstsq(X, y, rcond=None)[0] if X.shape[1] else 0.0)
         result[c] = np.sqrt(residual @ residual / len(y))
         if not result[c] > 1e-12 * np.abs(y).max():
             raise ArgumentError(

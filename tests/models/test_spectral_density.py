@@ -67,7 +67,7 @@ def test_variances_and_derivatives_of_bym_are_those_of_its_dense_parts(name):
     v, by_parameter = density.values(ALL)
     assert density.is_intrinsic
     assert np.isinf(v[0, 0])
-    of_structured = np.diagonal(F @ np.linalg.pinv(structured, hermitian=True) @ F.T)
+    of_structured = np.diagonal(F @ np.linalg.pinv(structured, hermitian=True, rcond=1e-12) @ F.T)
     of_unstructured = model.sigma**2 * (1.0 - model.phi)
     assert_allclose(v.ravel()[1:], (of_structured + of_unstructured)[1:], rtol=1e-12)
     by_sigma = 2.0 * v.ravel() / model.sigma
