@@ -344,12 +344,12 @@ KINDS = (
     Kind("BigTIFF, tiles", "in.tif", "no-data value", tiled),
     Kind("cloud-optimized GeoTIFF", "in.tif", "no-data value", optimized),
     Kind("TIFF and world file", "in.tif", "`--nodata`", world_file, ("--nodata", "0")),
-    Kind("ESRI ASCII grid", "in.asc", "no-data value", by_driver("AAIGrid")),
-    Kind("ENVI", "in.bsq", "no-data value", by_driver("ENVI", np.int16)),
-    Kind("HFA", "in.img", "no-data value", by_driver("HFA", np.uint16)),
-    Kind("VRT", "in.vrt", "no-data value", by_driver("VRT")),
-    Kind("NITF", "in.ntf", "`--nodata`", nitf, ("--nodata", "0")),
-    Kind("JPEG 2000", "in.jp2", "`--mask`", jpeg2000, ("--mask", "mask.npy")),
+    Kind("ESRI ASCII grid, float32", "in.asc", "no-data value", by_driver("AAIGrid")),
+    Kind("ENVI, int16", "in.bsq", "no-data value", by_driver("ENVI", np.int16)),
+    Kind("HFA, uint16", "in.img", "no-data value", by_driver("HFA", np.uint16)),
+    Kind("VRT of a GeoTIFF", "in.vrt", "no-data value", by_driver("VRT")),
+    Kind("NITF, uint8", "in.ntf", "`--nodata`", nitf, ("--nodata", "0")),
+    Kind("JPEG 2000, uint8", "in.jp2", "`--mask`", jpeg2000, ("--mask", "mask.npy")),
     Kind("NetCDF, float32", "in.nc", "`_FillValue`", netcdf, suffix=".nc", needs=NC),
     Kind("NetCDF, packed int16", "in.nc", "`valid_range`", netcdf_packed, suffix=".nc", needs=NC),
     Kind(
@@ -370,10 +370,10 @@ KINDS = (
     Kind("FITS, compressed", "in.fits.fz", "NaN", fits_compressed, suffix=".fits", needs=("astropy",)),
     Kind("NIfTI, float32, a slice", "in.nii.gz", "NaN", nifti, ("--channel", "1"), ".nii", ("nibabel",)),
     Kind("PNG, grey with opacity", "in.png", "transparency", png),
-    Kind("JPEG", "in.jpg", "`--mask`", jpeg, ("--mask", "mask.npy")),
+    Kind("JPEG, uint8", "in.jpg", "`--mask`", jpeg, ("--mask", "mask.npy")),
     Kind("TIFF, float32", "in.tif", "NaN", tiff),
     Kind("NumPy, float64", "in.npy", "NaN", npy, ("--mask", "nan"), ".npy"),
-    Kind("NumPy archive", "in.npz", "NaN", npz, ("--mask", "nan"), ".npy"),
+    Kind("NumPy archive, float64", "in.npz", "NaN", npz, ("--mask", "nan"), ".npy"),
 )
 
 
