@@ -12,6 +12,7 @@ from sparsegmrf.inference._ground import units_of
 from sparsegmrf.inference._search import Ended, Ending, observed_information
 from sparsegmrf.inference._spacing import Spacing
 from sparsegmrf.stacks._evidence import StackModel
+from sparsegmrf.stacks._modes import Learnt
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._problem import OF_COEFFICIENTS, StackProblem
 from sparsegmrf.stacks._search import Likelihood
@@ -202,6 +203,19 @@ class SeriesFit:
     parameters: dict[str, Any]
     n_observed: int
     name: str
+    _days: FloatArray = field(repr=False)
+    _learnt: Learnt | None = field(repr=False)
+
+    def left_out(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray] | None:
+        """Return days, observations, and mean and variance of each by all others, ``(T, H, W)``; None if not known."""
+        if self._learnt is None:
+            return None
+        found = self._learnt.left_out()
+        images = []
+        for some in found:
+            images.append(np.full((len(self._days), *some.shape[1:]), np.nan))
+            images[-1][self._learnt.dates] = some
+        return self._days, images[0], images[1], images[2]
 
     @property
     def standard_errors(self) -> dict[str, float]:

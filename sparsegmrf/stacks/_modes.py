@@ -32,7 +32,7 @@ from sparsegmrf.stacks._modes_em import (
     learn,
 )
 from sparsegmrf.stacks._modes_local import TAIL, LocalField, estimate_local
-from sparsegmrf.stacks._modes_posterior import WeightedSeries, posterior
+from sparsegmrf.stacks._modes_posterior import WeightedSeries, left_out, posterior
 from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Seed, Shape
 
 _RANK = 50
@@ -70,6 +70,8 @@ class ModesFill:
         Draws of the surface.
     parameters : ModesParameters
         Estimates.
+    learnt : Learnt
+        The model, and the series it was learnt from.
     """
 
     mean: FloatArray
@@ -77,6 +79,7 @@ class ModesFill:
     noise_variance: FloatArray
     samples: FloatArray
     parameters: ModesParameters
+    learnt: "Learnt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +175,16 @@ class Learnt:
     series: Series
     dates: IntArray
 
+    def left_out(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return values, and mean and variance of each by all others, ``(len(dates), H, W)``, noise included."""
+        model, scales = self.model, self.learned.scales
+        mean, variance = left_out(model.modes, model.local, WeightedSeries(self.series, self.learned.weights, scales))
+        variance = variance + TAIL * (1.0 - model.local.share) * scales[:, None] * model.modes.noise
+        values = np.where(self.series.seen, self.series.values, np.nan)
+        shape = (-1, *model.shape)
+        found = (model.centre + model.unit * values, model.centre + model.unit * mean, model.unit**2 * variance)
+        return found[0].reshape(shape), found[1].reshape(shape), found[2].reshape(shape)
+
 
 def learn_modes(stack: FloatArray, days: FloatArray, rank: int | None = None) -> Learnt:
     """Learn modes and local field from images ``(T, H, W)``."""
@@ -231,6 +244,7 @@ def _fill(learnt: Learnt, days: FloatArray, wanted: FloatArray, count: int, rng:
         model.unit**2 * images(noise),
         model.centre + model.unit * images(result.samples),
         model.parameters,
+        learnt,
     )
 
 

@@ -8,6 +8,9 @@ from sparsegmrf.stacks._modes_em import Modes
 from sparsegmrf.stacks._modes_local import GivenModes, LocalField
 from sparsegmrf.typing import BoolArray, FloatArray
 
+_DIGITS = 1e-7
+"""Share of a value's precision that the others leave to it, below which their difference has lost its digits."""
+
 
 @dataclass(frozen=True)
 class Image:
@@ -69,6 +72,22 @@ class Given:
         share = self._share()
         left = 1.0 - share
         return left * signal + share * image.values, left**2 * variance + left * image.uncertain
+
+    def left_out(self, mean: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return mean and variance ``(n,)`` of ``F h + u + v`` where each value is predicted by all others.
+
+        ``q = F h + u`` is observed with the precision ``w``: with its mean ``m`` and variance ``c`` given all values,
+        the others say ``z - (z - m) / (1 - w c)`` and ``c / (1 - w c)``. NaN where nothing is seen, or nothing else
+        tells it.
+        """
+        image = self.image
+        kept = image.loadings - self.local.kriged(image.loadings)
+        m = mean @ kept + self.local.kriged(image.values)
+        c = self.local.variance + ((covariance @ kept) * kept).sum(axis=0)
+        share = 1.0 - image.weights * c
+        told = image.seen & (share > _DIGITS)
+        factor = np.divide(1.0, share, out=np.full(len(share), np.nan), where=told)
+        return image.values - (image.values - m) * factor, c * factor + image.uncertain
 
     def draw(self, scores: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Draw signals ``(S, n)`` given draws ``(S, r)`` of the scores."""

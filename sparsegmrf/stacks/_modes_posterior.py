@@ -35,11 +35,7 @@ def posterior(
 ) -> SeriesPosterior:
     """Return the posterior of all dates given modes and local field."""
     series, days = data.series, data.series.days
-    precision = data.weights / (modes.noise * data.scales[:, None])
-    first = smooth_scores(modes.kernel, days, *modes.information(series, precision))
-    uncertain = coefficient_variance(days, modes, first)
-    information, shift = local_information(modes, local, data, uncertain)
-    scores = smooth_scores(modes.kernel, days, information, shift)
+    scores, information, uncertain = _scores_of(modes, local, data)
     draws = _draws(modes.kernel, days, information, scores.mean, count, rng)
     season = modes.seasonal(days)
     deviation = np.sqrt(modes.noise)
@@ -52,6 +48,30 @@ def posterior(
         if count:
             samples[:, t] = season[t] + deviation * given.draw(draws[t].T, rng)
     return SeriesPosterior(mean, variance, samples)
+
+
+def left_out(modes: Modes, local: LocalField, data: WeightedSeries) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance ``(T, n)`` of the signal where each value is predicted by all others.
+
+    Exact given the modes with their uncertainty, the local field, and weights and scales of the noise.
+    """
+    scores, _, uncertain = _scores_of(modes, local, data)
+    season, deviation = modes.seasonal(data.series.days), np.sqrt(modes.noise)
+    mean, variance = np.empty_like(season), np.empty_like(season)
+    for t, given in enumerate(_images(modes, local, data, uncertain)):
+        standard, square = given.left_out(scores.mean[t], scores.covariance[t])
+        mean[t], variance[t] = season[t] + deviation * standard, modes.noise * square
+    return mean, variance
+
+
+def _scores_of(modes: Modes, local: LocalField, data: WeightedSeries) -> tuple[Scores, FloatArray, FloatArray]:
+    """Return the posterior of the scores, what each image says of them, and the coefficients' part of the variance."""
+    series, days = data.series, data.series.days
+    precision = data.weights / (modes.noise * data.scales[:, None])
+    first = smooth_scores(modes.kernel, days, *modes.information(series, precision))
+    uncertain = coefficient_variance(days, modes, first)
+    information, shift = local_information(modes, local, data, uncertain)
+    return smooth_scores(modes.kernel, days, information, shift), information, uncertain
 
 
 def local_information(

@@ -12,7 +12,7 @@ from sparsegmrf.typing import FloatArray
 _LEVELS = {"coverage_90": 0.9, "coverage_95": 0.95}
 NAMES = ("rmse", "crps", "log_score", *_LEVELS)
 """Of the scores."""
-TITLES = f"{'n':>9}{'RMSE':>17}{'CRPS':>17}{'log score':>17}{'90% cover':>15}{'95% cover':>15}"
+TITLES = f"{'n':>9}{'RMSE':>20}{'CRPS':>20}{'log score':>20}{'90% cover':>18}{'95% cover':>18}"
 """Of the columns of `StackScores.row`."""
 
 
@@ -59,7 +59,7 @@ class StackScores:
 
     def row(self) -> str:
         """Return the scores with their standard errors as a line under `TITLES`."""
-        widths = {"rmse": 17, "crps": 17, "log_score": 17, "coverage_90": 15, "coverage_95": 15}
+        widths = {"rmse": 20, "crps": 20, "log_score": 20, "coverage_90": 18, "coverage_95": 18}
         found = f"{self.count:9d}"
         for name, width in widths.items():
             value, error = getattr(self, name), self.standard_errors[name]

@@ -8,7 +8,7 @@ import numpy as np
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.stacks._fit import SeriesFit
 from sparsegmrf.stacks._images import Images
-from sparsegmrf.stacks._modes import fill_modes
+from sparsegmrf.stacks._modes import ModesFill, fill_modes
 from sparsegmrf.stacks._read import Stack
 from sparsegmrf.typing import FloatArray
 
@@ -110,5 +110,6 @@ def fill_series(
     parameters = found.parameters
     named = dict(parameters) if isinstance(parameters, Mapping) else parameters._asdict()
     called = getattr(own, "__name__", type(own).__name__)
-    fit = SeriesFit(named, int(np.count_nonzero(~np.isnan(stack.values))), called)
+    learnt = found.learnt if isinstance(found, ModesFill) else None
+    fit = SeriesFit(named, int(np.count_nonzero(~np.isnan(stack.values))), called, stack.days, learnt)
     return Images(*(np.asarray(each, dtype=np.float64) for each in (*given.values(), found.samples))), fit

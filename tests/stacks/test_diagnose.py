@@ -1,5 +1,7 @@
 """What the others say of every observation and every date, against dense linear algebra."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,15 @@ import sparsegmrf
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.models import Matern
 from sparsegmrf.stacks import diagnose, fill
+from sparsegmrf.stacks._modes_em import Series
+from sparsegmrf.stacks._modes_local import LocalField
+from sparsegmrf.stacks._modes_posterior import WeightedSeries, left_out, posterior
 from tests import reference
 from tests.stacks.test_fill import DAYS, KNOWN, SHAPE, stack
 from tests.stacks.test_labels import labelled
+from tests.stacks.test_long_series import series
+from tests.stacks.test_modes import some_modes
+from tests.stacks.test_series import by_day
 
 NOISE = 0.2
 
@@ -186,3 +194,44 @@ def test_screened_observations_are_not_diagnosed():
     assert filled.outliers[2, 1:3, 1:3].all()
     found = diagnose(filled)
     np.testing.assert_array_equal(np.isnan(found.z), filled.outliers)
+
+
+def test_values_of_modes_are_predicted_as_without_them_given_the_modes():
+    rng = np.random.default_rng(6)
+    modes = some_modes(rng)
+    modes = replace(modes, spread=np.zeros_like(modes.spread))  # what is learnt is known
+    n, days = len(modes.noise), np.array([0.0, 8.0, 8.0, 40.0])
+    seen = rng.random((4, n)) > 0.3
+    values = np.where(seen, rng.standard_normal((4, n)), 0.0)
+    weights, scales = np.where(seen, rng.uniform(0.5, 1.2, (4, n)), 0.0), rng.uniform(0.5, 2.0, 4)
+    local = LocalField((3, 4), 0.5, 0.4)
+    mean, variance = left_out(modes, local, WeightedSeries(Series(values, seen, days), weights, scales))
+    np.testing.assert_array_equal(np.isnan(mean), ~seen)
+    for t, p in np.argwhere(seen)[::3]:
+        others, rest = seen.copy(), weights.copy()
+        others[t, p], rest[t, p] = False, 0.0
+        data = WeightedSeries(Series(np.where(others, values, 0.0), others, days), rest, scales)
+        found = posterior(modes, local, data, 0, rng)
+        assert mean[t, p] == pytest.approx(found.mean[t, p], rel=1e-8, abs=1e-10)
+        assert variance[t, p] == pytest.approx(found.variance[t, p], rel=1e-8)
+
+
+def test_modes_are_diagnosed_in_the_order_of_the_images():
+    values, days, _ = series(24)
+    values[5] = np.nan
+    order = np.random.default_rng(1).permutation(24)
+    found = diagnose(fill(values[order], dates=days[order], model="modes"))
+    np.testing.assert_allclose(found.left_out.observed, values[order], rtol=1e-12)
+    assert found.told == np.isfinite(values).sum()
+    filled = fill(values, dates=days, model="modes")
+    own = diagnose(filled)
+    np.testing.assert_allclose(found.z, own.z[order], atol=1e-6)
+    # Left out, residuals are larger than those of what has seen them.
+    assert own.scores.rmse > 1.05 * np.sqrt(np.nanmean((values - filled.mean) ** 2))
+    assert "dates are not compared" in own.summary()
+    assert not len(own.flagged)
+
+
+def test_a_model_of_ones_own_that_says_nothing_of_it_is_refused():
+    with pytest.raises(ArgumentError, match="cross_validate"):
+        diagnose(fill(stack(), dates=DAYS, model=by_day))
