@@ -16,6 +16,7 @@ scores and fields is exact: a smoother in time of ``r`` scores, and one sparse f
 modes are a low rank, the fields are sparse.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -33,14 +34,12 @@ from sparsegmrf.stacks._modes_em import (
     learn,
 )
 from sparsegmrf.stacks._modes_local import TAIL, LocalField, estimate_local
+from sparsegmrf.stacks._modes_plan import plan_modes
 from sparsegmrf.stacks._modes_posterior import WeightedSeries, posterior
 from sparsegmrf.stacks._modes_spread import rows_of
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Seed, Shape
 
-_RANK = 50
-_SPREAD_NUMBERS = 2**25
-"""Of the modes' covariances at all pixels together: a quarter of a gigabyte."""
-
+_log = logging.getLogger("sparsegmrf.stacks")
 _LIMIT = 4.0
 """Deviations at which residuals are cut when the local field's correlation is estimated."""
 
@@ -143,6 +142,8 @@ def fill_modes(
     ------
     ArgumentError
         If shapes do not fit, a day is not finite, or nothing is seen at any date.
+    TooLargeError
+        If the memory that is foreseen exceeds what is available.
 
     Examples
     --------
@@ -158,8 +159,12 @@ def fill_modes(
     stack, dates, wanted = _read(values, days, at)
     count = integer_at_least("n_samples", n_samples, 0)
     generator_ = generator(rng)
+    most = None if rank is None else integer_at_least("rank", rank, 0)
+    plan = plan_modes(np.isfinite(stack).reshape(len(stack), -1), stack.shape[1:], len(wanted), most, count)
+    _log.info("modes: %s", plan)
+    plan.refuse_if_too_large()
     with one_blas_thread():
-        return _fill(learn_modes(stack, dates, rank), dates, wanted, count, generator_)
+        return _fill(learn_modes(stack, dates, most), dates, wanted, count, generator_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +193,8 @@ def learn_modes(stack: FloatArray, days: FloatArray, rank: int | None = None) ->
     values /= unit
     values[~seen] = 0.0
     series = Series(values, seen, days[order])
-    learned = learn(series, *_sizes(series, rank))
+    plan = plan_modes(seen, shape, rank=rank)
+    learned = learn(series, plan.rank, plan.harmonics)
     local = estimate_local(shape, _residuals(series, learned))
     model = ModesModel(shape, learned.modes, local, centre, unit, learned.scales, series.days)
     return Learnt(model, learned, series, order)
@@ -211,18 +217,6 @@ def _residuals(series: Series, learned: Learned) -> Iterator[tuple[FloatArray, B
         residuals = series.values[some] - terms[some] @ modes.mean.T
         residuals /= np.sqrt(modes.noise * learned.scales[some, None])
         yield np.clip(residuals, -_LIMIT, _LIMIT, out=residuals), series.seen[some]
-
-
-def _sizes(series: Series, rank: int | None) -> tuple[int, int]:
-    """Return how many modes and waves of the year the images can tell."""
-    known = series.seen.any(axis=0)
-    useful = int((series.seen[:, known].mean(axis=1) >= 0.2).sum())
-    harmonics = int(np.searchsorted([6, 12, 24], useful, side="right"))
-    pixels = int(known.sum())
-    wanted = _RANK if rank is None else integer_at_least("rank", rank, 0)
-    memory = int(np.sqrt(_SPREAD_NUMBERS / series.values.shape[1])) - (1 + 2 * harmonics)
-    most = min((useful - 1 - 2 * harmonics) // 2, pixels // 4, memory)
-    return max(0, min(wanted, most)), harmonics
 
 
 def _fill(learnt: Learnt, days: FloatArray, wanted: FloatArray, count: int, rng: np.random.Generator) -> ModesFill:

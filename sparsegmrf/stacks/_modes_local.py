@@ -19,8 +19,8 @@ TAIL = float((student.ppf(0.95, DEGREES) / norm.ppf(0.95)) ** 2)
 """Variance of the normal distribution whose central 90% are those of the noise, Student's t of unit scale."""
 
 _LAGS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))
-_KAPPA2 = np.geomspace(0.02, 8.0, 25)
-_TORUS = 128
+KAPPA2 = np.geomspace(0.02, 8.0, 25)
+TORUS = 128
 _LARGEST_SHARE = 0.7
 """Residuals of images that took part in finding the modes are more alike from pixel to pixel than those of others."""
 
@@ -122,13 +122,13 @@ def estimate_local(shape: Shape, blocks: Iterable[tuple[FloatArray, BoolArray]])
     weights, variance = count[1:], total[0] / count[0]
     known = (weights > 0.0) & (variance > 0.0)
     target = np.divide(total[1:], weights * variance, out=np.zeros(len(_LAGS)), where=known)
-    covariances = _covariances(_KAPPA2, ((0, 0), *_LAGS))
+    covariances = _covariances(KAPPA2, ((0, 0), *_LAGS))
     correlations = covariances[:, 1:] / covariances[:, :1]
     squares = (correlations**2) @ weights
     shares = np.clip((correlations @ (weights * target)) / np.where(squares > 0.0, squares, 1.0), 0.0, _LARGEST_SHARE)
     losses = ((target - shares[:, None] * correlations) ** 2) @ weights
     best = int(np.argmin(losses))
-    return LocalField(shape, float(_KAPPA2[best]), float(shares[best]) if weights.any() else 0.0)
+    return LocalField(shape, float(KAPPA2[best]), float(shares[best]) if weights.any() else 0.0)
 
 
 def _products(images: FloatArray, masks: BoolArray, lag: tuple[int, int]) -> tuple[float, int]:
@@ -143,8 +143,8 @@ def _products(images: FloatArray, masks: BoolArray, lag: tuple[int, int]) -> tup
 
 def _covariances(kappa2: FloatArray, lags: tuple[tuple[int, int], ...]) -> FloatArray:
     """Return covariances ``(len(kappa2), len(lags))`` of the field of precision ``kappa^2 + G`` on a large torus."""
-    angles = 2.0 * np.pi * np.arange(_TORUS) / _TORUS
+    angles = 2.0 * np.pi * np.arange(TORUS) / TORUS
     ladder = 2.0 - 2.0 * np.cos(angles)
     spectrum = 1.0 / (kappa2[:, None, None] + ladder[:, None] + ladder)
-    covariances = np.fft.irfft2(spectrum[..., : _TORUS // 2 + 1], s=(_TORUS, _TORUS))
+    covariances = np.fft.irfft2(spectrum[..., : TORUS // 2 + 1], s=(TORUS, TORUS))
     return np.stack([covariances[:, lag[0], lag[1]] for lag in lags], axis=1)

@@ -10,9 +10,9 @@ import numpy as np
 from sparsegmrf import _threads
 from sparsegmrf.typing import FloatArray, IntArray
 
-_NUMBERS = 2**18
+NUMBERS = 2**18
 """Of the matrices of some pixels that are worked on at a time: what a cache holds."""
-_PARTS = 8
+PARTS = 8
 """Ranges whose sums are added up; a fixed number, so that results do not depend on threads."""
 
 
@@ -88,14 +88,14 @@ def pairs(vectors: FloatArray) -> FloatArray:
 
 def blocks(first: int, last: int, size: int) -> Iterator[slice]:
     """Yield ranges of pixels whose matrices ``(s, s)`` are worked on at a time."""
-    step = max(1, _NUMBERS // max(1, size * size))
+    step = max(1, NUMBERS // max(1, size * size))
     for begin in range(first, last, step):
         yield slice(begin, min(begin + step, last))
 
 
 def rows_of(first: int, last: int, width: int) -> Iterator[slice]:
     """Yield ranges of dates whose images of `width` numbers are worked on at a time."""
-    step = max(1, _NUMBERS // max(1, width))
+    step = max(1, NUMBERS // max(1, width))
     for begin in range(first, last, step):
         yield slice(begin, min(begin + step, last))
 
@@ -133,4 +133,4 @@ def _places(size: int) -> IntArray:
 
 
 def _part(count: int) -> int:
-    return max(1, -(-count // _PARTS))
+    return max(1, -(-count // PARTS))
