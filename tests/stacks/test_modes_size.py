@@ -1,5 +1,6 @@
-"""Modes of large series: triangles and blocks say what whole arrays say, and what does not fit is refused."""
+"""Modes of large series: triangles and blocks say what whole arrays say, and memory is foreseen."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from sparsegmrf.errors import TooLargeError
 from sparsegmrf.stacks import _modes_spread
 from sparsegmrf.stacks._modes import fill_modes
 from sparsegmrf.stacks._modes_em import Learned, Modes, Series, _update_pixels, expected_squares, season_of, weigh
+from sparsegmrf.stacks._modes_plan import plan_modes
 from sparsegmrf.stacks._modes_scores import ScoreKernel, Scores
 from sparsegmrf.stacks._modes_spread import Spread, dual, pack, unpack
 
@@ -118,6 +120,23 @@ def test_series_are_filled_alike_whatever_the_blocks(monkeypatch):
     found = fill_modes(values, days, [33.0], rank=2)
     assert_allclose(found.mean, whole.mean, rtol=1e-10, atol=1e-10)
     assert_allclose(found.variance, whole.variance, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("dates", "shape", "rank", "at"), [(20, (30, 30), 5, [7.0])])
+def test_memory_that_is_foreseen_is_what_is_taken(dates, shape, rank, at, monkeypatch):
+    monkeypatch.setattr(_modes_spread, "NUMBERS", 2**12)
+    monkeypatch.setattr("sparsegmrf.stacks._modes_plan.NUMBERS", 2**12)
+    monkeypatch.setattr("sparsegmrf.stacks._modes_local.TORUS", 16)
+    values, days = a_series(dates, shape)
+    fill_modes(values[:, :8, :8], days, at, rank=rank)  # what is loaded once
+    tracemalloc.start()
+    fill_modes(values, days, at, rank=rank)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    seen = np.isfinite(values).reshape(dates, -1)
+    plan = plan_modes(seen, shape, len(at or []), rank)
+    assert plan.rank == rank
+    assert 0.7 * peak < plan.nbytes < 1.5 * peak
 
 
 def test_series_beyond_memory_are_refused_with_numbers_and_remedies(monkeypatch):
