@@ -31,10 +31,13 @@ def result_of(
 ) -> StackResult:
     """Return the result of a stack; `bad` are observations that do not count, `bounds` clip means and draws."""
     T, labels = len(stack.days), stack.labels
-    clipped = images._replace(mean=np.clip(images.mean, *bounds), draws=np.clip(images.draws, *bounds))
+    clipped = images
+    if bounds != (-np.inf, np.inf):
+        clipped = images._replace(mean=np.clip(images.mean, *bounds), draws=np.clip(images.draws, *bounds))
     first = Images(clipped.mean[:T], clipped.variance[:T], clipped.noise_variance[:T], clipped.draws[:, :T])
     rest = Images(clipped.mean[T:], clipped.variance[T:], clipped.noise_variance[T:], clipped.draws[:, T:])
-    filled = np.where(np.isnan(stack.values) | bad, first.mean, stack.values)
+    filled = stack.values.copy()
+    np.copyto(filled, first.mean, where=np.isnan(stack.values) | bad)
     asked = None
     if at is not None:
         dates = stack.calendar.dates(at, "at")

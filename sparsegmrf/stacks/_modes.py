@@ -16,6 +16,8 @@ scores and fields is exact: a smoother in time of ``r`` scores, and one sparse f
 modes are a low rank, the fields are sparse.
 """
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,13 +34,12 @@ from sparsegmrf.stacks._modes_em import (
     learn,
 )
 from sparsegmrf.stacks._modes_local import TAIL, LocalField, estimate_local
+from sparsegmrf.stacks._modes_plan import plan_modes
 from sparsegmrf.stacks._modes_posterior import WeightedSeries, left_out, posterior
-from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Seed, Shape
+from sparsegmrf.stacks._modes_spread import rows_of
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Seed, Shape
 
-_RANK = 50
-_SPREAD_NUMBERS = 2**25
-"""Of the modes' covariances at all pixels together: a quarter of a gigabyte."""
-
+_log = logging.getLogger("sparsegmrf.stacks")
 _LIMIT = 4.0
 """Deviations at which residuals are cut when the local field's correlation is estimated."""
 
@@ -144,6 +145,8 @@ def fill_modes(
     ------
     ArgumentError
         If shapes do not fit, a day is not finite, or nothing is seen at any date.
+    TooLargeError
+        If the memory that is foreseen exceeds what is available.
 
     Examples
     --------
@@ -159,8 +162,12 @@ def fill_modes(
     stack, dates, wanted = _read(values, days, at)
     count = integer_at_least("n_samples", n_samples, 0)
     generator_ = generator(rng)
+    most = None if rank is None else integer_at_least("rank", rank, 0)
+    plan = plan_modes(np.isfinite(stack).reshape(len(stack), -1), stack.shape[1:], len(wanted), most, count)
+    _log.info("modes: %s", plan)
+    plan.refuse_if_too_large()
     with one_blas_thread():
-        return _fill(learn_modes(stack, dates, rank), dates, wanted, count, generator_)
+        return _fill(learn_modes(stack, dates, most), dates, wanted, count, generator_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,60 +199,77 @@ def learn_modes(stack: FloatArray, days: FloatArray, rank: int | None = None) ->
     flat = stack.reshape(len(stack), -1)
     order = np.argsort(days, kind="stable")
     order = order[np.isfinite(flat[order]).any(axis=1)]
-    flat = flat[order]
-    seen = np.isfinite(flat)
-    centre = float(np.median(flat[seen]))
-    deviation = float(np.median(np.abs(flat[seen] - centre)))
-    unit = deviation or float(np.std(flat[seen])) or 1.0
-    series = Series(np.where(seen, (flat - centre) / unit, 0.0), seen, days[order])
-    learned = learn(series, *_sizes(series, rank))
-    terms, _ = learned.modes.products(series.days, learned.scores)
-    residuals = series.values - terms @ learned.modes.mean.T
-    standard = residuals / np.sqrt(learned.modes.noise * learned.scales[:, None])
-    local = estimate_local(shape, np.clip(standard, -_LIMIT, _LIMIT), seen)
+    values = flat[order]
+    seen = np.isfinite(values)
+    centre, unit = _standard(values[seen])
+    values -= centre
+    values /= unit
+    values[~seen] = 0.0
+    series = Series(values, seen, days[order])
+    plan = plan_modes(seen, shape, rank=rank)
+    learned = learn(series, plan.rank, plan.harmonics)
+    local = estimate_local(shape, _residuals(series, learned))
     model = ModesModel(shape, learned.modes, local, centre, unit, learned.scales, series.days)
     return Learnt(model, learned, series, order)
 
 
-def _sizes(series: Series, rank: int | None) -> tuple[int, int]:
-    """Return how many modes and waves of the year the images can tell."""
-    known = series.seen.any(axis=0)
-    useful = int((series.seen[:, known].mean(axis=1) >= 0.2).sum())
-    harmonics = int(np.searchsorted([6, 12, 24], useful, side="right"))
-    pixels = int(known.sum())
-    wanted = _RANK if rank is None else integer_at_least("rank", rank, 0)
-    memory = int(np.sqrt(_SPREAD_NUMBERS / series.values.shape[1])) - (1 + 2 * harmonics)
-    most = min((useful - 1 - 2 * harmonics) // 2, pixels // 4, memory)
-    return max(0, min(wanted, most)), harmonics
+def _standard(known: FloatArray) -> tuple[float, float]:
+    """Return the intensities that stand for 0 and 1, a median and the median distance from it; `known` is used up."""
+    deviation = float(np.std(known))
+    centre = float(np.median(known, overwrite_input=True))
+    known -= centre
+    np.abs(known, out=known)
+    return centre, float(np.median(known, overwrite_input=True)) or deviation or 1.0
+
+
+def _residuals(series: Series, learned: Learned) -> Iterator[tuple[FloatArray, BoolArray]]:
+    """Yield by blocks of dates what season and modes leave, in deviations of the noise and cut, and what is seen."""
+    modes = learned.modes
+    terms, _ = modes.products(series.days, learned.scores)
+    for some in rows_of(0, len(terms), series.values.shape[1]):
+        residuals = series.values[some] - terms[some] @ modes.mean.T
+        residuals /= np.sqrt(modes.noise * learned.scales[some, None])
+        yield np.clip(residuals, -_LIMIT, _LIMIT, out=residuals), series.seen[some]
 
 
 def _fill(learnt: Learnt, days: FloatArray, wanted: FloatArray, count: int, rng: np.random.Generator) -> ModesFill:
     """Return moments and draws at the days of the images and those wanted."""
-    model, learned, series = learnt.model, learnt.learned, learnt.series
+    model = learnt.model
     everything = np.concatenate([days, wanted])
     order = np.argsort(everything, kind="stable")
     back = np.argsort(order, kind="stable")
-    rows = back[learnt.dates]
-    shape = (len(everything), series.values.shape[1])
-    data, seen, weights = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape)
-    data[rows], seen[rows], weights[rows] = series.values, series.seen, learned.weights
-    scales = model.usual_scales(everything[order])
-    scales[rows] = learned.scales
-    whole = WeightedSeries(Series(data, seen, everything[order]), weights, scales)
+    whole = _with_more_dates(learnt, back[learnt.dates], everything[order])
     result = posterior(model.modes, model.local, whole, count, rng)
-    noise = TAIL * (1.0 - model.local.share) * scales[:, None] * model.modes.noise
+    noise = (model.unit**2 * TAIL * (1.0 - model.local.share) * whole.scales[:, None]) * model.modes.noise
+    in_order = np.array_equal(back, np.arange(len(back)))
 
-    def images(vectors: FloatArray) -> FloatArray:
-        return vectors[..., back, :].reshape(*vectors.shape[:-1], *model.shape)
+    def images(vectors: FloatArray, unit: float, centre: float) -> FloatArray:
+        vectors *= unit
+        vectors += centre
+        ordered = vectors if in_order else vectors[..., back, :]
+        return ordered.reshape(*vectors.shape[:-1], *model.shape)
 
     return ModesFill(
-        model.centre + model.unit * images(result.mean),
-        model.unit**2 * images(result.variance),
-        model.unit**2 * images(noise),
-        model.centre + model.unit * images(result.samples),
+        images(result.mean, model.unit, model.centre),
+        images(result.variance, model.unit**2, 0.0),
+        images(noise, 1.0, 0.0),
+        images(result.samples, model.unit, model.centre),
         model.parameters,
         learnt,
     )
+
+
+def _with_more_dates(learnt: Learnt, rows: IntArray, days: FloatArray) -> WeightedSeries:
+    """Return the series with dates of which nothing is seen; its own dates go to some rows of all `days`."""
+    series, learned = learnt.series, learnt.learned
+    if len(rows) == len(days):
+        return WeightedSeries(series, learned.weights, learned.scales)
+    shape = (len(days), series.values.shape[1])
+    data, seen, weights = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(shape)
+    data[rows], seen[rows], weights[rows] = series.values, series.seen, learned.weights
+    scales = learnt.model.usual_scales(days)
+    scales[rows] = learned.scales
+    return WeightedSeries(Series(data, seen, days), weights, scales)
 
 
 def _read(values: ArrayLike, days: ArrayLike, at: ArrayLike | None) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -28,8 +28,7 @@ def scores_at(learnt: Learnt, days: FloatArray) -> Scores:
     """Return what the series says of the scores at other days ``(A,)``, each by itself."""
     model, learned, series = learnt.model, learnt.learned, learnt.series
     data = WeightedSeries(series, learned.weights, learned.scales)
-    uncertain = coefficient_variance(series.days, model.modes, learned.scores)
-    information, shift = local_information(model.modes, model.local, data, uncertain)
+    information, shift = local_information(model.modes, model.local, data, learned.scores)
     everything = np.concatenate([series.days, days])
     order = np.argsort(everything, kind="stable")
     none = np.zeros((len(days), *information.shape[1:]))
@@ -37,7 +36,7 @@ def scores_at(learnt: Learnt, days: FloatArray) -> Scores:
     shift = np.concatenate([shift, none[..., 0]])[order] if shift.shape[1] else np.zeros((len(order), 0))
     scores = smooth_scores(model.modes.kernel, everything[order], information, shift)
     rows = np.argsort(order, kind="stable")[len(series.days) :]
-    return Scores(scores.mean[rows], scores.covariance[rows], scores.kernel)
+    return scores.at(rows)
 
 
 def fill_date(model: ModesModel, day: float, prior: Scores, image: FloatArray) -> DateFill:
@@ -49,8 +48,7 @@ def fill_date(model: ModesModel, day: float, prior: Scores, image: FloatArray) -
     weights, scales = series.seen.astype(float), model.usual_scales(days)
     scores = prior
     for _ in range(_ROUNDS if series.seen.any() else 0):
-        precision = weights / (modes.noise * scales[:, None])
-        information, shift = modes.information(series, precision)
+        information, shift = modes.information(series, weights, scales)
         scores = _updated(prior, information[0], shift[0])
         squares = expected_squares(series, modes, scores)
         weights, scales = weigh(squares, series.seen, modes.noise, scales)

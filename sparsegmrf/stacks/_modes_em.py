@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sparsegmrf.stacks import _modes_spread
 from sparsegmrf.stacks._modes_scores import RANGES, ScoreKernel, Scores, smooth
+from sparsegmrf.stacks._modes_spread import Spread, blocks, dual, pack, pairs, rows_of, summed, unpack
 from sparsegmrf.typing import BoolArray, FloatArray
 
 YEAR = 365.25
@@ -43,7 +45,7 @@ class Modes:
         Waves of the year in ``x_t``, which has ``k = 1 + 2 harmonics`` columns.
     mean : (n, k + r) array
         Posterior means of ``beta_p`` and ``w_p``.
-    spread : (n, k + r, k + r) array
+    spread : Spread
         Their posterior covariances.
     noise : (n,) array
         Squared scale of the noise, which is Student's t.
@@ -55,7 +57,7 @@ class Modes:
 
     harmonics: int
     mean: FloatArray
-    spread: FloatArray
+    spread: Spread
     noise: FloatArray
     centre: FloatArray
     precision: FloatArray
@@ -76,24 +78,33 @@ class Modes:
         return season_of(days, self.harmonics) @ self.mean[:, : self.fixed].T
 
     def products(self, days: FloatArray, scores: Scores) -> tuple[FloatArray, FloatArray]:
-        """Return expectations of ``g_t = (x_t, h_t)`` and of ``g_t g_t^T``, the latter as ``(T, (k + r)^2)``."""
+        """Return expectations of ``g_t = (x_t, h_t)`` and of ``g_t g_t^T``, the latter as ``(T, k + r, k + r)``."""
         terms = np.concatenate([season_of(days, self.harmonics), scores.mean], axis=1)
         squares = terms[:, :, None] * terms[:, None, :]
         squares[:, self.fixed :, self.fixed :] += scores.covariance
-        return terms, squares.reshape(len(terms), -1)
+        return terms, squares
 
-    def information(self, series: Series, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return what images whose noise has precisions `weights` ``(T, n)`` say of the scores: input of `smooth`."""
-        k, loadings, size = self.fixed, self.loadings, len(self.centre)
-        uncertain = (weights @ self.spread.reshape(len(loadings), -1)).reshape(len(weights), size, size)
-        if len(weights) == 1:
-            known = ((loadings.T * weights[0]) @ loadings)[None]
-        else:
-            known = (weights @ _own_products(loadings)).reshape(len(weights), size - k, size - k)
-        information = uncertain[:, k:, k:] + known
-        shift = (weights * (series.values - self.seasonal(series.days))) @ loadings
-        season = season_of(series.days, self.harmonics)
-        return information, shift - np.einsum("tab,tb->ta", uncertain[:, k:, :k], season)
+    def information(self, series: Series, weights: FloatArray, scales: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return what images say of the scores, given Student's weights ``(T, n)`` and scales: input of `smooth`."""
+        k, loadings, season = self.fixed, self.loadings, season_of(series.days, self.harmonics)
+        rank, columns = loadings.shape[1], self.spread.packed.shape[1]
+        of_modes = rank * (rank + 1) // 2
+
+        def of(first: int, last: int) -> FloatArray:
+            found = np.zeros((len(weights), columns + of_modes + rank))
+            uncertain, known, shift = np.split(found, [columns, columns + of_modes], axis=1)
+            for some in blocks(first, last, k + rank):
+                precision = weights[:, some] / (self.noise[some] * scales[:, None])
+                uncertain += precision @ self.spread.packed[some]
+                known += precision @ pairs(loadings[some])
+                precision *= series.values[:, some] - season @ self.mean[some, :k].T
+                shift += precision @ loadings[some]
+            return found
+
+        parts = np.split(summed(of, len(loadings)), [columns, columns + of_modes], axis=1)
+        uncertain = self.spread.turned(parts[0])
+        shift = parts[2] - np.einsum("tab,tb->ta", uncertain[:, k:, :k], season)
+        return uncertain[:, k:, k:] + unpack(parts[1]), shift
 
 
 @dataclass(frozen=True)
@@ -104,10 +115,6 @@ class Learned:
     scores: Scores
     weights: FloatArray
     scales: FloatArray
-
-    def noise_precision(self, series: Series) -> FloatArray:
-        """Expected precision ``(T, n)`` of the noise, zero where nothing is seen."""
-        return np.asarray(self.weights * series.seen / (self.modes.noise * self.scales[:, None]))
 
 
 def season_of(days: FloatArray, harmonics: int) -> FloatArray:
@@ -155,16 +162,20 @@ def learn(series: Series, rank: int, harmonics: int, *, sweeps: int = 12, refine
 def update_scores(series: Series, state: Learned) -> Learned:
     """Return the posterior of the scores given the pixels' coefficients."""
     modes = state.modes
-    information, shift = modes.information(series, state.noise_precision(series))
+    information, shift = modes.information(series, state.weights, state.scales)
     return replace(state, scores=smooth(modes.kernel, series.days, information, shift))
 
 
 def weigh(squares: FloatArray, seen: BoolArray, noise: FloatArray, scales: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return weights of Student's t and scales of images, given the expected squares ``(T, n)`` of the noise."""
+    standard = squares / noise
+    count = _IMAGE_DEGREES + seen.sum(axis=1)
     for _ in range(3):
-        standard = squares / noise
-        weights = (DEGREES + 1.0) / (DEGREES + standard / scales[:, None]) * seen
-        scales = (_IMAGE_DEGREES + (weights * standard).sum(axis=1)) / (_IMAGE_DEGREES + seen.sum(axis=1))
+        weights = standard / scales[:, None]
+        weights += DEGREES
+        np.divide(DEGREES + 1.0, weights, out=weights)
+        weights *= seen
+        scales = (_IMAGE_DEGREES + np.einsum("tp,tp->t", weights, standard)) / count
     return weights, scales
 
 
@@ -173,25 +184,22 @@ def _start(series: Series, rank: int, harmonics: int) -> Learned:
     state = _seasonal(series, harmonics)
     if rank == 0:
         return state
-    residuals = series.seen * (series.values - state.modes.seasonal(series.days))
-    limit = 3.0 * np.sqrt(state.modes.noise)
-    residuals = np.clip(residuals, -limit, limit)
     fullness = series.seen.mean(axis=1)
     fullest = np.argsort(-fullness, kind="stable")[: max(rank + 5, int((fullness > 0.6).sum()))]
-    _, singular, axes = np.linalg.svd(residuals[fullest], full_matrices=False)
+    residuals = series.seen[fullest] * (series.values[fullest] - state.modes.seasonal(series.days[fullest]))
+    limit = 3.0 * np.sqrt(state.modes.noise)
+    np.clip(residuals, -limit, limit, out=residuals)
+    _, singular, axes = np.linalg.svd(residuals, full_matrices=False)
     loadings = np.zeros((series.values.shape[1], rank))
     found = min(rank, len(singular))
     loadings[:, :found] = axes[:found].T * singular[:found] / np.sqrt(len(fullest))
     modes = state.modes
-    k, size = modes.fixed, modes.fixed + rank
-    spread = np.zeros((len(loadings), size, size))
-    spread[:, :k, :k] = modes.spread
     power = (loadings**2).mean(axis=0)
     precision = 1.0 / np.maximum(power, _SMALLEST**2)
     modes = Modes(
         harmonics,
         np.concatenate([modes.mean, loadings], axis=1),
-        spread,
+        modes.spread.padded(modes.fixed + rank),
         modes.noise / 4.0,
         np.concatenate([modes.centre, np.zeros(rank)]),
         np.concatenate([modes.precision, precision]),
@@ -209,7 +217,9 @@ def _seasonal(series: Series, harmonics: int) -> Learned:
     centre = np.zeros(k)
     precision = np.full(k, 1.0)
     noise = np.ones(pixels)
-    modes = Modes(harmonics, np.zeros((pixels, k)), np.zeros((pixels, k, k)), noise, centre, precision, none)
+    modes = Modes(
+        harmonics, np.zeros((pixels, k)), Spread(np.zeros((pixels, k * (k + 1) // 2))), noise, centre, precision, none
+    )
     state = Learned(modes, scores, series.seen.astype(float), np.ones(count))
     for _ in range(_SCREENS):
         state = _update_pixels(series, state)
@@ -218,7 +228,7 @@ def _seasonal(series: Series, harmonics: int) -> Learned:
 
 def _independent_scores(series: Series, state: Learned) -> Learned:
     """Return the posterior of scores that are independent and of unit variance."""
-    information, shift = state.modes.information(series, state.noise_precision(series))
+    information, shift = state.modes.information(series, state.weights, state.scales)
     covariance = np.asarray(np.linalg.inv(information + np.eye(state.modes.kernel.rank)), dtype=np.float64)
     mean = np.einsum("tab,tb->ta", covariance, shift)
     return replace(state, scores=Scores(mean, covariance, state.modes.kernel))
@@ -226,61 +236,81 @@ def _independent_scores(series: Series, state: Learned) -> Learned:
 
 def _update_pixels(series: Series, state: Learned) -> Learned:
     """Return coefficients of the pixels given the scores, their prior, and the noise."""
-    modes, pixels = state.modes, series.values.shape[1]
+    modes, (count, pixels) = state.modes, series.values.shape
+    k, size = modes.fixed, len(modes.centre)
     terms, products = modes.products(series.days, state.scores)
-    weights = state.noise_precision(series)
-    size = terms.shape[1]
-    found = (weights.T @ products).reshape(pixels, size, size) + np.diag(modes.precision)
-    spread = np.asarray(np.linalg.inv(found), dtype=np.float64)
-    sums = (weights * series.values).T @ terms + modes.precision * modes.centre
-    mean = np.einsum("pab,pb->pa", spread, sums)
-    modes = _with_prior(modes, mean, spread)
-    squares = expected_squares(series, modes, state.scores)
-    noise = modes.noise
-    typical = float(np.median(noise))
-    scales, seen = state.scales, series.seen
-    for _ in range(2):
-        noise_weights, scales = weigh(squares, seen, noise, scales)
-        sums = (noise_weights * squares / scales[:, None]).sum(axis=0)
-        noise = (_PIXEL_DEGREES * typical + sums) / (_PIXEL_DEGREES + seen.sum(axis=0))
+    sums, duals = pack(products), np.concatenate([dual(products), dual(state.scores.covariance)], axis=1)
+    mean, spread = np.empty((pixels, size)), np.empty((pixels, sums.shape[1]))
+    squares = np.empty((count, pixels))  # expected ones of the noise, and at last its weights
+
+    def of(first: int, last: int) -> None:
+        for some in blocks(first, last, size):
+            values = series.values[:, some]
+            precision = state.weights[:, some] / (modes.noise[some] * state.scales[:, None])
+            covariance = np.linalg.inv(unpack(precision.T @ sums) + np.diag(modes.precision))
+            right = (precision * values).T @ terms + modes.precision * modes.centre
+            mean[some] = (covariance @ right[:, :, None])[:, :, 0]
+            spread[some] = pack(np.asarray(covariance, dtype=np.float64))
+            both = np.concatenate([spread[some], pairs(mean[some, k:])], axis=1)
+            squares[:, some] = (values - terms @ mean[some].T) ** 2 + duals @ both.T
+
+    _modes_spread.over(of, pixels)
+    modes = _with_prior(modes, mean, Spread(spread))
+    noise, scales = _noise_of(series.seen, squares, modes.noise, state.scales)
+    return Learned(replace(modes, noise=noise), state.scores, squares, scales)
+
+
+def _noise_of(
+    seen: BoolArray, squares: FloatArray, noise: FloatArray, scales: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return noise of the pixels and scales of the dates; the weights are put where the expected squares were."""
+    typical, counts = float(np.median(noise)), seen.sum(axis=0)
+    for keep in (False, True):
+        sums, scales = _weighed(seen, squares, noise, scales, keep)
+        noise = (_PIXEL_DEGREES * typical + sums) / (_PIXEL_DEGREES + counts)
         noise = np.maximum(noise, _SMALLEST**2)
-    return Learned(replace(modes, noise=noise), state.scores, noise_weights, scales)
+    return noise, scales
+
+
+def _weighed(
+    seen: BoolArray, squares: FloatArray, noise: FloatArray, scales: FloatArray, keep: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Return weighted sums ``(n,)`` of squares and scales ``(T,)``; ``keep`` puts the weights in the squares' place."""
+    count, pixels = squares.shape
+    found = np.empty(count)
+
+    def of(first: int, last: int) -> FloatArray:
+        sums = np.zeros(pixels)
+        for some in rows_of(first, last, pixels):
+            weights, found[some] = weigh(squares[some], seen[some], noise, scales[some])
+            sums += (1.0 / found[some]) @ (weights * squares[some])
+            if keep:
+                squares[some] = weights
+        return sums
+
+    return summed(of, count), found
 
 
 def expected_squares(series: Series, modes: Modes, scores: Scores) -> FloatArray:
     """Return expected squares ``(T, n)`` of values less their signal, under the posteriors of both factors."""
     terms, _ = modes.products(series.days, scores)
     residuals = series.values - terms @ modes.mean.T
-    return np.asarray(residuals**2 + signal_variance(series.days, modes, scores))
-
-
-def signal_variance(days: FloatArray, modes: Modes, scores: Scores) -> FloatArray:
-    """Return variances ``(T, n)`` of the season and modes."""
-    loadings = modes.loadings
-    uncertain = coefficient_variance(days, modes, scores)
-    if len(days) == 1:
-        return np.asarray(uncertain + ((loadings @ scores.covariance[0]) * loadings).sum(axis=1))
-    return np.asarray(uncertain + scores.covariance.reshape(len(days), -1) @ _own_products(loadings).T)
-
-
-def _own_products(loadings: FloatArray) -> FloatArray:
-    """Return ``w_p w_p^T`` as ``(n, r^2)``: worth its memory for many dates."""
-    return (loadings[:, :, None] * loadings[:, None, :]).reshape(len(loadings), loadings.shape[1] ** 2)
+    of_scores = [((modes.loadings @ each) * modes.loadings).sum(axis=1) for each in scores.covariance]
+    return np.asarray(residuals**2 + coefficient_variance(series.days, modes, scores) + np.array(of_scores))
 
 
 def coefficient_variance(days: FloatArray, modes: Modes, scores: Scores) -> FloatArray:
     """Return the part ``(T, n)`` of the signal's variance that is due to the pixels' coefficients."""
     _, products = modes.products(days, scores)
-    variance: FloatArray = products @ modes.spread.reshape(len(modes.mean), -1).T
-    return variance
+    return np.asarray(modes.spread.dual(products) @ modes.spread.packed.T)
 
 
-def _with_prior(modes: Modes, mean: FloatArray, spread: FloatArray) -> Modes:
+def _with_prior(modes: Modes, mean: FloatArray, spread: Spread) -> Modes:
     """Return modes with new coefficients, and the prior that suits these best."""
     k = modes.fixed
     centre = np.zeros_like(modes.centre)
     centre[:k] = mean[:, :k].mean(axis=0)
-    squares = ((mean - centre) ** 2 + np.einsum("paa->pa", spread)).mean(axis=0)
+    squares = ((mean - centre) ** 2).mean(axis=0) + np.diagonal(spread.mean)
     precision = 1.0 / np.maximum(squares, _SMALLEST**2)
     return replace(modes, mean=mean, spread=spread, centre=centre, precision=precision)
 
@@ -291,12 +321,12 @@ def _rotated(state: Learned) -> Learned:
     k = modes.fixed
     moment = (scores.mean.T @ scores.mean + scores.covariance.sum(axis=0)) / len(scores.mean)
     root = np.linalg.cholesky(moment)
-    power = modes.loadings.T @ modes.loadings + modes.spread[:, k:, k:].sum(axis=0)
+    power = modes.loadings.T @ modes.loadings + len(modes.mean) * modes.spread.mean[k:, k:]
     _, axes = np.linalg.eigh(root.T @ power @ root)
     turn = root @ axes[:, ::-1]
     whole = np.eye(len(modes.centre))
     whole[k:, k:] = turn
     back = np.linalg.inv(turn)
-    rotated = _with_prior(modes, modes.mean @ whole, whole.T @ modes.spread @ whole)
+    rotated = _with_prior(modes, modes.mean @ whole, modes.spread.rotated(whole))
     new_scores = Scores(scores.mean @ back.T, back @ scores.covariance @ back.T, scores.kernel)
     return replace(state, modes=rotated, scores=new_scores)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsegmrf.factors import factorize
 from sparsegmrf.stacks._modes_em import Modes
-from sparsegmrf.stacks._modes_local import GivenModes, LocalField
+from sparsegmrf.stacks._modes_local import GivenModes, LocalField, Make
 from sparsegmrf.typing import BoolArray, FloatArray
 
 _DIGITS = 1e-7
@@ -111,8 +112,12 @@ def image_given(
     weights: FloatArray,
     uncertain: FloatArray,
     scale: float,
+    make: Make = factorize,
 ) -> Given:
-    """Return the image of one date, given Student's weights ``(n,)`` (0: not seen) and the scale of its noise."""
+    """Return the image of one date, given Student's weights ``(n,)`` (0: not seen) and the scale of its noise.
+
+    `make` makes a factor of a precision.
+    """
     seen = weights > 0.0
     deviation = np.sqrt(modes.noise)
     noise = (1.0 - local.share) * scale / np.where(seen, weights, 1.0)
@@ -124,4 +129,4 @@ def image_given(
         noise,
         scale,
     )
-    return Given(image, local.given(image.weights, scale))
+    return Given(image, local.given(image.weights, scale, make))

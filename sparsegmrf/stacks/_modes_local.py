@@ -1,5 +1,6 @@
 """The field of each date that no mode has: its correlation over a few pixels, and images given the modes."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,12 +13,14 @@ from sparsegmrf.stacks._modes_em import DEGREES
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
+Make = Callable[[SymmetricStencil], Factor]
+
 TAIL = float((student.ppf(0.95, DEGREES) / norm.ppf(0.95)) ** 2)
 """Variance of the normal distribution whose central 90% are those of the noise, Student's t of unit scale."""
 
 _LAGS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 3), (3, 0))
-_KAPPA2 = np.geomspace(0.02, 8.0, 25)
-_TORUS = 128
+KAPPA2 = np.geomspace(0.02, 8.0, 25)
+TORUS = 128
 _LARGEST_SHARE = 0.7
 """Residuals of images that took part in finding the modes are more alike from pixel to pixel than those of others."""
 
@@ -54,7 +57,7 @@ class LocalField:
         """Factor of the precision."""
         return factorize(self.precision)
 
-    def given(self, weights: FloatArray, scale: float) -> "GivenModes":
+    def given(self, weights: FloatArray, scale: float, make: Make = factorize) -> "GivenModes":
         """Return the posterior given noisy observations of precision `weights` ``(n,)``, at a date of this scale."""
         if self.share == 0.0:
             return GivenModes(None, weights)
@@ -63,7 +66,7 @@ class LocalField:
             return GivenModes(self.prior, weights, variance)
         planes = [self.precision.plane(k) / variance for k in range(3)]
         planes[0] = planes[0] + weights.reshape(self.shape)
-        return GivenModes(factorize(SymmetricStencil(self.precision.offsets, planes, self.shape)), weights)
+        return GivenModes(make(SymmetricStencil(self.precision.offsets, planes, self.shape)), weights)
 
 
 @dataclass(frozen=True)
@@ -101,43 +104,47 @@ class GivenModes:
         return np.asarray(np.sqrt(self.unit) * self.factor.unwhiten(noise).reshape(shape))
 
 
-def estimate_local(shape: Shape, residuals: FloatArray, seen: BoolArray) -> LocalField:
-    """Return the local field whose correlations at small lags fit those of standardized residuals ``(T, n)`` best."""
-    if not seen.any():
+def estimate_local(shape: Shape, blocks: Iterable[tuple[FloatArray, BoolArray]]) -> LocalField:
+    """Return the local field whose correlations at small lags fit those of standardized residuals best.
+
+    They come in blocks of dates, ``(b, n)``, with what is seen.
+    """
+    total, count = np.zeros(1 + len(_LAGS)), np.zeros(1 + len(_LAGS))
+    for residuals, seen in blocks:
+        images = np.where(seen, residuals, 0.0).reshape(-1, *shape)
+        masks = seen.reshape(images.shape)
+        for k, lag in enumerate(((0, 0), *_LAGS)):
+            found, pairs = _products(images, masks, lag)
+            total[k] += found
+            count[k] += pairs
+    if not count[0]:
         return LocalField(shape, 1.0, 0.0)
-    images = residuals.reshape(-1, *shape)
-    masks = seen.reshape(images.shape)
-    variance = float((residuals[seen] ** 2).mean())
-    found, pairs = [], []
-    for lag in _LAGS:
-        total, count = _products(images, masks, lag)
-        found.append(total / count / variance if count and variance > 0.0 else 0.0)
-        pairs.append(count)
-    weights = np.array(pairs, float)
-    covariances = _covariances(_KAPPA2, ((0, 0), *_LAGS))
+    weights, variance = count[1:], total[0] / count[0]
+    known = (weights > 0.0) & (variance > 0.0)
+    target = np.divide(total[1:], weights * variance, out=np.zeros(len(_LAGS)), where=known)
+    covariances = _covariances(KAPPA2, ((0, 0), *_LAGS))
     correlations = covariances[:, 1:] / covariances[:, :1]
-    target = np.array(found)
     squares = (correlations**2) @ weights
     shares = np.clip((correlations @ (weights * target)) / np.where(squares > 0.0, squares, 1.0), 0.0, _LARGEST_SHARE)
     losses = ((target - shares[:, None] * correlations) ** 2) @ weights
     best = int(np.argmin(losses))
-    return LocalField(shape, float(_KAPPA2[best]), float(shares[best]) if weights.any() else 0.0)
+    return LocalField(shape, float(KAPPA2[best]), float(shares[best]) if weights.any() else 0.0)
 
 
 def _products(images: FloatArray, masks: BoolArray, lag: tuple[int, int]) -> tuple[float, int]:
-    """Return the sum of products of pixels that far apart, and their number."""
+    """Return the sum of products of pixels that far apart, zero where nothing is seen, and their number."""
     rows, columns = lag
     height, width = images.shape[1:]
     first = (slice(0, max(height - rows, 0)), slice(max(0, -columns), max(width - max(0, columns), 0)))
     second = (slice(rows, height), slice(max(0, columns), width + min(0, columns)))
     both = masks[:, *first] & masks[:, *second]
-    return float((images[:, *first] * images[:, *second])[both].sum()), int(both.sum())
+    return float(np.einsum("tij,tij->", images[:, *first], images[:, *second])), int(np.count_nonzero(both))
 
 
 def _covariances(kappa2: FloatArray, lags: tuple[tuple[int, int], ...]) -> FloatArray:
     """Return covariances ``(len(kappa2), len(lags))`` of the field of precision ``kappa^2 + G`` on a large torus."""
-    angles = 2.0 * np.pi * np.arange(_TORUS) / _TORUS
+    angles = 2.0 * np.pi * np.arange(TORUS) / TORUS
     ladder = 2.0 - 2.0 * np.cos(angles)
     spectrum = 1.0 / (kappa2[:, None, None] + ladder[:, None] + ladder)
-    covariances = np.fft.irfft2(spectrum[..., : _TORUS // 2 + 1], s=(_TORUS, _TORUS))
+    covariances = np.fft.irfft2(spectrum[..., : TORUS // 2 + 1], s=(TORUS, TORUS))
     return np.stack([covariances[:, lag[0], lag[1]] for lag in lags], axis=1)

@@ -1,14 +1,16 @@
 """Posterior of a series given its modes: scores smoothed in time, then one image after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.stacks._modes_em import Modes, Series, coefficient_variance
 from sparsegmrf.stacks._modes_images import Given, image_given
 from sparsegmrf.stacks._modes_local import LocalField
 from sparsegmrf.stacks._modes_scores import ScoreKernel, Scores, smooth
+from sparsegmrf.stacks._modes_spread import rows_of
 from sparsegmrf.typing import FloatArray
 
 
@@ -35,18 +37,20 @@ def posterior(
 ) -> SeriesPosterior:
     """Return the posterior of all dates given modes and local field."""
     series, days = data.series, data.series.days
-    scores, information, uncertain = _scores_of(modes, local, data)
+    first, information, scores = _scores_of(modes, local, data)
     draws = _draws(modes.kernel, days, information, scores.mean, count, rng)
-    season = modes.seasonal(days)
     deviation = np.sqrt(modes.noise)
     mean, variance = np.empty_like(series.values), np.empty_like(series.values)
     samples = np.empty((count, *series.values.shape))
-    for t, given in enumerate(_images(modes, local, data, uncertain)):
+
+    def put(t: int, given: Given, season: FloatArray) -> None:
         standard, square = given.moments(scores.mean[t], scores.covariance[t])
-        mean[t] = season[t] + deviation * standard
+        mean[t] = season + deviation * standard
         variance[t] = modes.noise * square
         if count:
-            samples[:, t] = season[t] + deviation * given.draw(draws[t].T, rng)
+            samples[:, t] = season + deviation * given.draw(draws[t].T, rng)
+
+    _each_image(modes, local, data, first, put)
     return SeriesPosterior(mean, variance, samples)
 
 
@@ -55,35 +59,42 @@ def left_out(modes: Modes, local: LocalField, data: WeightedSeries) -> tuple[Flo
 
     Exact given the modes with their uncertainty, the local field, and weights and scales of the noise.
     """
-    scores, _, uncertain = _scores_of(modes, local, data)
-    season, deviation = modes.seasonal(data.series.days), np.sqrt(modes.noise)
-    mean, variance = np.empty_like(season), np.empty_like(season)
-    for t, given in enumerate(_images(modes, local, data, uncertain)):
+    first, _, scores = _scores_of(modes, local, data)
+    deviation = np.sqrt(modes.noise)
+    mean, variance = np.empty_like(data.series.values), np.empty_like(data.series.values)
+
+    def put(t: int, given: Given, season: FloatArray) -> None:
         standard, square = given.left_out(scores.mean[t], scores.covariance[t])
-        mean[t], variance[t] = season[t] + deviation * standard, modes.noise * square
+        mean[t], variance[t] = season + deviation * standard, modes.noise * square
+
+    _each_image(modes, local, data, first, put)
     return mean, variance
 
 
-def _scores_of(modes: Modes, local: LocalField, data: WeightedSeries) -> tuple[Scores, FloatArray, FloatArray]:
-    """Return the posterior of the scores, what each image says of them, and the coefficients' part of the variance."""
-    series, days = data.series, data.series.days
-    precision = data.weights / (modes.noise * data.scales[:, None])
-    first = smooth_scores(modes.kernel, days, *modes.information(series, precision))
-    uncertain = coefficient_variance(days, modes, first)
-    information, shift = local_information(modes, local, data, uncertain)
-    return smooth_scores(modes.kernel, days, information, shift), information, uncertain
+def _scores_of(modes: Modes, local: LocalField, data: WeightedSeries) -> tuple[Scores, FloatArray, Scores]:
+    """Return the scores without local fields, what each image says of them with these, and their posterior then."""
+    days = data.series.days
+    first = smooth_scores(modes.kernel, days, *modes.information(data.series, data.weights, data.scales))
+    information, shift = local_information(modes, local, data, first)
+    return first, information, smooth_scores(modes.kernel, days, information, shift)
 
 
 def local_information(
-    modes: Modes, local: LocalField, data: WeightedSeries, uncertain: FloatArray
+    modes: Modes, local: LocalField, data: WeightedSeries, scores: Scores
 ) -> tuple[FloatArray, FloatArray]:
-    """Return what every image says of the scores, its local field integrated out; see `smooth`."""
+    """Return what every image says of the scores, its local field integrated out; see `smooth`.
+
+    `scores` are those without local fields, from which the variance that is due to the coefficients is taken.
+    """
     count, rank = len(data.scales), modes.kernel.rank
     information, shift = np.zeros((count, rank, rank)), np.zeros((count, rank))
+
+    def put(t: int, given: Given, _: FloatArray) -> None:
+        if given.image.seen.any():
+            information[t], shift[t] = given.information()
+
     if rank:
-        for t, given in enumerate(_images(modes, local, data, uncertain)):
-            if given.image.seen.any():
-                information[t], shift[t] = given.information()
+        _each_image(modes, local, data, scores, put)
     return information, shift
 
 
@@ -94,10 +105,23 @@ def smooth_scores(kernel: ScoreKernel, days: FloatArray, information: FloatArray
     return smooth(kernel, days, information, shift)
 
 
-def _images(modes: Modes, local: LocalField, data: WeightedSeries, uncertain: FloatArray) -> Iterator[Given]:
-    residuals = data.series.values - modes.seasonal(data.series.days)
-    for t, scale in enumerate(data.scales):
-        yield image_given(modes, local, residuals[t], data.weights[t], uncertain[t], float(scale))
+def _each_image(
+    modes: Modes,
+    local: LocalField,
+    data: WeightedSeries,
+    scores: Scores,
+    work: Callable[[int, Given, FloatArray], None],
+) -> None:
+    """Work on one date after the other, given its image and season ``(n,)``; a date's factor goes with it."""
+    series, make = data.series, Refactorizer()
+    count, pixels = series.values.shape
+    for some in rows_of(0, count, pixels):
+        season = modes.seasonal(series.days[some])
+        uncertain = coefficient_variance(series.days[some], modes, scores.at(some))
+        residuals = series.values[some] - season
+        for k, t in enumerate(range(some.start, some.stop)):
+            scale = float(data.scales[t])
+            work(t, image_given(modes, local, residuals[k], data.weights[t], uncertain[k], scale, make), season[k])
 
 
 def _draws(

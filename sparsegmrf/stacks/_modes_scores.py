@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import FloatArray, IntArray
 
 RANGES = (1000.0, 40.0)
 """Days over which the correlation of the two processes of a score falls to 1/e: years and weeks."""
@@ -65,6 +65,10 @@ class Scores:
     mean: FloatArray
     covariance: FloatArray
     kernel: ScoreKernel
+
+    def at(self, dates: slice | IntArray) -> "Scores":
+        """Return the scores of some dates."""
+        return Scores(self.mean[dates], self.covariance[dates], self.kernel)
 
 
 def smooth(kernel: ScoreKernel, days: FloatArray, information: FloatArray, shift: FloatArray) -> Scores:

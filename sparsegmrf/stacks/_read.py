@@ -122,7 +122,8 @@ def _values(image: Any, mask: Any) -> FloatArray:
         raise ArgumentError(f"image must be finite where it is observed, got {values[first]} at {first}; mask it.")
     if missing.all():
         raise ArgumentError("image must have an observation, got none: every value of every date is missing.")
-    return np.where(missing, np.nan, values)
+    values[missing] = np.nan
+    return values
 
 
 def problem_of(

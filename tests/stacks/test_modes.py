@@ -14,6 +14,7 @@ from sparsegmrf.stacks._modes_images import image_given
 from sparsegmrf.stacks._modes_local import LocalField, estimate_local
 from sparsegmrf.stacks._modes_posterior import WeightedSeries, posterior, smooth_scores
 from sparsegmrf.stacks._modes_scores import ScoreKernel, smooth
+from sparsegmrf.stacks._modes_spread import Spread
 
 SHAPE = (3, 4)
 
@@ -109,7 +110,7 @@ def some_modes(rng, rank=2):
     return Modes(
         1,
         rng.standard_normal((pixels, size)),
-        roots @ roots.transpose(0, 2, 1),
+        Spread.of(roots @ roots.transpose(0, 2, 1)),
         rng.uniform(0.5, 2.0, pixels),
         np.zeros(size),
         np.ones(size),
@@ -130,8 +131,7 @@ def dense_posterior(modes, local, data):
     """Mean and covariance of all signals given all values, by one dense Gaussian."""
     series = data.series
     count, pixels = series.values.shape
-    precision = data.weights / (modes.noise * data.scales[:, None])
-    first = smooth_scores(modes.kernel, series.days, *modes.information(series, precision))
+    first = smooth_scores(modes.kernel, series.days, *modes.information(series, data.weights, data.scales))
     uncertain = coefficient_variance(series.days, modes, first)
     loadings = np.kron(np.eye(count), modes.loadings)
     field = (
@@ -190,7 +190,7 @@ def test_the_local_field_is_found_in_noisy_gappy_residuals():
     truth = LocalField(shape, 0.5, 0.5)
     root = np.linalg.cholesky(np.linalg.inv(truth.precision.tocsr().toarray()))
     images = np.sqrt(0.5) * rng.standard_normal((60, 576)) @ root.T + np.sqrt(0.5) * rng.standard_normal((60, 576))
-    found = estimate_local(shape, images, rng.random(images.shape) < 0.7)
+    found = estimate_local(shape, [(images, rng.random(images.shape) < 0.7)])
     assert 0.4 < found.share < 0.62
     assert 0.2 < found.kappa2 < 1.0
 
