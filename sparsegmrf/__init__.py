@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         scores,
         stacks,
     )
+    from sparsegmrf._explorer import explore
     from sparsegmrf._filling import fill
     from sparsegmrf._threads import get_num_threads, set_num_threads
     from sparsegmrf.factors import factorize
@@ -54,6 +55,7 @@ __all__ = [
     "diagnose",
     "ensembles",
     "errors",
+    "explore",
     "factor",
     "factorize",
     "factors",
@@ -75,6 +77,7 @@ __all__ = [
 ]
 
 _OF_MODULE = {
+    "_explorer": ("explore",),
     "_filling": ("fill",),
     "_threads": ("get_num_threads", "set_num_threads"),
     "factors": ("factorize",),
