@@ -122,7 +122,7 @@ def test_commands_and_options_that_a_page_has_exist(page):
         while hasattr(command, "commands") and words and not words[0].startswith("-"):
             assert words[0] in command.commands, line
             command = command.commands[words.pop(0)]
-        known = {option for each in command.params for option in each.opts}
+        known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= known, line
 
 
