@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import require
 
-PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+PAGES = sorted((Path(__file__).parents[1] / "docs").rglob("*.md"))
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{k}")
     for page in PAGES

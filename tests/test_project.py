@@ -31,7 +31,7 @@ VALUES = {"plot.FIGURE_SUFFIXES", "factors.Method"}
 """Public names that are a constant or a type alias, which have no docstring of their own."""
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += [ROOT / "bench" / "README.md", ROOT / "findings" / "README.md"]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
 
 
 def text(name):
