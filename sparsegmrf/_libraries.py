@@ -16,6 +16,13 @@ EXTRAS: Mapping[str, str] = {
     "imageio": "cli",
     "skimage": "cli",
     "tifffile": "cli",
+    "matplotlib": "cli",
+    "IPython": "explore",
+    "ipykernel": "explore",
+    "ipympl": "explore",
+    "ipywidgets": "explore",
+    "nbformat": "explore",
+    "voila": "explore",
 }
 """Library and extra."""
 

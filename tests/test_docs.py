@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import require
 
-PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
+PAGES = sorted((Path(__file__).parents[1] / "docs").rglob("*.md"))
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{k}")
     for page in PAGES
@@ -19,6 +19,8 @@ BLOCKS = [
 def test_block_runs(block, tmp_path, monkeypatch, capsys):
     if "import torch" in block:
         require("torch")
+    if "explore()" in block:
+        require("ipympl")
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "docs", "exec"), {"__name__": "__main__"})
     assert capsys.readouterr().err == ""

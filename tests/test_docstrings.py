@@ -10,16 +10,18 @@ import sparsegmrf
 from tests.conftest import require
 
 NEEDED = {
+    "sparsegmrf._explorer": ("ipympl", "ipywidgets", "voila"),
     "sparsegmrf.geo._fits": ("astropy",),
     "sparsegmrf.geo._geotiff": ("rasterio",),
     "sparsegmrf.geo._netcdf": ("xarray", "netCDF4"),
+    "sparsegmrf.torch": ("torch",),
 }
 MODULES = sorted(module.name for module in pkgutil.walk_packages(sparsegmrf.__path__, "sparsegmrf."))
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_give_what_they_show(name):
-    needed = ("torch",) if name.startswith("sparsegmrf.torch") else NEEDED.get(name, ())
+    (needed,) = [libraries for start, libraries in NEEDED.items() if name.startswith(start)] or [()]
     for library in needed:
         require(library)
     result = doctest.testmod(importlib.import_module(name))

@@ -1,4 +1,4 @@
-"""The README's program and commands do what they say."""
+"""The README's program and commands, and two tutorials, do what they say."""
 
 import re
 import shlex
@@ -14,6 +14,7 @@ from sparsegmrf.io import write
 from tests.conftest import require
 
 README = Path(__file__).parent.parent / "README.md"
+TUTORIALS = README.parent / "docs" / "tutorials"
 
 
 def holes():
@@ -22,8 +23,8 @@ def holes():
     return image
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+def blocks(language, page=README):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 
 def run(program, capsys):
@@ -44,8 +45,8 @@ def test_first_program_fills_a_gap_and_prints_what_its_comments_promise(capsys):
     assert result.samples.shape == (3, *elevation.shape)
 
 
-def test_second_program_fits_a_texture(capsys):
-    names, printed = run(blocks("python")[1], capsys)
+def test_tutorial_of_a_photograph_fits_a_texture(capsys):
+    names, printed = run(blocks("python", TUTORIALS / "photograph.md")[0], capsys)
     result, field = names["result"], names["field"]
     assert f"{result.loglik_per_pixel:.6f} nats" in printed
     assert abs(result.loglik_per_pixel - 1.0946) < 0.003
@@ -54,12 +55,12 @@ def test_second_program_fits_a_texture(capsys):
     assert f"262144 x 262144 precision with {names['Q'].nnz} entries" in printed
 
 
-def test_third_program_learns_the_correlation_of_neighbours(capsys):
+def test_tutorial_of_a_decoder_learns_the_correlation_of_neighbours(capsys):
     torch = require("torch")
     torch.manual_seed(0)
     threads = torch.get_num_threads()
     try:
-        names, printed = run(blocks("python")[2], capsys)
+        names, printed = run(blocks("python", TUTORIALS / "decoder.md")[0], capsys)
     finally:
         torch.set_num_threads(threads)
     # Two normals each: given the next two of its column, a pixel has 4/6 of its variance.

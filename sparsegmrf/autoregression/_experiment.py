@@ -3,14 +3,14 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 import scipy.linalg
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from sparsegmrf._validate import finite, finite_number, integer_at_least, one_of, real_array
+from sparsegmrf._validate import finite, finite_number, integer_at_least, one_of, read_only, real_array
 from sparsegmrf.errors import ArgumentError, TooLargeError, UnstableWarning
 from sparsegmrf.factors import TriangularFactor
 from sparsegmrf.gmrf import GMRF
@@ -86,10 +86,10 @@ class Experiment:
     condition: float
     largest_variance: float
 
-    @cached_property
+    @property
     def limit(self) -> Limit:
         """Condition number and largest marginal variance of this image size against ``|k|``."""
-        return limit_on_weight(self.shape[0])
+        return _curves(self.shape[0])
 
 
 def experiment(k: float, size: int = 16, rng: Seed = 0, convention: Literal["LLt", "LtL"] = "LLt") -> Experiment:
@@ -215,6 +215,13 @@ def limit_on_weight(size: int, k: ArrayLike | None = None) -> Limit:
     condition = np.array([_condition(weight, side) for weight in weights])
     variance = np.array([TriangularFactor(_whitening(weight, side)).marginal_variance().max() for weight in weights])
     return Limit(weights, condition, variance)
+
+
+@lru_cache(maxsize=LARGEST_SIDE)
+def _curves(side: int) -> Limit:
+    """Return the curves of a size, which the weight of an experiment does not change."""
+    found = limit_on_weight(side)
+    return Limit(*(read_only(values) for values in (found.k, found.condition, found.variance)))
 
 
 def _weight(k: object) -> float:

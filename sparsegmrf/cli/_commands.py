@@ -14,6 +14,7 @@ from sparsegmrf._libraries import EXTRAS
 from sparsegmrf.autoregression import experiment as run_experiment
 from sparsegmrf.cli._ar import ar
 from sparsegmrf.cli._demo import demo
+from sparsegmrf.cli._explore import explore
 from sparsegmrf.cli._fill import fill
 from sparsegmrf.cli._fill_stack import fill_stack
 from sparsegmrf.cli._fill_tiles import fill_tiles
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 
 app.command()(demo)
+app.command()(explore)
 app.command()(fill)
 app.command("fill-stack")(fill_stack)
 app.command("fill-tiles")(fill_tiles)
