@@ -6,6 +6,7 @@ import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from ipykernel.kernelspec import write_kernel_spec
@@ -77,8 +78,9 @@ def free_port(port: int) -> int:
 def write_notebook(folder: Path) -> Path:
     """Write the notebook, and beside it the kernel that runs it, that of this very Python; return its path."""
     write_kernel_spec(str(folder / "kernels" / _KERNEL), extra_arguments=["--log-level=ERROR"])
-    cell = nbformat.v4.new_code_cell("import sparsegmrf\n\nsparsegmrf.explore()")
+    format_4: Any = nbformat.v4  # without types
+    cell = format_4.new_code_cell("import sparsegmrf\n\nsparsegmrf.explore()")
     metadata = {"kernelspec": {"name": _KERNEL, "display_name": _KERNEL, "language": "python"}}
     notebook = folder / "explore.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=metadata), notebook)
+    notebook.write_text(format_4.writes(format_4.new_notebook(cells=[cell], metadata=metadata)), encoding="utf-8")
     return notebook
