@@ -267,7 +267,7 @@ def test_missing_extra_is_one_line_with_the_remedy(holes, here, capsys, monkeypa
         (["one.npy"], "image must vary over its observed pixels, got 1 of them"),
         (["two.npz"], "variable must be one of a, b of two.npz, got none"),
         (["two.npz", "--variable", "c"], "got c"),
-        (["holes.npy", "--variable", "c"], "variable is for NetCDF and .npz"),
+        (["holes.npy", "--variable", "c"], "variable is for NetCDF, Zarr and .npz"),
         (["two.npz", "--grey"], "grey is for colour images"),
         (["holes.npy", "--mask", "two.npz"], "cannot be read"),
         (

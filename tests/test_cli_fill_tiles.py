@@ -97,7 +97,7 @@ def test_noise_variances_may_be_a_raster(raster, capsys):
     expected = large.fill(image, model=TensionSpline(0.5, tau=1.0), noise_variance=noise, core=30, halo=14)
     np.testing.assert_array_equal(read_geotiff("out/ground-mean.tif").image, expected.mean.astype(np.float32))
     capsys.readouterr()
-    assert main([*command, "small.tif"]) == 2
+    assert main([*command, "small.tif", "--overwrite"]) == 2
     assert "noise-variance must have the pixels of the image, (52, 60), got (20, 60)" in capsys.readouterr().err
 
 

@@ -62,7 +62,7 @@ def run(here, capsys):
     """Run the command, which must end well; return what it prints and what it writes."""
 
     def call(*arguments):
-        code = main(["fit", *map(str, arguments), "--out", "fit.json"])
+        code = main(["fit", *map(str, arguments), "--out", "fit.json", "--overwrite"])
         captured = capsys.readouterr()
         assert code == 0, captured.err
         assert captured.err == ""

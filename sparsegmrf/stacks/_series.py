@@ -113,4 +113,5 @@ def fill_series(
     called = getattr(own, "__name__", type(own).__name__)
     learnt = found.learnt if isinstance(found, ModesFill) else None
     fit = SeriesFit(named, int(np.count_nonzero(~np.isnan(stack.values))), called, stack.days, learnt)
-    return Images(*(np.asarray(each, dtype=np.float64) for each in (*given.values(), found.samples))), fit
+    copy = None if own is fill_modes else True  # a function of the user's may keep what it returns
+    return Images(*(np.array(each, dtype=np.float64, copy=copy) for each in (*given.values(), found.samples))), fit

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from sparsegmrf import fill, fit
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf.errors import ArgumentError, DataWarning
 from sparsegmrf.inference import FitResult, Spacing, spacing_of, variogram
 from sparsegmrf.likelihoods import Poisson
 from sparsegmrf.models import CAR, Channels, Intrinsic, Matern, Sum, TensionSpline
@@ -134,13 +134,10 @@ TIMES = np.arange(24).astype("datetime64[D]")
     [
         (IMAGE, ""),
         (xr.DataArray(IMAGE, dims=("y", "x")), ""),
-        (on().assign_coords(y=np.arange(24.0) ** 1.5), "the coordinate y is not evenly spaced"),
-        (on().assign_coords(y=np.zeros(24)), "the coordinate y is not evenly spaced"),
         (on().assign_coords(y=TIMES), "the coordinate y holds times"),
         (on().assign_coords(y=[str(k) for k in range(24)]), "the coordinate y holds no numbers"),
         (on().drop_vars("x"), "x has no coordinate"),
         (on().assign_coords(x=("x", np.arange(20.0), {"units": "s"})), "the coordinates have the units m and s"),
-        (on_globe().assign_coords(lat=LATITUDES**2 / 60), "the coordinate lat is not evenly spaced"),
         (on_globe().assign_coords(lat=LATITUDES + 30.0), "the coordinate lat is beyond a pole"),
         (on_globe(lat="day"), "one coordinate only is a latitude or longitude"),
     ],
@@ -153,6 +150,29 @@ def test_without_even_coordinates_lengths_are_in_pixels_and_the_summary_says_why
     assert found.units == {"range": "pixels"}
     assert ("in pixels: " in found.summary()) == bool(note)
     assert note in found.summary()
+
+
+@pytest.mark.parametrize(
+    ("image", "note"),
+    [
+        (on().assign_coords(y=np.arange(24.0) ** 1.5), "the coordinate y is not evenly spaced"),
+        (on_globe().assign_coords(lat=LATITUDES**2 / 60), "the coordinate lat is not evenly spaced"),
+    ],
+)
+def test_uneven_coordinates_are_told_and_lengths_are_in_pixels(image, note):
+    assert spacing_of(image).is_pixels
+    assert spacing_of(image).note == note
+    with pytest.warns(DataWarning, match=note):
+        found = fit(Matern(), image, noise_variance=None)
+    assert found.parameters == fit(Matern(), IMAGE, noise_variance=None).parameters
+    assert f"in pixels: {note}" in found.summary()
+
+
+def test_coordinates_that_do_not_tell_pixels_apart_are_refused():
+    image = on().assign_coords(y=np.zeros(24))
+    assert spacing_of(image).is_pixels
+    with pytest.raises(ArgumentError, match="in order along y"):
+        fit(Matern(), image, noise_variance=None)
 
 
 def test_models_without_lengths_do_not_see_the_spacing():

@@ -44,7 +44,7 @@ def test_rx_prints_the_largest_score_and_writes_the_map(cat, capsys):
     np.testing.assert_array_equal(np.load("score.npy"), score)
     row, column = np.unravel_index(score.argmax(), score.shape)
     assert f"{score.max():.6g} at pixel ({row}, {column})" in capsys.readouterr().out
-    assert main(["rx", "cat.png", "--shrinkage", "oas", "--values", "score.npy"]) == 0
+    assert main(["rx", "cat.png", "--shrinkage", "oas", "--values", "score.npy", "--overwrite"]) == 0
     np.testing.assert_array_equal(np.load("score.npy"), rx(cat, shrinkage="oas")[..., 0])
 
 

@@ -12,6 +12,7 @@ from sparsegmrf.stacks import diagnose, fill
 from sparsegmrf.stacks._modes_em import Series
 from sparsegmrf.stacks._modes_local import LocalField
 from sparsegmrf.stacks._modes_posterior import WeightedSeries, left_out, posterior
+from sparsegmrf.stacks._modes_spread import Spread
 from tests import reference
 from tests.stacks.test_fill import DAYS, KNOWN, SHAPE, stack
 from tests.stacks.test_labels import labelled
@@ -199,7 +200,8 @@ def test_screened_observations_are_not_diagnosed():
 def test_values_of_modes_are_predicted_as_without_them_given_the_modes():
     rng = np.random.default_rng(6)
     modes = some_modes(rng)
-    modes = replace(modes, spread=np.zeros_like(modes.spread))  # what is learnt is known
+    known = np.zeros_like(modes.spread.packed)  # what is learnt is known
+    modes = replace(modes, spread=Spread(known))
     n, days = len(modes.noise), np.array([0.0, 8.0, 8.0, 40.0])
     seen = rng.random((4, n)) > 0.3
     values = np.where(seen, rng.standard_normal((4, n)), 0.0)
