@@ -4,17 +4,18 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from sparsegmrf import _frozen
 from sparsegmrf._edges import cut_off, wraps
 from sparsegmrf._validate import read_only
-from sparsegmrf.errors import ArgumentError, StencilError
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._factor import Factor, Method
-from sparsegmrf.factors._form import Form
+from sparsegmrf.factors._marginal import MarginalFactor, MarginalForm, given_others
 from sparsegmrf.factors.congruent import place_of_total
+from sparsegmrf.factors.independent import stacked
 from sparsegmrf.factors.restricted import RestrictedForm
 from sparsegmrf.factors.separable import SeparableForm
 from sparsegmrf.lattice import Lattice
@@ -23,14 +24,9 @@ from sparsegmrf.stencil._congruent import congruent
 from sparsegmrf.stencil._decoupled import decoupled
 from sparsegmrf.typing import BoolArray, Boundary, FloatArray, IntArray
 
-_NO_STENCIL = (
-    "precision must be sparse for this, but a sum of fields of several channels has none; take that of the fields, "
-    "stacked per pixel, by model.stencil(shape)."
-)
-
 
 @dataclass(frozen=True, eq=False, init=False)
-class CoregionalForm(Form):
+class CoregionalForm(MarginalForm):
     """Precision of ``y_p = sum_r w_r x_r,p``, images of C channels, given fields ``x_r`` with ``Q_r (x) S_r^-1`` each.
 
     It is not sparse: the covariance is ``sum_r w_r^2 Q_r^-1 (x) S_r``. What is computed with are the ``R C`` unknowns
@@ -58,6 +54,10 @@ class CoregionalForm(Form):
     weights: FloatArray
     weight: FloatArray | None
     held: BoolArray | None
+    no_stencil = (
+        "precision must be sparse for this, but a sum of fields of several channels has none; take that of the fields, "
+        "stacked per pixel, by model.stencil(shape)."
+    )
 
     def __init__(
         self,
@@ -93,17 +93,6 @@ class CoregionalForm(Form):
         if self.held is None:
             return Lattice(shape, self.channels)
         return Lattice(shape, self.channels, domain=~self.held)
-
-    @property
-    def stencil(self) -> NoReturn:
-        """There is none.
-
-        Raises
-        ------
-        StencilError
-            Always.
-        """
-        raise StencilError(_NO_STENCIL)
 
     @property
     def offsets(self) -> IntArray:
@@ -147,7 +136,7 @@ class CoregionalForm(Form):
     @cached_property
     def unknowns(self) -> SymmetricStencil:
         """The precision of the unknowns without measurements."""
-        return congruent(side_by_side(self._stencils), self.matrix)
+        return congruent(stacked(self._stencils), self.matrix)
 
     @cached_property
     def _stencils(self) -> list[SymmetricStencil]:
@@ -203,7 +192,7 @@ class CoregionalForm(Form):
         return GivenSums(self, factorize(self.inner), factorize)
 
 
-class CoregionalFactor(Factor):
+class CoregionalFactor(MarginalFactor):
     """Factor of a sum of fields of several channels; it has no whitening matrix.
 
     With the precision ``P`` of the sum ``t`` and the other fields ``o``, ``Q = P_tt - P_to P_oo^-1 P_ot``, and
@@ -242,25 +231,10 @@ class CoregionalFactor(Factor):
         rest = np.ascontiguousarray(product[..., self._kept]).reshape(len(x), -1)
         return np.asarray(inside - np.einsum("bp,bp->b", rest, others.solve_vectors(read_only(rest))))
 
-    def whiten_vectors(self, x: FloatArray) -> NoReturn:
-        """Refuse: there is no sparse whitening matrix.
-
-        Raises
-        ------
-        StencilError
-            Always.
-        """
-        raise StencilError(_NO_STENCIL)
-
-    def unwhiten_vectors(self, e: FloatArray) -> NoReturn:
-        """Refuse: there is no sparse whitening matrix.
-
-        Raises
-        ------
-        StencilError
-            Always.
-        """
-        raise StencilError(_NO_STENCIL)
+    @property
+    def form(self) -> CoregionalForm:
+        """The precision."""
+        return self._form
 
     @property
     def _kept(self) -> IntArray:
@@ -274,12 +248,7 @@ class CoregionalFactor(Factor):
         P, kept = self._form.unknowns, self._kept
         if not len(kept):
             return None
-        planes = [P.plane(k)[..., kept, :][..., kept] for k in range(len(P.offsets))]
-        if len(kept) == 1:
-            planes = [each[..., 0, 0] for each in planes]
-        return self._factorize(
-            SymmetricStencil(P.offsets, planes, P.shape, channels=len(kept), boundary=cut_off(P.boundary))
-        )
+        return self._factorize(given_others(P, kept.tolist()))
 
 
 class _OfFields(CoregionalFactor):
@@ -304,7 +273,7 @@ class _OfFields(CoregionalFactor):
     def selected_inverse(self) -> SymmetricStencil:
         """Return the covariances on the fields' own offsets as a stencil."""
         form = self._form
-        selected = side_by_side([each.selected_inverse() for each in self._fields])
+        selected = stacked([each.selected_inverse() for each in self._fields])
         weights = np.kron(form.weights, np.eye(form.channels))  # (C, R C)
         planes = [np.einsum("ac,ijcd,bd->ijab", weights, plane, weights, optimize=True) for plane in _planes(selected)]
         return _of_channels(selected, planes, form.channels)
@@ -372,8 +341,11 @@ class GivenSums(CoregionalFactor):
 
     def solve_vectors(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""
-        right = self._form.spread(b.reshape(len(b), *self._form.unknowns.shape, self._form.channels))
-        return np.ascontiguousarray(self.solve_unknowns(right)[..., self._form.totals]).reshape(b.shape)
+        return np.ascontiguousarray(self.solve_unknowns(self._spread(b))[..., self._form.totals]).reshape(b.shape)
+
+    def _spread(self, b: FloatArray) -> FloatArray:
+        """Return the unknowns ``(batch, H, W, R C)`` of which the sum is ``(batch, n)``."""
+        return self._form.spread(b.reshape(len(b), *self._form.unknowns.shape, self._form.channels))
 
     def draw_vectors(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
         """Return draws ``(batch, n)``: the sums in draws of the unknowns."""
@@ -381,27 +353,6 @@ class GivenSums(CoregionalFactor):
         lattice = self._form.unknowns.lattice
         each = unknowns.reshape(len(out), lattice.n_pixels, lattice.channels)
         return np.ascontiguousarray(each[..., self._form.totals]).reshape(out.shape)
-
-
-def side_by_side(stencils: Sequence[SymmetricStencil]) -> SymmetricStencil:
-    """Return the stencil of fields of several channels stacked per pixel, whose blocks stand on the diagonal."""
-    first, C = stencils[0], stencils[0].channels
-    union = np.unique(np.concatenate([each.offsets for each in stencils]), axis=0)
-    union = union[np.argsort((union != 0).any(axis=1), kind="stable")]  # the centre first
-    total = len(stencils) * C
-    planes = np.zeros((len(union), *first.shape, total, total))
-    for r, each in enumerate(stencils):
-        own = slice(r * C, (r + 1) * C)
-        for offset, block in zip(each.offsets, _planes(each), strict=True):
-            k = int(np.flatnonzero((union == offset).all(axis=1))[0])
-            planes[k][..., own, own] = block
-    return SymmetricStencil(
-        union,
-        list(planes if total > 1 else planes[..., 0, 0]),
-        first.shape,
-        channels=total,
-        boundary=cut_off(first.boundary),
-    )
 
 
 def _planes(stencil: SymmetricStencil) -> list[FloatArray]:

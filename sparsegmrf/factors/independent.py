@@ -1,5 +1,6 @@
 """Independent fields on one lattice, one unknown per pixel and field: a precision and factor that keep them apart."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -194,19 +195,23 @@ class IndependentFactor(Factor):
 
 
 def stacked(stencils: Sequence[SymmetricStencil]) -> SymmetricStencil:
-    """Return the stencil whose ``C x C`` blocks hold those of `stencils` on their diagonals."""
+    """Return the stencil whose blocks hold those of `stencils`, of any number of channels, on their diagonals."""
     first = stencils[0]
     if len(stencils) == 1:
         return first
     union = np.unique(np.concatenate([stencil.offsets for stencil in stencils]), axis=0)
     boundaries = {stencil.boundary for stencil in stencils}
     boundary = first.boundary if len(boundaries) == 1 else cut_off(first.boundary)
+    ends = np.cumsum([0, *(stencil.channels for stencil in stencils)]).tolist()
     blocks = []
     for offset in union.tolist():
         values = [coefficient_at(stencil, offset, boundary) for stencil in stencils]
-        spread = np.stack(np.broadcast_arrays(*values), axis=-1)
-        blocks.append(spread[..., np.newaxis] * np.eye(len(stencils)))
-    return SymmetricStencil(union, blocks, first.shape, channels=len(stencils), boundary=boundary)
+        values = [v if each.channels > 1 else v[..., None, None] for v, each in zip(values, stencils, strict=True)]
+        block = np.zeros((*np.broadcast_shapes(*(value.shape[:-2] for value in values)), ends[-1], ends[-1]))
+        for value, (top, end) in zip(values, itertools.pairwise(ends), strict=True):
+            block[..., top:end, top:end] = value
+        blocks.append(block)
+    return SymmetricStencil(union, blocks, first.shape, channels=ends[-1], boundary=boundary)
 
 
 def split(stencil: SymmetricStencil) -> list[SymmetricStencil]:

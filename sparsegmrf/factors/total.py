@@ -3,15 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparsegmrf._edges import cut_off
 from sparsegmrf._validate import read_only
-from sparsegmrf.errors import StencilError
 from sparsegmrf.factors._factor import Factor, Method
 from sparsegmrf.factors._form import Form
+from sparsegmrf.factors._marginal import MarginalFactor, MarginalForm, given_others
 from sparsegmrf.factors.congruent import CongruentFactor, CongruentForm, place_of, total_and_rest
 from sparsegmrf.factors.independent import IndependentForm
 from sparsegmrf.factors.restricted import RestrictedForm
@@ -20,11 +20,6 @@ from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.stencil._congruent import congruent
 from sparsegmrf.typing import BoolArray, Boundary, FloatArray, IntArray
-
-_NO_STENCIL = (
-    "precision must be sparse for this, but a field that is a sum of Markov fields has none; take these, stacked per "
-    "pixel, by field.given.inner, or a whole-numbered smoothness."
-)
 
 
 class ByTotal(NamedTuple):
@@ -36,7 +31,7 @@ class ByTotal(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class TotalForm(Form):
+class TotalForm(MarginalForm):
     """Precision of ``w^T x_p``, given that of several unknowns ``x_p`` per pixel.
 
     It is not sparse. Where a transform diagonalizes all unknowns its eigenvalues are ``1 / sum_c w_c^2 / lambda_c``;
@@ -52,6 +47,10 @@ class TotalForm(Form):
 
     inner: IndependentForm | CongruentForm
     weights: FloatArray
+    no_stencil = (
+        "precision must be sparse for this, but a field that is a sum of Markov fields has none; take these, stacked "
+        "per pixel, by field.given.inner, or a whole-numbered smoothness."
+    )
 
     @cached_property
     def lattice(self) -> Lattice:
@@ -59,17 +58,6 @@ class TotalForm(Form):
         shape = self.inner.lattice.shape
         held = self._held
         return Lattice(shape) if held is None else Lattice(shape, domain=~held)
-
-    @property
-    def stencil(self) -> NoReturn:
-        """There is none.
-
-        Raises
-        ------
-        StencilError
-            Always.
-        """
-        raise StencilError(_NO_STENCIL)
 
     @property
     def offsets(self) -> IntArray:
@@ -141,7 +129,7 @@ class _Marginal(NamedTuple):
     logdet: float
 
 
-class TotalFactor(Factor):
+class TotalFactor(MarginalFactor):
     """Factor of ``w^T x_p`` by that of the unknowns; it has no whitening matrix.
 
     ``Q^-1 b = W^T P^-1 W b`` with the unknowns' precision ``P``, and with ``P`` in terms of the total ``t`` and the
@@ -230,35 +218,15 @@ class TotalFactor(Factor):
         """Return rows whose products are ``w^T Q^-1 w`` for ``(batch, n)``: those of the unknowns."""
         return self._inner.covariance_roots(read_only(self._spread(w)))
 
-    def whiten_vectors(self, x: FloatArray) -> NoReturn:
-        """Refuse: there is no sparse whitening matrix.
-
-        Raises
-        ------
-        StencilError
-            Always.
-        """
-        raise StencilError(_NO_STENCIL)
-
-    def unwhiten_vectors(self, e: FloatArray) -> NoReturn:
-        """Refuse: there is no sparse whitening matrix.
-
-        Raises
-        ------
-        StencilError
-            Always.
-        """
-        raise StencilError(_NO_STENCIL)
+    @property
+    def form(self) -> TotalForm:
+        """The precision."""
+        return self._form
 
     @cached_property
     def _marginal(self) -> _Marginal:
         P, place, _ = self._form.by_total
-        kept = [c for c in range(P.channels) if c != place]
-        planes = [P.plane(k)[..., kept, :][..., kept] for k in range(len(P.offsets))]
-        if len(kept) == 1:
-            planes = [each[..., 0, 0] for each in planes]
-        rest = SymmetricStencil(P.offsets, planes, P.shape, channels=len(kept), boundary=cut_off(P.boundary))
-        others = self._factorize(rest)
+        others = self._factorize(given_others(P, [c for c in range(P.channels) if c != place]))
         # The unknowns' own determinant, on the scale of the total: |det M| = 1 / |w| at every pixel.
         own = abs(float(self._form.weights[place]))
         logdet = self._inner.logdet - 2.0 * P.lattice.n_pixels * float(np.log(own)) - others.logdet

@@ -10,7 +10,7 @@ import scipy.linalg
 from sparsegmrf import _frozen
 from sparsegmrf._validate import finite, images, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.factors.coregional import CoregionalForm, side_by_side
+from sparsegmrf.factors.coregional import CoregionalForm
 from sparsegmrf.factors.independent import IndependentForm, Member, split, stacked
 from sparsegmrf.factors.separable import SeparableForm
 from sparsegmrf.factors.spectral_density import SpectralDensity, total
@@ -191,7 +191,7 @@ class Sum(Model):
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
         if self.members:
-            return side_by_side([model.build_stencil(shape) for model in self.models])
+            return stacked([model.build_stencil(shape) for model in self.models])
         return stacked([each for model in self.models for each in _fields(model, model.build_stencil(shape))])
 
     def build_rows(self, shape: Shape) -> list[Rows]:
@@ -218,7 +218,7 @@ class Sum(Model):
         for name, each in self.models[field].build_derivatives(shape).items():
             if self.members:
                 blocks = [each if c == field else each * 0.0 for c in range(len(self.models))]
-                result[name] = side_by_side(blocks)
+                result[name] = stacked(blocks)
                 continue
             zero = SymmetricStencil([(0, 0)], [0.0], shape, boundary=each.boundary)
             moved = []
