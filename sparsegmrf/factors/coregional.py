@@ -288,6 +288,16 @@ class _OfFields(CoregionalFactor):
         pairs = zip(self._form.weights, self._fields, strict=True)
         return np.asarray(sum(w * w * each.solve_vectors(b) for w, each in pairs))
 
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves; see `Factor.relative_error`."""
+        return max(each.relative_error for each in self._fields)
+
+    def covariance_roots(self, w: FloatArray) -> FloatArray:
+        """Return rows whose products are ``w^T Q^-1 w`` for ``(batch, n)``: those of the fields side by side."""
+        pairs = zip(self._form.weights, self._fields, strict=True)
+        return np.concatenate([weight * each.covariance_roots(w) for weight, each in pairs], axis=1)
+
     def draw_vectors(self, rng: np.random.Generator, out: FloatArray) -> FloatArray:
         """Return draws ``(batch, n)``: sums of draws of the fields."""
         total = np.zeros(out.shape)
@@ -342,6 +352,15 @@ class GivenSums(CoregionalFactor):
     def solve_vectors(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""
         return np.ascontiguousarray(self.solve_unknowns(self._spread(b))[..., self._form.totals]).reshape(b.shape)
+
+    @property
+    def relative_error(self) -> float:
+        """Bound on the error of variances relative to themselves; see `Factor.relative_error`."""
+        return self._inner.relative_error
+
+    def covariance_roots(self, w: FloatArray) -> FloatArray:
+        """Return rows whose products are ``w^T Q^-1 w`` for ``(batch, n)``: those of the unknowns."""
+        return self._inner.covariance_roots(read_only(self._spread(w).reshape(len(w), self._inner.lattice.size)))
 
     def _spread(self, b: FloatArray) -> FloatArray:
         """Return the unknowns ``(batch, H, W, R C)`` of which the sum is ``(batch, n)``."""

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparsegmrf import condition, fill, fit
+from sparsegmrf import condition, factorize, fill, fit
+from sparsegmrf.fields import variance_of
 from sparsegmrf.inference._channel_data import channel_observations
 from sparsegmrf.inference._channel_members import in_sum, members_of, with_covariances
 from sparsegmrf.inference._channel_search import ChannelObjective
@@ -157,6 +158,35 @@ def test_the_field_is_that_of_its_dense_law(name):
     beside = {tuple(o): selected.plane(k) for k, o in enumerate(selected.offsets.tolist())}[0, 1]
     blocks = law.covariance.reshape(*SHAPE, law.channels, *SHAPE, law.channels)
     assert_allclose(beside[1, 2], blocks[1, 2, :, 1, 3], rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", SUMS)
+@pytest.mark.parametrize("noise", [None, "exact", "per pixel", "some exact"])
+def test_variances_of_weighted_sums_are_those_of_the_dense_law(name, noise):
+    law, y, expected = LAWS[name], image_of(LAWS[name]), LAWS[name].covariance
+    field = law.model.gmrf(SHAPE)
+    if noise is not None:
+        v, gaps = noise_of(noise, law.channels), missing_of("differ", law.channels)
+        noise_image = np.broadcast_to(v, y.shape).ravel()
+        _, expected = dense.conditional(np.zeros(y.size), expected, y.ravel(), ~gaps.ravel(), noise_image)
+        field = condition(field, y, mask=gaps, noise_variance=v)
+    w = np.random.default_rng(2).standard_normal((3, *y.shape))
+    flat = w.reshape(3, -1)
+    assert_allclose(variance_of(field, w), np.einsum("bp,pq,bq->b", flat, expected, flat), rtol=1e-9, atol=1e-12)
+
+
+def test_variances_in_single_precision_state_their_error():
+    law = LAWS["two scales"]
+    field, gaps, v = law.model.gmrf(SHAPE), missing_of("differ", 2), noise_of("per pixel", 2)
+    given, single = (
+        condition(field, image_of(law), mask=gaps, noise_variance=v, precision=name) for name in ("double", "single")
+    )
+    prior = factorize(field.given, method="dissection", precision="single")
+    for exact, found in ((given.factor, single.factor), (field.factor, prior)):
+        assert exact.relative_error == 0.0
+        assert 0.0 < found.relative_error < 1e-4
+        away = np.abs(found.marginal_variance() / exact.marginal_variance() - 1.0)
+        assert (away <= found.relative_error).all()
 
 
 def test_draws_have_the_covariance_of_the_law():
