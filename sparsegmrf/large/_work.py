@@ -141,22 +141,19 @@ def _brackets(
         low[at], high[at], direction[(slice(None), *at)] = below, above, correction
         found[tile.number] = Bracket(tile, low[at], high[at])
 
-    def views_of(tiles: Iterable[Tile]) -> list[Tile]:
-        larger = [view for tile in tiles if (view := wider(cuts, tile)) is not None]
-        return [view for view in larger if parts_of(cuts, view, found[view.number], tolerance, tiling.memory)]
+    def parts_by_view(tiles: Iterable[Tile]) -> dict[Tile, list[Tile]]:
+        views = [view for tile in tiles if (view := wider(cuts, tile)) is not None]
+        parts = {view: parts_of(cuts, view, found[view.number], tolerance, tiling.memory) for view in views}
+        return {view: own for view, own in parts.items() if own}
 
-    views = views_of(tiling.tiles) if upper else []
-    while views:
-        made = stages.each(
-            "bounds",
-            narrowing_task,
-            views,
-            lambda view: (found[view.number], tolerance, tiling.memory),
-        )
+    parts = parts_by_view(tiling.tiles) if upper else {}
+    while parts:
+        own = parts
+        made = stages.each("bounds", narrowing_task, list(own), lambda view, own=own: (found[view.number], own[view]))
         for view, (below, above) in made:
             at = view.core.slices
             low[at], high[at] = below, above
-        views = views_of(views)
+        parts = parts_by_view(own)
     return [found[number] for number in sorted(found)]
 
 
@@ -168,9 +165,8 @@ def bounds_task(factors: Factors, tile: Tile, residual: FloatArray, upper: bool)
     return found.lower, found.upper, correction
 
 
-def narrowing_task(factors: Factors, view: Tile, bounds: Bracket, tolerance: float, memory: int) -> Made:
-    """Return bounds on the variances of a core, made anew where they are too wide by what a larger window shows."""
-    parts = parts_of(factors.posterior.cuts, view, bounds, tolerance, memory)
+def narrowing_task(factors: Factors, view: Tile, bounds: Bracket, parts: list[Tile]) -> Made:
+    """Return bounds on the variances of a core that are those of some parts of it as well."""
     found = narrowed(factors.posterior, bounds, parts)
     return found.lower, found.upper
 
