@@ -13,9 +13,10 @@ from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo._packing import Packing, pack
 from sparsegmrf.io import read, write, write_several
 from tests.conftest import require
-from tests.kinds_of_files import HOLE, SHAPE, gappy, grid, scene, where, without_figures
+from tests.kinds_of_files import HOLE, SHAPE, gappy, grid, scene, where
 from tests.kinds_of_files import packed as packed_tif
 from tests.kinds_of_files import raster as raster_of
+from tests.table_of_files import without_figures
 
 FIELD = ("--model", "matern", "--fixed", "range", "--fixed", "sigma", "--noise-variance", "0.1")
 KINDS = ("filled", "mean", "std", "predictive_std")

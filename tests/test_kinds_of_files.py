@@ -6,7 +6,8 @@ import pytest
 from sparsegmrf.cli import main
 from sparsegmrf.io import read
 from tests.conftest import require
-from tests.kinds_of_files import KINDS, REACH, commands, described, kept, without_figures
+from tests.kinds_of_files import KINDS
+from tests.table_of_files import REACH, commands, described, kept, without_figures
 
 
 @pytest.fixture
