@@ -147,13 +147,15 @@ def _brackets(
         return {view: own for view, own in parts.items() if own}
 
     parts = parts_by_view(tiling.tiles) if upper else {}
+
+    def bounds_and_parts(view: Tile) -> tuple[Any, ...]:
+        return found[view.number], parts[view]
+
     while parts:
-        own = parts
-        made = stages.each("bounds", narrowing_task, list(own), lambda view, own=own: (found[view.number], own[view]))
-        for view, (below, above) in made:
+        for view, (below, above) in stages.each("bounds", narrowing_task, list(parts), bounds_and_parts):
             at = view.core.slices
             low[at], high[at] = below, above
-        parts = parts_by_view(own)
+        parts = parts_by_view(parts)
     return [found[number] for number in sorted(found)]
 
 
