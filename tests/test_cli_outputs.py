@@ -224,6 +224,11 @@ def test_optimized_geotiff_stays_one_and_others_become_one_when_asked_to(here, r
     [
         (["fill", "in.tif", "--out", "out", "--format", "fits"], "format must end in"),
         (["fill", "in.tif", "--out", "all.fits"], "out must end in"),
+        (
+            ["fill", "turned.tif", "--out", "out", "--format", "nc"],
+            "format must end in .tif for a raster that is turned",
+        ),
+        (["fill", "turned.tif", "--out", "all.nc"], "out must end in .tif for a raster that is turned"),
         (["fill", "in.tif", "--out", "all.tif", "--format", "nc"], "format must be left out where out is a file"),
         (["fill", "in.tif", "--out", "all.tif", "--packed"], "one no-data value"),
         (["fill", "in.nc", "--variable", "t", "--channel", "0", "--out", "o", "--cog"], "tiled is for GeoTIFF"),
@@ -238,6 +243,7 @@ def test_what_cannot_be_written_or_chosen_is_refused_before_the_work(here, refus
     tif()
     nc()
     np.save("in.npy", scene())
+    raster_of(Path("turned.tif"), scene(), **where(turned=True))
 
     def refuse(*_, **__):
         raise AssertionError("the work began")

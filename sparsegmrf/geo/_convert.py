@@ -15,7 +15,7 @@ _EVEN = 0.01
 """Largest difference of a coordinate from even spacing, in steps, as of the size of pixels."""
 
 
-def as_netcdf(raster: GeoTiff, path: object) -> NetCdf:
+def as_netcdf(raster: GeoTiff, path: object, argument: str = "path") -> NetCdf:
     """Return a raster with coordinates for its rows and columns.
 
     Raises
@@ -27,8 +27,8 @@ def as_netcdf(raster: GeoTiff, path: object) -> NetCdf:
     transform, points = place["transform"], place["gcps"][0]
     if transform.b != 0.0 or transform.d != 0.0 or points or place.get("rpcs") is not None:
         raise ArgumentError(
-            f"path must end in .tif for a raster that is turned or placed by control points, got {path}: NetCDF has a "
-            "coordinate per row and column."
+            f"{argument} must end in .tif for a raster that is turned or placed by control points, got {path}: NetCDF has "
+            "a coordinate per row and column."
         )
     height, width = raster.image.shape[:2]
     coordinates = coordinates_of(transform, place["crs"], (height, width))
@@ -44,7 +44,7 @@ def as_netcdf(raster: GeoTiff, path: object) -> NetCdf:
     return NetCdf(image, dict(raster.tags))
 
 
-def as_geotiff(raster: NetCdf, path: object) -> GeoTiff:
+def as_geotiff(raster: NetCdf, path: object, argument: str = "path") -> GeoTiff:
     """Return a variable with the transform that its coordinates stand for.
 
     Raises
@@ -54,7 +54,7 @@ def as_geotiff(raster: NetCdf, path: object) -> GeoTiff:
     """
     image = raster.image
     rows, columns = image.dims[:2]
-    row, column = (_line(image, dim, path) for dim in (rows, columns))
+    row, column = (_line(image, dim, path, argument) for dim in (rows, columns))
     affine = library("rasterio").Affine
     turned = is_longitude(rows, image.coords[rows]) or str(rows).lower() == "x"
     if turned:
@@ -72,7 +72,7 @@ def as_geotiff(raster: NetCdf, path: object) -> GeoTiff:
         nodata=float(fill) if fill is not None and np.size(fill) == 1 else None,
         dtype=dtype,
         georeference={
-            "crs": _crs(image, rows, columns, path),
+            "crs": _crs(image, rows, columns, path, argument),
             "transform": transform,
             "gcps": ([], None),
             "rpcs": None,
@@ -100,7 +100,7 @@ def coordinates_of(transform: Any, crs: Any, shape: tuple[int, int]) -> dict[str
     return {"y": ("y", y, along["y"]), "x": ("x", x, along["x"]), "spatial_ref": ((), 0, system)}
 
 
-def _line(image: Any, dim: Any, path: object) -> tuple[float, float]:
+def _line(image: Any, dim: Any, path: object, argument: str) -> tuple[float, float]:
     """Return the edge of the first pixel along a dimension, and the step."""
     reason = "has no coordinate"
     if dim in image.coords:
@@ -115,12 +115,12 @@ def _line(image: Any, dim: Any, path: object) -> tuple[float, float]:
                 return float(numbers[0]) - 0.5 * step, step
             reason = "is not evenly spaced"
     raise ArgumentError(
-        f"path must end in .nc or .zarr for this image, got {path}: a GeoTIFF has rows and columns of one size, and "
-        f"the dimension {dim} {reason}."
+        f"{argument} must end in .nc or .zarr for this image, got {path}: a GeoTIFF has rows and columns of one size, "
+        f"and the dimension {dim} {reason}."
     )
 
 
-def _crs(image: Any, rows: Any, columns: Any, path: object) -> Any:
+def _crs(image: Any, rows: Any, columns: Any, path: object, argument: str) -> Any:
     crs = library("rasterio").CRS
     for attributes in mappings(image):
         text = str(attributes.get("crs_wkt", attributes.get("spatial_ref", "")))
@@ -129,7 +129,7 @@ def _crs(image: Any, rows: Any, columns: Any, path: object) -> Any:
         if attributes.get("grid_mapping_name") == "latitude_longitude":
             return crs.from_epsg(4326)
         raise ArgumentError(
-            f"path must end in .nc or .zarr for this image, got {path}: its grid mapping "
+            f"{argument} must end in .nc or .zarr for this image, got {path}: its grid mapping "
             f"{attributes.get('grid_mapping_name', '')} has no well-known text (crs_wkt), which a GeoTIFF needs."
         )
     pairs = ((rows, columns), (columns, rows))

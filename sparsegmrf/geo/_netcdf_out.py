@@ -35,18 +35,16 @@ def prepared(given: Any, values: FloatArray, dtype: np.dtype[Any], stored: Mappi
     written = given.copy(deep=False) if given.name is not None else given.rename("image")
     for attribute in (*OF_STORED_VALUES, *OF_RANGE, "ancillary_variables"):
         written.attrs.pop(attribute, None)
-    written.encoding = {**given.encoding, **{key: stored[key] for key in _STORAGE if key in stored}}
-    fill_value = stored.get("_FillValue")
+    encoding = {**given.encoding, **{key: stored[key] for key in _STORAGE if key in stored}}
     if packed:
         counts, packing = pack(values, packing_of(given, stored))
         written = written.copy(data=counts)
-        written.encoding = {**given.encoding, **{key: stored[key] for key in _STORAGE if key in stored}}
+        written.encoding = {**encoding, "dtype": packing.dtype}
         # As attributes: what is stored is what has been packed here, never packed again.
-        written.attrs |= {"scale_factor": packing.scale, "add_offset": packing.offset}
-        written.encoding |= {"dtype": packing.dtype}
-        written.attrs["_FillValue"] = packing.dtype.type(packing.nodata)
+        fill = packing.dtype.type(packing.nodata)
+        written.attrs |= {"scale_factor": packing.scale, "add_offset": packing.offset, "_FillValue": fill}
         return written
-    written.encoding["dtype"] = dtype
+    written.encoding, fill_value = {**encoding, "dtype": dtype}, stored.get("_FillValue")
     if fill_value is not None and np.issubdtype(stored.get("dtype", np.float64), np.floating):
         taken = bool((values.astype(dtype) == dtype.type(fill_value)).any())
         written.encoding["_FillValue"] = np.nan if taken else fill_value

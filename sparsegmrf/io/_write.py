@@ -99,10 +99,10 @@ def write(
     target, writer = Path(path), writer_for(path, raster, format=format)
     if isinstance(image, Raster):
         image = image.image if writer is not None else _channels_first(image.image)
-    given = storage_of(path, None if writer is not None else placed_as(path, raster), tiled, packed)
+    place: Any = None if writer is not None else placed_as(path, raster)
+    given = storage_of(path, place, tiled, packed)
     if writer is not None:
         return writer(target, image, name, unit if unit is not None else raster.unit if raster is not None else "")
-    place: Any = placed_as(path, raster)
     place.write(target, image if place is raster else np.asarray(image), name, unit=unit, exact=exact, **given)
     return None
 
@@ -197,9 +197,9 @@ def placed_as(path: PathLike, like: Raster | None, argument: str = "path") -> Ra
     if name.endswith(like.suffixes):
         return like
     if isinstance(like, GeoTiff) and name.endswith(_OF_GRIDS):
-        return as_netcdf(like, path)
+        return as_netcdf(like, path, argument)
     if isinstance(like, NetCdf) and name.endswith(GeoTiff.suffixes):
-        return as_geotiff(like, path)
+        return as_geotiff(like, path, argument)
     return None
 
 
