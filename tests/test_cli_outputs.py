@@ -226,7 +226,7 @@ def test_optimized_geotiff_stays_one_and_others_become_one_when_asked_to(here, r
         (["fill", "in.tif", "--out", "all.fits"], "out must end in"),
         (
             ["fill", "turned.tif", "--out", "out", "--format", "nc"],
-            "format must end in .tif for a raster that is turned",
+            "format must end in .tif for a raster",
         ),
         (["fill", "turned.tif", "--out", "all.nc"], "out must end in .tif for a raster that is turned"),
         (["fill", "in.tif", "--out", "all.tif", "--format", "nc"], "format must be left out where out is a file"),

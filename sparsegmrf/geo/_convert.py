@@ -27,8 +27,8 @@ def as_netcdf(raster: GeoTiff, path: object, argument: str = "path") -> NetCdf:
     transform, points = place["transform"], place["gcps"][0]
     if transform.b != 0.0 or transform.d != 0.0 or points or place.get("rpcs") is not None:
         raise ArgumentError(
-            f"{argument} must end in .tif for a raster that is turned or placed by control points, got {path}: NetCDF has "
-            "a coordinate per row and column."
+            f"{argument} must end in .tif for a raster that is turned or placed by control points, got {path}: NetCDF "
+            "has a coordinate per row and column."
         )
     height, width = raster.image.shape[:2]
     coordinates = coordinates_of(transform, place["crs"], (height, width))
