@@ -31,4 +31,5 @@ def warmup(
         for part in chosen:
             step(f"compiling kernels of {part}")
             counts[part] = f"{kernels.compile_kernels([part])} kernels compiled"
-    show_table({**counts, "kept in": str(place)})
+    show_table(counts)
+    typer.echo(f"kept in {place}")
