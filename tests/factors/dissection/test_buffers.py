@@ -104,4 +104,4 @@ def test_threads_never_share_an_array():
     for thread in threads:
         thread.join()
     assert not wrong
-    assert buffers.free_bytes <= 4 * 400
+    assert buffers.free_bytes <= 4 * 2 * 400  # a thread has the last one still when it asks for the next
