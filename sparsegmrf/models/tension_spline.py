@@ -1,6 +1,7 @@
 """Tension splines: fields without a range, membranes at large distances and thin plates at small ones."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
@@ -9,7 +10,7 @@ import numpy as np
 
 from sparsegmrf import _frozen
 from sparsegmrf._edges import as_argument, has
-from sparsegmrf._validate import finite_number, positive_number
+from sparsegmrf._validate import finite_number, integer_at_least, positive_number
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._transforms import basis_of
 from sparsegmrf.factors.spectral import SpectralForm
@@ -19,25 +20,29 @@ from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.models._ends import CONSTANT, UNBOUND, VANISHES, end_of_anisotropy
 from sparsegmrf.models._model import POSITIVE, REAL, Bounds, Model
 from sparsegmrf.models._operator import Operator, anisotropy_of, as_field
-from sparsegmrf.models._rows import rows_of_diffusion, rows_of_polynomial, scaled_rows
+from sparsegmrf.models._rows import powers_of_shifted, rows_of_diffusion, rows_of_polynomial, scaled_rows
 from sparsegmrf.models._scale import multiplied
 from sparsegmrf.models._spacing import PixelSize, mean_side, scheme_for
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.stencil.product import product
+from sparsegmrf.stencil.product import power_derivative, product
 from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
+
+_SMOOTHEST = 3
+"""Largest smoothness."""
 
 
 @dataclass(frozen=True, eq=False)
 class TensionSpline(Model):
-    """Tension-spline field ``Q = tau (eps + G)(kappa^2 + G)``, ``G = -div H grad`` on the pixels.
+    """Tension-spline field ``Q = tau (eps + G)(kappa^2 + G)^nu``, ``G = -div H grad`` on the pixels.
 
-    Its spectral density is proportional to ``1 / ((eps + g)(kappa^2 + g))``: a membrane (random walk) at distances
-    beyond ``1/kappa`` and a thin plate below. Without ``eps`` it has no level of its own: constants are in the null
-    space, and nothing reverts to a mean within large gaps.
+    Its spectral density is proportional to ``1 / ((eps + g)(kappa^2 + g)^nu)``: a membrane (random walk) at distances
+    beyond ``1/kappa``, below them a thin plate, or with `nu` above 1 a smoother spline. Without ``eps`` it has no level
+    of its own: constants are in the null space, and nothing reverts to a mean within large gaps.
 
-    With a `spacing` this is the same energy ``tau int ((div H grad x)^2 + kappa^2 grad x . H grad x)`` on the ground:
-    ``Q = tau A^1/2 (eps + G)(kappa^2 + G) A^1/2`` with the pixels' areas ``A`` and ``G`` as for `Matern`.
+    With a `spacing` this is the same energy on the ground, which with ``nu = 1`` is ``tau int ((div H grad x)^2 +
+    kappa^2 grad x . H grad x)``: ``Q = tau A^1/2 (eps + G)(kappa^2 + G)^nu A^1/2`` with the pixels' areas ``A`` and
+    ``G`` as for `Matern`.
 
     Parameters
     ----------
@@ -45,7 +50,7 @@ class TensionSpline(Model):
         Inverse of the distance at which it changes from plate to membrane, in one over the unit of `spacing`, in
         1/pixel without one; positive.
     tau : float
-        Precision, positive, in length^2/intensity^2 with the unit of `spacing` or pixels for the length.
+        Precision, positive, in length^(2 nu)/intensity^2 with the unit of `spacing` or pixels for the length.
     anisotropy : (ratio, angle), optional
         As for `Matern`: two numbers, with the parameters ``stretch`` and ``shear``, or maps.
     proper : float
@@ -62,11 +67,15 @@ class TensionSpline(Model):
         fits and for ratios up to 4 or so.
     spacing : (height, width), optional
         Height and width of a pixel in a unit of length, numbers, (H,) or (H, W), as for `Matern`.
+    nu : {1, 2, 3}
+        Smoothness at distances below ``1/kappa``, where differences are those of a `Matern` field of this `nu`. It is
+        no parameter of a fit.
 
     Raises
     ------
     ArgumentError
-        If `kappa` or `tau` is not positive, `proper` is negative, or a map has another shape than the lattice.
+        If `kappa` or `tau` is not positive, `proper` is negative, `nu` is none of 1, 2 and 3, or a map has another
+        shape than the lattice.
 
     References
     ----------
@@ -89,6 +98,7 @@ class TensionSpline(Model):
     barrier: BoolArray | None = None
     diffusion: str = "monotone"
     spacing: PixelSize | None = None
+    nu: int = 1
     _operator: Operator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -96,6 +106,9 @@ class TensionSpline(Model):
         proper = finite_number("proper", self.proper)
         if proper < 0.0:
             raise ArgumentError(f"proper must not be negative, got {proper}; 0 is the intrinsic field.")
+        _frozen.assign(self, nu=integer_at_least("nu", self.nu, 1))
+        if self.nu > _SMOOTHEST:
+            raise ArgumentError(f"nu must be 1, 2 or 3, got {self.nu}.")
         anisotropy = as_field(self.anisotropy)
         operator = Operator(anisotropy, self.boundary, self.barrier, self.diffusion, self.spacing)
         _frozen.assign(self, proper=proper, anisotropy=anisotropy, spacing=operator.spacing, _operator=operator)
@@ -138,16 +151,20 @@ class TensionSpline(Model):
             held = "the field is a random walk that is held to its mean"
             rho = f"{1.0 / (4.0 + self.proper):.10g}"
             return held if mask else f"{held}; CAR({rho}, {as_argument(self.boundary, '')}) is this model"
+        if self.proper > 0.0 and self.nu > 1:
+            return f"kappa^2 is zero, and proper holds the field: its precision is that of G^{self.nu} (proper + G)"
         if self.proper > 0.0:
             swapped = f"replace(kappa={math.sqrt(self.proper):.10g}, proper=0.0)"
             return f"kappa^2 and proper have changed places; {swapped} is this model"
+        if self.nu > 1:
+            return f"the field is a spline without tension, whose precision is that of G^{self.nu + 1}"
         if all(each is None for each in (self.anisotropy, self.barrier, self.spacing)) and self.boundary == "neumann":
             return "the field is a thin plate; Intrinsic(order=2) is close to this model"
         return "the field is a thin plate"
 
     def lengths(self) -> dict[str, int]:
-        """Return that ``kappa`` is one over a length, and ``tau`` a square of it per square of intensity."""
-        return {"kappa": -1, "tau": 2}
+        """Return that ``kappa`` is one over a length, and ``tau`` a power of it per square of intensity."""
+        return {"kappa": -1, "tau": 2 * self.nu}
 
     def spaced(self, spacing: tuple[ArrayLike, ArrayLike]) -> Self:
         """Return the model on pixels of a size."""
@@ -155,7 +172,9 @@ class TensionSpline(Model):
             return self
         found = self.replace(spacing=spacing, diffusion=scheme_for(spacing, self.diffusion))
         side = mean_side(found.spacing)
-        return found.replace(kappa=self.kappa / side, tau=self.tau * side**2, proper=self.proper / side**2)
+        return found.replace(
+            kappa=self.kappa / side, tau=self.tau * side ** (2 * self.nu), proper=self.proper / side**2
+        )
 
     def scaled(self, factor: float) -> Self:
         """Return the model of `factor` times the field."""
@@ -169,30 +188,34 @@ class TensionSpline(Model):
 
     def build_stencil(self, shape: Shape) -> SymmetricStencil:
         """Return the precision."""
-        G = self._operator.stencil(shape)
-        kappa2, eps = self.kappa**2, self.proper
-        Q = product(G, G) + (kappa2 + eps) * G
-        return self._operator.weighed(self.tau * (Q.plus_diagonal(eps * kappa2) if eps > 0.0 else Q))
+        return self._operator.weighed(
+            self.tau * _polynomial(self._operator.stencil(shape), self._coefficients(self.nu))
+        )
 
     def build_rows(self, shape: Shape) -> list[Rows]:
-        """Return the rows of ``G``, those of its squares by ``kappa^2 + eps``, and ``eps kappa^2`` by itself."""
+        """Return the rows of the powers of ``G`` in the precision, whose coefficients are not negative."""
         G, root = self._operator.stencil(shape), rows_of_diffusion(self._operator, shape)
-        kappa2, eps = self.kappa**2, self.proper
-        found = rows_of_polynomial(G, root, {2: self.tau, 1: self.tau * (kappa2 + eps), 0: self.tau * eps * kappa2})
+        coefficients = self._coefficients(self.nu)
+        powers = {exponent: self.tau * coefficients[exponent] for exponent in reversed(range(len(coefficients)))}
+        found = rows_of_polynomial(G, root, powers)
         return scaled_rows(found, np.sqrt(self._operator.area))
 
     def build_derivatives(self, shape: Shape) -> dict[str, SymmetricStencil]:
         """Return the derivatives of the precision."""
         G = self._operator.stencil(shape)
-        eps, rate = self.proper, 2.0 * self.kappa * self.tau
+        rate, coefficients = 2.0 * self.nu * self.kappa * self.tau, self._coefficients(self.nu)
         found = {
-            "kappa": self._operator.weighed(rate * (G.plus_diagonal(eps) if eps > 0.0 else G)),
+            "kappa": self._operator.weighed(rate * _polynomial(G, self._coefficients(self.nu - 1))),
             "tau": self.build_stencil(shape) * (1.0 / self.tau),
         }
         for name, E in self._operator.derivatives(shape).items():
-            moved = self.tau * (2.0 * product(G, E) + (self.kappa**2 + eps) * E)
-            found[name] = self._operator.weighed(moved)
+            found[name] = self._operator.weighed(self.tau * _polynomial_derivative(G, E, coefficients))
         return found
+
+    def _coefficients(self, nu: int) -> list[float]:
+        """Return those of ``(eps + g)(kappa^2 + g)^nu`` by powers of ``g`` from 0, none of which is negative."""
+        shifted = powers_of_shifted(self.kappa**2, nu)
+        return [self.proper * shifted.get(j, 0.0) + shifted.get(j - 1, 0.0) for j in range(nu + 2)]
 
     def build_spectral(self, shape: Shape) -> SpectralForm | None:
         """Return the precision by its eigenvalues, or None."""
@@ -203,7 +226,7 @@ class TensionSpline(Model):
             basis_of(self.boundary),
             shape,
             lambda rows, columns: self._eigenvalues(rows, columns)[0],
-            operator.offsets(2),
+            operator.offsets(self.nu + 1),
             partial(self.build_stencil, shape),
         )
 
@@ -217,13 +240,16 @@ class TensionSpline(Model):
         )
 
     def _eigenvalues(self, rows: FloatArray, columns: FloatArray) -> Values:
-        """Return the eigenvalues ``tau A (eps + g)(kappa^2 + g)`` and their derivatives."""
+        """Return the eigenvalues ``tau A (eps + g) k^nu`` with ``k = kappa^2 + g``, and their derivatives."""
         g, kappa2, eps = self._operator.eigenvalues(rows, columns), self.kappa**2, self.proper
-        area = float(self._operator.area)
-        tau = self.tau * area
-        found = {"kappa": 2.0 * self.kappa * tau * (eps + g), "tau": area * ((eps + g) * (kappa2 + g))}
+        area, k = float(self._operator.area), kappa2 + g
+        tau, lower = self.tau * area, math.prod([k] * (self.nu - 1))
+        found = {
+            "kappa": 2.0 * self.nu * self.kappa * tau * ((eps + g) * lower),
+            "tau": area * ((eps + g) * (lower * k)),
+        }
         for name, moved in self._operator.derivative_eigenvalues(rows, columns).items():
-            found[name] = tau * (kappa2 + eps + 2.0 * g) * moved
+            found[name] = tau * (k + self.nu * (eps + g)) * (lower * moved)
         return self.tau * found["tau"], found
 
     def build_gmrf(self, shape: Shape, mean: ArrayLike, method: str) -> GMRF:
@@ -236,3 +262,22 @@ class TensionSpline(Model):
     def fields_of(self, parameters: dict[str, float]) -> dict[str, object]:
         """Return the fields that hold the parameters."""
         return anisotropy_of(parameters)
+
+
+def _polynomial(G: SymmetricStencil, coefficients: Sequence[float]) -> SymmetricStencil:
+    """Return ``sum_j c_j G^j`` of degree one or more, the highest power first."""
+    powers = [G]
+    for _ in range(2, len(coefficients)):
+        powers.append(product(G, powers[-1], commute=True))
+    found = powers[-1] * coefficients[-1]
+    for c, lower in zip(reversed(coefficients[1:-1]), reversed(powers[:-1]), strict=True):
+        found = found + lower * c
+    return found.plus_diagonal(coefficients[0]) if coefficients[0] > 0.0 else found
+
+
+def _polynomial_derivative(G: SymmetricStencil, E: SymmetricStencil, coefficients: Sequence[float]) -> SymmetricStencil:
+    """Return the derivative of `_polynomial` when ``G`` moves in the direction ``E``."""
+    found = E * coefficients[1]
+    for exponent in range(2, len(coefficients)):
+        found = power_derivative(G, E, exponent) * coefficients[exponent] + found
+    return found

@@ -86,6 +86,9 @@ PROPER = {
     "TensionSpline anisotropic": TensionSpline(0.3, anisotropy=(3.0, 1.0), proper=0.01, barrier=BARRIER),
     "TensionSpline of wide pixels": TensionSpline(0.3, 2.0, proper=0.01, spacing=(3.0, 1.5)),
     "TensionSpline by latitude": TensionSpline(0.3, 2.0, anisotropy=(2.0, 1.0), proper=0.01, spacing=(1.5, WIDTHS)),
+    "TensionSpline 2": TensionSpline(0.6, 2.0, anisotropy=(1.5, 0.0), proper=0.02, nu=2),
+    "TensionSpline 2, barrier": TensionSpline(0.6, proper=0.01, barrier=BARRIER, spacing=(1.5, 2.0), nu=2),
+    "TensionSpline 3, dirichlet": TensionSpline(0.9, boundary="dirichlet", nu=3),
 }
 FRACTIONAL = {
     "Matern 0.5": Matern(5.0, nu=0.5),
@@ -118,6 +121,9 @@ INTRINSIC = {
     "TensionSpline intrinsic, cylinder": TensionSpline(0.3, anisotropy=(2.0, 0.4), boundary=("torus", "neumann")),
     "TensionSpline intrinsic, barrier": TensionSpline(0.3, anisotropy=(2.0, 0.4), barrier=BARRIER),
     "TensionSpline intrinsic, parts": TensionSpline(0.3, 2.0, barrier=PARTS),
+    "TensionSpline intrinsic, 2": TensionSpline(0.6, 2.0, anisotropy=(2.0, 0.4), diffusion="smooth", nu=2),
+    "TensionSpline intrinsic, 3": TensionSpline(0.9, 2.0, nu=3),
+    "TensionSpline intrinsic, 2, torus": TensionSpline(0.6, boundary="torus", nu=2),
     "Intrinsic 1 of wide pixels": Intrinsic(1, 2.0, spacing=(1.5, 4.0)),
     "Intrinsic 1 by latitude, scaled": Intrinsic(1, 2.0, scale=True, spacing=(1.5, WIDTHS)),
     "Intrinsic 2 of wide pixels": Intrinsic(2, 2.0, spacing=(1.5, 4.0)),

@@ -12,11 +12,21 @@ from tests.models.catalogue import BARRIER, SHAPE, diffusion_matrix
 
 @pytest.mark.parametrize("boundary", ["dirichlet", "neumann", "torus"])
 @pytest.mark.parametrize("proper", [0.0, 0.01])
-def test_precision_is_its_definition(boundary, proper):
+@pytest.mark.parametrize("nu", [1, 2, 3])
+def test_precision_is_its_definition(boundary, proper, nu):
     G = diffusion_matrix(SHAPE, lambda pixel, offset: 1.0, [(0, 1), (1, 0)], boundary)
-    expected = 2.0 * (proper * np.eye(42) + G) @ (0.09 * np.eye(42) + G)
-    found = TensionSpline(0.3, 2.0, proper=proper, boundary=boundary).stencil(SHAPE).tocsr().toarray()
-    assert_allclose(found, expected, atol=1e-12)
+    expected = 2.0 * (proper * np.eye(42) + G) @ np.linalg.matrix_power(0.09 * np.eye(42) + G, nu)
+    found = TensionSpline(0.3, 2.0, proper=proper, boundary=boundary, nu=nu).stencil(SHAPE).tocsr().toarray()
+    assert_allclose(found, expected, atol=1e-11)
+
+
+@pytest.mark.parametrize("nu", [2, 3])
+def test_unit_of_length_moves_tau_by_its_power(nu):
+    model = TensionSpline(0.3, 2.0, nu=nu)
+    wide = model.spaced((10.0, 10.0))
+    assert wide.parameters == pytest.approx({"kappa": 0.03, "tau": 2.0 * 10.0 ** (2 * nu)})
+    expected = model.stencil(SHAPE).tocsr().toarray()
+    assert_allclose(wide.stencil(SHAPE).tocsr().toarray(), expected, rtol=1e-9, atol=1e-12)
 
 
 def test_anisotropy_has_the_conductances_of_the_exponential_on_nine_points():
@@ -45,7 +55,15 @@ def test_without_proper_the_field_is_intrinsic_with_a_level_per_part():
 
 @pytest.mark.parametrize(
     ("arguments", "match"),
-    [({"kappa": 0.0}, "kappa"), ({"tau": -1.0}, "tau"), ({"proper": -1e-3}, "proper"), ({"boundary": "x"}, "boundary")],
+    [
+        ({"nu": 4}, "nu must be 1, 2 or 3"),
+        ({"nu": 0}, "nu"),
+        ({"nu": 1.5}, "nu"),
+        ({"kappa": 0.0}, "kappa"),
+        ({"tau": -1.0}, "tau"),
+        ({"proper": -1e-3}, "proper"),
+        ({"boundary": "x"}, "boundary"),
+    ],
 )
 def test_bad_arguments_are_named(arguments, match):
     with pytest.raises(ArgumentError, match=match):
