@@ -85,3 +85,11 @@ def test_constant_images_have_no_correlation():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ArgumentError, match=message):
         call(np.arange(30.0).reshape(5, 6))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e-100, 1e100, 1e160, 1e300])
+def test_correlations_do_not_depend_on_the_unit_however_small_or_large(scale):
+    image = np.random.default_rng(3).normal(size=(9, 11))
+    np.testing.assert_allclose(lag_correlation(scale * image, 2).values, lag_correlation(image, 2).values, atol=1e-13)
+    for offset, expected in neighbour_correlation(image).items():
+        assert neighbour_correlation(scale * image)[offset] == pytest.approx(expected, abs=1e-13)
