@@ -29,7 +29,7 @@ def labelled(values, place="first"):
             "y": 5e6 - 30.0 * np.arange(height),
             "x": 5e5 + 30.0 * np.arange(width),
             "band": [f"B{k}" for k in range(channels)],
-            "time": np.datetime64("2024-05-01"),
+            "time": np.datetime64("2024-05-01", "ns"),
         },
         name="reflectance",
         attrs={"units": "1", "grid_mapping": "crs"},
