@@ -193,7 +193,7 @@ def test_missing_pixels_drop_what_touches_them(grass, here, run, how):
 
 def test_colour_needs_channel_or_grey(here, run, refused):
     iio.imwrite("cat.png", colours())
-    assert "cat.png has 3 channels, shape (40, 50, 3); choose one with channel 0 to 2, or grey" in refused(
+    assert "cat.png has 3 channels, shape (40, 50, 3); choose one with channel (--channel) 0 to 2, or grey" in refused(
         "ar", "fit", "cat.png"
     )
     run("ar", "whiten", "cat.png", "--channel", "2", "--radius", "1", "--out", "white.npy")

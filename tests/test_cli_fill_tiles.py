@@ -120,7 +120,7 @@ def test_bad_arguments_are_told_and_nothing_is_written(raster, capsys, arguments
 
 def test_bands_must_be_chosen_and_inputs_are_no_outputs(raster, capsys):
     assert main(["fill-tiles", "ground.tif", "--out", "out"]) == 2
-    assert "ground.tif has 2 bands; choose one with channel 0 to 1" in capsys.readouterr().err
+    assert "ground.tif has 2 bands; choose one with channel (--channel) 0 to 1" in capsys.readouterr().err
     assert main(["fill-tiles", "nothing.tif", "--out", "out"]) == 2
     assert "nothing.tif" in capsys.readouterr().err
 
