@@ -4,12 +4,20 @@ from typing import Any
 
 from sparsegmrf.errors import ArgumentError
 
+CHANNELS = ("band", "bands", "channel", "channels", "wavelength", "polarization")
+"""What a dimension of channels is called, in any case of its letters."""
+
 
 def is_labelled(value: object) -> bool:
     """Return whether a value is an array with dimensions and coordinates, and no set of them."""
     return not hasattr(value, "data_vars") and all(
         hasattr(value, name) for name in ("dims", "coords", "expand_dims", "transpose")
     )
+
+
+def of_channels(dims: Any) -> list[int]:
+    """Return the axes whose names say that they hold channels."""
+    return [k for k, dim in enumerate(dims) if str(dim).lower() in CHANNELS]
 
 
 def in_order(image: Any, name: str, given: Any) -> Any:

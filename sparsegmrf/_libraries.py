@@ -14,7 +14,6 @@ EXTRAS: Mapping[str, str] = {
     "astropy": "fits",
     "nibabel": "nifti",
     "imageio": "cli",
-    "skimage": "cli",
     "tifffile": "cli",
     "matplotlib": "cli",
     "IPython": "explore",

@@ -28,6 +28,11 @@ def threads():
     sparsegmrf.set_num_threads(before)
 
 
+def photograph(name):
+    """Return a photograph of scikit-image by its name there, uint8; the tests that need it are skipped without."""
+    return getattr(require("skimage.data"), name)()
+
+
 def require(module):
     """Import an optional library; the tests that need it are skipped where it is missing.
 

@@ -6,7 +6,7 @@ import sys
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import skimage.data
+import scipy.ndimage
 
 import sparsegmrf
 from sparsegmrf import CAR
@@ -26,9 +26,18 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def grass(here):
-    """The upper left 96 x 80 pixels of the grass image as grass.png."""
-    iio.imwrite(here / "grass.png", skimage.data.grass()[:96, :80])
-    return skimage.data.grass()[:96, :80] / 255.0
+    """A texture of 96 x 80 pixels as grass.png."""
+    rng = np.random.default_rng(0)
+    waves = scipy.ndimage.gaussian_filter(rng.standard_normal((96, 80)), (2.0, 0.8))
+    grey = 128.0 + 40.0 * waves / waves.std() + 12.0 * rng.standard_normal((96, 80))
+    image = np.clip(grey, 0.0, 255.0).astype(np.uint8)
+    iio.imwrite(here / "grass.png", image)
+    return image / 255.0
+
+
+def colours():
+    """Return red, green and blue of 40 x 50 pixels."""
+    return np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 
 
 @pytest.fixture
@@ -183,12 +192,12 @@ def test_missing_pixels_drop_what_touches_them(grass, here, run, how):
 
 
 def test_colour_needs_channel_or_grey(here, run, refused):
-    iio.imwrite("cat.png", skimage.data.chelsea()[:40, :50])
-    assert "cat.png has 3 channels, shape (40, 50, 3); choose one with channel 0 to 2, or grey" in refused(
+    iio.imwrite("cat.png", colours())
+    assert "cat.png has 3 channels, shape (40, 50, 3); choose one with channel (--channel) 0 to 2, or grey" in refused(
         "ar", "fit", "cat.png"
     )
     run("ar", "whiten", "cat.png", "--channel", "2", "--radius", "1", "--out", "white.npy")
-    blue = skimage.data.chelsea()[:40, :50, 2] / 255.0
+    blue = colours()[..., 2] / 255.0
     model = CausalAR.fit(blue, "nshp", radius=1).model
     expected = sparsegmrf.GMRF.from_whitening(model.whitening(blue.shape), model.mean).whiten(blue)
     np.testing.assert_array_equal(np.load("white.npy"), expected)

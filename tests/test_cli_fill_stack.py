@@ -86,6 +86,25 @@ def test_rasters_are_filled_on_their_ground_by_the_dates_in_their_names(folder, 
     np.testing.assert_allclose(written.image, found.at.std[0], rtol=1e-5)
 
 
+def test_rasters_are_cloud_optimized_or_packed_on_request(folder):
+    rasters = [f"ndvi_{date.replace('-', '')}.tif" for date in DATES]
+    found = expected()
+    for option in ("--cog", "--packed"):
+        assert main(["fill-stack", *rasters, "--out", option, *OPTIONS, option]) == 0
+        with rasterio.open(f"{option}/ndvi_20200517-mean.tif") as written:
+            assert (written.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG") == (option == "--cog")
+            assert (written.dtypes[0] == "float32") == (option == "--cog")
+        np.testing.assert_allclose(
+            read_geotiff(f"{option}/ndvi_20200517-mean.tif").image, found.mean[1], atol=1e-4 * np.ptp(found.mean[1])
+        )
+    assert main(["fill-stack", "series.nc", "--out", "out", *OPTIONS, "--packed"]) == 0
+    with xarray.open_dataset("out/series-mean.nc") as written:
+        assert written["ndvi"].encoding["dtype"].kind == "i"
+        np.testing.assert_allclose(
+            written["ndvi"].transpose("time", "y", "x"), found.mean, atol=1e-4 * np.ptp(found.mean)
+        )
+
+
 def test_moved_clouds_are_scored_as_by_the_library(folder, capsys):
     assert main(["fill-stack", "series.nc", "--out", "out", "--hold-out", "2", *OPTIONS]) == 0
     found = cross_validate(values(), dates=DATES, model=Matern(range=120.0, spacing=(30.0, 30.0)), clouds=2,
@@ -126,6 +145,7 @@ def test_modes_are_written_with_what_they_have(folder):
         (["series.nc", "--hold-out", "-1"], "hold-out must be at least 0"),
         (["series.nc", "--harmonics", "many"], "harmonics must be auto or a number"),
         (["series.nc", "--at", "tomorrow"], "'tomorrow'"),
+        (["series.nc", "--cog"], "cog is for GeoTIFF on the ground, got out/series-filled.nc"),
     ],
     ids=str,
 )

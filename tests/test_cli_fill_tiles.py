@@ -12,6 +12,7 @@ from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo import open_windows, read_geotiff, write_windows
 from sparsegmrf.models import TensionSpline
 from tests.conftest import require
+from tests.served import served
 
 rasterio = require("rasterio")
 
@@ -119,9 +120,28 @@ def test_bad_arguments_are_told_and_nothing_is_written(raster, capsys, arguments
 
 def test_bands_must_be_chosen_and_inputs_are_no_outputs(raster, capsys):
     assert main(["fill-tiles", "ground.tif", "--out", "out"]) == 2
-    assert "ground.tif has 2 bands; choose one with channel 0 to 1" in capsys.readouterr().err
+    assert "ground.tif has 2 bands; choose one with channel (--channel) 0 to 1" in capsys.readouterr().err
     assert main(["fill-tiles", "nothing.tif", "--out", "out"]) == 2
     assert "nothing.tif" in capsys.readouterr().err
+
+
+def test_rasters_behind_a_url_are_filled_as_those_here_and_a_run_of_one_can_be_resumed(raster, monkeypatch, capsys):
+    assert main(["fill-tiles", "ground.tif", "--channel", "1", "--out", "here", *TILES]) == 0
+    with served(raster, monkeypatch) as address:
+        command = ["fill-tiles", f"http://{address}/ground.tif", "--channel", "1", "--out", "away", *TILES]
+        with monkeypatch.context() as broken:
+            broken.setattr("sparsegmrf.cli._tiles_out.Destination.write", interrupted)
+            assert main(command) == 130
+        assert main([*command, "--resume"]) == 0
+        assert main(["fill-tiles", f"http://{address}/none.tif", "--out", "none"]) == 2
+    assert re.search(r"a raster, got http://.*/none\.tif, which cannot be read", capsys.readouterr().err)
+    for name in NAMES:
+        name = f"ground-{name.replace('_', '-')}.tif"
+        np.testing.assert_array_equal(read_geotiff(f"away/{name}").image, read_geotiff(f"here/{name}").image)
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def test_windows_have_the_values_of_the_whole(raster):

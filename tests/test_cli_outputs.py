@@ -231,7 +231,10 @@ def test_optimized_geotiff_stays_one_and_others_become_one_when_asked_to(here, r
         (["fill", "turned.tif", "--out", "all.nc"], "out must end in .tif for a raster that is turned"),
         (["fill", "in.tif", "--out", "all.tif", "--format", "nc"], "format must be left out where out is a file"),
         (["fill", "in.tif", "--out", "all.tif", "--packed"], "one no-data value"),
-        (["fill", "in.nc", "--variable", "t", "--channel", "0", "--out", "o", "--cog"], "tiled is for GeoTIFF"),
+        (
+            ["fill", "in.nc", "--variable", "t", "--channel", "0", "--out", "o", "--cog"],
+            "cog is for GeoTIFF on the ground",
+        ),
         (["rx", "in.npy", "--values", "map.npy", "--packed"], "packed is for GeoTIFF, NetCDF and Zarr"),
         (["fill", "in.tif", "--out", "o", "--select", "a=1"], "select is for NetCDF, Zarr and NIfTI"),
         (["fill", "in.nc", "--variable", "t", "--out", "o", "--select", "time=2025-01-01"], "select must have one of"),

@@ -96,7 +96,9 @@ def test_planes_of_a_cube_are_channels_and_leave_the_third_axis_behind(fits, sky
     cube = np.random.default_rng(0).standard_normal((3, *SHAPE))
     sky["CTYPE3"], sky["CRVAL3"], sky["CRPIX3"], sky["WCSAXES"] = "FREQ", 1.4e9, 1.0, 3
     fits.PrimaryHDU(cube, sky).writeto(tmp_path / "in.fits")
-    with pytest.raises(ArgumentError, match="3 planes along its third axis; choose one with channel 0 to 2"):
+    with pytest.raises(
+        ArgumentError, match=r"3 planes along its third axis; choose one with channel \(--channel\) 0 to 2"
+    ):
         read_fits(tmp_path / "in.fits")
     source = read(tmp_path / "in.fits", channel=2)
     np.testing.assert_array_equal(source.image, cube[2])

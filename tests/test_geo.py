@@ -193,7 +193,7 @@ def test_what_is_no_raster_or_no_band_is_refused_and_nothing_is_left(packed, tmp
         read_geotiff(tmp_path / "text.tif")
     with pytest.raises(FileError, match=r"nowhere\.tif, which is none"):
         read_geotiff(tmp_path / "nowhere.tif")
-    with pytest.raises(ArgumentError, match=r"in\.tif has 2 bands; choose one with channel 0 to 1"):
+    with pytest.raises(ArgumentError, match=r"in\.tif has 2 bands; choose one with channel \(--channel\) 0 to 1"):
         read_geotiff(packed[0])
     with pytest.raises(ArgumentError, match=r"channel must be 0 to 1"):
         read_geotiff(packed[0], band=2)
@@ -310,7 +310,9 @@ def test_what_is_no_netcdf_image_is_refused(xarray, stack, tmp_path):
         read_netcdf(tmp_path / "text.nc")
     with pytest.raises(FileError, match=r"nowhere\.nc, which is none"):
         read_netcdf(tmp_path / "nowhere.nc")
-    with pytest.raises(ArgumentError, match=r"sst of in\.nc has 2 positions along time; choose one with channel 0"):
+    with pytest.raises(
+        ArgumentError, match=r"sst of in\.nc has 2 positions along time; choose one with channel \(--channel\) 0"
+    ):
         read_netcdf(tmp_path / "in.nc")
     with pytest.raises(ArgumentError, match=r"channel must be 0 to 1"):
         read_netcdf(tmp_path / "in.nc", index=2)

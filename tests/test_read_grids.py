@@ -1,7 +1,5 @@
 """Grids with names: groups, further dimensions, coordinates in no order, categories, Zarr, and files behind a URL."""
 
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -17,6 +15,7 @@ from sparsegmrf.models import Matern
 from tests.conftest import require
 from tests.kinds_of_files import HOLE, SHAPE, gappy, scene, variable, where
 from tests.kinds_of_files import raster as raster_of
+from tests.served import served
 
 
 @pytest.fixture
@@ -154,31 +153,14 @@ def test_slices_and_volumes_of_nifti_are_chosen(tmp_path):
         read(tmp_path / "text.nii")
 
 
-SERVER = """
-import functools, http.server, sys
-handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[1])
-with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-    print(server.server_address[1], flush=True)
-    server.serve_forever()
-"""
-"""A process of its own: rasterio holds Python's lock while it waits for an answer."""
-
-
 def test_rasters_behind_a_url_are_read(tmp_path, monkeypatch):
     require("rasterio")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "20")
     raster_of(tmp_path / "in.tif", np.where(HOLE, np.float32(-1.0), scene()), nodata=-1.0, **where())
-    command = [sys.executable, "-c", SERVER, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        try:
-            port = int(server.stdout.readline())
-            for slashes in ("//", "/"):  # a pathlib.Path has one
-                found = read(f"http:{slashes}127.0.0.1:{port}/in.tif")
-                np.testing.assert_array_equal(found.image, gappy(scene()))
-            with pytest.raises(FileError, match=r"must be a raster, got http.*nowhere\.tif, which cannot be read"):
-                read(f"http://127.0.0.1:{port}/nowhere.tif")
-        finally:
-            server.terminate()
+    with served(tmp_path, monkeypatch) as address:
+        for slashes in ("//", "/"):  # a pathlib.Path has one
+            found = read(f"http:{slashes}{address}/in.tif")
+            np.testing.assert_array_equal(found.image, gappy(scene()))
+        with pytest.raises(FileError, match=r"must be a raster, got http.*nowhere\.tif, which cannot be read"):
+            read(f"http://{address}/nowhere.tif")
     write(tmp_path / "out.tif", found)
     assert read(tmp_path / "out.tif").same_ground(found)

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
 from PIL import Image
 
 from sparsegmrf.cli import main
 from sparsegmrf.io import write
-from tests.conftest import require
+from tests.conftest import photograph, require
 
 README = Path(__file__).parent.parent / "README.md"
 TUTORIALS = README.parent / "docs" / "tutorials"
@@ -81,7 +80,7 @@ def test_first_program_is_on_the_first_screen_and_at_most_25_lines():
 
 def test_commands_run_in_their_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(skimage.data.chelsea()[100:164, 100:172]).save("photo.png")
+    Image.fromarray(photograph("chelsea")[100:164, 100:172]).save("photo.png")
     write("elevation.tif", holes())
     commands = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("sparsegmrf ")]
     assert [shlex.split(line)[1] for line in commands] == ["fill", "fit", "ar", "ar", "ar", "experiment"]

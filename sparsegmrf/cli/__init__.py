@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-_EXTRA = ("typer", "rich", "matplotlib", "skimage", "imageio", "tifffile")
+_EXTRA = ("typer", "rich", "matplotlib", "imageio", "tifffile")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

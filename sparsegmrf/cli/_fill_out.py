@@ -16,6 +16,8 @@ from sparsegmrf.io._write import check_several, placed_as, storage_of, writer_fo
 
 _OF_ONE = (".tif", ".tiff", ".nc", ".nc4", ".cdf", ".zarr", ".fits", ".fit", ".fts", ".nii", ".npz")
 """Suffixes of a file that holds several images."""
+_OPTIONS: Mapping[str, str] = {"tiled": "cog"}
+"""Options by the arguments of `sparsegmrf.io.write` that they become."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Storage(Writing):
     def given(self) -> dict[str, Any]:
         """What `sparsegmrf.io.write` takes."""
         return {"tiled": True if self.cog else None, "packed": self.packed}
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What the writer of a raster takes of it, which knows its own words only."""
+        return {name: value for name, value in self.given.items() if value}
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,7 @@ class Destination:
         directory_of_outputs(self.folder)
         self.storage.check_in_directory([self.folder / name for name in self.names(fields, samples)], inputs)
         if self.is_file:
-            check_several(self.out, self.raster, "out", **self.storage.given)
+            check_several(self.out, self.raster, "out", **self.storage.given, called=_OPTIONS)
         else:
             path = self.folder / self.image("filled")
             writer_for(path, self.raster, "format" if self.storage.format else "out")
@@ -144,4 +151,4 @@ def suffix_of(raster: Raster) -> str:
 
 def check_storage(path: Path, raster: Raster, storage: Storage) -> None:
     """Refuse a way of storing that a format has not."""
-    storage_of(path, placed_as(path, raster), **storage.given)
+    storage_of(path, placed_as(path, raster), **storage.given, called=_OPTIONS)

@@ -15,8 +15,9 @@ from sparsegmrf._address import stem_of
 from sparsegmrf._files import directory_of_outputs, replacing_in
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.cli._field import files
+from sparsegmrf.cli._fill_out import Storage, check_storage
 from sparsegmrf.cli._models import BEST, chosen_model
-from sparsegmrf.cli._options import Writing, with_groups
+from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import map_suffix
 from sparsegmrf.cli._report import Progress, show_stack, show_written
 from sparsegmrf.errors import ArgumentError
@@ -124,7 +125,7 @@ def fill_stack(
     ],
     out: Annotated[Path, typer.Option(help="Directory of what is written; made if need be.")],
     options: StackOptions,
-    writing: Writing,
+    writing: Storage,
     channel: Annotated[int | None, typer.Option(help="Band of the rasters, from 0.")] = None,
     variable: Annotated[str | None, typer.Option(help="Variable of the file, if it has several.")] = None,
 ) -> None:
@@ -141,6 +142,7 @@ def fill_stack(
             rasters = [read(path, variable=variable, channel=channel, scale="none") for path in images]
             stack, dates, spacing = _images(rasters, images, options)
         names = _names(images, rasters, options)
+        check_storage(out / names[0], rasters[0], writing)
         writing.check_in_directory([out / name for name in names], [*images, *files(options.model)])
         step("fitting and filling")
         result = options.fill(stack, dates, spacing)
@@ -150,9 +152,9 @@ def fill_stack(
         step("writing")
         with replacing_in(out) as staging:
             if read_as_series:
-                _write_series(staging, stem_of(images[0]), rasters[0], result)
+                _write_series(staging, stem_of(images[0]), rasters[0], result, writing.asked)
             else:
-                _write_images(staging, images, rasters, result, options)
+                _write_images(staging, images, rasters, result, options, writing.asked)
             said = json.dumps(_about(result, scored, rasters[0].unit), indent=1, allow_nan=False)
             (staging / f"{stem_of(images[0])}-fit.json").write_text(said, encoding="utf-8")
     show_stack(images[0].name, result, scored)
@@ -226,25 +228,31 @@ def _suffix(raster: Raster) -> str:
     return raster.suffix if isinstance(raster, Picture) else map_suffix(raster)
 
 
-def _write_series(folder: Path, stem: str, raster: Raster, result: StackResult) -> None:
+def _write_series(folder: Path, stem: str, raster: Raster, result: StackResult, storage: dict[str, Any]) -> None:
     suffix = _suffix(raster)
     for name, meaning in _IMAGES.items():
-        raster.write(folder / f"{stem}-{name.replace('_', '-')}{suffix}", getattr(result, name), meaning)
+        target = folder / f"{stem}-{name.replace('_', '-')}{suffix}"
+        raster.write(target, getattr(result, name), meaning, **storage)
         if result.at is not None and name in _OF_MORE:
-            raster.write(folder / f"{stem}-at-{name.replace('_', '-')}{suffix}", getattr(result.at, name), meaning)
+            target = folder / f"{stem}-at-{name.replace('_', '-')}{suffix}"
+            raster.write(target, getattr(result.at, name), meaning, **storage)
     if len(result.samples):
         raster.write(folder / f"{stem}-samples{suffix}", result.samples, "draw")
 
 
 def _write_images(
-    folder: Path, paths: Sequence[Path], rasters: Sequence[Raster], result: StackResult, options: StackOptions
+    folder: Path,
+    paths: Sequence[Path],
+    rasters: Sequence[Raster],
+    result: StackResult,
+    options: StackOptions,
+    storage: dict[str, Any],
 ) -> None:
     suffix = _suffix(rasters[0])
     for k, (path, raster) in enumerate(zip(paths, rasters, strict=True)):
         for name, meaning in _IMAGES.items():
-            raster.write(
-                folder / f"{stem_of(path)}-{name.replace('_', '-')}{suffix}", getattr(result, name)[k], meaning
-            )
+            target = folder / f"{stem_of(path)}-{name.replace('_', '-')}{suffix}"
+            raster.write(target, getattr(result, name)[k], meaning, **storage)
         if len(result.samples):
             raster.write(folder / f"{stem_of(path)}-samples{raster.stack_suffix}", result.samples[:, k], "draw")
     if result.at is None or options.at is None:
@@ -252,7 +260,7 @@ def _write_images(
     for k, date in enumerate(dates_of(options.at)):
         for name in _OF_MORE:
             target = folder / f"{stem_of(paths[0])}-at-{date}-{name.replace('_', '-')}{suffix}"
-            rasters[0].write(target, getattr(result.at, name)[k], _IMAGES[name])
+            rasters[0].write(target, getattr(result.at, name)[k], _IMAGES[name], **storage)
 
 
 def _number(name: str, text: str, word: str, kind: type) -> Any:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import typer
 
+from sparsegmrf._address import name_of, stem_of, url_of
 from sparsegmrf.cli._field import files
 from sparsegmrf.cli._models import BEST, MODELS, chosen_model
 from sparsegmrf.cli._options import Writing, with_groups
@@ -88,7 +89,7 @@ class TilesOptions:
         try:
             return float(self.noise_variance)
         except ValueError:
-            if Path(self.noise_variance).is_file():
+            if url_of(self.noise_variance) is not None or Path(self.noise_variance).is_file():
                 return Path(self.noise_variance)
             raise ArgumentError(
                 f"noise-variance must be estimate, a number or an existing raster, got {self.noise_variance}."
@@ -120,7 +121,9 @@ class TilesOptions:
 
 @with_groups
 def fill_tiles(
-    image: Annotated[Path, typer.Argument(help="GeoTIFF, or another raster that rasterio opens, of any size.")],
+    image: Annotated[
+        Path, typer.Argument(help="GeoTIFF, or another raster that rasterio opens, of any size, or its URL.")
+    ],
     out: Annotated[
         Path, typer.Option(help="Directory of the GeoTIFFs that are written, made if need be; or a group: NAME.zarr.")
     ],
@@ -134,7 +137,7 @@ def fill_tiles(
 ) -> None:
     """Fill the gaps of a raster beyond memory, tile by tile, with bounds on what the tiles do not see."""
     fitted = options.noise == "estimate"
-    target = Destination(out, image.stem, options.samples, fitted)
+    target = Destination(out, stem_of(image), options.samples, fitted)
     target.check([image, *files(options.model, options.noise_variance)], overwrite=writing.overwrite)
     with ExitStack() as opened:
         raster = opened.enter_context(open_windows(image, band=channel))
@@ -163,7 +166,7 @@ def fill_tiles(
                 tell(f"what is done is kept in {journal.folder}; the same command with --resume goes on with it.")
             raise
         journal.close()
-    show_tiled(image.name, result, raster.unit or "intensity", count)
+    show_tiled(name_of(image), result, raster.unit or "intensity", count)
     show_written(target.written)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsegmrf._address import url_of
 from sparsegmrf._files import check_outputs, directory_of_outputs, refuse_overwriting, replacing_in
 from sparsegmrf.cli._field import about, files
 from sparsegmrf.errors import FileError
@@ -127,6 +128,9 @@ def run_of(image: Path, raster: RasterWindows, options: Any, channel: int | None
 
 
 def _file(path: Path) -> dict[str, Any]:
+    address = url_of(path)
+    if address is not None:
+        return {"path": address}
     state = path.stat()
     return {"path": str(path.resolve()), "size": state.st_size, "modified": state.st_mtime_ns}
 

@@ -50,7 +50,7 @@ def chosen(what: str, name: str, count: int, wanted: Bands, note: str = "") -> l
     if wanted is None:
         if count == 1:
             return [0]
-        raise ArgumentError(f"{name} has {count} {what}; choose one with channel 0 to {count - 1}.{note}")
+        raise ArgumentError(f"{name} has {count} {what}; choose one with channel (--channel) 0 to {count - 1}.{note}")
     several = isinstance(wanted, Sequence)
     numbers: list[int] = [wanted] if isinstance(wanted, int | np.integer) else [*wanted]
     if not numbers:

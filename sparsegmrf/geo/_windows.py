@@ -5,11 +5,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from sparsegmrf._address import name_of, url_of
 from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
 from sparsegmrf.errors import ArgumentError
@@ -85,7 +85,7 @@ def open_windows(path: PathLike, *, band: int | None = None) -> Iterator[RasterW
     Parameters
     ----------
     path : path
-        The file.
+        The file, or what rasterio opens by a URL or a virtual path.
     band : int, optional
         Number of the band, from 0; may be left out if there is one only.
 
@@ -114,14 +114,15 @@ def open_windows(path: PathLike, *, band: int | None = None) -> Iterator[RasterW
     ...         raster.shape, raster.read(slice(0, 2), slice(1, 3)).tolist()
     ((2, 3), [[312.0, nan], [311.0, 315.0]])
     """
-    rasterio = library("rasterio")
-    check_file(path)
+    rasterio, address = library("rasterio"), url_of(path)
+    if address is None:
+        check_file(path)
     with ExitStack() as opened:
         try:
             with quiet(rasterio):
-                source = opened.enter_context(rasterio.open(path))
+                source = opened.enter_context(rasterio.open(path if address is None else address))
                 bands, alpha = bands_of(rasterio, source, opened)
-                (number,) = chosen("bands", Path(path).name, len(bands), band)
+                (number,) = chosen("bands", name_of(path), len(bands), band)
                 page, k = bands[number]
                 stored = np.dtype(page.dtypes[k])
                 plain = page.scales[k] == 1.0 and page.offsets[k] == 0.0
@@ -137,7 +138,7 @@ def open_windows(path: PathLike, *, band: int | None = None) -> Iterator[RasterW
                     _numbers=(k, alpha.get(id(page))),
                 )
         except rasterio.errors.RasterioError as error:
-            raise unreadable(path, "a raster", error) from error
+            raise unreadable(path if address is None else address, "a raster", error) from error
         yield found
 
 

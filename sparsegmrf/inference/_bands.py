@@ -5,14 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsegmrf._axes import is_labelled
+from sparsegmrf._axes import is_labelled, of_channels
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.likelihoods import Gaussian
 from sparsegmrf.typing import FloatArray
-
-_NAMES = ("band", "bands", "channel", "channels", "wavelength", "polarization")
-"""What a dimension of channels is called, in any case of its letters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +102,7 @@ class Bands:
 
 
 def _axis(dims: tuple[Any, ...], shape: tuple[int, ...], channels: int) -> int | None:
-    named = [k for k, dim in enumerate(dims) if str(dim).lower() in _NAMES]
-    fitting = [k for k in (named or (2, 0)) if shape[k] == channels]
+    fitting = [k for k in (of_channels(dims) or (2, 0)) if shape[k] == channels]
     return fitting[0] if fitting else None
 
 

@@ -8,13 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsegmrf._files import PathLike
-from sparsegmrf._libraries import library
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo._common import is_one
 from sparsegmrf.io._plain import write_plain
 from sparsegmrf.io._request import Request, channels_last
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+
+_LUMINANCE = np.array([0.2125, 0.7154, 0.0721])
+"""Weights of red, green and blue in the luminance of ITU-R BT.709, with the digits of scikit-image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +135,4 @@ def _luminance(moved: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, name: st
         opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1.0
         if not np.isin(alpha, (0, opaque)).all():
             raise ArgumentError(f"grey needs opaque pixels, got half transparent ones in {name}; choose a channel.")
-    # On float copies, so that the library does not rescale counts.
-    grey = library("skimage.color").rgb2gray(moved.astype(np.float64))
-    return np.asarray(grey)[..., np.newaxis]
+    return np.asarray(moved.astype(np.float64) @ _LUMINANCE)[..., np.newaxis]

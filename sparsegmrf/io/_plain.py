@@ -61,8 +61,9 @@ def write_png(path: Path, image: ArrayLike, name: str = "", unit: str = "") -> S
             "image must be finite to be written as .png, got NaN or infinite pixels; write .tif or .npy."
         )
     grey = (array - low) * (_PNG_WHITE / (high - low) if high > low else 0.0)
+    content = iio.imwrite("<bytes>", np.rint(grey).astype(np.uint16), plugin="pillow", extension=".png")
     with replacing(path) as temporary:
-        iio.imwrite(temporary, np.rint(grey).astype(np.uint16), plugin="pillow")
+        temporary.write_bytes(content)
     return low, high
 
 

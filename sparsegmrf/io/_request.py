@@ -69,8 +69,8 @@ class Request:
             return [0]
         if wanted is None:
             raise ArgumentError(
-                f"{name} has {count} channels, shape {shape}; choose one with channel 0 to {count - 1}, or grey for "
-                "the luminance."
+                f"{name} has {count} channels, shape {shape}; choose one with channel (--channel) 0 to {count - 1}, or "
+                "grey (--grey) for the luminance."
             )
         number = integer_at_least("channel", wanted, 0)
         if number >= count:

@@ -24,6 +24,7 @@ _WRITERS = {
     if suffix.count(".") == 1
 }
 _OF_GRIDS = (".nc", ".nc4", ".cdf", ".zarr")
+_UNCHANGED: Mapping[str, str] = {}
 _PLACELESS = (".npy", ".npz", ".png")
 """What an image on the ground may be written to all the same."""
 
@@ -169,6 +170,7 @@ def check_several(
     *,
     tiled: bool | None = None,
     packed: bool = False,
+    called: Mapping[str, str] = _UNCHANGED,
 ) -> None:
     """Refuse what `write_several` cannot write; a long computation asks before it begins."""
     suffix = Path(path).suffix.lower()
@@ -178,7 +180,7 @@ def check_several(
     if place is None and ((like is not None and like.suffixes) or suffix not in _OF_GRIDS):
         own = like.suffixes if like is not None and like.suffixes else _OF_GRIDS
         raise ArgumentError(f"{argument} must end in {', '.join((*own, '.npz'))} to hold several images, got {path}.")
-    storage_of(path, place, tiled, packed)
+    storage_of(path, place, tiled, packed, called)
     if isinstance(place, GeoTiff) and packed:
         raise ArgumentError("packed must be left out of a GeoTIFF of several images, which has one no-data value.")
 
@@ -203,13 +205,15 @@ def placed_as(path: PathLike, like: Raster | None, argument: str = "path") -> Ra
     return None
 
 
-def storage_of(path: PathLike, place: Any, tiled: bool | None, packed: bool) -> dict[str, Any]:
-    """Return how a raster is to be stored, as far as it is asked for."""
+def storage_of(
+    path: PathLike, place: Any, tiled: bool | None, packed: bool, called: Mapping[str, str] = _UNCHANGED
+) -> dict[str, Any]:
+    """Return how a raster is to be stored, as far as it is asked for; `called` is what messages call an argument."""
     asked = {**({} if tiled is None else {"tiled": tiled}), **({"packed": True} if packed else {})}
     for name in asked:
         if name not in getattr(place, "storage", ()):
             what = "GeoTIFF" if name == "tiled" else "GeoTIFF, NetCDF and Zarr"
-            raise ArgumentError(f"{name} is for {what} on the ground, got {path}; leave it out.")
+            raise ArgumentError(f"{called.get(name, name)} is for {what} on the ground, got {path}; leave it out.")
     return asked
 
 

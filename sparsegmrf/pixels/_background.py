@@ -3,6 +3,7 @@
 from sparsegmrf.errors import ArgumentError, ImageLayoutError
 from sparsegmrf.pixels._covariance import Shrinkage, checked_shrinkage, cholesky_of, covariance_of
 from sparsegmrf.pixels._layout import Pixels, pixels
+from sparsegmrf.pixels._lazy import Chunks
 from sparsegmrf.pixels._moments import moments_of_image
 from sparsegmrf.pixels.dense_gaussian import DenseGaussian
 from sparsegmrf.pixels.gaussian import REMEDY, PixelGaussian
@@ -10,7 +11,7 @@ from sparsegmrf.typing import FloatArray
 
 
 def background_of(
-    observed: Pixels, background: object, shrinkage: Shrinkage, channel_axis: int | None
+    observed: Pixels, background: object, shrinkage: Shrinkage, channel_axis: int | str | None
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean and Cholesky factor; covariances of images are divided by ``n - 1``."""
     if isinstance(background, PixelGaussian):
@@ -24,15 +25,40 @@ def background_of(
         if moments.weight == 0.0:
             raise ArgumentError("image must have an observed pixel, got none; mask less.")
         factor = cholesky_of(covariance_of(moments, checked_shrinkage(shrinkage), 1.0)[0], REMEDY)
-        return _fitting(observed, moments.mean, factor)
+        return _fitting(observed.channels, moments.mean, factor)
+    _refuse_shrinkage(shrinkage)
+    return _fitting(observed.channels, mean, factor)
+
+
+def background_of_chunks(
+    chunks: Chunks, background: object, shrinkage: Shrinkage, channel_axis: int | str | None
+) -> PixelGaussian | DenseGaussian:
+    """Return the Gaussian of an image on dask, whose chunks are computed one after the other if it is its own."""
+    if isinstance(background, PixelGaussian | DenseGaussian):
+        _refuse_shrinkage(shrinkage)
+        law, channels = background, len(background.mean)
+    else:
+        law = PixelGaussian(shrinkage=shrinkage, ddof=1.0)
+        if background is None:
+            law.fit(chunks.tiles(), channel_axis=chunks.moved.ndim - 1)
+        else:
+            law.fit(background, channel_axis=channel_axis)
+        channels = len(law.mean)
+    if channels != chunks.channels:
+        raise ImageLayoutError(_other_channels(chunks.channels, channels))
+    return law
+
+
+def _refuse_shrinkage(shrinkage: Shrinkage) -> None:
     if checked_shrinkage(shrinkage) != 0.0:
         raise ArgumentError(f"shrinkage must be left out with a fitted background, got {shrinkage!r}; fit with it.")
-    return _fitting(observed, mean, factor)
 
 
-def _fitting(observed: Pixels, mean: FloatArray, factor: FloatArray) -> tuple[FloatArray, FloatArray]:
-    if len(mean) != observed.channels:
-        raise ImageLayoutError(
-            f"background must have the {observed.channels} channels of image, got {len(mean)}; check channel_axis."
-        )
+def _fitting(channels: int, mean: FloatArray, factor: FloatArray) -> tuple[FloatArray, FloatArray]:
+    if len(mean) != channels:
+        raise ImageLayoutError(_other_channels(channels, len(mean)))
     return mean, factor
+
+
+def _other_channels(wanted: int, found: int) -> str:
+    return f"background must have the {wanted} channels of image, got {found}; check channel_axis."

@@ -7,7 +7,7 @@ import scipy.linalg
 
 from sparsegmrf._validate import finite_number
 from sparsegmrf.errors import ArgumentError, SingularCovarianceError
-from sparsegmrf.pixels._moments import Moments
+from sparsegmrf.pixels._moments import LEAST_SQUARE, Moments
 from sparsegmrf.typing import FloatArray
 
 Shrinkage = float | Literal["ledoit-wolf", "oas"]
@@ -69,12 +69,20 @@ def _amount(moments: Moments, shrinkage: Shrinkage) -> float:
     if not isinstance(shrinkage, str):
         return shrinkage
     n, S = moments.weight, moments.scatter / moments.weight
-    channels, trace, square = len(S), float(np.trace(S)), float((S * S).sum())
+    # In units in which the trace is 1: squares of S, fourth powers of intensities, would overflow or vanish before S.
+    channels, total = len(S), float(np.trace(S))
+    S = S / total if total > 0.0 else S
+    trace, square = float(np.trace(S)), float((S * S).sum())
     spread = square - trace**2 / channels
     if spread <= 0.0:
         return 1.0
     if shrinkage == "ledoit-wolf":  # Ledoit & Wolf 2004, eq. 14: squared error of S over its distance from the target
-        return min(max(moments.fourth / n - square, 0.0) / n / spread, 1.0)
+        if not LEAST_SQUARE <= moments.fourth / n < np.inf:
+            raise ArgumentError(
+                "image values must have fourth powers that double precision can sum, for shrinkage='ledoit-wolf'; "
+                "divide the image by its standard deviation, or take 'oas'."
+            )
+        return min(max(moments.fourth / n / total / total - square, 0.0) / n / spread, 1.0)
     # Chen, Wiesel, Eldar & Hero 2010, eq. 23, with the 1/C corrections left out as scikit-learn does.
     mean_square = square / channels**2
     target = (trace / channels) ** 2

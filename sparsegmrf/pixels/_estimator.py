@@ -7,6 +7,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
+from sparsegmrf._axes import is_labelled
 from sparsegmrf._saved import Saved, check_names
 from sparsegmrf.errors import ArgumentError, ImageLayoutError, NotFittedError
 from sparsegmrf.fitted import akaike, schwarz
@@ -77,8 +78,13 @@ class Estimator(Saved, ABC):
         self, image: object, *, channel_axis: int | str | None = "same", mask: object = None
     ) -> FloatArray:
         """Return ``p(x_p)`` of every pixel in 1/intensity^C; parameters and shapes as for `log_density_image`."""
-        density = self.log_density_image(image, channel_axis=channel_axis, mask=mask)
-        return np.asarray(np.exp(density, out=density))
+        density: Any = self.log_density_image(image, channel_axis=channel_axis, mask=mask)
+        if isinstance(density, np.ndarray):
+            return np.asarray(np.exp(density, out=density))
+        found = np.exp(density)
+        if is_labelled(found):
+            found = found.rename("density").assign_attrs({**density.attrs, "long_name": "density"})
+        return found  # type: ignore[no-any-return]
 
     def score_samples(self, X: ArrayLike) -> FloatArray:
         """Return the log-density of every row, in nats.

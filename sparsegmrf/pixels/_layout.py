@@ -1,7 +1,7 @@
 """Which axis of an array holds the channels, and reading it in blocks of pixels whatever that axis is."""
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsegmrf._axes import is_labelled, of_channels
 from sparsegmrf._validate import boolean_mask
 from sparsegmrf.errors import ArgumentError, ImageLayoutError
+from sparsegmrf.pixels._labels import Labels, channel_axis_of, marked_in
 from sparsegmrf.typing import BoolArray, FloatArray
 
 BLOCK = 2**14
 _FEW = 4
+_MUCH = 2
+"""How many times as long as the channels rows and columns are at least, where an image is taken for channels first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +35,15 @@ class Pixels:
         Pixels left out.
     name : str
         What messages call the array.
+    labels : Labels or None
+        Dimensions and coordinates of the pixels, if the image has some.
     """
 
     moved: npt.NDArray[Any]
     axis: int | None
     missing: BoolArray | None
     name: str = "image"
+    labels: Labels | None = None
 
     @property
     def channels(self) -> int:
@@ -79,9 +86,9 @@ class Pixels:
         here: BoolArray = ~self.missing.reshape(-1)[first:last]
         return None if here.all() else here
 
-    def restored(self, plane: FloatArray) -> FloatArray:
-        """Give an image ``(...,)`` of one number per pixel the channel axis of the input, with length 1."""
-        return plane if self.axis is None else np.expand_dims(plane, self.axis)
+    def restored(self, plane: FloatArray, name: str, meaning: str) -> FloatArray:
+        """Give a map ``(...,)`` the labels of the image, or the channel axis of the input with length 1."""
+        return restored(plane, self.axis, self.labels, name, meaning)
 
     def refuse_infinite(self, first: int, block: FloatArray) -> None:
         """Raise for the first observed pixel of a block that is not finite."""
@@ -107,24 +114,28 @@ def pixels(
 ) -> Pixels:
     """Return the checked image.
 
-    `channel_axis` counts from either end; None says that there are no channels. -1 is refused where the image looks as
-    if its channels came first, unless the layout is `stated`. `mask` is None, ``"nan"`` or True where missing.
+    `channel_axis` counts from either end, or is the name of a dimension; None says that there are no channels. -1 is
+    the dimension whose name says so of an image with labels; of others it is refused where the image looks as if its
+    channels came first, unless the layout is `stated`. `mask` is None, ``"nan"`` or True where missing; what the
+    attributes of a labelled image call missing is left out, too.
     """
+    channel_axis = channel_axis_of(image, channel_axis, name)
     array = numbers(name, image)
     if channel_axis is None:
         axis, moved = None, array[..., np.newaxis]
     else:
         axis = axis_of(channel_axis, array.ndim, name)
         if not stated:
-            _refuse_ambiguous(array.shape, channel_axis, name)
+            refuse_ambiguous(array.shape, channel_axis, name)
         moved = np.moveaxis(array, axis, -1)
     if moved.ndim < 2 or not moved.size:
         raise ImageLayoutError(
             f"{name} must have at least one pixel and one channel, got shape {array.shape}: 0 sample(s) or "
             f"0 feature(s) (shape={array.shape}) while a minimum of 1 is required. Reshape your data."
         )
-    missing = _missing(image, moved, axis, mask, name)
-    return Pixels(moved, axis, missing, name)
+    labels = Labels.of(image, axis)
+    missing = _missing(image, moved, axis, mask if labels is None else labels.in_order("mask", mask), name)
+    return Pixels(moved, axis, missing, name, labels)
 
 
 def axis_of(channel_axis: object, dimensions: int, name: str) -> int:
@@ -144,6 +155,20 @@ def axis_of(channel_axis: object, dimensions: int, name: str) -> int:
             f"{dimensions - 1}."
         )
     return axis % dimensions
+
+
+def refuse_ambiguous(shape: tuple[int, ...], channel_axis: object, name: str) -> None:
+    """Refuse the last axis by default where it is long and the axis of channel-first images is short beside both."""
+    if channel_axis != -1 or len(shape) < 3 or shape[-1] <= _FEW:
+        return
+    if shape[-3] > _FEW and _MUCH * shape[-3] > min(shape[-2:]):
+        return
+    first, last = len(shape) - 3, len(shape) - 1
+    raise ImageLayoutError(
+        f"channel_axis is ambiguous for {name} of shape {shape}: axis {first} of length {shape[first]} looks like the "
+        f"channels, not the last one of length {shape[last]}; pass channel_axis={first}, or channel_axis={last} if the "
+        "last axis does hold them."
+    )
 
 
 def numbers(name: str, value: object) -> npt.NDArray[Any]:
@@ -166,29 +191,61 @@ def numbers(name: str, value: object) -> npt.NDArray[Any]:
 
 
 def fitted_pixels(
-    image: object, channel_axis: int | str | None, mask: object, channels: int, layout: tuple[int | None, int]
+    image: object, channel_axis: object, mask: object, channels: int, layout: tuple[int | None, int]
 ) -> Pixels:
     """Return an image read in the layout of a fit, or another one that is stated, with as many channels."""
-    axis, dimensions = layout
-    array = numbers("image", image)
-    if channel_axis != "same":
-        observed = pixels(image, channel_axis, mask, stated=True)
-    else:
-        if axis is not None and axis >= 0 and array.ndim != dimensions:
-            raise ImageLayoutError(
-                f"channel_axis is ambiguous: the fit had it at {axis} of {dimensions} axes, image has {array.ndim}; "
-                "pass channel_axis."
-            )
-        observed = pixels(image, axis, mask, stated=True)
-    if observed.channels != channels:
-        fitting = [k for k, side in enumerate(array.shape) if side == channels]
-        hint = f"pass channel_axis={fitting[0]}" if fitting else "take an image with as many channels as the fit had"
-        given = "without a channel axis" if observed.axis is None else f"on axis {observed.axis}"
-        raise ImageLayoutError(
-            f"image must have {channels} channels like the fit, got {observed.channels} {given} of shape "
-            f"{array.shape}; {hint}."
-        )
+    observed = pixels(image, fitted_axis(image, channel_axis, layout), mask, stated=True)
+    check_channels(observed.channels, observed.axis, np.shape(observed.moved), channels)
     return observed
+
+
+def fitted_axis(image: Any, channel_axis: object, layout: tuple[int | None, int]) -> object:
+    """Return the channel axis of an image: what is stated, what its labels say, or that of the fit."""
+    if channel_axis != "same":
+        return channel_axis
+    axis, dimensions = layout
+    if axis is not None and is_labelled(image) and of_channels(image.dims):
+        return -1
+    given = image.ndim if hasattr(image, "ndim") else np.ndim(numbers("image", image))
+    if axis is not None and axis >= 0 and given != dimensions:
+        raise ImageLayoutError(
+            f"channel_axis is ambiguous: the fit had it at {axis} of {dimensions} axes, image has {given}; pass "
+            "channel_axis."
+        )
+    return axis
+
+
+def check_channels(found: int, axis: int | None, moved: tuple[int, ...], channels: int) -> None:
+    """Refuse an image of other channels than the fit's; `moved` is its shape with channels last."""
+    if found == channels:
+        return
+    shape = moved[:-1] if axis is None else (*moved[:-1][:axis], found, *moved[:-1][axis:])
+    fitting = [k for k, side in enumerate(shape) if side == channels]
+    hint = f"pass channel_axis={fitting[0]}" if fitting else "take an image with as many channels as the fit had"
+    given = "without a channel axis" if axis is None else f"on axis {axis}"
+    raise ImageLayoutError(
+        f"image must have {channels} channels like the fit, got {found} {given} of shape {shape}; {hint}."
+    )
+
+
+def restored(plane: Any, axis: int | None, labels: Labels | None, name: str, meaning: str) -> FloatArray:
+    """Give a map ``(...,)`` the labels of an image, or its channel axis with length 1; of dask it stays."""
+    if labels is not None:
+        plane = labels.put(plane, name, meaning)
+    elif axis is not None:
+        plane = np.expand_dims(plane, axis)
+    found: FloatArray = plane
+    return found
+
+
+def restored_stack(
+    planes: Sequence[Any], axis: int | None, labels: Labels | None, dim: str, name: str, meaning: str
+) -> FloatArray:
+    """Return maps ``(k, ...)``, each as `restored` does; under labels along a first dimension `dim`."""
+    if labels is not None:
+        found: FloatArray = labels.stacked(np.stack(planes), dim, name, meaning)
+        return found
+    return np.stack([restored(plane, axis, None, name, meaning) for plane in planes])
 
 
 def _missing(image: object, moved: npt.NDArray[Any], axis: int | None, mask: object, name: str) -> BoolArray | None:
@@ -205,6 +262,11 @@ def _missing(image: object, moved: npt.NDArray[Any], axis: int | None, mask: obj
         if axis is not None and given.ndim == len(sites) + 1 and given.shape[axis] == 1:
             given = np.squeeze(given, axis)
         missing = boolean_mask("mask", given, sites)
+    if is_labelled(image):
+        marked = np.moveaxis(marked_in(image, np.asarray(image)), -1 if axis is None else axis, -1)
+        if marked.any():
+            marked = marked if axis is None else np.asarray(marked.any(axis=-1))
+            missing = marked if missing is None else missing | marked
     if isinstance(image, np.ma.MaskedArray):
         inner = np.ma.getmaskarray(image)
         missing = np.zeros(sites, dtype=np.bool_) if missing is None else missing
@@ -212,18 +274,6 @@ def _missing(image: object, moved: npt.NDArray[Any], axis: int | None, mask: obj
     if missing is None or not missing.any():
         return None
     return np.ascontiguousarray(missing)
-
-
-def _refuse_ambiguous(shape: tuple[int, ...], channel_axis: object, name: str) -> None:
-    """Refuse the last axis by default where it is long and the axis of channel-first images is a handful."""
-    if channel_axis != -1 or len(shape) < 3 or shape[-1] <= _FEW or shape[-3] > _FEW:
-        return
-    first, last = len(shape) - 3, len(shape) - 1
-    raise ImageLayoutError(
-        f"channel_axis is ambiguous for {name} of shape {shape}: axis {first} of length {shape[first]} looks like the "
-        f"channels, not the last one of length {shape[last]}; pass channel_axis={first}, or channel_axis={last} if the "
-        "last axis does hold them."
-    )
 
 
 def _pieces(sites: tuple[int, ...], first: int, last: int) -> Iterator[tuple[slice | int, ...]]:

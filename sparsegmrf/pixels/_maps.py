@@ -10,6 +10,7 @@ from sparsegmrf.kernels import pixel_distances
 from sparsegmrf.pixels._layout import BLOCK, Pixels
 from sparsegmrf.typing import FloatArray
 
+LOG_DENSITY = ("log_density", "log-density in nats")
 LOG_2PI = float(np.log(2.0 * np.pi))
 
 

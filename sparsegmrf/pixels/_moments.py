@@ -15,6 +15,8 @@ from sparsegmrf.typing import BoolArray, FloatArray
 
 _UNWEIGHTED = read_only(np.empty(0))
 _BLOCKS_AT_ONCE = 16
+LEAST_SQUARE = float(np.finfo(np.float64).tiny / np.finfo(np.float64).eps)
+"""Mean square below which squares have fewer digits than numbers: they are below the smallest normal number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +61,16 @@ class Moments:
 
     def _about(self, shift: FloatArray) -> tuple[FloatArray, float]:
         """Return ``sum w |u + d|^2 (u + d)`` and ``sum w |u + d|^4``, the higher moments about ``mean - d``."""
-        square, trace, turned = float(shift @ shift), float(np.trace(self.scatter)), self.scatter @ shift
-        skew = self.skew + trace * shift + 2.0 * turned + self.weight * square * shift
-        fourth = (
-            self.fourth
-            + 4.0 * float(shift @ self.skew)
-            + 4.0 * float(shift @ turned)
-            + 2.0 * trace * square
-            + self.weight * square**2
-        )
+        with np.errstate(over="ignore", invalid="ignore"):  # only one rule of shrinkage needs these: it refuses them
+            square, trace, turned = float(shift @ shift), float(np.trace(self.scatter)), self.scatter @ shift
+            skew = self.skew + trace * shift + 2.0 * turned + self.weight * square * shift
+            fourth = (
+                self.fourth
+                + 4.0 * float(shift @ self.skew)
+                + 4.0 * float(shift @ turned)
+                + 2.0 * trace * square
+                + self.weight * square * square
+            )
         return skew, fourth
 
 
@@ -122,7 +125,9 @@ def moments_of_image(image: Pixels, weights: FloatArray | None = None) -> Moment
     _threads.run([partial(task, k) for k in range(len(blocks))])
     merger = Merger()
     merger.add_all(results)
-    return merger.total(pivot)
+    total = merger.total(pivot)
+    _refuse_tiny(image, total)
+    return total
 
 
 def moments_of_tiles(tiles: Iterable[object], channel_axis: object, nan_is_missing: bool) -> tuple[Moments, Pixels]:
@@ -154,6 +159,23 @@ def moments_of_tiles(tiles: Iterable[object], channel_axis: object, nan_is_missi
         raise ArgumentError("image must have an observed pixel, got none in any tile; mask less.")
     pending.flush(merger, everything=True)
     return merger.total(pending.pivot), first
+
+
+def _refuse_tiny(image: Pixels, moments: Moments) -> None:
+    """Raise for a channel that varies, by so little that its squares have lost digits or are zero."""
+    small = np.flatnonzero(np.diagonal(moments.scatter) < LEAST_SQUARE * moments.weight)
+    if not len(small):
+        return
+    pivot, largest = image.pivot()[small], np.zeros(len(small))
+    for first, last in _threads.ranges(image.size, BLOCK):
+        gaps = np.abs(_kept(image.block(first, last), image.usable(first, last))[small] - pivot[:, np.newaxis])
+        largest = np.maximum(largest, gaps.max(axis=1, initial=0.0))
+    for channel, deviation in zip(small.tolist(), largest.tolist(), strict=True):
+        if deviation > 0.0:
+            raise ArgumentError(
+                f"{image.name} values must have squares that double precision can tell from zero, but channel "
+                f"{channel} varies by {deviation:.3g} at most; multiply the image by a power of ten."
+            )
 
 
 class _Pending:

@@ -9,7 +9,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.kernels import pixel_windows
 from sparsegmrf.pixels._covariance import Shrinkage, checked_shrinkage, cholesky_of, covariance_of
 from sparsegmrf.pixels._layout import Pixels
-from sparsegmrf.pixels._moments import moments_of_block, moments_of_image
+from sparsegmrf.pixels._moments import Moments, moments_of_block, moments_of_image
 from sparsegmrf.typing import FloatArray
 
 _ROWS = 64
@@ -25,15 +25,24 @@ def window_distance_map(image: Pixels, window: object, shrinkage: Shrinkage) -> 
     if len(image.sites) < 2 or min(image.sites[-2:]) < outer:
         raise ArgumentError(f"window must fit on the image {image.sites}, got an outer side of {outer}; narrow it.")
     moments = moments_of_image(image)  # refuses what is not finite
+    unit = _unit(moments)
     out = np.empty(image.sites)
     for index in np.ndindex(image.sites[:-2]):
         missing = None if image.missing is None else image.missing[index]
         plane = Pixels(image.moved[index], image.axis, missing, image.name)
-        _fill(plane, moments.mean, inner, outer, rule, out[index])
+        _fill(plane, moments.mean, unit, inner, outer, rule, out[index])
     return out
 
 
-def _fill(image: Pixels, pivot: FloatArray, inner: int, outer: int, rule: Shrinkage, out: FloatArray) -> None:
+def _unit(moments: Moments) -> float:
+    """Return a power of two near the intensities' deviation: distances do not know of it, squares of squares do."""
+    variance = float(np.trace(moments.scatter)) / max(moments.weight, 1.0)
+    return float(np.ldexp(1.0, np.frexp(np.sqrt(variance))[1])) if 0.0 < variance < np.inf else 1.0
+
+
+def _fill(
+    image: Pixels, pivot: FloatArray, unit: float, inner: int, outer: int, rule: Shrinkage, out: FloatArray
+) -> None:
     height, width = image.sites
     channels = image.channels
     terms = 1 + channels + channels * (channels + 1) // 2
@@ -41,7 +50,7 @@ def _fill(image: Pixels, pivot: FloatArray, inner: int, outer: int, rule: Shrink
     def band(first: int, last: int) -> None:
         top = min(max(first - outer // 2, 0), height - outer)
         bottom = min(max(last - 1 - outer // 2, 0), height - outer) + outer
-        x = image.block(top * width, bottom * width) - pivot[:, np.newaxis]
+        x = (image.block(top * width, bottom * width) - pivot[:, np.newaxis]) / unit
         usable = image.usable(top * width, bottom * width)
         seen = np.ones((bottom - top, width))
         if usable is not None:
@@ -66,10 +75,10 @@ def _fill(image: Pixels, pivot: FloatArray, inner: int, outer: int, rule: Shrink
 
     _threads.run_over(band, height, _ROWS)
     for i, j in np.argwhere(out == -1.0).tolist():
-        out[i, j] = _direct(image, i, j, inner, outer, rule)
+        out[i, j] = _direct(image, unit, i, j, inner, outer, rule)
 
 
-def _direct(image: Pixels, i: int, j: int, inner: int, outer: int, rule: Shrinkage) -> float:
+def _direct(image: Pixels, unit: float, i: int, j: int, inner: int, outer: int, rule: Shrinkage) -> float:
     """Return the distance of one pixel by two passes over its window, which loses no digits."""
     (top, left), (hole_top, hole_left) = (_corner(image, i, j, side) for side in (outer, inner))
     inside = np.ones((outer, outer), dtype=np.bool_)
@@ -81,12 +90,12 @@ def _direct(image: Pixels, i: int, j: int, inner: int, outer: int, rule: Shrinka
     if n < 2:
         raise ArgumentError(f"window must hold at least 2 observed pixels, got {n} around pixel {(i, j)}; widen it.")
     pivot = values[:, 0].copy()
-    moments = moments_of_block(np.ascontiguousarray(values - pivot[:, np.newaxis]))
+    moments = moments_of_block(np.ascontiguousarray((values - pivot[:, np.newaxis]) / unit))
     covariance, _ = covariance_of(moments, rule, 1.0)
     factor = cholesky_of(
         covariance, f"its {n} background pixels are too few or too alike: widen the window, or pass shrinkage", (i, j)
     )
-    gap = image.moved[i, j].astype(np.float64) - pivot - moments.mean
+    gap = (image.moved[i, j].astype(np.float64) - pivot) / unit - moments.mean
     white = scipy.linalg.solve_triangular(factor, gap, lower=True)
     return float(white @ white)
 

@@ -1,6 +1,7 @@
 """Anomaly and target maps of multi-channel images: Reed-Xiaoli, matched filter, adaptive coherence."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.linalg
@@ -8,13 +9,25 @@ import scipy.linalg
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.pixels._background import background_of
+from sparsegmrf.pixels._background import background_of, background_of_chunks
 from sparsegmrf.pixels._covariance import Shrinkage
 from sparsegmrf.pixels._layout import Pixels, pixels
+from sparsegmrf.pixels._lazy import Chunks, is_lazy
 from sparsegmrf.pixels._maps import distance_map, projection_map
 from sparsegmrf.pixels._windows import window_distance_map
+from sparsegmrf.pixels.dense_gaussian import DenseGaussian
+from sparsegmrf.pixels.gaussian import PixelGaussian
 from sparsegmrf.pixels.spatial import TargetMaps, spatial_matched_filter
-from sparsegmrf.typing import ArrayLike, FloatArray
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
+
+_RX = ("rx_score", "Reed-Xiaoli score")
+_TARGET = (
+    ("amplitude", "amplitude of the target"),
+    ("standard_error", "standard error of the amplitude of the target"),
+    ("signal_to_noise", "signal-to-noise ratio of the target"),
+)
+_COHERENCE = (*_TARGET, ("score", "adaptive coherence estimate"))
+"""What maps are called, and what they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +50,7 @@ def rx(
     window: tuple[int, int] | None = None,
     background: object = None,
     shrinkage: Shrinkage = 0.0,
-    channel_axis: int | None = -1,
+    channel_axis: int | str | None = -1,
     mask: object = None,
 ) -> FloatArray:
     """Return the Reed-Xiaoli anomaly score: the squared Mahalanobis distance of every pixel from its background.
@@ -56,15 +69,19 @@ def rx(
         Background for all pixels, or an image to estimate it from; by default the image itself.
     shrinkage : float or {"ledoit-wolf", "oas"}
         As for `PixelGaussian`; ``"ledoit-wolf"`` not with a window.
-    channel_axis : int or None
-        Axis of the channels; None for a grey image.
+    channel_axis : int, str or None
+        Axis of the channels, or its name; None for a grey image. By default the dimension of an xarray ``DataArray``
+        that is called band, channel or wavelength, of an array the last axis.
     mask : ndarray of bool or "nan", optional
         True where pixels are left out; they get NaN.
 
     Returns
     -------
-    ndarray
-        The input's shape with 1 in place of ``C``; without a channel axis the input's shape.
+    ndarray or DataArray
+        The input's shape with 1 in place of ``C``; without a channel axis the input's shape. A ``DataArray`` keeps
+        dimensions and coordinates of its pixels and loses the dimension of channels. Of a dask array, or a
+        ``DataArray`` on one, the background is estimated here, chunk by chunk, and the score is lazy, with the chunks
+        of the image; with a window it is computed as a whole.
 
     Raises
     ------
@@ -88,13 +105,18 @@ def rx(
     >>> [int(index) for index in np.unravel_index(score.argmax(), score.shape)[:2]]
     [10, 20]
     """
+    if window is None and is_lazy(image):
+        chunks = Chunks.of(image, channel_axis, mask)
+        law = background_of_chunks(chunks, background, shrinkage, channel_axis)
+        (score,) = chunks.maps(partial(_rx_of_chunk, law), 1)
+        return chunks.restored(score, *_RX)
     observed = pixels(image, channel_axis, mask)
     if window is not None:
         if background is not None:
             raise ArgumentError("background must be left out with a window, whose pixels are the background; drop one.")
-        return observed.restored(window_distance_map(observed, window, shrinkage))
+        return observed.restored(window_distance_map(observed, window, shrinkage), *_RX)
     mean, factor = background_of(observed, background, shrinkage, channel_axis)
-    return observed.restored(distance_map(observed, mean, factor))
+    return observed.restored(distance_map(observed, mean, factor), *_RX)
 
 
 def matched_filter(
@@ -105,7 +127,7 @@ def matched_filter(
     background: object = None,
     shrinkage: Shrinkage = 0.0,
     additive: bool = False,
-    channel_axis: int | None = -1,
+    channel_axis: int | str | None = -1,
     mask: object = None,
 ) -> TargetMaps:
     """Return how much of a target each pixel holds, by generalized least squares against the background.
@@ -137,7 +159,8 @@ def matched_filter(
     Returns
     -------
     TargetMaps
-        Amplitude (1 where the pixel is the target), standard error, and their ratio; shapes as for `rx`.
+        Amplitude (1 where the pixel is the target), standard error, and their ratio; shapes as for `rx`, labelled and
+        lazy as there, but arrays with a field.
 
     Raises
     ------
@@ -164,11 +187,17 @@ def matched_filter(
                 "background, shrinkage and additive must be left out with a field, which says it all; drop them."
             )
         return spatial_matched_filter(image, target, gmrf, mask)
+    if is_lazy(image):
+        chunks = Chunks.of(image, channel_axis, mask)
+        law = background_of_chunks(chunks, background, shrinkage, channel_axis)
+        maps = chunks.maps(partial(_filtered_chunk, law, target, additive), len(_TARGET))
+        return TargetMaps(*(chunks.restored(plane, *told) for plane, told in zip(maps, _TARGET, strict=True)))
     observed, mean, factor, white = _whitened_target(image, target, background, shrinkage, additive, channel_axis, mask)
     norm = float(np.linalg.norm(white))
     _, ratio = projection_map(observed, mean, factor, white / norm)
-    error = np.broadcast_to(1.0 / norm, ratio.shape)
-    return TargetMaps(*(observed.restored(plane) for plane in (ratio / norm, error, ratio)))
+    error = np.full(ratio.shape, 1.0 / norm)
+    maps = [ratio / norm, error, ratio]
+    return TargetMaps(*(observed.restored(plane, *told) for plane, told in zip(maps, _TARGET, strict=True)))
 
 
 def ace(
@@ -178,7 +207,7 @@ def ace(
     background: object = None,
     shrinkage: Shrinkage = 0.0,
     additive: bool = False,
-    channel_axis: int | None = -1,
+    channel_axis: int | str | None = -1,
     mask: object = None,
 ) -> CoherenceMaps:
     """Return the adaptive coherence estimate: a matched filter whose noise level is estimated at every pixel.
@@ -196,8 +225,8 @@ def ace(
     Returns
     -------
     CoherenceMaps
-        Amplitude, standard error, signal-to-noise ratio and score; shapes as for `rx`. A pixel that is exactly the mean
-        has no direction: its ratio and score are NaN.
+        Amplitude, standard error, signal-to-noise ratio and score; shapes and kinds as for `rx`. A pixel that is
+        exactly the mean has no direction: its ratio and score are NaN.
 
     Raises
     ------
@@ -216,6 +245,11 @@ def ace(
     >>> bool(ace(image, [6.0, 0.0, -6.0]).score[10, 20, 0] > 0.98)
     True
     """
+    if is_lazy(image):
+        chunks = Chunks.of(image, channel_axis, mask)
+        law = background_of_chunks(chunks, background, shrinkage, channel_axis)
+        maps = chunks.maps(partial(_coherence_of_chunk, law, target, additive), len(_COHERENCE))
+        return CoherenceMaps(*(chunks.restored(plane, *told) for plane, told in zip(maps, _COHERENCE, strict=True)))
     observed, mean, factor, white = _whitened_target(image, target, background, shrinkage, additive, channel_axis, mask)
     if observed.channels < 2:
         raise ArgumentError("image must have at least 2 channels to tell noise level from amplitude, got 1.")
@@ -225,7 +259,27 @@ def ace(
     level = np.sqrt(np.maximum(distance - along * along, 0.0) / (observed.channels - 1))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, score = along / level, along * along / distance
-    return CoherenceMaps(*(observed.restored(plane) for plane in (along / norm, level / norm, ratio, score)))
+    maps = [along / norm, level / norm, ratio, score]
+    return CoherenceMaps(*(observed.restored(plane, *told) for plane, told in zip(maps, _COHERENCE, strict=True)))
+
+
+def _rx_of_chunk(law: PixelGaussian | DenseGaussian, tile: FloatArray, mask: BoolArray) -> list[FloatArray]:
+    return [rx(tile, background=law, channel_axis=tile.ndim - 1, mask=mask)[..., 0]]
+
+
+def _filtered_chunk(
+    law: PixelGaussian | DenseGaussian, target: ArrayLike, additive: bool, tile: FloatArray, mask: BoolArray
+) -> list[FloatArray]:
+    found = matched_filter(tile, target, background=law, additive=additive, channel_axis=tile.ndim - 1, mask=mask)
+    return [plane[..., 0] for plane in (found.amplitude, found.standard_error, found.signal_to_noise)]
+
+
+def _coherence_of_chunk(
+    law: PixelGaussian | DenseGaussian, target: ArrayLike, additive: bool, tile: FloatArray, mask: BoolArray
+) -> list[FloatArray]:
+    found = ace(tile, target, background=law, additive=additive, channel_axis=tile.ndim - 1, mask=mask)
+    maps = (found.amplitude, found.standard_error, found.signal_to_noise, found.score)
+    return [plane[..., 0] for plane in maps]
 
 
 def _whitened_target(
@@ -234,7 +288,7 @@ def _whitened_target(
     background: object,
     shrinkage: Shrinkage,
     additive: bool,
-    channel_axis: int | None,
+    channel_axis: int | str | None,
     mask: object,
 ) -> tuple[Pixels, FloatArray, FloatArray, FloatArray]:
     """Return the image, mean and factor of the background, and ``L^-1 s``."""

@@ -1,6 +1,7 @@
 """One Gaussian for the channels of all pixels, and its density as an image."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.pixels._covariance import Shrinkage, checked_shrinkage, cholesky_of, covariance_of
 from sparsegmrf.pixels._estimator import Estimator, fit_method
 from sparsegmrf.pixels._layout import Pixels, fitted_pixels, pixels
-from sparsegmrf.pixels._maps import LOG_2PI, distance_map
+from sparsegmrf.pixels._lazy import Chunks, fitted_chunks, is_lazy
+from sparsegmrf.pixels._maps import LOG_2PI, LOG_DENSITY, distance_map
 from sparsegmrf.pixels._moments import moments_of_image, moments_of_tiles
 from sparsegmrf.pixels._robust import Weight, robust_fit
 from sparsegmrf.pixels.dense_gaussian import DenseGaussian
-from sparsegmrf.typing import ArrayLike, FloatArray
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
 
 REMEDY = "leave such channels out, or pass shrinkage"
 
@@ -121,7 +123,11 @@ class PixelGaussian(Estimator):
         freedom = real_array("ddof", self.ddof if ddof is None else ddof)
         if freedom.ndim or not 0.0 <= freedom < np.inf:
             raise ArgumentError(f"ddof must be a number of at least 0, got {freedom}.")
-        if isinstance(image, Iterator):
+        observed: Pixels | Chunks
+        if is_lazy(image) and weights is None:
+            observed = Chunks.of(image, axis, mask)
+            moments, _ = moments_of_tiles(observed.tiles(), observed.moved.ndim - 1, False)
+        elif isinstance(image, Iterator):
             if weights is not None or not (mask is None or isinstance(mask, str)):
                 raise ArgumentError(
                     "weights and a mask must be left out for an iterator of tiles, got one; yield masked arrays, or "
@@ -282,13 +288,13 @@ class PixelGaussian(Estimator):
         ImageLayoutError
             If the image does not have the channels of the fit on that axis.
         """
-        return self._map(image, channel_axis, mask, None)
+        return self._map(image, channel_axis, mask, None, ("squared_distance", "squared Mahalanobis distance"))
 
     def log_density_image(
         self, image: object, *, channel_axis: int | str | None = "same", mask: object = None
     ) -> FloatArray:
         """Return ``log p(x_p)`` of every pixel in nats; parameters and shapes as for `mahalanobis_image`."""
-        return self._map(image, channel_axis, mask, _to_log_density(self._constant))
+        return self._map(image, channel_axis, mask, _to_log_density(self._constant), LOG_DENSITY)
 
     def _table(self) -> list[str]:
         lines = [f"{'channel':>10}{'mean':>14}{'deviation':>14}"]
@@ -307,16 +313,19 @@ class PixelGaussian(Estimator):
         channel_axis: int | str | None,
         mask: object,
         finish: Callable[[FloatArray], object] | None,
+        told: tuple[str, str],
     ) -> FloatArray:
-        observed = self._pixels(image, channel_axis, mask)
-        return observed.restored(distance_map(observed, self.mean, self.cholesky, finish))
-
-    def _pixels(self, image: object, channel_axis: int | str | None, mask: object) -> Pixels:
-        return fitted_pixels(image, channel_axis, mask, self._fitted("n_features_in_"), self._fitted("_layout"))
+        channels, layout = self._fitted("n_features_in_"), self._fitted("_layout")
+        if is_lazy(image):
+            chunks = fitted_chunks(image, channel_axis, mask, channels, layout)
+            (plane,) = chunks.maps(partial(_of_chunk, self, finish), 1)
+            return chunks.restored(plane, *told)
+        observed = fitted_pixels(image, channel_axis, mask, channels, layout)
+        return observed.restored(distance_map(observed, self.mean, self.cholesky, finish), *told)
 
     def _keep(
         self,
-        observed: Pixels,
+        observed: Pixels | Chunks,
         axis: Any,
         mean: FloatArray,
         covariance: FloatArray,
@@ -327,13 +336,21 @@ class PixelGaussian(Estimator):
         self.mean_, self.covariance_, self.cholesky_ = mean, covariance, factor
         self.weight_, self.shrinkage_ = weight, amount
         self.n_features_in_ = observed.channels
-        self._layout = (axis, observed.moved.ndim)
+        self._layout = (axis if observed.labels is None else observed.axis, observed.moved.ndim)
         self._not_maximal = None
+
+
+def _of_chunk(
+    model: PixelGaussian, finish: Callable[[FloatArray], object] | None, tile: FloatArray, mask: BoolArray
+) -> list[FloatArray]:
+    return [model._map(tile, tile.ndim - 1, mask, finish, LOG_DENSITY)[..., 0]]
 
 
 def _flat_weights(weights: ArrayLike | None, observed: Pixels) -> FloatArray | None:
     if weights is None:
         return None
+    if observed.labels is not None:
+        weights = np.asarray(observed.labels.in_order("weights", weights))
     array = finite("weights", real_array("weights", weights), "give the pixel weight 0")
     if observed.axis is not None and array.ndim == len(observed.sites) + 1 and array.shape[observed.axis] == 1:
         array = np.squeeze(array, observed.axis)
@@ -346,9 +363,9 @@ def _flat_weights(weights: ArrayLike | None, observed: Pixels) -> FloatArray | N
 
 def _to_log_density(constant: float) -> Callable[[FloatArray], None]:
     """Return what turns squared distances into ``constant - d^2/2`` in place."""
+    return partial(_finish, constant)
 
-    def finish(block: FloatArray) -> None:
-        np.multiply(block, -0.5, out=block)
-        np.add(block, constant, out=block)
 
-    return finish
+def _finish(constant: float, block: FloatArray) -> None:
+    np.multiply(block, -0.5, out=block)
+    np.add(block, constant, out=block)

@@ -11,12 +11,14 @@ from sparsegmrf._validate import finite_number, generator, integer_at_least, rea
 from sparsegmrf.errors import ArgumentError, ConvergenceError, SingularCovarianceError
 from sparsegmrf.pixels._covariance import cholesky_of
 from sparsegmrf.pixels._estimator import Estimator, fit_method
-from sparsegmrf.pixels._layout import BLOCK, Pixels, fitted_pixels, pixels
-from sparsegmrf.pixels._maps import LOG_2PI, distances_of_block
+from sparsegmrf.pixels._layout import BLOCK, Pixels, fitted_pixels, pixels, restored_stack
+from sparsegmrf.pixels._lazy import fitted_chunks, is_lazy
+from sparsegmrf.pixels._maps import LOG_2PI, LOG_DENSITY, distances_of_block
 from sparsegmrf.pixels._moments import Merger, Moments, moments_of_block, moments_of_image
-from sparsegmrf.typing import FloatArray, Seed
+from sparsegmrf.typing import BoolArray, FloatArray, Seed
 
 _SEEDING = 4096
+_RESPONSIBILITY = ("responsibility", "probability of the component")
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +161,7 @@ class PixelMixture(Estimator):
         if strength > 0.0:
             self._not_maximal = f"the estimates are a posterior mode with prior={strength:g}; fit with prior=0"
         self.n_features_in_ = observed.channels
-        self._layout = (axis, observed.moved.ndim)
+        self._layout = (axis if observed.labels is None else observed.axis, observed.moved.ndim)
         self._components = _Components(now.log_weights[order], self.means_, self.covariances_, now.factors[order])
         return self
 
@@ -186,20 +188,32 @@ class PixelMixture(Estimator):
         ndarray, (K, ...)
             Per component an image of the input's shape with 1 in place of ``C``; sums to 1 over components.
         """
-        observed, joint = self._joint_map(image, channel_axis, mask)
+        channels, layout = self._fitted("n_features_in_"), self._fitted("_layout")
+        if is_lazy(image):
+            chunks = fitted_chunks(image, channel_axis, mask, channels, layout)
+            planes = chunks.maps(partial(_responsibilities_of_chunk, self), len(self._fitted("means_")))
+            return restored_stack(planes, chunks.axis, chunks.labels, "component", *_RESPONSIBILITY)
+        observed = fitted_pixels(image, channel_axis, mask, channels, layout)
+        joint = self._joint(observed)
         joint -= _log_sum(joint)
         np.exp(joint, out=joint)
-        return np.stack([observed.restored(plane.reshape(observed.sites)) for plane in joint])
+        planes = [plane.reshape(observed.sites) for plane in joint]
+        return restored_stack(planes, observed.axis, observed.labels, "component", *_RESPONSIBILITY)
 
     def log_density_image(
         self, image: object, *, channel_axis: int | str | None = "same", mask: object = None
     ) -> FloatArray:
         """Return ``log p(x_p)`` of every pixel in nats; shapes as for `PixelGaussian.log_density_image`."""
-        observed, joint = self._joint_map(image, channel_axis, mask)
-        return observed.restored(_log_sum(joint).reshape(observed.sites))
+        channels, layout = self._fitted("n_features_in_"), self._fitted("_layout")
+        if is_lazy(image):
+            chunks = fitted_chunks(image, channel_axis, mask, channels, layout)
+            (plane,) = chunks.maps(partial(_log_density_of_chunk, self), 1)
+            return chunks.restored(plane, *LOG_DENSITY)
+        observed = fitted_pixels(image, channel_axis, mask, channels, layout)
+        return observed.restored(_log_sum(self._joint(observed)).reshape(observed.sites), *LOG_DENSITY)
 
-    def _joint_map(self, image: object, channel_axis: int | str | None, mask: object) -> tuple[Pixels, FloatArray]:
-        observed = fitted_pixels(image, channel_axis, mask, self._fitted("n_features_in_"), self._fitted("_layout"))
+    def _joint(self, observed: Pixels) -> FloatArray:
+        """Return the log-density of every component with its weight, (K, pixels)."""
         components: _Components = self._fitted("_components")
         out = np.empty((len(components.means), observed.size))
 
@@ -213,7 +227,15 @@ class PixelMixture(Estimator):
             out[:, first:last] = joint
 
         _threads.run_over(block, observed.size, BLOCK)
-        return observed, out
+        return out
+
+
+def _responsibilities_of_chunk(model: PixelMixture, tile: FloatArray, mask: BoolArray) -> list[FloatArray]:
+    return list(model.responsibility_images(tile, channel_axis=tile.ndim - 1, mask=mask)[..., 0])
+
+
+def _log_density_of_chunk(model: PixelMixture, tile: FloatArray, mask: BoolArray) -> list[FloatArray]:
+    return [model.log_density_image(tile, channel_axis=tile.ndim - 1, mask=mask)[..., 0]]
 
 
 def _log_sum(joint: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ from sparsegmrf import _threads
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.pixels._layout import Pixels, pixels
-from sparsegmrf.typing import FloatArray, Offset
+from sparsegmrf.typing import FloatArray, IntArray, Offset
 
 DIRECTIONS: tuple[Offset, ...] = ((0, 1), (1, -1), (1, 0), (1, 1))
 
@@ -174,9 +174,18 @@ def _centred(observed: Pixels) -> tuple[FloatArray, FloatArray]:
         observed.refuse_infinite(0, block)
     if not keep.any():
         raise ArgumentError("image must have an observed pixel, got none; mask less.")
+    block[:, ~keep] = 0.0
+    block = np.ldexp(block, -_exponents(block))  # correlations do not know of it
     block -= block[:, keep].mean(axis=1, keepdims=True)
     block[:, ~keep] = 0.0
+    block = np.ldexp(block, -_exponents(block))
     return block.reshape(observed.channels, *observed.sites), keep.reshape(observed.sites).astype(np.float64)
+
+
+def _exponents(block: FloatArray) -> IntArray:
+    """Return per channel the power of two just above its largest magnitude."""
+    largest = np.abs(block).max(axis=1, keepdims=True, initial=0.0)
+    return np.asarray(np.frexp(largest)[1], dtype=np.int64)
 
 
 def _spread(squares: FloatArray, sums: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:

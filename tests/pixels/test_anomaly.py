@@ -7,7 +7,16 @@ import scipy.stats
 from sparsegmrf import GMRF, SymmetricStencil
 from sparsegmrf.autoregression import CausalAR
 from sparsegmrf.errors import ArgumentError, ImageLayoutError, SingularCovarianceError
-from sparsegmrf.pixels import DenseGaussian, PixelGaussian, ace, matched_filter, rx, whitened_residuals
+from sparsegmrf.pixels import (
+    DenseGaussian,
+    PixelGaussian,
+    PixelMixture,
+    RegionMoments,
+    ace,
+    matched_filter,
+    rx,
+    whitened_residuals,
+)
 from tests.conftest import require
 
 
@@ -72,6 +81,43 @@ def test_windows_far_from_zero_lose_no_digits():
     ramp = np.mgrid[:40, :30][0][..., None] * np.array([10.0, 20.0, -30.0])
     image = scene((40, 30)) + ramp + 1e6
     np.testing.assert_allclose(rx(image, window=(1, 9))[..., 0], by_loops(image, 1, 9), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"shrinkage": "oas"}, {"window": (3, 9)}, {"window": (3, 9), "shrinkage": "oas"}]
+)
+def test_scores_do_not_depend_on_the_unit_where_squares_can_be_held(options):
+    image = scene()
+    for scale in (1e-145, 1e-100, 1e-60, 1e60, 1e100, 1e145):
+        np.testing.assert_allclose(rx(scale * image, **options), rx(image, **options), rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-158, 1e-161, 1e-200, 1e-305])
+def test_intensities_whose_squares_vanish_are_refused_with_their_size(scale):
+    image = scene()
+    for call in (rx, PixelGaussian.fit, PixelGaussian.fit_robust, PixelMixture(2).fit, RegionMoments):
+        with pytest.raises(ArgumentError, match=r"tell from zero, but channel 0 varies by .*e-.* multiply the image"):
+            call(scale * image)
+    with pytest.raises(ArgumentError, match="channel 1 varies by"):
+        rx(image * [1.0, scale, 1.0], window=(3, 9))
+    constant = image.copy()
+    constant[..., 2] = 7.0
+    with pytest.raises(SingularCovarianceError, match="1 channel 2"):
+        rx(constant)
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e-80, 1e80, 1e100])
+def test_fourth_powers_that_cannot_be_held_are_refused_by_the_rule_that_needs_them(scale):
+    with pytest.raises(ArgumentError, match=r"fourth powers .* take 'oas'"):
+        rx(scale * scene(), shrinkage="ledoit-wolf")
+
+
+def test_bands_first_are_refused_by_default_however_many_there_are():
+    for shape in ((5, 40, 45), (13, 30, 26), (3, 40, 50), (2, 6, 40, 45)):
+        with pytest.raises(ImageLayoutError, match="ambiguous"):
+            rx(np.random.default_rng(0).normal(size=shape))
+    long = np.random.default_rng(0).normal(size=(20, 21, 12))
+    assert rx(long).shape == (20, 21, 1)
 
 
 def test_maps_follow_flips_transposes_layouts_and_threads(threads):

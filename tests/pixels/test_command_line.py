@@ -3,20 +3,20 @@
 import imageio.v3 as iio
 import numpy as np
 import pytest
-import skimage.data
 
 from sparsegmrf.cli import main
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io import read_channels
 from sparsegmrf.pixels import PixelGaussian, rx
 from sparsegmrf.plot import pixel_figure
+from tests.conftest import photograph
 
 
 @pytest.fixture
 def cat(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    iio.imwrite("cat.png", skimage.data.chelsea()[100:160, 200:270])
-    return skimage.data.chelsea()[100:160, 200:270] / 255.0
+    iio.imwrite("cat.png", photograph("chelsea")[100:160, 200:270])
+    return photograph("chelsea")[100:160, 200:270] / 255.0
 
 
 def test_density_prints_the_gaussian_and_writes_figure_and_map(cat, tmp_path, capsys):

@@ -5,13 +5,12 @@ import pickle
 import numpy as np
 import pytest
 import scipy.stats
-import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsegmrf.errors import ArgumentError, ImageLayoutError, NotFittedError, SingularCovarianceError
 from sparsegmrf.pixels import PixelGaussian, PixelMixture
-from tests.conftest import require
+from tests.conftest import photograph, require
 
 PUBLISHED = {
     "astronaut": (
@@ -33,7 +32,7 @@ PUBLISHED = {
 
 @pytest.fixture(scope="module", params=sorted(PUBLISHED))
 def photo(request):
-    return request.param, getattr(skimage.data, request.param)() / 255.0
+    return request.param, photograph(request.param) / 255.0
 
 
 def colours(shape=(9, 11), channels=3, seed=0):

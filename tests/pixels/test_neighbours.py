@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.pixels import lag_correlation, neighbour_correlation
+from tests.conftest import photograph
 
 
 def by_pairs(left, right, missing, lag):
@@ -42,14 +42,14 @@ def test_all_lags_are_pearsons_correlation_over_observed_pairs(height, width, ch
 
 
 def test_directions_are_the_lags_next_to_zero():
-    image = skimage.data.grass()[:64, :80]
+    image = photograph("grass")[:64, :80]
     missing = np.random.default_rng(0).random(image.shape) < 0.1
     lags = lag_correlation(image, 1, mask=missing)
     for lag, value in neighbour_correlation(image, mask=missing).items():
         assert value == pytest.approx(lags.at(lag), abs=1e-11)
         assert lags.at((-lag[0], -lag[1])) == pytest.approx(value, abs=1e-11)
     assert lags.at((0, 0)) == pytest.approx(1.0)
-    cat = skimage.data.chelsea()
+    cat = photograph("chelsea")
     found = neighbour_correlation(cat, channel_axis=-1)
     assert found[0, 1].shape == (3,)
     for c in range(3):
@@ -85,3 +85,11 @@ def test_constant_images_have_no_correlation():
 def test_bad_input_is_named(call, message):
     with pytest.raises(ArgumentError, match=message):
         call(np.arange(30.0).reshape(5, 6))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e-100, 1e100, 1e160, 1e300])
+def test_correlations_do_not_depend_on_the_unit_however_small_or_large(scale):
+    image = np.random.default_rng(3).normal(size=(9, 11))
+    np.testing.assert_allclose(lag_correlation(scale * image, 2).values, lag_correlation(image, 2).values, atol=1e-13)
+    for offset, expected in neighbour_correlation(image).items():
+        assert neighbour_correlation(scale * image)[offset] == pytest.approx(expected, abs=1e-13)
