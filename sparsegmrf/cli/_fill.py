@@ -121,19 +121,12 @@ def fill(
             write_results(staging, target, options, result, loaded)
             holes = np.where(loaded.gaps, np.nan, loaded.pixels)
             std = result.predictive_std if isinstance(result, CountFillResult) else result.std
-            title = f"{name}: {described(result)}"
+            title = f"{name}: {result.fit.title}"
             filled, std = loaded.inside(result.filled), loaded.inside(std)
-            write_figure(
-                staging / f"{target.first}-fill.png", fill_figure(holes, filled, std, title=title, unit=loaded.unit)
-            )
+            figure = fill_figure(holes, filled, std, title=title, unit=loaded.unit, like=loaded.raster)
+            write_figure(staging / f"{target.first}-fill.png", figure)
     show_filled(name, result, loaded.unit)
     show_written([target.folder / each for each in target.names(options.images, options.samples)])
-
-
-def described(result: FillResult | CountFillResult) -> str:
-    """Return the model fitted and its parameters, on one line."""
-    parameters = ", ".join(f"{name} = {value:.4g}" for name, value in result.fit.parameters.items())
-    return f"{type(result.fit.model).__name__}, {parameters}"
 
 
 def image_of(result: FillResult | CountFillResult, field: str, threshold: float | None) -> FloatArray:

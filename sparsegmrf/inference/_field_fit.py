@@ -348,6 +348,12 @@ class FieldFit(LinearPredictions):
             "likelihood of what the field's null space leaves: it, AIC and BIC compare fields with the same one only"
         ]
 
+    @property
+    def title(self) -> str:
+        """The model and the estimates of its parameters, on one line."""
+        parameters = ", ".join(f"{name} = {value:.4g}" for name, value in self.parameters.items())
+        return ", ".join([type(self.model).__name__, *([parameters] if parameters else [])])
+
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
         name = type(self).__name__
