@@ -1,6 +1,6 @@
 """The command ``fill``: an image with gaps in, parameters, the filled image and its uncertainty out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +18,7 @@ from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne
 from sparsegmrf.cli._report import Progress, show_filled, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import CountFillResult, FillResult
+from sparsegmrf.inference import Progress as FitProgress
 from sparsegmrf.inference import fill as fill_gaps
 from sparsegmrf.io import write_model
 from sparsegmrf.plot import fill_figure, write_figure
@@ -81,8 +82,8 @@ class FillOptions(FieldOptions):
                 f"{self.likelihood}, got {limit:g}."
             )
 
-    def fill(self, image: Loaded) -> FillResult | CountFillResult:
-        """Fill the gaps of an image."""
+    def fill(self, image: Loaded, tell: Callable[[FitProgress], None]) -> FillResult | CountFillResult:
+        """Fill the gaps of an image, and tell how far that is."""
         start, arguments = self.start(), self.arguments(image)
         return fill_gaps(
             image.raster.image,
@@ -90,6 +91,7 @@ class FillOptions(FieldOptions):
             n_samples=self.samples,
             rng=self.seed,
             likelihood=self.counts(image),
+            progress=tell,
             **arguments,
         )
 
@@ -115,7 +117,7 @@ def fill(
         inputs: list[PathLike | None] = [image, *reading.files, *files(options.model, *options.numbers)]
         target.check(options.images, options.samples, inputs)
         step("fitting and filling")
-        result = options.fill(loaded)
+        result = options.fill(loaded, step.tell)
         step("writing")
         with replacing_in(target.folder) as staging:
             write_results(staging, target, options, result, loaded)

@@ -23,6 +23,7 @@ from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._predict_at_end import predict_at_end
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._progress import ProgressLike, stage, with_progress
 from sparsegmrf.inference._result import result_of
 from sparsegmrf.inference._spacing import Spacing, SpacingLike
 from sparsegmrf.inference._start import Found, find_start, search
@@ -151,6 +152,7 @@ def fill(image: ArrayLike, *, likelihood: Gaussian | None = None, **options: Any
 
 
 @one_blas_thread()  # type: ignore[misc]  # the options are these
+@with_progress
 def fill(
     image: ArrayLike,
     *,
@@ -164,6 +166,7 @@ def fill(
     likelihood: Gaussian | Likelihood | None = None,
     spacing: SpacingLike = "coordinates",
     precision: Literal["double", "single"] = "double",
+    progress: ProgressLike = False,
 ) -> FillResult | CountFillResult | ChannelsFillResult:
     """Fill the gaps of an image by the field that fits it best.
 
@@ -203,6 +206,8 @@ def fill(
         Size of the pixels, in whose unit lengths are, as for `fit`.
     precision : {"double", "single"}
         In which factors are kept, as for `fit`; `FillResult.relative_error` says what single precision costs.
+    progress : bool or callable
+        As for `fit`: a bar, or a function that is called with a `Progress`.
 
     Returns
     -------
@@ -253,10 +258,11 @@ def fill(
     if isinstance(result, CountFitResult):
         return count_fill(result, count, stream)
     data = result.problem.images[0]
-    if end is None:
-        found = result.predict(n_samples=count, rng=stream)
-    else:
-        found = predict_at_end(result, end.memo, end.ended.at, count, stream)
+    with stage("predicting"):
+        if end is None:
+            found = result.predict(n_samples=count, rng=stream)
+        else:
+            found = predict_at_end(result, end.memo, end.ended.at, count, stream)
     plain = FillResult(
         mean=found.mean,
         std=found.std,

@@ -1,5 +1,6 @@
 """Profiles of the likelihood: how it falls away from the estimates of one parameter, the others following."""
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -137,11 +138,11 @@ def profile_of(objective: Objective, at: FloatArray, covariance: FloatArray, k: 
     memo : Memo
         Of the objective.
     """
-    error = float(np.sqrt(covariance[k, k]))
+    error = math.sqrt(covariance[k, k])
     slope = np.where(np.isnan(covariance[:, k]), 0.0, covariance[:, k]) / covariance[k, k]
     best = memo(at)
     sides = {way: _side(memo, at, best, k, way * _STEP * error * slope) for way in (-1.0, 1.0)}
-    steps = _STEP * np.arange(-len(sides[-1.0]), len(sides[1.0]) + 1)
+    steps: FloatArray = np.linspace(-len(sides[-1.0]), len(sides[1.0]), len(sides[-1.0]) + len(sides[1.0]) + 1) * _STEP
     drops = [*(each.drop for each in reversed(sides[-1.0])), 0.0, *(each.drop for each in sides[1.0])]
     interval, estimate = objective.intervals(at)[k], objective.values_at(at)[k]
     found = LikelihoodProfile(objective.names[k], estimate, steps, np.array(drops), steps, error, interval)
