@@ -1,7 +1,7 @@
 """Figures: fitted and filled images, images of pixels, the limit on a weight; with the extra ``cli``."""
 
-from sparsegmrf.plot._diagnosis import diagnosis_figure
-from sparsegmrf.plot._fill import fill_figure, posterior_figure, risk_figure, truth_figure
+from sparsegmrf.plot._diagnosis import diagnosis_figure, stack_diagnosis_figure
+from sparsegmrf.plot._fill import channels_figure, fill_figure, posterior_figure, risk_figure, truth_figure
 from sparsegmrf.plot._fit import likelihood_figure
 from sparsegmrf.plot._pictures import (
     FIGURE_SUFFIXES,
@@ -17,6 +17,7 @@ from sparsegmrf.plot._variogram import variogram_figure
 __all__ = [
     "FIGURE_SUFFIXES",
     "averaged_periodogram",
+    "channels_figure",
     "diagnosis_figure",
     "experiment_figure",
     "fill_figure",
@@ -26,6 +27,7 @@ __all__ = [
     "posterior_figure",
     "risk_figure",
     "show_picture",
+    "stack_diagnosis_figure",
     "truth_figure",
     "variogram_figure",
     "write_figure",

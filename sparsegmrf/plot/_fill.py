@@ -1,11 +1,13 @@
 """Figures of a filled image: its gaps, what is filled in, how sure it is, and how good where the truth is known."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.plot._panels import (
     DEVIATION,
@@ -155,6 +157,57 @@ def risk_figure(
         drawn = planes("counts", counts=counts, draw=draw)[1]
         panels.append(Panel(drawn, "(d) one draw given (a)", IMAGE, scale, risk))
     return panel_figure(panels, 3 if draw is None else 2, placement(like, counts), title)
+
+
+def channels_figure(
+    images: ArrayLike,
+    means: ArrayLike,
+    stds: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    title: str = "",
+    unit: str = "",
+    like: Any = None,
+) -> Figure:
+    """Draw the channels of an image with gaps, mean and standard deviation of each, a row for a channel.
+
+    Parameters
+    ----------
+    images : (C, H, W) array_like
+        Intensities; NaN where missing, drawn white.
+    means, stds : (C, H, W) array_like
+        Expectation and standard deviation of the field.
+    names : sequence of str, optional
+        Of the channels.
+    title, unit
+        As for `fill_figure`.
+    like : DataArray or raster, optional
+        What has the coordinates of the axes.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        As for `fill_figure`; image and mean of a channel have one colour scale.
+
+    Raises
+    ------
+    ArgumentError
+        If the shapes differ, or no pixel of a channel is observed.
+    """
+    stacks = [real_array(name, each) for name, each in (("images", images), ("means", means), ("stds", stds))]
+    if any(each.ndim != 3 or each.shape != stacks[0].shape for each in stacks):
+        raise ArgumentError(f"images, means and stds must have one shape (C, H, W), got {[x.shape for x in stacks]}.")
+    called = [str(k) for k in range(len(stacks[0]))] if names is None else list(names)
+    panels = []
+    for name, image, mean, std in zip(called, *stacks, strict=True):
+        holes, expected, spread = planes("images", images=image, means=mean, stds=std)
+        scale = scale_of(holes)
+        panels += [
+            Panel(holes, f"channel {name}, {described(holes)}", IMAGE, scale, unit),
+            Panel(expected, f"mean of {name}", IMAGE, scale, unit),
+            Panel(spread, f"standard deviation of {name}", DEVIATION, from_zero(spread), unit, "max"),
+        ]
+    return panel_figure(panels, 3, placement(like, stacks[0][0]), title)
 
 
 def truth_figure(

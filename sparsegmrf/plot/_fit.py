@@ -123,7 +123,9 @@ def _parameter(
     ax.set_ylabel("relative posterior" if fit.priors else "relative likelihood", fontsize=9)
     ax.tick_params(labelsize=8)
     if not ends:
+        ax.set_xticks([])
         ax.set_yticks([])
+        ax.set_ylabel("")
         what = "no standard error by cross-validation" if fit.method == "cv" else "not determined by the image"
         ax.annotate(what, (0.5, 0.5), xycoords="axes fraction", ha="center", va="center", fontsize=9, color="0.4")
         return

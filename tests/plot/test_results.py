@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from sparsegmrf import CAR, Matern, Sum, diagnose, fill, fit
+from sparsegmrf import CAR, Channels, Matern, Sum, diagnose, fill, fit
 from sparsegmrf.errors import ArgumentError, MissingLibraryError, SparseGMRFError
 from sparsegmrf.inference import variogram
 from sparsegmrf.likelihoods import Binomial, Poisson
@@ -173,3 +173,44 @@ def test_sums_are_drawn():
     model = Sum([Matern(range=2.0), Matern(range=8.0)], labels=["fine", "coarse"])
     found = fit(model, noisy((16, 20)), fixed=["range_fine", "range_coarse"])
     assert len(found.plot(profile=False).axes) >= len(found.parameters) + 1
+
+
+def test_channels_have_a_row_each_with_their_names_and_axes(tmp_path):
+    xr = require("xarray")
+    image = np.random.default_rng(0).standard_normal((3, 9, 12)).cumsum(axis=2)
+    image[0, 3:5, 3:6] = np.nan
+    coordinates = {"band": ["red", "green", "nir"], "y": 10.0 * np.arange(9.0)}
+    labelled = xr.DataArray(image, dims=("band", "y", "x"), coords=coordinates, attrs={"units": "K"})
+    result = fill(labelled.transpose("y", "band", "x"), model=Channels(Matern(range=3.0), np.eye(3)))
+    figure = result.plot([0, 2])
+    drawn = panels(figure)
+    assert [title.split(",")[0] for title in drawn][::3] == ["channel red", "channel nir"]
+    shown_images = [shown(ax) for ax in drawn.values()]
+    np.testing.assert_array_equal(shown_images[0], image[0])
+    np.testing.assert_array_equal(shown_images[4], result.mean.isel(band=2))
+    np.testing.assert_array_equal(shown_images[5], result.std.isel(band=2))
+    assert figure.axes[0].get_ylabel() == "y"
+    assert units(figure) == ["K"] * 6
+    write_figure(tmp_path / "figure.png", figure, dpi=40)
+    with pytest.raises(ArgumentError, match="channels must lie between 0 and 2, got 3"):
+        result.plot([3])
+
+
+def test_plot_of_a_stacks_diagnosis_shows_pixels_their_histogram_and_dates(tmp_path):
+    rng = np.random.default_rng(0)
+    stack = Matern(range=4.0).gmrf((6, 7)).sample(5, rng=rng) + 0.3 * rng.standard_normal((5, 6, 7))
+    stack[2] += 4.0
+    held = {"fixed": ["ell", "range", "sigma"], "start": {"ell": 5.0, "range": 4.0, "sigma": 1.0}}
+    found = diagnose(fill(stack, dates=np.arange(5.0), harmonics=None, noise_variance=0.09, **held))
+    figure = found.plot()
+    axes = [ax for ax in figure.axes if ax.get_title()]
+    np.testing.assert_allclose(shown(axes[0]), found.mean_z * np.sqrt(5.0))
+    histogram = found.pit_histogram(20, 0.99)
+    bars = [patch.get_height() for patch in axes[1].patches if patch.get_width() < 1.0]
+    np.testing.assert_allclose(bars, histogram.counts / histogram.expected)
+    right, wrong = axes[2].lines[:2]
+    np.testing.assert_array_equal(wrong.get_xdata(), [2])
+    offsets = [each.offset / each.offset_error for each in found.by_date]
+    np.testing.assert_allclose(wrong.get_ydata(), [offsets[2]])
+    np.testing.assert_allclose(right.get_ydata(), np.delete(offsets, 2))
+    write_figure(tmp_path / "figure.png", figure, dpi=40)
