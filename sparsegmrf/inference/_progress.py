@@ -192,8 +192,10 @@ def stage(name: str, total: int | None = None) -> Iterator[None]:
         yield
         return
     listener.begin(name, total)
-    yield
-    listener.end()
+    try:
+        yield
+    finally:
+        listener.end()
 
 
 def expect(stages: int) -> None:

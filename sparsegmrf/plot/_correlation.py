@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.models import Model
@@ -26,7 +27,7 @@ def correlation_figure(model: Model, max_lag: int | None = None, *, title: str =
         Longest lag in pixels, at least 1; by default where the correlation along rows and columns has fallen to 0.05,
         at most 64.
     title : str
-        Title of the figure; by default the model.
+        Title of the figure; by default the model and its parameters.
 
     Returns
     -------
@@ -48,11 +49,14 @@ def correlation_figure(model: Model, max_lag: int | None = None, *, title: str =
     lags = np.arange(-reach, reach + 1)
     values = np.asarray(model.correlation(np.stack(np.meshgrid(lags, lags, indexing="ij"), axis=-1)))
     figure = Figure(figsize=(9.6, 4.0), layout="constrained")
-    figure.suptitle(wrapped(title or repr(model), figure.get_figwidth()), fontsize=11)
+    named = ", ".join([type(model).__name__, *(f"{name} = {value:.4g}" for name, value in model.parameters.items())])
+    figure.suptitle(wrapped(title or named, figure.get_figwidth()), fontsize=11)
     left, right = figure.subplots(1, 2)
     extent = (-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5)
     place = Placement(extent, ("lag in rows (pixels)", "lag in columns (pixels)"))
-    draw_panel(left, Panel(values, "(a) correlation by lag", RESIDUAL, Normalize(-1.0, 1.0), "", "neither"), place)
+    draw_panel(
+        left, Panel(values, "(a) correlation by lag", RESIDUAL, Normalize(-1.0, 1.0), "correlation", "neither"), place
+    )
     right.plot(lags[reach:], values[reach, reach:], color="C0", label="along a row")
     right.plot(lags[reach:], values[reach:, reach], color="C1", linestyle="--", label="down a column")
     right.axhline(0.0, color="0.6", linewidth=0.8)
@@ -61,6 +65,7 @@ def correlation_figure(model: Model, max_lag: int | None = None, *, title: str =
     right.set_xlabel("lag (pixels)", fontsize=9)
     right.set_ylabel("correlation", fontsize=9)
     right.tick_params(labelsize=8)
+    right.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     right.legend(fontsize=8, frameon=False)
     return figure
 

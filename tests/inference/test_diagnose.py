@@ -343,8 +343,9 @@ def test_residuals_of_a_right_model_are_uniform_and_those_of_a_wrong_one_are_not
     assert abs(z.mean()) < 5.0 / np.sqrt(z.size)  # correlated, but not enough for more; the seed is fixed
     assert found.pit_histogram().outside <= 2
     assert_allclose(found.pit[seen], ndtr(z))
-    narrow = diagnose(dataclasses.replace(right, noise_variance=0.25 * right.noise_variance), n_samples=2)
-    assert narrow.pit_histogram().outside > 10
+    model = right.model.replace(sigma=0.5 * right.model.sigma)
+    narrow = diagnose(dataclasses.replace(right, model=model), n_samples=2)
+    assert narrow.pit_histogram().outside > 8
 
 
 def test_residuals_of_counts_are_those_given_one_draw():

@@ -159,6 +159,15 @@ def test_stages_to_come_take_as_long_as_those_before(monkeypatch):
     assert seen[-1].seconds_left == pytest.approx(2.0 + 10.0)  # two of a second, and a stage of ten
 
 
+def test_a_stage_that_fails_is_over():
+    seen = []
+    with listening(seen.append):
+        with pytest.raises(ValueError, match="no field"), stage("first", 1):
+            raise ValueError("no field")
+        evaluated()
+    assert [each.stage for each in seen] == ["first", "fitting"]
+
+
 def test_beyond_what_was_expected_nothing_is_told_of_the_rest():
     seen = []
     with listening(seen.append):

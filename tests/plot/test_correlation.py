@@ -19,7 +19,7 @@ def test_map_and_lines_are_the_correlations_of_the_model(tmp_path):
     row, column, *_ = right.lines
     np.testing.assert_allclose(row.get_ydata(), model.correlation([(0, k) for k in range(10)]))
     np.testing.assert_allclose(column.get_ydata(), model.correlation([(k, 0) for k in range(10)]))
-    assert figure.get_suptitle().startswith("Matern(range=6.0")
+    assert figure.get_suptitle().startswith("Matern, range = 6, sigma = 1")
     write_figure(tmp_path / "figure.png", figure, dpi=40)
 
 
