@@ -1,6 +1,6 @@
 """What a fit with Gaussian noise found, and what it predicts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -159,7 +159,13 @@ class FitResult(FieldFit):
         return {name: profile_of(full, at, found.covariance, full.names.index(name), memo) for name in wanted}
 
     def plot(
-        self, *, profile: bool = True, replicate: int = 0, title: str | None = None, unit: str | None = None
+        self,
+        *,
+        profile: bool = True,
+        densities: Mapping[str, Any] | None = None,
+        replicate: int = 0,
+        title: str | None = None,
+        unit: str | None = None,
     ) -> Figure:
         """Draw the likelihood by parameter, and the variogram of what the trend leaves beside that of the model.
 
@@ -171,6 +177,8 @@ class FitResult(FieldFit):
         profile : bool
             Whether to follow the likelihood (`profile`), which takes some ten likelihoods per parameter; else the
             normal ones alone are drawn. Those of cross-validation have neither.
+        densities : mapping, optional
+            By parameter what has `values` and a `density`, such as posterior densities to be drawn in the same panels.
         replicate : int
             Of which of several images the variogram is.
         title : str, optional
@@ -193,7 +201,9 @@ class FitResult(FieldFit):
         drawn, number = plotting(), self._number(replicate)
         profiles = self.profile() if profile and self.method != "cv" else {}
         said = title if title is not None else self.title
-        figure: Figure = drawn.likelihood_figure(self, profiles, replicate=number, title=said, unit=self._unit(unit))
+        figure: Figure = drawn.likelihood_figure(
+            self, profiles, densities, replicate=number, title=said, unit=self._unit(unit)
+        )
         return figure
 
     def _unit(self, given: str | None) -> str:

@@ -74,6 +74,7 @@ def _reach(model: Model) -> int:
     """Return the lag from which on correlations along rows and columns are small."""
     away = np.arange(1, _LONGEST + 1)
     none = np.zeros_like(away)
-    along = np.abs([model.correlation(np.stack(pair, axis=-1)) for pair in ((none, away), (away, none))])
-    large = np.flatnonzero(np.asarray(along).max(axis=0) > _SMALL)
+    pairs = ((none, away), (away, none))
+    along = np.array([np.abs(np.asarray(model.correlation(np.stack(pair, axis=-1)))) for pair in pairs])
+    large = np.flatnonzero(along.max(axis=0) > _SMALL)
     return int(away[large[-1]]) if len(large) else 1

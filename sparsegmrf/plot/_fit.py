@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ from sparsegmrf.models import Model
 from sparsegmrf.plot._panels import wrapped
 from sparsegmrf.plot._variogram import variogram_panel
 from sparsegmrf.priors import NOISE
-from sparsegmrf.typing import ArrayLike, FloatArray
+from sparsegmrf.typing import FloatArray
 
 _COLUMNS = 3
 _PANEL = (4.2, 3.3)
@@ -29,10 +29,22 @@ _RATIO = math.exp(-0.5 * 1.959963984540054**2)
 """Relative likelihood at the ends of an interval of that level."""
 
 
+class Density(Protocol):
+    """A posterior density of a parameter."""
+
+    @property
+    def values(self) -> FloatArray:
+        """Values of the parameter, increasing."""
+
+    @property
+    def density(self) -> FloatArray:
+        """The density there."""
+
+
 def likelihood_figure(
     fit: FitResult,
     profiles: Mapping[str, LikelihoodProfile] | None = None,
-    densities: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+    densities: Mapping[str, Density] | None = None,
     *,
     replicate: int = 0,
     title: str = "",
@@ -51,8 +63,8 @@ def likelihood_figure(
         The fit.
     profiles : mapping of LikelihoodProfile, optional
         By parameter, as of `FitResult.profile`.
-    densities : mapping of (array_like, array_like), optional
-        By parameter: its values, and the posterior density there.
+    densities : mapping, optional
+        By parameter what has `values` and the posterior `density` there.
     replicate : int
         Of which of several images the variogram is.
     title, unit : str
@@ -104,12 +116,12 @@ def _parameter(
     name: str,
     normal: tuple[FloatArray, FloatArray] | None,
     profile: LikelihoodProfile | None,
-    density: tuple[ArrayLike, ArrayLike] | None,
+    density: Density | None,
 ) -> None:
     estimate = fit.parameters[name]
     ends: list[float] = []
     if density is not None:
-        values, heights = (np.asarray(each, dtype=np.float64) for each in density)
+        values, heights = np.asarray(density.values), np.asarray(density.density)
         ax.fill_between(values, heights / heights.max(), color="0.85", label="posterior density")
         ends += [float(values[0]), float(values[-1])]
     if profile is not None and len(profile.values) > 1:

@@ -1,6 +1,7 @@
 """Figures of results show the arrays that the results hold."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,10 +106,9 @@ def test_plot_of_a_fit_has_a_panel_per_parameter_and_the_variogram_of_the_residu
 
 
 def test_densities_stand_in_the_panels_of_their_parameters(fitted):
-    from sparsegmrf.plot import likelihood_figure
-
-    values = np.linspace(1.0, 30.0, 50)
-    figure = likelihood_figure(fitted, densities={"range": (values, 4.0 * np.exp(-((values - 9.0) ** 2)))})
+    values = np.linspace(1.0, 30.0, 60)
+    density = SimpleNamespace(values=values, density=4.0 * np.exp(-0.1 * (values - values[15]) ** 2))
+    figure = fitted.plot(profile=False, densities={"range": density})
     (filled,) = figure.axes[0].collections
     assert filled.get_label() == "posterior density"
     heights = filled.get_paths()[0].vertices[:, 1]
