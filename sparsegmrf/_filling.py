@@ -45,8 +45,8 @@ def fill(
         One per image of a stack, in any order: datetime64, dates of Python or cftime, ISO strings, numbers of days.
     **options
         Of an image ``mask``, ``model``, ``noise_variance``, ``covariates``, ``fixed``, ``n_samples``, ``rng``,
-        ``likelihood``, ``spacing``. Of a stack also ``at``, ``harmonics``, ``mean_model``, ``start``, ``outliers``,
-        ``limits``, ``method``, ``core``, ``halo``, and no ``likelihood``.
+        ``likelihood``, ``spacing``, ``precision``, ``progress``. Of a stack also ``at``, ``harmonics``, ``mean_model``,
+        ``start``, ``outliers``, ``limits``, ``method``, ``core``, ``halo``, and no ``likelihood`` or ``progress``.
 
     Returns
     -------

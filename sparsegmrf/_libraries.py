@@ -4,6 +4,8 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from sparsegmrf.errors import MissingLibraryError
+
 EXTRAS: Mapping[str, str] = {
     "rasterio": "geo",
     "xarray": "geo",
@@ -16,6 +18,7 @@ EXTRAS: Mapping[str, str] = {
     "imageio": "cli",
     "tifffile": "cli",
     "matplotlib": "cli",
+    "rich": "cli",
     "IPython": "explore",
     "ipykernel": "explore",
     "ipympl": "explore",
@@ -26,12 +29,12 @@ EXTRAS: Mapping[str, str] = {
 """Library and extra."""
 
 
-def library(name: str) -> Any:
-    """Return a module of an optional library.
+def library(name: str, what: str = "this format") -> Any:
+    """Return a module of an optional library; messages say what needs it.
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingLibraryError
         If the library is not installed; its `name` is that of the library.
     """
     root = name.partition(".")[0]
@@ -40,8 +43,8 @@ def library(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != root:
             raise
-        raise ModuleNotFoundError(
-            f'this format needs {root}; install it with: pip install "sparsegmrf[{EXTRAS[root]}]"', name=root
+        raise MissingLibraryError(
+            f'{what} needs {root}; install it with: pip install "sparsegmrf[{EXTRAS[root]}]"', name=root
         ) from None
 
 
@@ -54,3 +57,15 @@ def has(name: str) -> bool:
             raise
         return False
     return True
+
+
+def plotting() -> Any:
+    """Return `sparsegmrf.plot`, which lies above all that it draws and is imported when the first figure is.
+
+    Raises
+    ------
+    MissingLibraryError
+        If matplotlib is not installed.
+    """
+    library("matplotlib.figure", "a figure")
+    return importlib.import_module("sparsegmrf.plot")

@@ -10,6 +10,7 @@ __all__ = [
     "FileError",
     "ImageLayoutError",
     "LostDigitsError",
+    "MissingLibraryError",
     "NotFittedError",
     "NotPositiveDefiniteError",
     "SingularCovarianceError",
@@ -97,6 +98,10 @@ class ConvergenceError(SparseGMRFError, ArithmeticError):
 
 class LostDigitsError(SparseGMRFError, ArithmeticError):
     """A result would have no digits: the numbers it is the small difference of are too large for double precision."""
+
+
+class MissingLibraryError(SparseGMRFError, ModuleNotFoundError):
+    """What was asked for needs a library that is not installed; the message has the command that installs it."""
 
 
 class TooLargeError(SparseGMRFError, MemoryError):

@@ -378,6 +378,18 @@ def test_progress_is_shown_on_a_terminal_and_only_there(here, capsys, monkeypatc
     assert "building the matrices" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["fit"], ["fill", "--out", "filled", "--model", "matern"]])
+def test_a_terminal_is_told_how_far_a_fit_is(here, capsys, monkeypatch, command):
+    for name in ("TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm", "FORCE_COLOR": "1", "COLUMNS": "100"}.items():
+        monkeypatch.setenv(name, value)
+    image = np.random.default_rng(0).standard_normal((8, 9))
+    np.save(here / "image.npy", image.cumsum(axis=0).cumsum(axis=1))
+    assert main([command[0], "image.npy", *command[1:]]) == 0
+    assert re.search(r"fitting, \d+ of about \d+", capsys.readouterr().err)
+
+
 def python(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 

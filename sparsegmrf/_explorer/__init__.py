@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from sparsegmrf._libraries import EXTRAS
+from sparsegmrf.errors import MissingLibraryError
 from sparsegmrf.typing import ArrayLike
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def explore(image: ArrayLike | None = None) -> "ipywidgets.Tab":
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingLibraryError
         If the extra is not installed.
     ArgumentError
         If the image is not two-dimensional or has no observed pixel.
@@ -53,7 +54,7 @@ def optional(module: str) -> Any:
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingLibraryError
         If a library of the extra is not installed, with the command that installs it.
     """
     try:
@@ -62,6 +63,6 @@ def optional(module: str) -> Any:
         name = (error.name or "").partition(".")[0]
         if name not in EXTRAS:
             raise
-        raise ModuleNotFoundError(
+        raise MissingLibraryError(
             f'the explorer needs {name}; install it with: pip install "sparsegmrf[explore]"', name=name
         ) from None

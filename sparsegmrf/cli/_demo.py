@@ -108,7 +108,7 @@ def demo(
         writing.check_in_directory(written, [])
         step("fitting and filling")
         loaded = Loaded(raster, None)
-        result = options.fill(loaded)
+        result = options.fill(loaded, step.tell)
         step("writing")
         drawn = truth_figure(
             found.truth,

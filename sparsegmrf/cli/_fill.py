@@ -1,6 +1,6 @@
 """The command ``fill``: an image with gaps in, parameters, the filled image and its uncertainty out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +18,7 @@ from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne
 from sparsegmrf.cli._report import Progress, show_filled, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import CountFillResult, FillResult
+from sparsegmrf.inference import Progress as FitProgress
 from sparsegmrf.inference import fill as fill_gaps
 from sparsegmrf.io import write_model
 from sparsegmrf.plot import fill_figure, write_figure
@@ -81,8 +82,8 @@ class FillOptions(FieldOptions):
                 f"{self.likelihood}, got {limit:g}."
             )
 
-    def fill(self, image: Loaded) -> FillResult | CountFillResult:
-        """Fill the gaps of an image."""
+    def fill(self, image: Loaded, tell: Callable[[FitProgress], None]) -> FillResult | CountFillResult:
+        """Fill the gaps of an image, and tell how far that is."""
         start, arguments = self.start(), self.arguments(image)
         return fill_gaps(
             image.raster.image,
@@ -90,6 +91,7 @@ class FillOptions(FieldOptions):
             n_samples=self.samples,
             rng=self.seed,
             likelihood=self.counts(image),
+            progress=tell,
             **arguments,
         )
 
@@ -115,25 +117,18 @@ def fill(
         inputs: list[PathLike | None] = [image, *reading.files, *files(options.model, *options.numbers)]
         target.check(options.images, options.samples, inputs)
         step("fitting and filling")
-        result = options.fill(loaded)
+        result = options.fill(loaded, step.tell)
         step("writing")
         with replacing_in(target.folder) as staging:
             write_results(staging, target, options, result, loaded)
             holes = np.where(loaded.gaps, np.nan, loaded.pixels)
             std = result.predictive_std if isinstance(result, CountFillResult) else result.std
-            title = f"{name}: {described(result)}"
+            title = f"{name}: {result.fit.title}"
             filled, std = loaded.inside(result.filled), loaded.inside(std)
-            write_figure(
-                staging / f"{target.first}-fill.png", fill_figure(holes, filled, std, title=title, unit=loaded.unit)
-            )
+            figure = fill_figure(holes, filled, std, title=title, unit=loaded.unit, like=loaded.raster)
+            write_figure(staging / f"{target.first}-fill.png", figure)
     show_filled(name, result, loaded.unit)
     show_written([target.folder / each for each in target.names(options.images, options.samples)])
-
-
-def described(result: FillResult | CountFillResult) -> str:
-    """Return the model fitted and its parameters, on one line."""
-    parameters = ", ".join(f"{name} = {value:.4g}" for name, value in result.fit.parameters.items())
-    return f"{type(result.fit.model).__name__}, {parameters}"
 
 
 def image_of(result: FillResult | CountFillResult, field: str, threshold: float | None) -> FloatArray:

@@ -1,5 +1,6 @@
 """The command ``fit``: parameters of a field, its noise and its trend by `sparsegmrf.fit`, from a raster with gaps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +16,7 @@ from sparsegmrf.cli._rasters import Image, Loaded, ReadingOne
 from sparsegmrf.cli._report import Progress, show_fit, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import CountFitResult, FitResult, ModelComparison
+from sparsegmrf.inference import Progress as FitProgress
 from sparsegmrf.io import write_model
 
 
@@ -28,8 +30,10 @@ class FitOptions(FieldOptions):
     ] = "ml"
     seed: Annotated[int, typer.Option(help="Seed of what cv and model best hold out.")] = 0
 
-    def fit(self, image: Loaded) -> tuple[FitResult | CountFitResult, ModelComparison | None]:
-        """Fit the model asked for, or the best of several."""
+    def fit(
+        self, image: Loaded, tell: Callable[[FitProgress], None]
+    ) -> tuple[FitResult | CountFitResult, ModelComparison | None]:
+        """Fit the model asked for, or the best of several, and tell how far that is."""
         start, arguments = self.start(), self.arguments(image)
         counts = self.counts(image)
         if start == BEST:
@@ -38,10 +42,16 @@ class FitOptions(FieldOptions):
                     "method must be ml and likelihood gaussian with model best, which compares likelihoods, got "
                     f"{self.method} and {self.likelihood}."
                 )
-            best = inference.fill(image.raster.image, model=BEST, rng=self.seed, **arguments)
+            best = inference.fill(image.raster.image, model=BEST, rng=self.seed, progress=tell, **arguments)
             return best.fit, best.comparison
         return inference.fit(
-            start, image.raster.image, **arguments, method=self.method, likelihood=counts, rng=self.seed
+            start,
+            image.raster.image,
+            **arguments,
+            method=self.method,
+            likelihood=counts,
+            rng=self.seed,
+            progress=tell,
         ), None
 
 
@@ -62,7 +72,7 @@ def fit(
         step(f"reading {raster.name}")
         loaded = options.reading(reading).load(raster)
         step("fitting")
-        found, comparison = options.fit(loaded)
+        found, comparison = options.fit(loaded, step.tell)
         step("computing standard errors")
         said = about(options, comparison, loaded.unit)
         if out is not None:

@@ -1,7 +1,7 @@
 """What the commands print: tables on standard output, progress on standard error."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -13,15 +13,20 @@ from rich.table import Table
 
 from sparsegmrf.cli._causal import Outcome
 from sparsegmrf.inference import CountFillResult, CountFitResult, FillResult, FitResult, ModelComparison
+from sparsegmrf.inference import Progress as FitProgress
 from sparsegmrf.inference._around import offer_around
 from sparsegmrf.inference._ground import told
+from sparsegmrf.inference._progress_bar import described
 from sparsegmrf.large import TiledResult
 from sparsegmrf.stacks import StackCrossValidation, StackResult
 from sparsegmrf.typing import FloatArray
 
 
 class Progress:
-    """A bar with as many steps as announced, shown on terminals only and gone at the end; calling it begins a step."""
+    """A bar with as many steps as announced, shown on terminals only and gone at the end; calling it begins a step.
+
+    Within a step `tell` takes what `sparsegmrf.fit` and `sparsegmrf.fill` say of how far they are.
+    """
 
     def __init__(self, steps: int) -> None:
         console = Console(stderr=True)
@@ -37,18 +42,25 @@ class Progress:
         self._task = self._bar.add_task("", total=steps)
         self._begun = 0
 
-    def __enter__(self) -> Callable[[str], None]:
+    def __enter__(self) -> "Progress":
         self._bar.start()
-        return self._begin
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
 
-    def _begin(self, name: str) -> None:
+    def __call__(self, name: str) -> None:
+        """Begin a step."""
         self._bar.update(self._task, description=name, completed=self._begun, refresh=True)
         self._begun += 1
+
+    def tell(self, progress: FitProgress) -> None:
+        """Show how far the step is, that is the share of the evaluations expected."""
+        share = 0.0 if not progress.total else min(1.0, progress.done / progress.total)
+        words = f"{progress.stage}, {described(progress)}"
+        self._bar.update(self._task, description=words, completed=self._begun - 1 + share, refresh=True)
 
 
 def show_causal_fit(name: str, outcome: Outcome) -> None:

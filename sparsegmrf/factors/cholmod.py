@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from sparsegmrf import _frozen, _threads
 from sparsegmrf._edges import along, has
 from sparsegmrf._validate import one_of
-from sparsegmrf.errors import ArgumentError
+from sparsegmrf.errors import ArgumentError, MissingLibraryError
 from sparsegmrf.factors._factor import Factor
 from sparsegmrf.factors._matrix import Matrix, matrix_of, not_positive, structure_of
 from sparsegmrf.kernels import takahashi
@@ -43,7 +43,7 @@ class CholmodFactor(Factor):
 
     Raises
     ------
-    ImportError
+    MissingLibraryError
         If scikit-sparse 0.4 is not installed.
     ArgumentError
         If a sparse array is not of the size of `shape`, not symmetric, or has entries that are not finite.
@@ -234,9 +234,13 @@ def _scikit_sparse() -> ModuleType:
     try:
         from sksparse import cholmod
     except ImportError as error:
-        raise ImportError(f"CholmodFactor needs scikit-sparse, which cannot be imported ({error}); {remedy}") from error
+        raise MissingLibraryError(
+            f"CholmodFactor needs scikit-sparse, which cannot be imported ({error}); {remedy}", name="sksparse"
+        ) from error
     if not hasattr(cholmod, "Factor"):
-        raise ImportError(f"CholmodFactor needs scikit-sparse 0.4 (at least 0.4.16), got another version; {remedy}")
+        raise MissingLibraryError(
+            f"CholmodFactor needs scikit-sparse 0.4 (at least 0.4.16), got another version; {remedy}", name="sksparse"
+        )
     module: ModuleType = cholmod
     return module
 

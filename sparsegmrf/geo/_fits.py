@@ -165,7 +165,7 @@ def read_fits(path: PathLike, *, extension: str | None = None, plane: Bands = No
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingLibraryError
         If astropy is not installed.
     FileError
         If the file cannot be read.

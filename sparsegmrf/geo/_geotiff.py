@@ -250,7 +250,7 @@ def read_geotiff(path: PathLike, *, band: Bands = None) -> GeoTiff:
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingLibraryError
         If rasterio is not installed.
     FileError
         If the file cannot be read.

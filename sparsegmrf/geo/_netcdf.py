@@ -197,7 +197,7 @@ def read_netcdf(
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingLibraryError
         If xarray is not installed.
     FileError
         If the file cannot be read.

@@ -145,7 +145,7 @@ def read_nifti(path: PathLike, *, plane: Bands = None, select: Selection | None 
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingLibraryError
         If nibabel is not installed.
     FileError
         If the file cannot be read.

@@ -95,7 +95,7 @@ def open_windows(path: PathLike, *, band: int | None = None) -> Iterator[RasterW
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingLibraryError
         If rasterio is not installed.
     FileError
         If the file cannot be read.

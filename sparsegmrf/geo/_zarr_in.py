@@ -56,7 +56,7 @@ def read_zarr(
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingLibraryError
         If xarray or zarr is not installed.
     FileError
         If the store cannot be read.

@@ -17,6 +17,8 @@ from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, Wald
 from sparsegmrf.inference._plan import ProblemPlan, plan
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._profile import LikelihoodProfile
+from sparsegmrf.inference._progress import Progress
 from sparsegmrf.inference._risk import Risk
 from sparsegmrf.inference._saved_fit import SavedFit
 from sparsegmrf.inference._spacing import Spacing, spacing_of, spacing_on_sphere
@@ -36,11 +38,13 @@ __all__ = [
     "FillResult",
     "FitComparison",
     "FitResult",
+    "LikelihoodProfile",
     "LinearEstimate",
     "ModelComparison",
     "Prediction",
     "Problem",
     "ProblemPlan",
+    "Progress",
     "Risk",
     "SavedFit",
     "Spacing",

@@ -21,6 +21,7 @@ from sparsegmrf.inference._channel_members import (
 from sparsegmrf.inference._channel_trend import EvidenceOfChannels
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import Coordinates, scale_of
+from sparsegmrf.inference._progress import evaluated, of_size
 from sparsegmrf.inference._sum_evidence import SumEvidence
 from sparsegmrf.models import Sum
 from sparsegmrf.typing import BoolArray, FloatArray
@@ -189,6 +190,7 @@ class ChannelObjective:
         if not len(at):
             return ChannelSearch(self.evidence(at), at, True, "nothing to search", 1)
         self.evidence(at).loglik  # noqa: B018 - what is wrong with the start is told
+        of_size(self.data.count)
         tile, spread = self._on_tile(), np.eye(len(at))
         if tile is not None:
             at, found = tile._search(at, ~tile._at_edge(at), spread, _ROUGH)
@@ -322,9 +324,11 @@ class ChannelObjective:
         try:
             with np.errstate(over="ignore"):
                 evidence = self.evidence(at)
-                return -evidence.loglik, -self.gradient(at, evidence)
+                found = -evidence.loglik, -self.gradient(at, evidence)
         except (SparseGMRFError, np.linalg.LinAlgError):
-            return np.inf, np.zeros(len(at))
+            found = np.inf, np.zeros(len(at))
+        evaluated(self.data.count)
+        return found
 
     def _split(self, at: Any) -> tuple[Any, list[Any], Any]:
         """Return spatial numbers, those of each covariance, and of the noise; or what else there is of each number."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sparsegmrf._libraries import plotting
 from sparsegmrf._validate import generator, integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.choose import check_digits
@@ -27,12 +28,16 @@ from sparsegmrf.inference._channel_search import ChannelObjective, ChannelSearch
 from sparsegmrf.inference._channel_trend import EvidenceOfChannels
 from sparsegmrf.inference._covariates import Covariates
 from sparsegmrf.inference._ground import placed, told, units_of
+from sparsegmrf.inference._labels import names_along
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._spacing import Spacing, SpacingLike
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.models import Channels, Sum
-from sparsegmrf.typing import FloatArray, Seed, Shape
+from sparsegmrf.typing import Figure, FloatArray, Seed, Shape
+
+_DRAWN = 6
+"""Channels in a figure, unless it is said which."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -223,6 +228,54 @@ class ChannelsFillResult:
     samples: Any
     filled: Any
     fit: ChannelsFit
+    _axis: int = field(default=-1, repr=False)
+
+    def plot(
+        self, channels: Sequence[int] | None = None, *, title: str | None = None, unit: str | None = None
+    ) -> Figure:
+        """Draw image, mean and standard deviation of channels, a row of the figure for each.
+
+        Parameters
+        ----------
+        channels : sequence of int, optional
+            Which; by default the first six.
+        title : str, optional
+            Of the figure; by default the model.
+        unit : str, optional
+            Of intensity; by default the ``units`` of a labelled image.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such channel.
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
+        drawn, data = plotting(), self.fit._evidence.data
+        count = data.values.shape[-1]
+        wanted = list(range(min(count, _DRAWN))) if channels is None else list(channels)
+        for each in wanted:
+            if not 0 <= each < count:
+                raise ArgumentError(f"channels must lie between 0 and {count - 1}, got {each}.")
+        mean, std = (np.moveaxis(np.asarray(each), self._axis, 0)[wanted] for each in (self.mean, self.std))
+        first = self.mean.isel({self.mean.dims[self._axis]: 0}) if hasattr(self.mean, "isel") else None
+        turned = self.mean.transpose(self.mean.dims[self._axis], ...) if hasattr(self.mean, "isel") else None
+        names = names_along(turned) or [str(each) for each in range(count)]
+        figure: Figure = drawn.channels_figure(
+            np.moveaxis(np.where(data.observed, data.values, np.nan), -1, 0)[wanted],
+            mean,
+            std,
+            names=[names[each] for each in wanted],
+            title=described(self.fit.model) if title is None else title,
+            unit=str(getattr(self.mean, "attrs", {}).get("units", "")) if unit is None else unit,
+            like=first,
+        )
+        return figure
 
     def __repr__(self) -> str:
         gaps = int(self.mean.size) - self.fit.n_observed
@@ -332,4 +385,5 @@ def fill_channels(
         samples=bands.draws(found.samples),
         filled=bands.labelled(np.where(data.observed, data.values, found.mean)),
         fit=result,
+        _axis=bands.axis,
     )

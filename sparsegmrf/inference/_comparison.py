@@ -14,6 +14,7 @@ from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._progress import expect, stage
 from sparsegmrf.inference._result import gaussian_result
 from sparsegmrf.inference._scores import coverage, crps
 from sparsegmrf.inference._search import Ending
@@ -36,6 +37,7 @@ _FINER, _COARSER = 2.0, 4.0
 
 SPLINE, TURNED, MATERN, SUM = "tension spline", "anisotropic spline", "Matern", "fine + coarse Matern"
 """Names of the candidates."""
+_FIELDS = 4
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def compare(problem: Problem, stream: np.random.Generator) -> ModelComparison:
     sets.append(tuple(rectangles(each, stream) for each in observed))
     numbers = _criterion(found[SPLINE].fit, sets).numbers
     sizes = np.bincount(numbers).astype(np.int64)
-    errors = {name: _predictions(each.fit, sets) for name, each in found.items()}
+    with stage("predicting what is held out", len(found) * len(sets)):
+        errors = {name: _predictions(each.fit, sets) for name, each in found.items()}
     scores = {name: crps(error, 0.0, spread) for name, (error, spread) in errors.items()}
     least = min(scores, key=lambda name: float(scores[name].mean()))
     candidates = tuple(
@@ -147,9 +150,11 @@ def _fits(problem: Problem) -> tuple[dict[str, _Found], dict[str, str]]:
     """Fit the candidates, each from what those before have found; and say which cannot be."""
     found: dict[str, _Found] = {}
     left_out: dict[str, str] = {}
+    expect(_FIELDS)
     for name, model in _candidates(found, problem.spacing):
         try:
-            found[name] = _fit(problem.with_model(model))
+            with stage(name):
+                found[name] = _fit(problem.with_model(model))
         except TooLargeError as error:
             if name == SPLINE:
                 raise

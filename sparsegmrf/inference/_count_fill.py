@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from sparsegmrf._libraries import plotting
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._risk import Risk
-from sparsegmrf.typing import ArrayLike, FloatArray
+from sparsegmrf.likelihoods import Binomial
+from sparsegmrf.typing import ArrayLike, Figure, FloatArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,6 +98,42 @@ class CountFillResult:
             If `weights` have another shape, other coordinates, or are not finite.
         """
         return self.fit.functional(weights)
+
+    def plot(self, *, title: str | None = None) -> Figure:
+        """Draw the counts, the mean of the risk, its standard deviation, and a draw of it.
+
+        The axes of a labelled image are its coordinates, where these are evenly spaced numbers.
+
+        Parameters
+        ----------
+        title : str, optional
+            Of the figure; by default model and estimates.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`. The draw is the first of
+            `samples`; where none was asked for, one is made of the fit with the seed 0.
+
+        Raises
+        ------
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
+        drawn, counts, likelihood = plotting(), self.fit.problem.counts[0], self.fit._given_likelihood
+        draws = self.samples
+        if not len(draws):
+            draws = likelihood.inverse_link(self.fit.predict(n_samples=1, rng=0).samples)
+        figure: Figure = drawn.risk_figure(
+            np.where(counts.observed, counts.values, np.nan),
+            self.mean,
+            self.std,
+            draws[0],
+            title=self.fit.title if title is None else title,
+            risk="probability" if isinstance(likelihood, Binomial) else "relative risk",
+            like=self.mean,
+        )
+        return figure
 
     def __repr__(self) -> str:
         gaps = int(np.count_nonzero(np.isfinite(np.asarray(self.mean)))) - self.fit.n_observed

@@ -17,6 +17,7 @@ from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel, unknowns_of
 from sparsegmrf.inference._prior_precision import PriorPrecision
+from sparsegmrf.inference._progress import evaluated
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.inference._scores import crps
 from sparsegmrf.inference._trend import Trend
@@ -181,6 +182,7 @@ class HeldOut:
         for each in rest:
             Q.check_digits(each.data)
         found = regression(Q, rest, self._refactorize)
+        evaluated()
         return [
             _errors(data, out.held_out, found, number)
             for number, (data, out) in enumerate(zip(images, blocks, strict=True))

@@ -1,10 +1,12 @@
 """Whether numbers and model can be trusted: residual of the solve, whiteness of innovations, sampled variances."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
+from sparsegmrf._libraries import plotting
 from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.total import TotalForm
@@ -17,13 +19,19 @@ from sparsegmrf.inference._fill import FillResult
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._parameters import FieldModel, unknowns_of
+from sparsegmrf.inference._scores import PITHistogram, Predictions, leave_one_out, pit_histogram
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.models import BYM, Sum
-from sparsegmrf.typing import BoolArray, FloatArray, Offset, Seed, Shape
+from sparsegmrf.typing import BoolArray, Figure, FloatArray, Offset, Seed, Shape
 
 _LAGS: tuple[Offset, ...] = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0), (0, 5), (5, 0))
 _BATCH = 16
+_DIGITS = 1e-7
+"""Share of an observation's precision that the others leave to it, below which their difference has lost its digits."""
+_BINS = 20
+_IN_A_BIN = 10
+"""Predictions per bin of a histogram at least, by which it has fewer bins."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,14 @@ class Diagnosis:
         Where.
     worst_p_value : float
         Its two-sided probability under chi-squared, times the number of pixels: far below 1 where a variance is wrong.
+    left_out : Predictions or None
+        Of every measurement by all others, in intensity, as if it had been missing: the parameters held, and the
+        trend's coefficients estimated without it as well (held where measurements are exact, or noise has run to zero).
+        None of a field alone, of counts, and of a sum of fields that is observed exactly.
+    z : (H, W) or None
+        What `left_out` has standardized, ``(y - mean) / std``; of counts the quantile residuals of `noise`. Standard
+        normal if the model is right. NaN where there is none, or the others do not tell it; of a labelled image with
+        its labels.
     """
 
     residual: float
@@ -90,6 +106,79 @@ class Diagnosis:
     worst_ratio: float
     worst_pixel: tuple[int, ...]
     worst_p_value: float
+    left_out: Predictions | None = field(default=None, compare=False, repr=False)
+    z: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def pit(self) -> Any:
+        """Probability integral transform of every measurement, uniform if the model is right; as `z` is given."""
+        from scipy.special import ndtr
+
+        return ndtr(self._told_z)
+
+    def pit_histogram(self, bins: int | None = None, level: float = 0.99) -> PITHistogram:
+        """Return the histogram of the transform, with the band of independent predictions; see `scores`.
+
+        Parameters
+        ----------
+        bins : int, optional
+            By default 20, and fewer of fewer than 200 measurements.
+        level : float
+            Probability of the band, for each bin by itself.
+
+        Raises
+        ------
+        ArgumentError
+            If nothing is predicted, or an argument is out of its range.
+        """
+        z = np.asarray(self._told_z)
+        z = z[np.isfinite(z)]
+        number = max(2, min(_BINS, len(z) // _IN_A_BIN)) if bins is None else bins
+        return pit_histogram(z, 0.0, 1.0, bins=number, level=level)
+
+    @property
+    def _told_z(self) -> Any:
+        if self.z is None or not np.isfinite(np.asarray(self.z)).any():
+            raise ArgumentError(
+                "result must have measurements that are predicted by others, got none: of a field alone, and of a sum "
+                "that is observed exactly, there are none."
+            )
+        return self.z
+
+    def plot(self, *, title: str = "") -> Figure:
+        """Draw how measurements differ from what the others say: on the map, as a histogram, and by lag.
+
+        (a) `z` pixel by pixel, where a pattern is what the model does not know. (b) The histogram of its probability
+        integral transform with the band that 99% of the bins of independent right predictions keep to: a hump says that
+        predicted deviations are too large, a trough that they are too small, a slope that means are off. (c) The
+        correlations of innovations and noise by lag, in standard errors.
+
+        Parameters
+        ----------
+        title : str
+            Of the figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`.
+
+        Raises
+        ------
+        ArgumentError
+            If nothing is predicted.
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
+        drawn, whites = plotting(), {"innovations": self.innovations, "noise": self.noise}
+        figure: Figure = drawn.diagnosis_figure(
+            self._told_z,
+            self.pit_histogram(),
+            {name: each.correlations for name, each in whites.items() if each is not None},
+            title=title,
+            given="one draw of the field" if self.left_out is None else "all others",
+        )
+        return figure
 
     def summary(self) -> str:
         """Return the figures as text."""
@@ -177,6 +266,11 @@ def diagnose(
     result = result._completed()  # what stands for unknown covariates is in draw and mean alike
     if isinstance(result, CountFitResult):
         return _diagnosis_of_counts(result, draws, stream)
+    return _with_left_out(_diagnosis_of_fit(result, draws, stream), result)
+
+
+def _diagnosis_of_fit(result: FitResult, draws: int, stream: np.random.Generator) -> Diagnosis:
+    """Diagnose a fit to intensities by a draw of the field given them."""
     data = result.problem.observations[0]
     if data.combination is not None:
         return _diagnosis_of_sum(result, data, draws, stream)
@@ -194,6 +288,50 @@ def diagnose(
         noise = whiteness(e, noisy)
     residual = _residual_of_mean(result, prior, posterior)
     return _diagnosis(posterior, residual, _innovations(prior, x), noise, draws, stream)
+
+
+def _with_left_out(found: Diagnosis, result: FitResult) -> Diagnosis:
+    """Return a diagnosis with every measurement predicted by all others, if they are."""
+    left = _left_out(result)
+    if left is None:
+        return found
+    with np.errstate(invalid="ignore"):
+        z = (left.observed - left.mean) / left.std
+    return replace(found, left_out=left, z=_labelled(z, result))
+
+
+def _left_out(result: FitResult) -> Predictions | None:
+    """Return measurements predicted by all others.
+
+    With ``v`` the variance of what is observed given all of them, the trend's coefficients included, and ``s`` that of
+    the noise, the precision of one given the others is ``1/s - v/s^2``: it differs from their prediction by
+    ``(y - m) / (1 - v/s)``, whose variance is ``s / (1 - v/s)``. This is exact, with the coefficients estimated anew
+    (R. D. Cook, S. Weisberg (1982), Residuals and Influence in Regression, section 2.2, of the residuals' covariance).
+    """
+    data, variance = result.problem.observations[0], np.broadcast_to(result.noise_variance, result.shape)
+    if data.combination is not None and data.exact.any():
+        return None
+    none = data.combination is None and _is_none(variance, result)
+    if data.exact.any() or none:
+        noise = np.where(data.observed & ~data.exact & (not none), variance, 0.0)
+        return leave_one_out(result.gmrf(), data.values, mask=~data.observed, noise_variance=noise)
+    given = result.predict()
+    with np.errstate(invalid="ignore"):
+        share = 1.0 - given.variance / variance
+        told = data.observed & (share > _DIGITS)
+        y = np.where(told, data.values, np.nan)
+        share = np.where(told, share, np.nan)
+        return Predictions(y - (y - given.mean) / share, np.sqrt(variance / share), y)
+
+
+def _is_none(variance: FloatArray, result: FitResult) -> bool:
+    """Return whether noise is so small beside what neighbours leave open of a pixel that it changes no prediction."""
+    return bool((variance * result.gmrf().precision.diagonal() < _DIGITS).all())
+
+
+def _labelled(z: FloatArray, result: FitResult | CountFitResult) -> Any:
+    labels = result.problem.labels
+    return z if labels is None else labels.deviation(z, "z", "standardized residual")
 
 
 def _diagnosis_of_sum(result: FitResult, data: Observations, samples: int, stream: np.random.Generator) -> Diagnosis:
@@ -235,13 +373,15 @@ def _diagnosis_of_counts(result: CountFitResult, samples: int, stream: np.random
     eta = result._seen(0, posterior)
     z = posterior.mean - (result.trend if counts.combination is None else 0.0)
     d = draw_given_counts(posterior, counts, stream, eta) - posterior.mean
-    noise = whiteness(counts.quantile_residuals(eta + counts.total(d), stream.random(result.shape)), counts.observed)
+    residuals = counts.quantile_residuals(eta + counts.total(d), stream.random(result.shape))
+    noise = whiteness(residuals, counts.observed)
     slope, of_mode = counts.derivatives(eta).slope, posterior.curvature * counts.total(z)
     rest = counts.spread(slope) - unknowns_of(result.model, result.shape).precision @ z
     residual = float(np.linalg.norm(rest) / np.linalg.norm(counts.spread(slope + of_mode)))
     stacked = (z + d).reshape(*result.shape, -1)
     e = np.stack([_innovations_of(each, stacked[..., c]) for c, each in enumerate(fields)], axis=-1)
-    return _diagnosis(posterior, residual, whiteness(e, e != 0.0), noise, samples, stream)
+    found = _diagnosis(posterior, residual, whiteness(e, e != 0.0), noise, samples, stream)
+    return replace(found, z=_labelled(np.where(counts.observed, residuals, np.nan), result))
 
 
 def whiteness(e: FloatArray, seen: BoolArray) -> Whiteness:

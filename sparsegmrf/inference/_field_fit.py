@@ -348,6 +348,44 @@ class FieldFit(LinearPredictions):
             "likelihood of what the field's null space leaves: it, AIC and BIC compare fields with the same one only"
         ]
 
+    def labelled(self, values: FloatArray, name: str = "") -> Any:
+        """Return an image with the dimensions and coordinates of the image fitted; an array if that was one.
+
+        Arrays of a fit, such as `trend` and those of `predict`, are bare, as they are computed with.
+
+        Parameters
+        ----------
+        values : ndarray, (H, W) or (k, H, W)
+            Such as ``fit.trend``, or draws, which have the dimension ``sample``; of several images one or all of them.
+        name : str
+            Of the array; by default that of the image.
+
+        Raises
+        ------
+        ArgumentError
+            If `values` are no image of this shape.
+
+        Examples
+        --------
+        >>> from sparsegmrf import Matern, fit
+        >>> found = fit(Matern(range=4.0), np.arange(64.0).reshape(8, 8), noise_variance=1.0, fixed="range")
+        >>> found.labelled(found.trend).shape
+        (8, 8)
+        """
+        labels, image = self.problem.labels, np.asarray(values)
+        if image.shape[-2:] != self.shape or image.ndim not in (2, 3):
+            height, width = self.shape
+            raise ArgumentError(
+                f"values must have shape ({height}, {width}) or (k, {height}, {width}), got {image.shape}."
+            )
+        return image if labels is None else labels.on_plane(image, name)
+
+    @property
+    def title(self) -> str:
+        """The model and the estimates of its parameters, on one line."""
+        parameters = ", ".join(f"{name} = {value:.4g}" for name, value in self.parameters.items())
+        return ", ".join([type(self.model).__name__, *([parameters] if parameters else [])])
+
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
         name = type(self).__name__

@@ -7,6 +7,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
+from sparsegmrf._libraries import plotting
 from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._channel_members import is_of_channels
@@ -22,12 +23,13 @@ from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._predict_at_end import predict_at_end
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._progress import ProgressLike, stage, with_progress
 from sparsegmrf.inference._result import result_of
 from sparsegmrf.inference._spacing import Spacing, SpacingLike
 from sparsegmrf.inference._start import Found, find_start, search
 from sparsegmrf.likelihoods import Gaussian, Likelihood, as_likelihood
 from sparsegmrf.models import Channels, TensionSpline
-from sparsegmrf.typing import ArrayLike, FloatArray, Seed
+from sparsegmrf.typing import ArrayLike, Figure, FloatArray, Seed
 
 _TOLERANCE = 0.02
 """Newton step in standard errors at which the search ends."""
@@ -92,6 +94,46 @@ class FillResult:
         """
         return self.fit.functional(weights)
 
+    def plot(self, *, title: str | None = None, unit: str | None = None) -> Figure:
+        """Draw the image, the mean given the observations, its standard deviation, and a draw.
+
+        The axes of a labelled image are its coordinates, where these are evenly spaced numbers.
+
+        Parameters
+        ----------
+        title : str, optional
+            Of the figure; by default model and estimates.
+        unit : str, optional
+            Of intensity; by default the ``units`` of a labelled image.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`. The draw is the first of
+            `samples`; where none was asked for, one is made of the fit with the seed 0, which takes a factorization,
+            and with ``model="best"`` none is drawn.
+
+        Raises
+        ------
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
+        drawn, data = plotting(), self.fit.problem.observations[0]
+        image = np.where(data.observed, data.values, np.nan)
+        draws = self.samples
+        if not len(draws) and self.comparison is None:
+            draws = self.fit.predict(n_samples=1, rng=0).samples
+        figure: Figure = drawn.posterior_figure(
+            image,
+            self.mean,
+            self.std,
+            draws[0] if len(draws) else None,
+            title=self.fit.title if title is None else title,
+            unit=self.fit._unit(unit),
+            like=self.mean,
+        )
+        return figure
+
     def __repr__(self) -> str:
         gaps = int(np.count_nonzero(np.isfinite(np.asarray(self.mean)))) - self.fit.n_observed
         return f"FillResult(shape={self.mean.shape}, {gaps} pixels filled, {self.fit!r})"
@@ -110,6 +152,7 @@ def fill(image: ArrayLike, *, likelihood: Gaussian | None = None, **options: Any
 
 
 @one_blas_thread()  # type: ignore[misc]  # the options are these
+@with_progress
 def fill(
     image: ArrayLike,
     *,
@@ -123,6 +166,7 @@ def fill(
     likelihood: Gaussian | Likelihood | None = None,
     spacing: SpacingLike = "coordinates",
     precision: Literal["double", "single"] = "double",
+    progress: ProgressLike = False,
 ) -> FillResult | CountFillResult | ChannelsFillResult:
     """Fill the gaps of an image by the field that fits it best.
 
@@ -162,6 +206,8 @@ def fill(
         Size of the pixels, in whose unit lengths are, as for `fit`.
     precision : {"double", "single"}
         In which factors are kept, as for `fit`; `FillResult.relative_error` says what single precision costs.
+    progress : bool or callable
+        As for `fit`: a bar, or a function that is called with a `Progress`.
 
     Returns
     -------
@@ -212,10 +258,11 @@ def fill(
     if isinstance(result, CountFitResult):
         return count_fill(result, count, stream)
     data = result.problem.images[0]
-    if end is None:
-        found = result.predict(n_samples=count, rng=stream)
-    else:
-        found = predict_at_end(result, end.memo, end.ended.at, count, stream)
+    with stage("predicting"):
+        if end is None:
+            found = result.predict(n_samples=count, rng=stream)
+        else:
+            found = predict_at_end(result, end.memo, end.ended.at, count, stream)
     plain = FillResult(
         mean=found.mean,
         std=found.std,

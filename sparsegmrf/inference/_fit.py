@@ -17,6 +17,7 @@ from sparsegmrf.inference._ground import placed
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._progress import ProgressLike, with_progress
 from sparsegmrf.inference._result import result_of
 from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.inference._start import find_start, search
@@ -42,6 +43,7 @@ def fit(model: FieldModel, image: ArrayLike, *, likelihood: Gaussian | None = No
 
 
 @one_blas_thread()  # type: ignore[misc]  # the options are these
+@with_progress
 def fit(
     model: FieldModel,
     image: ArrayLike,
@@ -57,6 +59,7 @@ def fit(
     likelihood: Gaussian | Likelihood | None = None,
     spacing: SpacingLike = "coordinates",
     precision: Literal["double", "single"] = "double",
+    progress: ProgressLike = False,
 ) -> FitResult | CountFitResult | ChannelsFit:
     """Fit a model's parameters, the noise variance and a trend by exact maximum likelihood.
 
@@ -136,6 +139,9 @@ def fit(
         likelihood is the same; its gradient and the variances have a relative error of some 1e-6, which predictions
         state (`Prediction.relative_error`). See
         `SingleFactor`; transforms store no factor, and are the same in either.
+    progress : bool or callable
+        True shows a bar on a terminal or in a notebook, with the stage, the likelihoods evaluated and about how long
+        the rest takes. A function is called with a `Progress` after each likelihood; what it raises ends the fit.
 
     Returns
     -------

@@ -144,6 +144,16 @@ class Labels:
         found.attrs["long_name"] = meaning if called is None else f"{meaning} of {called}"
         return found.rename(name if found.name is None else f"{found.name}_{name}")
 
+    def on_plane(self, values: FloatArray, name: str) -> Any:
+        """Return values ``(H, W)``, or ``(k, H, W)`` that are draws or several images, under the image's labels."""
+        several = self.image.ndim == values.ndim
+        plane = self.image if several else self.image.isel(dict.fromkeys(self.image.dims[:-2], 0), drop=True)
+        found = self._put(plane, values) if plane.ndim == values.ndim else Labels(plane).draws(values)
+        if name:
+            for attribute in (*_OF_THE_VALUES, "long_name"):
+                found.attrs.pop(attribute, None)
+        return found.rename(name) if name else found
+
     def draws(self, values: FloatArray) -> Any:
         """Return draws ``(k, H, W)`` under the image's labels, along a first dimension ``sample``."""
         if "sample" in self.image.dims:

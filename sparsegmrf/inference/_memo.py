@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sparsegmrf.inference._mode import Place
+from sparsegmrf.inference._progress import evaluated, of_size
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.typing import FloatArray
 
@@ -56,6 +57,7 @@ class Memo:
         self._workspace = Workspace(objective.digits) if workspace is None else workspace
         self._points: dict[bytes, Point] = {}
         self._last: tuple[bytes, Any] | None = None
+        of_size(objective.n_observed)
 
     @property
     def names(self) -> list[str]:
@@ -69,16 +71,19 @@ class Memo:
         if key not in self._points:
             self.evaluations += 1
             self.let_go()
-            evaluated = self.objective.evaluate(at, self._workspace)
-            self._last = key, evaluated  # the images in it are kept of one point only
-            self._points[key] = self.objective.point(at, evaluated)
+            found = self.objective.evaluate(at, self._workspace)
+            self._last = key, found  # the images in it are kept of one point only
+            self._points[key] = self.objective.point(at, found)
+            evaluated(self.objective.n_observed)
         return self._points[key]
 
     def value(self, at: FloatArray) -> float:
         """Return the value alone, at a third of the cost."""
         self.evaluations += 1
         self.let_go()
-        return float(self.objective.value(at, self._workspace))
+        value = float(self.objective.value(at, self._workspace))
+        evaluated(self.objective.n_observed)
+        return value
 
     def solution(self, at: FloatArray) -> Any:
         """Return what belongs to a point, as the objective has it."""
@@ -103,8 +108,8 @@ class Memo:
     def let_go(self) -> None:
         """Keep of the last point what has no factors: the next evaluation makes its own."""
         if self._last is not None and hasattr(self.objective, "without_factors"):
-            key, evaluated = self._last
-            self._last = key, self.objective.without_factors(evaluated)
+            key, found = self._last
+            self._last = key, self.objective.without_factors(found)
 
 
 def _key(at: FloatArray) -> bytes:

@@ -241,6 +241,11 @@ class Objective:
         limits = model.limits(self.shape)
         return [Interval(*limits[name]) for name in self.searched] + [Interval(0.0, float("inf"))] * self.estimated
 
+    @property
+    def joint(self) -> frozenset[str]:
+        """Searched parameters that are valid together, which have no interval of their own."""
+        return self._coordinates.joint
+
     def evaluate(self, at: FloatArray, workspace: Workspace, *, gradient: bool = True) -> Evaluated:
         """Return the evidence at working parameters, and what it is made of."""
         model, variance = self._parameters_at(at)

@@ -10,6 +10,7 @@ from sparsegmrf.inference._cross_validation import cross_validate
 from sparsegmrf.inference._fit_result import FitResult, make_result
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._progress import stage
 from sparsegmrf.inference._start import Found
 
 
@@ -17,7 +18,8 @@ def result_of(problem: Problem, found: Found, stream: np.random.Generator) -> Fi
     """Return the estimates that a search has found; cross-validation starts there, its blocks follow `stream`."""
     memo, start, ended, tolerance = found
     if problem.method == "cv":
-        full, at, conclusion, compared = cross_validate(memo, ended.at, stream)
+        with stage("cross-validating"):
+            full, at, conclusion, compared = cross_validate(memo, ended.at, stream)
         return dataclasses.replace(make_result(problem, full, at, conclusion), cross_validation=compared)
     if isinstance(memo.objective, Objective):
         return gaussian_result(problem, found)

@@ -10,6 +10,7 @@ import numpy as np
 from sparsegmrf.errors import SparseGMRFError
 from sparsegmrf.inference._kink import Kink, climb_kink
 from sparsegmrf.inference._memo import Point
+from sparsegmrf.inference._progress import approaching
 from sparsegmrf.typing import BoolArray, FloatArray
 
 _STEP = 1e-3
@@ -211,6 +212,7 @@ def _by_trust_region(
         last = np.array(u)
         jumps.after(u, refused=standing > 0)
         point = _point(objective, u)
+        approaching(point.decrement, tolerance)
         near = point.decrement <= tolerance and point.slope <= _NOTHING_TO_GAIN
         gone = _noise_is_gone(objective, u) and _without_last(objective, u) <= tolerance
         if near or gone or standing == _STANDING or np.abs(u - origin).max() > FAR or (wary and jumps.seem):
@@ -281,6 +283,7 @@ def _polished(objective: Searchable, point: _Step, tolerance: float) -> _Step:
     """
     information, rate = None, 0.0
     for _ in range(_POLISHED):
+        approaching(point.decrement, tolerance)
         if not tolerance * (1.0 - rate) < point.decrement <= 1.0:
             break
         step = point.step * min(1.0, _LONGEST / float(np.abs(point.step).max()))

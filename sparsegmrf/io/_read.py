@@ -71,7 +71,7 @@ def read(
         If there are several channels or variables and none is chosen, or not that one.
     ImageLayoutError
         If it cannot be told which axis of an array holds the channels.
-    ModuleNotFoundError
+    MissingLibraryError
         If the library for the format is not installed.
 
     Examples

@@ -84,7 +84,7 @@ def write(
         If the suffix is another one or would lose the place, a PNG would have to show NaN, or the shape is another one.
     FileError
         If the directory does not exist, or the file cannot be written.
-    ModuleNotFoundError
+    MissingLibraryError
         If the library for the format is not installed.
 
     Examples

@@ -1,24 +1,33 @@
 """Figures of a filled image: its gaps, what is filled in, how sure it is, and how good where the truth is known."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.plot._pictures import show_picture
+from sparsegmrf.plot._panels import (
+    DEVIATION,
+    IMAGE,
+    Panel,
+    described,
+    draw_panel,
+    figure_for,
+    from_zero,
+    panel_figure,
+    placement,
+    planes,
+    scale_of,
+)
 from sparsegmrf.typing import ArrayLike, FloatArray
 
-_PANEL = 3.2
-"""Width in inches of an image within a panel."""
-_MISSING = "white"
-_IMAGE = colormaps["viridis"].with_extremes(bad=_MISSING)
-_DEVIATION = colormaps["magma"].with_extremes(bad="0.6")
 
-
-def fill_figure(image: ArrayLike, filled: ArrayLike, std: ArrayLike, *, title: str = "", unit: str = "") -> Figure:
+def fill_figure(
+    image: ArrayLike, filled: ArrayLike, std: ArrayLike, *, title: str = "", unit: str = "", like: Any = None
+) -> Figure:
     """Draw an image with gaps, the filled one on the same colour scale, and the standard deviation.
 
     Parameters
@@ -29,6 +38,10 @@ def fill_figure(image: ArrayLike, filled: ArrayLike, std: ArrayLike, *, title: s
         The filled image and the standard deviation, as in `FillResult`.
     title, unit : str
         Title of the figure, and what the colour scales measure.
+    like : DataArray or raster, optional
+        What has the coordinates of the axes: an image with labels, or what `sparsegmrf.io.read` returns. By default
+        `image`. Coordinates that are evenly spaced numbers are drawn, larger ones of rows higher, pixels in proportion
+        to their size on the ground; all else is counted in rows and columns.
 
     Returns
     -------
@@ -40,15 +53,161 @@ def fill_figure(image: ArrayLike, filled: ArrayLike, std: ArrayLike, *, title: s
     ArgumentError
         If the shapes differ, or no pixel is observed.
     """
-    holes, whole, spread = _planes(image=image, filled=filled, std=std)
-    figure = _figure(1, holes.shape)
-    figure.suptitle(title, fontsize=11)
-    axes = figure.subplots(1, 3)
-    scale = _scale(holes)
-    _panel(axes[0], holes, f"(a) image, {_missing(holes)}", _IMAGE, scale, unit)
-    _panel(axes[1], whole, "(b) filled", _IMAGE, scale, unit)
-    _panel(axes[2], spread, "(c) standard deviation", _DEVIATION, _from_zero(spread), unit, "max")
-    return figure
+    holes, whole, spread = planes("image", image=image, filled=filled, std=std)
+    scale = scale_of(holes)
+    panels = [
+        Panel(holes, f"(a) image, {described(holes)}", IMAGE, scale, unit),
+        Panel(whole, "(b) filled", IMAGE, scale, unit),
+        Panel(spread, "(c) standard deviation", DEVIATION, from_zero(spread), unit, "max"),
+    ]
+    return panel_figure(panels, 3, placement(like, image), title)
+
+
+def posterior_figure(
+    image: ArrayLike,
+    mean: ArrayLike,
+    std: ArrayLike,
+    draw: ArrayLike | None = None,
+    *,
+    title: str = "",
+    unit: str = "",
+    like: Any = None,
+) -> Figure:
+    """Draw an image with gaps, and what is known of the field given it: mean, standard deviation, and a draw.
+
+    The mean is the best guess of every pixel and smoother than the field; the draw is as rough as that.
+
+    Parameters
+    ----------
+    image : (H, W) array_like
+        Intensities; NaN where missing, drawn white.
+    mean, std : (H, W) array_like
+        Expectation and standard deviation of the field, as in `FillResult`.
+    draw : (H, W) array_like, optional
+        One draw of it, such as ``result.samples[0]``.
+    title, unit, like
+        As for `fill_figure`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        As for `fill_figure`; image, mean and draw have one colour scale.
+
+    Raises
+    ------
+    ArgumentError
+        If the shapes differ, or no pixel is observed.
+    """
+    holes, expected, spread = planes("image", image=image, mean=mean, std=std)
+    scale = scale_of(holes)
+    panels = [
+        Panel(holes, f"(a) image, {described(holes)}", IMAGE, scale, unit),
+        Panel(expected, "(b) mean given (a)", IMAGE, scale, unit),
+        Panel(spread, "(c) standard deviation of (b)", DEVIATION, from_zero(spread), unit, "max"),
+    ]
+    if draw is not None:
+        drawn = planes("image", image=image, draw=draw)[1]
+        panels.append(Panel(drawn, "(d) one draw given (a)", IMAGE, scale, unit))
+    return panel_figure(panels, 3 if draw is None else 2, placement(like, image), title)
+
+
+def risk_figure(
+    counts: ArrayLike,
+    mean: ArrayLike,
+    std: ArrayLike,
+    draw: ArrayLike | None = None,
+    *,
+    title: str = "",
+    risk: str = "risk",
+    like: Any = None,
+) -> Figure:
+    """Draw counts, and what is known of the risk given them: mean, standard deviation, and a draw.
+
+    Parameters
+    ----------
+    counts : (H, W) array_like
+        Counts; NaN where missing, drawn white.
+    mean, std : (H, W) array_like
+        Expectation and standard deviation of the risk, as in `CountFillResult`.
+    draw : (H, W) array_like, optional
+        One draw of it.
+    title, like
+        As for `fill_figure`.
+    risk : str
+        What the risk is.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        As for `fill_figure`; mean and draw have one colour scale.
+
+    Raises
+    ------
+    ArgumentError
+        If the shapes differ, or no pixel is observed.
+    """
+    holes, expected, spread = planes("counts", counts=counts, mean=mean, std=std)
+    scale = scale_of(expected)
+    panels = [
+        Panel(holes, f"(a) counts, {described(holes)}", IMAGE, scale_of(holes), "counts"),
+        Panel(expected, f"(b) mean of the {risk}", IMAGE, scale, risk),
+        Panel(spread, "(c) standard deviation of (b)", DEVIATION, from_zero(spread), risk, "max"),
+    ]
+    if draw is not None:
+        drawn = planes("counts", counts=counts, draw=draw)[1]
+        panels.append(Panel(drawn, "(d) one draw given (a)", IMAGE, scale, risk))
+    return panel_figure(panels, 3 if draw is None else 2, placement(like, counts), title)
+
+
+def channels_figure(
+    images: ArrayLike,
+    means: ArrayLike,
+    stds: ArrayLike,
+    *,
+    names: Sequence[str] | None = None,
+    title: str = "",
+    unit: str = "",
+    like: Any = None,
+) -> Figure:
+    """Draw the channels of an image with gaps, mean and standard deviation of each, a row for a channel.
+
+    Parameters
+    ----------
+    images : (C, H, W) array_like
+        Intensities; NaN where missing, drawn white.
+    means, stds : (C, H, W) array_like
+        Expectation and standard deviation of the field.
+    names : sequence of str, optional
+        Of the channels.
+    title, unit
+        As for `fill_figure`.
+    like : DataArray or raster, optional
+        What has the coordinates of the axes.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        As for `fill_figure`; image and mean of a channel have one colour scale.
+
+    Raises
+    ------
+    ArgumentError
+        If the shapes differ, or no pixel of a channel is observed.
+    """
+    stacks = [real_array(name, each) for name, each in (("images", images), ("means", means), ("stds", stds))]
+    if any(each.ndim != 3 or each.shape != stacks[0].shape for each in stacks):
+        raise ArgumentError(f"images, means and stds must have one shape (C, H, W), got {[x.shape for x in stacks]}.")
+    called = [str(k) for k in range(len(stacks[0]))] if names is None else list(names)
+    panels = []
+    for name, image, mean, std in zip(called, *stacks, strict=True):
+        holes, expected, spread = planes("images", images=image, means=mean, stds=std)
+        scale = scale_of(holes)
+        panels += [
+            Panel(holes, f"channel {name}, {described(holes)}", IMAGE, scale, unit),
+            Panel(expected, f"mean of {name}", IMAGE, scale, unit),
+            Panel(spread, f"standard deviation of {name}", DEVIATION, from_zero(spread), unit, "max"),
+        ]
+    return panel_figure(panels, 3, placement(like, stacks[0][0]), title)
 
 
 def truth_figure(
@@ -60,6 +219,7 @@ def truth_figure(
     *,
     title: str = "",
     unit: str = "",
+    like: Any = None,
 ) -> Figure:
     """Draw what a filled image says where the truth is known: the three of `fill_figure`, truth, a draw, and errors.
 
@@ -71,8 +231,8 @@ def truth_figure(
         Intensities measured; NaN where missing, drawn white.
     mean, std, draw : (H, W) array_like
         Expectation, standard deviation and one draw of the field given the image.
-    title, unit : str
-        Title of the figure, and what the colour scales measure.
+    title, unit, like
+        As for `fill_figure`.
 
     Returns
     -------
@@ -84,65 +244,25 @@ def truth_figure(
     ArgumentError
         If the shapes differ, or no pixel is observed, or none is missing.
     """
-    whole, holes, expected, spread, drawn = _planes(truth=truth, image=image, mean=mean, std=std, draw=draw)
+    whole, holes, expected, spread, drawn = planes("image", truth=truth, image=image, mean=mean, std=std, draw=draw)
     gaps = np.isnan(holes)
     if not gaps.any():
         raise ArgumentError("image must have missing pixels, got none; there is nothing to compare with the truth.")
-    figure = _figure(2, whole.shape)
-    figure.suptitle(title, fontsize=11)
+    place = placement(like, image)
+    figure = figure_for(2, 3, place, title)
     axes = figure.subplots(2, 3)
-    scale = _scale(whole)
-    _panel(axes[0, 0], whole, "(a) truth", _IMAGE, scale, unit)
-    _panel(axes[0, 1], holes, f"(b) measured, {_missing(holes)}", _IMAGE, scale, unit)
-    _panel(axes[0, 2], expected, "(c) filled: mean given (b)", _IMAGE, scale, unit)
-    _panel(axes[1, 0], spread, "(d) standard deviation of (c)", _DEVIATION, _from_zero(spread), unit, "max")
-    _panel(axes[1, 1], drawn, "(e) one draw given (b)", _IMAGE, scale, unit)
+    scale = scale_of(whole)
+    panels = [
+        Panel(whole, "(a) truth", IMAGE, scale, unit),
+        Panel(holes, f"(b) measured, {described(holes)}", IMAGE, scale, unit),
+        Panel(expected, "(c) filled: mean given (b)", IMAGE, scale, unit),
+        Panel(spread, "(d) standard deviation of (c)", DEVIATION, from_zero(spread), unit, "max"),
+        Panel(drawn, "(e) one draw given (b)", IMAGE, scale, unit),
+    ]
+    for ax, panel in zip(axes.flat, panels, strict=False):
+        draw_panel(ax, panel, place)
     _errors(axes[1, 2], (whole - expected)[gaps] / spread[gaps])
     return figure
-
-
-def _planes(**images: ArrayLike) -> list[FloatArray]:
-    planes = {name: real_array(name, image) for name, image in images.items()}
-    shapes = {name: plane.shape for name, plane in planes.items()}
-    if len(set(shapes.values())) > 1 or any(len(shape) != 2 for shape in shapes.values()):
-        raise ArgumentError(f"{', '.join(planes)} must have one shape (H, W), got {list(shapes.values())}.")
-    if np.isnan(planes["image"]).all():
-        raise ArgumentError("image must have an observed pixel, got none.")
-    return list(planes.values())
-
-
-def _figure(rows: int, shape: tuple[int, ...]) -> Figure:
-    """Return a figure for rows of three panels, as high as images of a shape need."""
-    height = _PANEL * min(max(shape[0] / shape[1], 0.4), 1.5) + 0.9
-    return Figure(figsize=(13.2, rows * height + 0.4), layout="constrained")
-
-
-def _missing(image: FloatArray) -> str:
-    share = float(np.isnan(image).mean())
-    return f"{share:.1%} missing (white)" if share else "none missing"
-
-
-def _scale(image: FloatArray) -> Normalize:
-    low, high = (float(value) for value in np.nanpercentile(image, [0.1, 99.9]))
-    return Normalize(low, high if high > low else low + 1.0)
-
-
-def _from_zero(values: FloatArray) -> Normalize:
-    high = float(np.nanpercentile(values, 99.9))
-    return Normalize(0.0, high if high > 0.0 else 1.0)
-
-
-def _panel(
-    ax: Axes, picture: FloatArray, title: str, colours: Colormap, norm: Normalize, unit: str, extend: str = "both"
-) -> None:
-    shown, notes = show_picture(ax, picture, colours, norm)
-    ax.set_title(", ".join([title, *notes]), fontsize=10)
-    ax.set_xlabel("column", fontsize=8)
-    ax.set_ylabel("row", fontsize=8)
-    ax.tick_params(labelsize=8)
-    bar = ax.figure.colorbar(shown, ax=ax, extend=extend, pad=0.02)
-    bar.ax.tick_params(labelsize=8)
-    bar.set_label(unit, fontsize=9)
 
 
 def _errors(ax: Axes, standardized: FloatArray) -> None:

@@ -206,8 +206,17 @@ def _picture(
     _colour_bar(ax, shown, unit, extend)
 
 
-def show_picture(ax: Axes, picture: FloatArray, colours: Colormap, norm: Normalize) -> tuple[AxesImage, list[str]]:
-    """Draw an image with its pixels at whole numbers; of a large one only some, which the notes for its title say."""
+def show_picture(
+    ax: Axes,
+    picture: FloatArray,
+    colours: Colormap,
+    norm: Normalize,
+    extent: tuple[float, float, float, float] | None = None,
+) -> tuple[AxesImage, list[str]]:
+    """Draw an image with its pixels at whole numbers, or between the edges of an extent.
+
+    Of a large one only some pixels are drawn, which the notes for its title say.
+    """
     height, width = picture.shape
     step = max(1, -(-max(height, width) // _DISPLAYED))
     shown = ax.imshow(
@@ -215,8 +224,8 @@ def show_picture(ax: Axes, picture: FloatArray, colours: Colormap, norm: Normali
         cmap=colours,
         norm=norm,
         interpolation="nearest",
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-        aspect="equal" if max(height, width) < 8 * min(height, width) else "auto",
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5) if extent is None else extent,
+        aspect="equal" if extent is None and max(height, width) < 8 * min(height, width) else "auto",
     )
     return shown, [f"every {step}. pixel"] if step > 1 else []
 

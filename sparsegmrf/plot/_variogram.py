@@ -78,10 +78,8 @@ def variogram_figure(
     """
     angles = _angles(directions)
     noise = _level_of_noise(noise_variance, image, mask)
-    own = getattr(model, "spacing", None)
-    if spacing == "coordinates" and own is not None and not differs(own):
-        spacing = own if spacing_of(image).is_pixels else spacing
-    found = [variogram(image, mask, max_lag=max_lag, direction=each, spacing=spacing) for each in angles]
+    ground = of_model(spacing, model, image)
+    found = [variogram(image, mask, max_lag=max_lag, direction=each, spacing=ground) for each in angles]
     expected = None if model is None else [each.expected(model, noise) for each in found]
     variance = None if model is None else _variance(model, found[0])
     figure = Figure(figsize=(6.2 if variance is None else 11.4, 4.4), layout="constrained")
@@ -89,20 +87,58 @@ def variogram_figure(
         figure.suptitle(title, fontsize=11)
     axes = figure.subplots(1, 1 if variance is None else 2, squeeze=False)[0]
     named = type(model).__name__
-    _draw(axes[0], found, [each.semivariances for each in found], expected, angles, named)
-    if noise > 0.0:
-        axes[0].axhline(noise, color="0.6", linewidth=0.8, linestyle=":", label="noise variance")
-    if variance is not None:
-        axes[0].axhline(variance + noise, color="0.6", linewidth=0.8, linestyle="--", label="variance, with noise")
-    axes[0].set_ylim(bottom=0.0)
-    axes[0].set_ylabel(f"semivariance{f' ({unit})$^2$' if unit else ''}", fontsize=9)
-    axes[0].legend(fontsize=8, frameon=False)
+    _draw_semivariances(axes[0], found, expected, angles, named, noise, variance, unit)
     if variance is not None and expected is not None:
         points = [1.0 - (each.semivariances - noise) / variance for each in found]
         _draw(axes[1], found, points, [1.0 - (each - noise) / variance for each in expected], angles, named)
         axes[1].axhline(0.0, color="0.6", linewidth=0.8)
         axes[1].set_ylabel("correlation", fontsize=9)
     return figure
+
+
+def variogram_panel(
+    ax: Axes,
+    image: FloatArray,
+    model: Model | None,
+    noise_variance: float | FloatArray,
+    spacing: SpacingLike,
+    unit: str,
+) -> None:
+    """Draw the variogram of an image that is NaN where missing, and that of a model, all directions together."""
+    noise = _level_of_noise(noise_variance, image, "nan")
+    found = [variogram(image, spacing=of_model(spacing, model, image))]
+    expected = None if model is None else [each.expected(model, noise) for each in found]
+    variance = None if model is None else _variance(model, found[0])
+    _draw_semivariances(ax, found, expected, [None], type(model).__name__, noise, variance, unit)
+
+
+def of_model(spacing: SpacingLike, model: Model | None, image: ArrayLike) -> SpacingLike:
+    """Return a size of pixels; of a plain array that of the model if it has one for all pixels."""
+    own = getattr(model, "spacing", None)
+    if spacing == "coordinates" and own is not None and not differs(own) and spacing_of(image).is_pixels:
+        found: SpacingLike = own
+        return found
+    return spacing
+
+
+def _draw_semivariances(
+    ax: Axes,
+    found: list[Variogram],
+    expected: list[FloatArray] | None,
+    angles: list[float | None],
+    named: str,
+    noise: float,
+    variance: float | None,
+    unit: str,
+) -> None:
+    _draw(ax, found, [each.semivariances for each in found], expected, angles, named)
+    if noise > 0.0:
+        ax.axhline(noise, color="0.6", linewidth=0.8, linestyle=":", label="noise variance")
+    if variance is not None:
+        ax.axhline(variance + noise, color="0.6", linewidth=0.8, linestyle="--", label="variance, with noise")
+    ax.set_ylim(bottom=0.0)
+    ax.set_ylabel(f"semivariance{f' ({unit})$^2$' if unit else ''}", fontsize=9)
+    ax.legend(fontsize=8, frameon=False)
 
 
 def _draw(

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsegmrf._blas_threads import one_blas_thread
+from sparsegmrf._libraries import plotting
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._scores import PITHistogram, Predictions, pit_histogram
 from sparsegmrf.stacks._fit import SeriesFit, StackFit
@@ -14,7 +15,7 @@ from sparsegmrf.stacks._labels import StackLabels
 from sparsegmrf.stacks._leave_one_out import DateDifference, leave_one_out
 from sparsegmrf.stacks._result import StackResult
 from sparsegmrf.stacks._scores import TITLES, StackScores
-from sparsegmrf.typing import FloatArray, IntArray
+from sparsegmrf.typing import Figure, FloatArray, IntArray
 
 _FLAGGED = 0.01
 """Probability that any date is flagged of a stack that is as the model says."""
@@ -102,10 +103,51 @@ class StackDiagnosis:
 
         return ndtr(self.z)
 
-    def pit_histogram(self, bins: int = 10) -> PITHistogram:
+    def pit_histogram(self, bins: int = 10, level: float = 0.95) -> PITHistogram:
         """Return the histogram of the transform, with the band of independent predictions; see `scores`."""
         y, mean, std = _told(self.left_out)
-        return pit_histogram(y, mean, std, bins=bins)
+        return pit_histogram(y, mean, std, bins=bins, level=level)
+
+    def plot(self, *, title: str = "") -> Figure:
+        """Draw how observations differ from what the others say: on the map, as a histogram, and by date.
+
+        (a) The mean of `z` over the dates of each pixel, in standard errors. (b) The histogram of the probability
+        integral transform with the band that 99% of the bins of independent right predictions keep to. (c) The offset
+        of every date from its prediction by all other dates, in standard errors, those of `flagged` in red; where dates
+        are not compared, the mean of their `z`, were observations independent.
+
+        Parameters
+        ----------
+        title : str
+            Of the figure.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`.
+
+        Raises
+        ------
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
+        drawn, z = plotting(), self.left_out
+        counts = np.isfinite((z.observed - z.mean) / z.std)
+        compared = any(each.degrees for each in self.by_date)
+        values = [
+            each.offset / each.offset_error if compared else each.mean_z * float(np.sqrt(counts[t].sum()))
+            for t, each in enumerate(self.by_date)
+        ]
+        figure: Figure = drawn.stack_diagnosis_figure(
+            self.mean_z * np.sqrt(counts.sum(axis=0)),
+            self.pit_histogram(20, 0.99),
+            [(each.date, value) for each, value in zip(self.by_date, values, strict=True)],
+            self.flagged.tolist(),
+            what="offset in standard errors" if compared else "mean residual in standard errors",
+            title=title,
+            like=self.z[0] if hasattr(self.z, "isel") else None,
+        )
+        return figure
 
     @property
     def flagged(self) -> IntArray:

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import ndtr
 
 from sparsegmrf import GMRF, Matern, SymmetricStencil, TensionSpline, fill, fit
 from sparsegmrf.errors import ArgumentError
@@ -13,6 +14,7 @@ from sparsegmrf.inference import diagnose
 from sparsegmrf.inference._diagnose import whiteness
 from sparsegmrf.likelihoods import Binomial, Poisson
 from sparsegmrf.models import BYM, Sum
+from sparsegmrf.scores import leave_one_out
 from tests.inference.test_condition import FIVE, MEMBRANE
 
 SHAPE = (40, 44)
@@ -299,3 +301,65 @@ def test_solve_of_masked_sums_is_exact_on_their_domain():
     for model in (Sum([TensionSpline(barrier=barrier), Matern(range=3.0)]), BYM(0.5, 0.9, mask=barrier)):
         found = fit(model, image, fixed=tuple(model.parameters), noise_variance=0.25, covariates=None)
         assert diagnose(found).residual < 1e-12
+
+
+@pytest.mark.parametrize(
+    "model", [Matern(range=4.0), TensionSpline(kappa=0.5), Sum([Matern(range=2.0), Matern(range=6.0, sigma=2.0)])]
+)
+def test_every_measurement_is_predicted_as_if_it_had_been_missing(model):
+    rng = np.random.default_rng(4)
+    image = 3.0 + Matern(range=4.0).gmrf((9, 11)).sample(rng=rng) + 0.4 * rng.standard_normal((9, 11))
+    image[3:5, 4:7] = np.nan
+    result = fit(model, image, covariates="linear", noise_variance=0.16, fixed=list(model.parameters))
+    found = diagnose(result, n_samples=2)
+    for pixel in ((0, 0), (4, 3), (8, 10)):
+        held = np.zeros(image.shape, dtype=bool)
+        held[pixel] = True
+        without = result.predict(held)
+        assert_allclose(found.left_out.mean[pixel], without.mean[pixel], rtol=1e-8)
+        variance = without.variance[pixel] + 0.16
+        assert_allclose(found.left_out.std[pixel], np.sqrt(variance), rtol=1e-8)
+        assert_allclose(found.z[pixel], (image[pixel] - without.mean[pixel]) / np.sqrt(variance), rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(found.z), np.isnan(image))
+
+
+def test_measurements_without_noise_are_predicted_by_those_around_them():
+    image = Matern(range=4.0).gmrf((9, 11)).sample(rng=0)
+    image[3, 4] = np.nan
+    result = fit(Matern(range=4.0), image, noise_variance=None)
+    found = diagnose(result, n_samples=2)
+    expected = leave_one_out(result.gmrf(), image, mask=np.isnan(image), noise_variance=0.0)
+    assert_allclose(found.left_out.mean, expected.mean)
+    assert_allclose(found.left_out.std, expected.std)
+    ran = fit(Matern(range=4.0), image)  # to the same, its noise having run to zero
+    assert ran.undetermined == ("noise_variance",)
+    assert_allclose(diagnose(ran, n_samples=2).left_out.std, expected.std, rtol=1e-2)
+
+
+def test_residuals_of_a_right_model_are_uniform_and_those_of_a_wrong_one_are_not(images, right):
+    found = diagnose(right, n_samples=2)
+    seen = np.isfinite(images)
+    z = found.z[seen]
+    assert abs(z.mean()) < 5.0 / np.sqrt(z.size)  # correlated, but not enough for more; the seed is fixed
+    assert found.pit_histogram().outside <= 2
+    assert_allclose(found.pit[seen], ndtr(z))
+    model = right.model.replace(sigma=0.5 * right.model.sigma)
+    narrow = diagnose(dataclasses.replace(right, model=model), n_samples=2)
+    assert narrow.pit_histogram().outside > 8
+
+
+def test_residuals_of_counts_are_those_given_one_draw():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(5.0 * np.exp(Matern(range=4.0, sigma=0.5).gmrf((12, 14)).sample(rng=rng))).astype(float)
+    counts[2:4, 3:6] = np.nan
+    found = diagnose(fit(Matern(range=4.0, sigma=0.5), counts, likelihood=Poisson(5.0)), n_samples=2)
+    assert found.left_out is None
+    np.testing.assert_array_equal(np.isnan(found.z), np.isnan(counts))
+    assert whiteness(np.nan_to_num(found.z), np.isfinite(found.z)) == found.noise
+
+
+def test_a_field_alone_has_no_residuals():
+    found = diagnose(Matern(range=4.0).gmrf((8, 8)), n_samples=2)
+    assert found.z is None
+    with pytest.raises(ArgumentError, match="predicted by others, got none"):
+        found.pit_histogram()
