@@ -144,7 +144,7 @@ class Dense:
         if self.coupled is None:
             return 0.0
         own = zip(self.coupled.intervals, self.coupled.forms @ np.array(at), strict=True)
-        slopes = [interval.slope(value) for interval, value in own]
+        slopes = [Interval(*ends).slope(value) for ends, value in own]
         return float(np.linalg.slogdet(self.coupled.forms)[1] - np.log(slopes).sum())
 
     @staticmethod

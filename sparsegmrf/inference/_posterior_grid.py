@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
@@ -13,7 +14,11 @@ from sparsegmrf.inference._standardized import Standardized, refuse_endless
 from sparsegmrf.typing import FloatArray, IntArray
 
 _STEP = 0.75
-"""Distance of points, in standard deviations of the narrower side of an axis."""
+"""Distance of points at the mode, in standard deviations of the narrower side of an axis."""
+_STRETCH = 0.5
+"""What the distances of points along an axis grow with, as ``cosh(a t)``."""
+_COUNTS = 1e-3
+"""Weight of a point relative to the largest, from which on it counts."""
 _MOST = 50
 """Points of a grid of no coordinate at which it has become too large; each coordinate has four times as many."""
 _FLOOR = 3.0 * DEPTH
@@ -33,7 +38,7 @@ class PosteriorGrid:
     steps : ndarray, (K,)
         Distances of the points along the axes.
     index : ndarray of int, (n, K)
-        The points ``z = index * steps``: those, and their neighbours.
+        The points, and their neighbours: ``z = sinh(a t) / a`` with ``t = index * steps``.
     values : ndarray, (n,)
         Log-densities less that of the mode.
     """
@@ -46,39 +51,68 @@ class PosteriorGrid:
     @property
     def points(self) -> FloatArray:
         """The points ``z``, ``(n, K)``."""
-        return np.asarray(self.index * self.steps)
+        return _stretched(self.index * self.steps)
+
+    @property
+    def _masses(self) -> FloatArray:
+        """The density by ``t`` over its maximum."""
+        return np.exp(self.values) * np.prod(np.cosh(_STRETCH * self.index * self.steps), axis=1)
 
     @property
     def log_integral(self) -> float:
         """Logarithm of the integral of the density by the working parameters: a sum over the points."""
         cell = float(np.log(self.steps).sum()) + self.axes.log_volume
-        return self.axes.top + float(np.log(np.exp(self.values).sum())) + cell
+        return self.axes.top + float(np.log(self._masses.sum())) + cell
 
     def every_other(self) -> tuple[FloatArray, FloatArray]:
         """Return the points at even places and their weights, of sum one, without those that hardly count."""
-        even = (self.index % 2 == 0).all(axis=1) & (self.values > -DEPTH)
-        weights = np.exp(self.values[even])
-        return self.points[even], weights / weights.sum()
+        even = (self.index % 2 == 0).all(axis=1)
+        weights = np.where(even, self._masses, 0.0)
+        kept = weights > _COUNTS * weights.max()
+        return self.points[kept], weights[kept] / weights[kept].sum()
 
     def log_density(self, z: FloatArray) -> FloatArray:
-        """Return log-densities less that of the mode at coordinates ``(..., K)`` by cubic splines."""
-        from scipy.ndimage import map_coordinates
-
-        places = z / self.steps - self.index.min(axis=0)
-        beyond = ((places < 0.0) | (places > np.array(self._splines.shape) - 1.0)).any(axis=-1)
-        logs = map_coordinates(self._splines, np.moveaxis(places, -1, 0), order=3, mode="mirror", prefilter=False)
-        return np.where(beyond, -np.inf, logs)
+        """Return log-densities less that of the mode at coordinates ``(..., K)``, by piecewise cubics between points."""
+        t = np.arcsinh(_STRETCH * z) / (_STRETCH * self.steps) - self.index.min(axis=0)
+        last = np.array(self._rest.shape) - 1
+        beyond = ((t < 0.0) | (t > last)).any(axis=-1)
+        cell = np.clip(np.floor(t).astype(np.intp), 0, last - 1)
+        shares = [_cubic_shares(part) for part in np.moveaxis(t - cell, -1, 0)]
+        rest = np.zeros(t.shape[:-1])
+        for corner in product(range(4), repeat=len(last)):
+            place = np.clip(cell + np.array(corner) - 1, 0, last)
+            share = np.prod([own[k] for own, k in zip(shares, corner, strict=True)], axis=0)
+            rest += share * self._rest[tuple(np.moveaxis(place, -1, 0))]
+        return np.where(beyond, -np.inf, rest - 0.5 * np.sum(z * z, axis=-1))
 
     @cached_property
-    def _splines(self) -> FloatArray:
-        """Coefficients of the splines of the log-density, which falls on from the nearest point where there is none."""
-        from scipy.ndimage import distance_transform_edt, spline_filter
+    def _rest(self) -> FloatArray:
+        """What the log-density is above ``-z^2 / 2``, all over the box of the points.
+
+        Beyond the points it is that of the nearest one, but the density falls from there on.
+        """
+        from scipy.ndimage import distance_transform_edt
 
         first = self.index.min(axis=0)
         box = np.full(self.index.max(axis=0) - first + 1, np.nan)
-        box[tuple((self.index - first).T)] = np.maximum(self.values, -_FLOOR)
+        places = np.moveaxis(np.indices(box.shape), 0, -1) + first
+        normal = -0.5 * np.sum(_stretched(places * self.steps) ** 2, axis=-1)
+        box[tuple((self.index - first).T)] = self.values
         away, nearest = distance_transform_edt(np.isnan(box), return_indices=True)
-        return np.asarray(spline_filter(box[tuple(nearest)] - _FALLS * away, order=3, mode="mirror"))
+        box = np.maximum(box, np.minimum(normal - DEPTH, -_FLOOR))
+        near = box[tuple(nearest)]
+        log = np.where(away > 0.0, np.minimum(near - normal[tuple(nearest)] + normal, near - _FALLS * away), near)
+        return np.asarray(log - normal)
+
+
+def _cubic_shares(x: FloatArray) -> list[FloatArray]:
+    """Return the shares of the points -1, 0, 1, 2 in the value at ``x`` in [0, 1], which are exact for parabolas.
+
+    R. Keys (1981), Cubic convolution interpolation for digital image processing, IEEE Transactions on Acoustics, Speech,
+    and Signal Processing 29, eq. 8.
+    """
+    y = 1.0 - x
+    return [-0.5 * x * y * y, 1.0 - x * x * (2.5 - 1.5 * x), 1.0 - y * y * (2.5 - 1.5 * y), -0.5 * y * x * x]
 
 
 def explore_grid(posterior: LogPosterior, axes: Standardized) -> PosteriorGrid:
@@ -98,7 +132,7 @@ def explore_grid(posterior: LogPosterior, axes: Standardized) -> PosteriorGrid:
         for neighbour in _neighbours(place):
             if neighbour in found:
                 continue
-            at = axes.numbers(np.array(neighbour) * steps)
+            at = axes.numbers(_stretched(np.array(neighbour) * steps))
             _check_near(posterior, axes, at, found[place])
             found[neighbour] = posterior.value(at) - axes.top
             if found[neighbour] > -DEPTH:
@@ -106,6 +140,11 @@ def explore_grid(posterior: LogPosterior, axes: Standardized) -> PosteriorGrid:
             if len(found) > _MOST * 4**count:
                 _refuse_large(posterior, axes, steps, found)
     return PosteriorGrid(axes, steps, np.array(list(found)), np.array(list(found.values())))
+
+
+def _stretched(t: FloatArray) -> FloatArray:
+    """Return coordinates ``z = sinh(a t) / a``: steps are the longer the farther out, where densities have their tails."""
+    return np.asarray(np.sinh(_STRETCH * t) / _STRETCH)
 
 
 def _neighbours(place: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -124,7 +163,7 @@ def _refuse_large(
     posterior: LogPosterior, axes: Standardized, steps: FloatArray, found: dict[tuple[int, ...], float]
 ) -> None:
     """Refuse a density whose grid has too many points, naming the parameter along which it is longest."""
-    numbers = axes.numbers(np.array(list(found)) * steps)
+    numbers = axes.numbers(_stretched(np.array(list(found)) * steps))
     name = posterior.names[int(np.argmax(np.ptp(numbers, axis=0)))]
     raise ArgumentError(
         f"priors must hold {name}, got a posterior density that is within {DEPTH:g} nats of its mode at more than "
