@@ -56,6 +56,10 @@ class FillOptions(FieldOptions):
     ] = None
     samples: Annotated[int, typer.Option(help="Number of draws given the observed pixels.")] = 0
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0
+    parameters: Annotated[
+        Literal["plug-in", "integrate"],
+        typer.Option(help="Estimates taken as known, or integrated out with weak priors."),
+    ] = "plug-in"
 
     @property
     def images(self) -> Mapping[str, str]:
@@ -90,6 +94,7 @@ class FillOptions(FieldOptions):
             n_samples=self.samples,
             rng=self.seed,
             likelihood=self.counts(image),
+            parameters=self.parameters,
             **arguments,
         )
 

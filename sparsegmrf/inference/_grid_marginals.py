@@ -10,9 +10,9 @@ from sparsegmrf.typing import FloatArray
 
 _NODES = 121
 """Values of a parameter at which its density is computed."""
-_SPACING = 0.4
-"""Distance in standard deviations of the points over which the others are summed: sums of smooth densities converge
-faster than any power of it."""
+_SPACING = 0.25
+"""Distance in standard deviations at the mode of the points over which the others are summed: sums of smooth densities
+converge faster than any power of it."""
 
 
 def grid_marginals(posterior: LogPosterior, grid: PosteriorGrid) -> dict[str, ParameterDensity]:
@@ -32,10 +32,10 @@ def grid_marginals(posterior: LogPosterior, grid: PosteriorGrid) -> dict[str, Pa
     for k, name in enumerate(posterior.names):
         length = float(np.linalg.norm(B[k]))
         turned = _turned(B[k] / length)
-        first, planes = _planes(places @ turned.T)
-        z = planes @ turned
+        first, plane, cells = _planes(places @ turned.T)
+        z = first[:, np.newaxis, np.newaxis] * turned[0] + plane @ turned[1:]
         logs = _in_joint_region(posterior, grid, z @ B.T, joint) if joint.any() else grid.log_density(z)
-        weights = np.exp(logs).sum(axis=1)
+        weights = np.exp(logs) @ cells
         interval = Interval(-np.inf, np.inf) if joint[k] else intervals[k]
         found[name] = ParameterDensity.of(name, interval, interval.outward(values[k]) + length * first, weights)
     return found
@@ -47,15 +47,18 @@ def _turned(b: FloatArray) -> FloatArray:
     return np.asarray(turned * np.sign(turned[0] @ b))
 
 
-def _planes(places: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return values of the first coordinate, and points ``(M, n, K)`` with each of them, as far as places go."""
-    low, high = places.min(axis=0), places.max(axis=0)
-    first = np.linspace(low[0], high[0], _NODES)
+def _planes(places: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return values of the first coordinate, points ``(n, K - 1)`` of the others as far as places go, and their cells.
+
+    Steps grow with the distance from the mode, as those of the grid do.
+    """
+    low, high = np.arcsinh(places.min(axis=0)), np.arcsinh(places.max(axis=0))
+    first = np.sinh(np.linspace(low[0], high[0], _NODES))
     rest = [np.arange(a, b + _SPACING, _SPACING) for a, b in zip(low[1:], high[1:], strict=True)]
-    plane = np.stack(np.meshgrid(*rest, indexing="ij"), axis=-1).reshape(-1, len(rest)) if rest else np.zeros((1, 0))
-    points = np.empty((_NODES, len(plane), len(low)))
-    points[..., 0], points[..., 1:] = first[:, np.newaxis], plane
-    return first, points
+    if not rest:
+        return first, np.zeros((1, 0)), np.ones(1)
+    t = np.stack(np.meshgrid(*rest, indexing="ij"), axis=-1).reshape(-1, len(rest))
+    return first, np.sinh(t), np.prod(np.cosh(t), axis=-1)
 
 
 def _places(posterior: LogPosterior, grid: PosteriorGrid, joint: FloatArray) -> FloatArray:

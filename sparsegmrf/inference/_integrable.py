@@ -28,11 +28,11 @@ class Integrable(ABC):
         Parameters
         ----------
         strategy : {"auto", "grid", "ccd"}
-            ``"grid"``: the density at all points of a grid where it is within 8 nats of the mode, and cubic splines
+            ``"grid"``: the density at all points of a grid where it is within 7 nats of the mode, and cubic splines
             between: some 10, 60, 300 likelihoods for one, two, three parameters, and densities of parameters that are
             exact to a fraction of a percent. ``"ccd"``: a central composite design, 9, 15, 25, 27 points for two to
             five parameters; densities of parameters are then those of independent split normal coordinates. ``"auto"``
-            takes the grid for up to two parameters, and for three of images of up to 16,384 pixels.
+            takes the grid for up to two parameters, and for three of images of up to 1,024 pixels.
 
         Returns
         -------

@@ -21,7 +21,7 @@ from sparsegmrf.typing import BoolArray, FloatArray, Seed
 STRATEGIES = ("auto", "grid", "ccd")
 _FEW = 2
 """Parameters up to which a grid has few points, whatever the image."""
-_SMALL = 2**14
+_SMALL = 2**10
 """Pixels up to which it may have a parameter more."""
 
 

@@ -8,7 +8,7 @@ from sparsegmrf._interval import Interval
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.typing import BoolArray, FloatArray
 
-DEPTH = 8.0
+DEPTH = 7.0
 """Nats below the mode down to which a density is looked at: a plateau there has less than a thousandth of it a unit."""
 
 

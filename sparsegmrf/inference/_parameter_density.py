@@ -37,9 +37,9 @@ class ParameterDensity:
 
     @classmethod
     def of(cls, name: str, interval: Interval, numbers: FloatArray, weights: FloatArray) -> "ParameterDensity":
-        """Return the density of weights by evenly spaced working numbers, which need not integrate to one."""
-        weights = np.maximum(weights, 0.0)
-        by_number = weights / (weights.sum() * (numbers[1] - numbers[0]))
+        """Return the density of weights by increasing working numbers, which need not integrate to one."""
+        by_number = np.maximum(weights, 0.0)
+        by_number = by_number / np.sum(by_number * np.gradient(numbers))
         values = np.array([interval.inward(float(u)) for u in numbers])
         slopes = np.array([interval.slope(float(v)) for v in values])
         return cls(name, values, by_number / slopes, interval, numbers, by_number)
@@ -65,12 +65,13 @@ class ParameterDensity:
         inside = (at >= self.values[0]) & (at <= self.values[-1])
         flat = np.where(inside, at, self.values[0]).ravel()
         slopes = np.array([self._interval.slope(float(v)) for v in flat]).reshape(at.shape)
-        return np.where(inside, np.maximum(self._curve(self._outward(flat).reshape(at.shape)), 0.0) / slopes, 0.0)
+        return np.where(inside, np.nan_to_num(self._curve(self._outward(flat).reshape(at.shape))) / slopes, 0.0)
 
     def cdf(self, value: ArrayLike) -> FloatArray:
         """Return the probability of being no larger than values of the parameter."""
         at = np.clip(real_array("value", value), self.values[0], self.values[-1])
-        return np.asarray(self._distribution(self._outward(at.ravel()).reshape(at.shape)))
+        numbers = np.clip(self._outward(at.ravel()), self._numbers[0], self._numbers[-1])
+        return np.asarray(self._distribution(numbers.reshape(at.shape)))
 
     def quantile(self, probability: float) -> float:
         """Return the value that is not exceeded with a probability between 0 and 1.
@@ -95,7 +96,7 @@ class ParameterDensity:
 
     @property
     def _masses(self) -> FloatArray:
-        return np.asarray(self._by_number / self._by_number.sum())
+        return np.asarray(self._by_number * np.gradient(self._numbers))
 
     @cached_property
     def _curve(self):  # type: ignore[no-untyped-def]

@@ -17,6 +17,8 @@ _STEP = 0.75
 """Distance of points at the mode, in standard deviations of the narrower side of an axis."""
 _STRETCH = 0.5
 """What the distances of points along an axis grow with, as ``cosh(a t)``."""
+_NEGLIGIBLE = float(np.arcsinh(_STRETCH * np.sqrt(2.0 * DEPTH)) / _STRETCH)
+"""Where on an axis a normal density is `DEPTH` below its mode."""
 _COUNTS = 1e-3
 """Weight of a point relative to the largest, from which on it counts."""
 _MOST = 50
@@ -83,11 +85,11 @@ class PosteriorGrid:
             place = np.clip(cell + np.array(corner) - 1, 0, last)
             share = np.prod([own[k] for own, k in zip(shares, corner, strict=True)], axis=0)
             rest += share * self._rest[tuple(np.moveaxis(place, -1, 0))]
-        return np.where(beyond, -np.inf, rest - 0.5 * np.sum(z * z, axis=-1))
+        return np.where(beyond, -np.inf, rest + _reference((t + self.index.min(axis=0)) * self.steps))
 
     @cached_property
     def _rest(self) -> FloatArray:
-        """What the log-density is above ``-z^2 / 2``, all over the box of the points.
+        """What the log-density is above that of reference, all over the box of the points.
 
         Beyond the points it is that of the nearest one, but the density falls from there on.
         """
@@ -96,7 +98,7 @@ class PosteriorGrid:
         first = self.index.min(axis=0)
         box = np.full(self.index.max(axis=0) - first + 1, np.nan)
         places = np.moveaxis(np.indices(box.shape), 0, -1) + first
-        normal = -0.5 * np.sum(_stretched(places * self.steps) ** 2, axis=-1)
+        normal = _reference(places * self.steps)
         box[tuple((self.index - first).T)] = self.values
         away, nearest = distance_transform_edt(np.isnan(box), return_indices=True)
         box = np.maximum(box, np.minimum(normal - DEPTH, -_FLOOR))
@@ -145,6 +147,13 @@ def explore_grid(posterior: LogPosterior, axes: Standardized) -> PosteriorGrid:
 def _stretched(t: FloatArray) -> FloatArray:
     """Return coordinates ``z = sinh(a t) / a``: steps are the longer the farther out, where densities have their tails."""
     return np.asarray(np.sinh(_STRETCH * t) / _STRETCH)
+
+
+def _reference(t: FloatArray) -> FloatArray:
+    """Return the normal log-density ``-z^2 / 2``, which goes on straight in ``t`` from where it is negligible."""
+    near = np.clip(t, -_NEGLIGIBLE, _NEGLIGIBLE)
+    z = _stretched(near)
+    return -np.sum(0.5 * z * z + z * np.cosh(_STRETCH * near) * (t - near), axis=-1)
 
 
 def _neighbours(place: tuple[int, ...]) -> list[tuple[int, ...]]:
