@@ -12,11 +12,12 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 from scipy.stats import norm
 
 from sparsegmrf import fit
 from sparsegmrf._interval import Interval
-from sparsegmrf.inference import FitResult, IntegratedFit
+from sparsegmrf.inference import FitResult, IntegratedFit, Mixture
 from sparsegmrf.models import CAR, SAR, AR1xAR1, Independent, Intrinsic, Matern, Model, TensionSpline
 from sparsegmrf.priors import LogNormal, Normal, PCPrecision, PCRange, PCSigma, Prior
 
@@ -36,7 +37,7 @@ class Case(NamedTuple):
 
 def cases() -> list[Case]:
     """Return models with up to three parameters."""
-    matern, spline = Matern(range=5.0), TensionSpline(kappa=0.4)
+    matern = Matern(range=5.0)
     scale = {"range": PCRange(3.0, 0.05), "sigma": SIGMA}
     tension = {"kappa": LogNormal(0.4, 0.7), "tau": LogNormal(1.0, 1.0)}
     flat, wide = Normal(0.0, 0.5), Normal(0.0, 0.2)
@@ -52,7 +53,6 @@ def cases() -> list[Case]:
         ("AR1xAR1", AR1xAR1(), AR1xAR1(0.6, 0.5), {"rho_row": flat, "rho_column": flat, "sigma": SIGMA}),
         ("CAR, two rho", CAR((0.2, 0.2)), CAR((0.3, 0.15)), {"tau": TAU}),
     ]
-    del spline
     found = [Case(*each, noise=False) for each in plain + alone]
     noisy = [Case(name, model, truth, {**own, "noise_variance": NOISE}, True) for name, model, truth, own in plain]
     return found + noisy
@@ -88,7 +88,7 @@ class Dense:
         self.scale = next(name for name in ("sigma", "tau") if name in names)
         self.shaped = [name for name in names if name != self.scale]
         twice = case.model.replace(**{self.scale: 2.0 * case.model.parameters[self.scale]})
-        change = self._Q(twice)[0, 0] / self._Q(case.model)[0, 0]
+        change = self._precision(twice)[0, 0] / self._precision(case.model)[0, 0]
         self.exponent = -float(np.log2(change))
         self.names = [*self.shaped, self.scale, *(["noise_variance"] if case.noise else [])]
         limits = case.model.limits(self.shape)
@@ -99,7 +99,7 @@ class Dense:
         self.intervals = [real if name in joint else Interval(*limits[name]) for name in self.shaped]
         self.intervals += [Interval(0.0, np.inf)] * (1 + case.noise)
 
-    def _Q(self, model: Model) -> np.ndarray:
+    def _precision(self, model: Model) -> np.ndarray:
         return model.stencil(self.shape).tocsr().toarray()
 
     def eigen(self, values: dict[str, float], pixels: np.ndarray) -> "Eigen | None":
@@ -107,7 +107,7 @@ class Dense:
         model = self.case.model.replace(**values, **{self.scale: 1.0})
         if hasattr(model, "is_inside") and not model.is_inside(self.shape):
             return None
-        Q = self._Q(model)
+        Q = self._precision(model)
         C = np.linalg.pinv(Q, hermitian=True) if model.gmrf(self.shape).rank_deficiency else np.linalg.inv(Q)
         o, a = self.observed, np.full(len(self.y), 1.0 / len(self.y))
         lam, U = np.linalg.eigh(self.K.T @ C[np.ix_(o, o)] @ self.K)
@@ -155,7 +155,7 @@ class Dense:
 
 
 class Eigen(NamedTuple):
-    """Contrasts in the basis in which their covariance ``c lam + s`` is diagonal, and what pixels have to do with them."""
+    """Contrasts in the basis in which their covariance ``c lam + s`` is diagonal, and what they say of pixels."""
 
     lam: np.ndarray
     r: np.ndarray
@@ -226,8 +226,11 @@ def distances(case: Case, image: np.ndarray, found: IntegratedFit, dense: Dense,
     for k, pixel in enumerate(hidden(image)):
         m, s = mixture.mean.ravel()[pixel], mixture.std.ravel()[pixel]
         x = np.linspace(m - 8.0 * s, m + 8.0 * s, 201)
-        of_each = norm.pdf(x[:, np.newaxis], mixture.means.reshape(len(mixture.weights), -1)[:, pixel],
-                           mixture.stds.reshape(len(mixture.weights), -1)[:, pixel])
+        of_each = norm.pdf(
+            x[:, np.newaxis],
+            mixture.means.reshape(len(mixture.weights), -1)[:, pixel],
+            mixture.stds.reshape(len(mixture.weights), -1)[:, pixel],
+        )
         worst = max(worst, 0.5 * float(np.sum(np.abs(of_each @ mixture.weights - exact.pixel(k, x)))) * (x[1] - x[0]))
     said["pixels"] = worst
     return said
@@ -254,13 +257,113 @@ def quadrature(only: str = "") -> None:
             if strategy == "grid":
                 ends = [found.densities[name]._numbers[[0, -1]] for name in dense.names]
                 low, high = np.array(ends).T
-                nodes = {1: 400, 2: 200, 3: 72}[len(dense.names)]
+                nodes = {1: 400, 2: 200, 3: 150 if dense.coupled else 72}[len(dense.names)]
                 exact = dense.quadrature(low - 0.2 * (high - low), high + 0.2 * (high - low), nodes, hidden(image))
             said = distances(case, image, found, dense, exact)
             told = "  ".join(f"{name} {100.0 * value:.3f}%" for name, value in said.items())
-            noise = "+ noise" if case.noise else ""
-            print(f"{case.name + noise:22}{strategy:6}{found.evaluations:6} {len(found.weights):4} pts {seconds:6.2f} s  {told}", flush=True)
+            what = f"{case.name + ' + noise' * case.noise:22}{strategy:6}{found.evaluations:6}"
+            print(f"{what} {len(found.weights):4} points {seconds:6.2f} s  {told}", flush=True)
+
+
+class Chain(NamedTuple):
+    """States of a chain on the working numbers, after its burn-in, and the share of proposals that were taken."""
+
+    states: np.ndarray
+    taken: float
+
+    def error(self, values: np.ndarray) -> float:
+        """Return the standard error of the mean of a function of the states, by the means of 30 batches."""
+        means = [each.mean() for each in np.array_split(values, 30)]
+        return float(np.std(means, ddof=1) / np.sqrt(30))
+
+
+def metropolis(case: Case, image: np.ndarray, start: np.ndarray, step: np.ndarray, count: int) -> Chain:
+    """Return a random-walk Metropolis chain on the restricted dense likelihood times the priors."""
+    rng, y = np.random.default_rng(0), np.where(np.isnan(image), 0.0, image).ravel()
+    observed = np.isfinite(image).ravel()
+    names = [*case.model.parameters, "noise_variance"]
+    positive = Interval(0.0, np.inf)
+
+    def log_density(u: np.ndarray) -> float:
+        *own, noise = np.exp(u)
+        Q = case.model.replace(**dict(zip(names, own, strict=False))).stencil(image.shape).tocsr().toarray()
+        w = observed / noise
+        L, P = cho_factor(Q, lower=True), cho_factor(Q + np.diag(w), lower=True)
+        D = np.stack([y, observed.astype(float)], axis=1)
+        gram = D.T @ (w[:, np.newaxis] * D) - (w[:, np.newaxis] * D).T @ cho_solve(P, w[:, np.newaxis] * D)
+        log = 2.0 * (np.log(np.diagonal(L[0])).sum() - np.log(np.diagonal(P[0])).sum()) + np.log(w[observed]).sum()
+        log -= np.log(gram[1, 1]) + gram[0, 0] - gram[0, 1] ** 2 / gram[1, 1]
+        prior = [Dense._log_prior(name, case.priors[name], positive, at) for name, at in zip(names, u, strict=True)]
+        return 0.5 * log + sum(prior)
+
+    at, value, taken, states = start, log_density(start), 0, []
+    for _ in range(count):
+        there = at + step @ rng.standard_normal(len(at))
+        new = log_density(there)
+        if np.log(rng.random()) < new - value:
+            at, value, taken = there, new, taken + 1
+        states.append(at)
+    return Chain(np.array(states)[count // 20 :], taken / count)
+
+
+def chain(count: str = "12000") -> None:
+    """Print moments and quantiles of the parameters of a 30 x 30 image beside those of a chain, with its errors."""
+    case = next(each for each in cases() if each.name == "Matern" and each.noise)
+    image = image_of(case, (30, 30), 1)
+    start = fitted(case, image)
+    names = list(start.parameters)
+    grid, design = (start.integrate(strategy=each) for each in ("grid", "ccd"))
+    # a step of 2.4 / sqrt(3) posterior deviations is the best of a normal density in three dimensions
+    cloud, w = np.log([grid.points[name] for name in names]), grid.weights
+    covariance = np.cov(cloud, aweights=w)
+    found = metropolis(case, image, cloud @ w, 2.4 / np.sqrt(3.0) * np.linalg.cholesky(covariance), int(count))
+    print(f"{len(found.states)} states, {100.0 * found.taken:.0f}% of proposals taken")
+    print(f"{'':16}{'':10}{'chain':>12}{'its error':>12}{'grid':>12}{'ccd':>12}")
+    for k, name in enumerate(names):
+        values = np.exp(found.states[:, k])
+        print(
+            f"{name:16}{'mean':10}{values.mean():12.4f}{found.error(values):12.4f}"
+            f"{grid.densities[name].mean:12.4f}{design.densities[name].mean:12.4f}"
+        )
+        for probability in (0.025, 0.25, 0.5, 0.75, 0.975):
+            at = float(np.quantile(values, probability))
+            slope = float(grid.densities[name].pdf(at))
+            error = found.error((values <= at).astype(float)) / slope
+            print(
+                f"{'':16}{probability:<10g}{at:12.4f}{error:12.4f}"
+                f"{grid.densities[name].quantile(probability):12.4f}{design.densities[name].quantile(probability):12.4f}"
+            )
+
+
+def coverage(strategy: str = "auto", count: str = "200") -> None:
+    """Print how often intervals of hidden pixels hold the field, and the CRPS, on simulated 12 x 14 images."""
+    truth, told = Matern(range=5.0), {"plug-in": [], "plug-in, priors": [], "integrated": []}
+    priors = {"range": PCRange(2.0, 0.05), "sigma": SIGMA, "noise_variance": NOISE}
+    for number in range(int(count)):
+        rng = np.random.default_rng(number)
+        field = truth.gmrf(SHAPE).sample(rng=rng)
+        out = rng.random(SHAPE) < 0.3
+        image = np.where(out, np.nan, field + 0.4 * rng.standard_normal(SHAPE))
+        for name, own in (("plug-in", None), ("plug-in, priors", priors)):
+            result = fit(Matern(), image, priors=own)
+            predicted = result.predict()
+            told[name].append(scores(Mixture([1.0], predicted.mean[np.newaxis], predicted.std[np.newaxis]), field, out))
+        told["integrated"].append(scores(result.integrate(strategy=strategy).predict().mixture, field, out))
+    print(f"{count} images, {SHAPE[0]} x {SHAPE[1]}, 30% of pixels hidden, {strategy}; standard errors count images")
+    print(f"{'':20}{'in 90%':>18}{'in 95%':>18}{'CRPS':>18}{'deviation':>12}")
+    for name, rows in told.items():
+        mean, error = np.mean(rows, axis=0), np.std(rows, axis=0) / np.sqrt(len(rows))
+        cells = "".join(f"{a:11.4f} +-{b:.4f}" for a, b in zip(mean[:3], error[:3], strict=True))
+        print(f"{name:20}{cells}{mean[3]:12.4f}", flush=True)
+
+
+def scores(mixture: Mixture, truth: np.ndarray, out: np.ndarray) -> list[float]:
+    """Return shares of hidden pixels within central intervals of 90% and 95%, mean CRPS and standard deviation."""
+    own = Mixture(mixture.weights, mixture.means[:, out], mixture.stds[:, out])
+    at = own.cdf(truth[out])
+    within = [float(np.mean(np.abs(at - 0.5) < 0.5 * level)) for level in (0.9, 0.95)]
+    return [*within, float(own.crps(truth[out]).mean()), float(own.std.mean())]
 
 
 if __name__ == "__main__":
-    {"quadrature": quadrature}[sys.argv[1]](*sys.argv[2:])
+    {"quadrature": quadrature, "chain": chain, "coverage": coverage}[sys.argv[1]](*sys.argv[2:])

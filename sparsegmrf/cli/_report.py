@@ -98,12 +98,13 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
     table = Table(*columns, box=box.SIMPLE_HEAD, title=f"{name}: {type(fit.model).__name__}")
     for column in table.columns:
         column.justify = "right"
-    for parameter, value in fit.parameters.items():
+    for parameter in fit.parameters:
         of_length = [fit.units.get(parameter, "")] if fit.units else []
         table.add_row(parameter, *_numbers_of(fit, integrated, parameter), *of_length)
     errors = fit.coefficient_errors
-    for covariate, value in fit.coefficients.items() if integrated is None else ():
-        table.add_row(covariate, f"{value:.6g}", f"{errors[covariate]:.2g}")
+    if integrated is None:
+        for covariate, value in fit.coefficients.items():
+            table.add_row(covariate, f"{value:.6g}", f"{errors[covariate]:.2g}")
     trend = ", ".join(f"{each} {value:.6g} +- {errors[each]:.2g}" for each, value in fit.coefficients.items())
     Console(highlight=False, markup=False).print(table)
     ground = told(fit.model, fit.problem.spacing, fit.problem.fixed)
@@ -137,7 +138,8 @@ def _numbers_of(fit: FitResult | CountFitResult, integrated: IntegratedFit | Non
 
 def _how(integrated: IntegratedFit) -> str:
     """Return over what parameters were integrated."""
-    return f"over {len(integrated.weights)} points ({integrated.strategy}), log-evidence {integrated.log_evidence:.4f} nats"
+    points = f"over {len(integrated.weights)} points ({integrated.strategy})"
+    return f"{points}, log-evidence {integrated.log_evidence:.4f} nats"
 
 
 def show_tiled(name: str, result: TiledResult, unit: str, fitted_to: int = 0) -> None:

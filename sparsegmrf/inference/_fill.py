@@ -144,7 +144,7 @@ def fill(
     does not fall back to the trend within large gaps. Its two parameters and the noise are fitted by `fit`, and mean,
     variances and draws are those given the observed pixels, exactly. The variance of the field is ``P^-1``, and of the
     trend's coefficients ``(X - Z) C (X - Z)^T`` is added, ``Z`` being what the field makes of the covariates ``X`` and
-    ``C`` the coefficients' covariance. Parameters are taken as known, or with ``parameters="integrate"`` integrated out.
+    ``C`` the coefficients' covariance. Parameters are taken as known, or integrated out (``parameters="integrate"``).
 
     Of counts the rate relative to the exposure is filled in, or the probability, and the counts that were to be
     expected, by Laplace's approximation: ``fill(cases, model=BYM(), likelihood=Poisson(exposure=expected))``.

@@ -6,7 +6,7 @@ from sparsegmrf._interval import Interval
 from sparsegmrf.inference._log_posterior import LogPosterior
 from sparsegmrf.inference._parameter_density import ParameterDensity
 from sparsegmrf.inference._posterior_grid import PosteriorGrid
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import BoolArray, FloatArray
 
 _NODES = 121
 """Values of a parameter at which its density is computed."""
@@ -61,7 +61,7 @@ def _planes(places: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     return first, np.sinh(t), np.prod(np.cosh(t), axis=-1)
 
 
-def _places(posterior: LogPosterior, grid: PosteriorGrid, joint: FloatArray) -> FloatArray:
+def _places(posterior: LogPosterior, grid: PosteriorGrid, joint: BoolArray) -> FloatArray:
     """Return where the grid's points are in ``v`` from the mode, ``(n, K)``."""
     numbers = grid.axes.numbers(grid.points)
     if not joint.any():
@@ -70,13 +70,11 @@ def _places(posterior: LogPosterior, grid: PosteriorGrid, joint: FloatArray) -> 
     return np.array([np.where(joint, np.array(posterior.values_at(u)) - own, u - grid.axes.mode) for u in numbers])
 
 
-def _in_joint_region(
-    posterior: LogPosterior, grid: PosteriorGrid, moved: FloatArray, joint: FloatArray
-) -> FloatArray:
+def _in_joint_region(posterior: LogPosterior, grid: PosteriorGrid, moved: FloatArray, joint: BoolArray) -> FloatArray:
     """Return log-densities by ``v`` at places from the mode; minus infinity outside the region."""
     start, root = grid.axes.mode, grid.axes.root
     values = np.where(joint, np.array(posterior.values_at(start)), start) + moved
     numbers, log_slopes = posterior.working(values, joint)
-    known = np.isfinite(numbers).all(axis=-1)
+    known: BoolArray = np.asarray(np.isfinite(numbers).all(axis=-1))
     z = np.where(known[..., np.newaxis], numbers - start, 0.0) @ np.linalg.inv(root).T
     return np.where(known, grid.log_density(z) - log_slopes, -np.inf)

@@ -58,7 +58,7 @@ class PosteriorGrid:
     @property
     def _masses(self) -> FloatArray:
         """The density by ``t`` over its maximum."""
-        return np.exp(self.values) * np.prod(np.cosh(_STRETCH * self.index * self.steps), axis=1)
+        return np.asarray(np.exp(self.values) * np.prod(np.cosh(_STRETCH * self.index * self.steps), axis=1))
 
     @property
     def log_integral(self) -> float:
@@ -74,7 +74,7 @@ class PosteriorGrid:
         return self.points[kept], weights[kept] / weights[kept].sum()
 
     def log_density(self, z: FloatArray) -> FloatArray:
-        """Return log-densities less that of the mode at coordinates ``(..., K)``, by piecewise cubics between points."""
+        """Return log-densities less that of the mode at coordinates ``(..., K)``, by cubics between points."""
         t = np.arcsinh(_STRETCH * z) / (_STRETCH * self.steps) - self.index.min(axis=0)
         last = np.array(self._rest.shape) - 1
         beyond = ((t < 0.0) | (t > last)).any(axis=-1)
@@ -110,8 +110,8 @@ class PosteriorGrid:
 def _cubic_shares(x: FloatArray) -> list[FloatArray]:
     """Return the shares of the points -1, 0, 1, 2 in the value at ``x`` in [0, 1], which are exact for parabolas.
 
-    R. Keys (1981), Cubic convolution interpolation for digital image processing, IEEE Transactions on Acoustics, Speech,
-    and Signal Processing 29, eq. 8.
+    R. Keys (1981), Cubic convolution interpolation for digital image processing, IEEE Transactions on Acoustics,
+    Speech, and Signal Processing 29, eq. 8.
     """
     y = 1.0 - x
     return [-0.5 * x * y * y, 1.0 - x * x * (2.5 - 1.5 * x), 1.0 - y * y * (2.5 - 1.5 * y), -0.5 * y * x * x]
@@ -145,7 +145,7 @@ def explore_grid(posterior: LogPosterior, axes: Standardized) -> PosteriorGrid:
 
 
 def _stretched(t: FloatArray) -> FloatArray:
-    """Return coordinates ``z = sinh(a t) / a``: steps are the longer the farther out, where densities have their tails."""
+    """Return coordinates ``z = sinh(a t) / a``, whose steps are longer in the tails."""
     return np.asarray(np.sinh(_STRETCH * t) / _STRETCH)
 
 
@@ -153,7 +153,7 @@ def _reference(t: FloatArray) -> FloatArray:
     """Return the normal log-density ``-z^2 / 2``, which goes on straight in ``t`` from where it is negligible."""
     near = np.clip(t, -_NEGLIGIBLE, _NEGLIGIBLE)
     z = _stretched(near)
-    return -np.sum(0.5 * z * z + z * np.cosh(_STRETCH * near) * (t - near), axis=-1)
+    return -np.asarray(np.sum(0.5 * z * z + z * np.cosh(_STRETCH * near) * (t - near), axis=-1))
 
 
 def _neighbours(place: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -161,8 +161,8 @@ def _neighbours(place: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 
 def _check_near(posterior: LogPosterior, axes: Standardized, at: FloatArray, value: float) -> None:
-    """Refuse a density that is not negligible where a number has run away."""
-    moved = at - axes.mode
+    """Refuse a density that is not negligible where a number without a prior, which may hold it, has run away."""
+    moved = np.where(np.isin(posterior.names, posterior.without_prior), at - axes.mode, 0.0)
     if np.abs(moved).max() > FAR:
         k = int(np.argmax(np.abs(moved)))
         refuse_endless(posterior.names[k], moved[k], -value)

