@@ -12,7 +12,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve_banded, cholesky_banded
 from scipy.stats import norm
 
 from sparsegmrf import fit
@@ -278,7 +278,7 @@ class Chain(NamedTuple):
 
 
 def metropolis(case: Case, image: np.ndarray, start: np.ndarray, step: np.ndarray, count: int) -> Chain:
-    """Return a random-walk Metropolis chain on the restricted dense likelihood times the priors."""
+    """Return a random-walk Metropolis chain on the restricted likelihood, by banded Cholesky, times the priors."""
     rng, y = np.random.default_rng(0), np.where(np.isnan(image), 0.0, image).ravel()
     observed = np.isfinite(image).ravel()
     names = [*case.model.parameters, "noise_variance"]
@@ -286,12 +286,16 @@ def metropolis(case: Case, image: np.ndarray, start: np.ndarray, step: np.ndarra
 
     def log_density(u: np.ndarray) -> float:
         *own, noise = np.exp(u)
-        Q = case.model.replace(**dict(zip(names, own, strict=False))).stencil(image.shape).tocsr().toarray()
-        w = observed / noise
-        L, P = cho_factor(Q, lower=True), cho_factor(Q + np.diag(w), lower=True)
-        D = np.stack([y, observed.astype(float)], axis=1)
-        gram = D.T @ (w[:, np.newaxis] * D) - (w[:, np.newaxis] * D).T @ cho_solve(P, w[:, np.newaxis] * D)
-        log = 2.0 * (np.log(np.diagonal(L[0])).sum() - np.log(np.diagonal(P[0])).sum()) + np.log(w[observed]).sum()
+        Q = case.model.replace(**dict(zip(names, own, strict=False))).stencil(image.shape).tocsr().tocoo()
+        w, lower = observed / noise, Q.row >= Q.col
+        bands = np.zeros((int((Q.row - Q.col).max()) + 1, Q.shape[0]))
+        bands[(Q.row - Q.col)[lower], Q.col[lower]] = Q.data[lower]
+        L = cholesky_banded(bands, lower=True)
+        bands[0] += w
+        P = cholesky_banded(bands, lower=True)
+        WD = w[:, np.newaxis] * np.stack([y, observed.astype(float)], axis=1)
+        gram = WD.T @ (WD / np.where(observed, w, 1.0)[:, np.newaxis] - cho_solve_banded((P, True), WD))
+        log = 2.0 * (np.log(L[0]).sum() - np.log(P[0]).sum()) + np.log(w[observed]).sum()
         log -= np.log(gram[1, 1]) + gram[0, 0] - gram[0, 1] ** 2 / gram[1, 1]
         prior = [Dense._log_prior(name, case.priors[name], positive, at) for name, at in zip(names, u, strict=True)]
         return 0.5 * log + sum(prior)
@@ -306,7 +310,7 @@ def metropolis(case: Case, image: np.ndarray, start: np.ndarray, step: np.ndarra
     return Chain(np.array(states)[count // 20 :], taken / count)
 
 
-def chain(count: str = "12000") -> None:
+def chain(count: str = "20000") -> None:
     """Print moments and quantiles of the parameters of a 30 x 30 image beside those of a chain, with its errors."""
     case = next(each for each in cases() if each.name == "Matern" and each.noise)
     image = image_of(case, (30, 30), 1)
