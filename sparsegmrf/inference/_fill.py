@@ -102,7 +102,7 @@ class FillResult:
         ArgumentError
             If `weights` have another shape, other coordinates, or are not finite.
         """
-        return self.fit.functional(weights)
+        return (self.fit if self.integrated is None else self.integrated).functional(weights)
 
     def __repr__(self) -> str:
         gaps = int(np.count_nonzero(np.isfinite(np.asarray(self.mean)))) - self.fit.n_observed

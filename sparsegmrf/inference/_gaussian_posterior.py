@@ -156,5 +156,8 @@ class GaussianPosterior:
     def predict(self, at: FloatArray, count: int, stream: np.random.Generator) -> Prediction:
         """Return what is known of pixels with parameters known, the trend estimated, and some draws."""
         self.memo(at)  # which leaves the factor and the variances given the observations
-        fit = self.make(self.problem, self.memo, at, Conclusion(True, "a point of an integral", None))
-        return predict_at_end(fit, self.memo, at, count, stream)
+        return predict_at_end(self.fit_at(at), self.memo, at, count, stream)
+
+    def fit_at(self, at: FloatArray) -> "FitResult":
+        """Return the fit whose estimates are the working parameters."""
+        return self.make(self.problem, self.memo, at, Conclusion(True, "a point of an integral", None))

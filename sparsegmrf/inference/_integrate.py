@@ -1,7 +1,7 @@
 """The posterior of a field's parameters, and of its pixels with the parameters integrated out."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator, integer_at_least, one_of
 from sparsegmrf.inference._central_composite import central_composite
 from sparsegmrf.inference._grid_marginals import grid_marginals
+from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._log_posterior import LogPosterior
 from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.inference._parameter_density import ParameterDensity
@@ -131,6 +132,36 @@ class IntegratedFit:
             relative_error=max(each.relative_error for each in found),
             mixture=mixture,
             predictive_mixture=measured,
+        )
+
+    def functional(self, weights: Any) -> LinearEstimate:
+        """Return area means, totals or differences with their joint covariance, the parameters integrated out.
+
+        ``sum_k w_k (C_k + (f_k - f)(f_k - f)^T)`` with the estimates ``f_k`` and covariances ``C_k`` at the points.
+
+        Parameters
+        ----------
+        weights : array_like, (H, W) or (K, H, W), or dict of (H, W)
+            As for `FitResult.functional`.
+
+        Returns
+        -------
+        LinearEstimate
+
+        Raises
+        ------
+        ArgumentError
+            If `weights` have another shape, other coordinates, or are not finite.
+        """
+        found = [self._posterior.fit_at(at).functional(weights) for at in self._numbers]
+        estimates = np.array([np.ravel(each.estimate) for each in found])
+        mean = self.weights @ estimates
+        off, inner = estimates - mean, np.tensordot(self.weights, np.array([each.covariance for each in found]), 1)
+        size = np.shape(found[0].estimate)
+        return replace(
+            found[0],
+            estimate=mean.reshape(size) if size else float(mean[0]),
+            covariance=inner + (off.T * self.weights) @ off,
         )
 
     def __repr__(self) -> str:

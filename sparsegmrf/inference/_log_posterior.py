@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from sparsegmrf._interval import Interval
+from sparsegmrf.inference._linear_predictions import LinearPredictions
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.typing import BoolArray, FloatArray
 
@@ -66,3 +67,6 @@ class LogPosterior(Protocol):
 
     def predict(self, at: FloatArray, count: int, stream: np.random.Generator) -> Prediction:
         """Return what is known of pixels with parameters known, the trend estimated, and some draws."""
+
+    def fit_at(self, at: FloatArray) -> LinearPredictions:
+        """Return the fit whose estimates are the working parameters."""

@@ -134,6 +134,20 @@ def test_new_measurements_have_the_noise_of_each_point():
     assert_allclose(found.predictive_mixture.stds**2 - found.mixture.stds**2, noise[:, None, None] * np.ones(SHAPE))
 
 
+def test_a_functional_of_single_pixels_is_what_is_predicted_of_them():
+    weights = np.zeros((2, *SHAPE))
+    weights[0, 0, 1] = weights[1, 3, 4] = 1.0
+    own, found = integrated("ccd").functional(weights), integrated("ccd").predict()
+    assert_allclose(own.estimate, [found.mean[0, 1], found.mean[3, 4]], rtol=1e-9)
+    assert_allclose(own.standard_error, [found.std[0, 1], found.std[3, 4]], rtol=1e-6)
+
+
+def test_a_functional_of_an_area_has_the_variance_of_its_draws():
+    weights = np.full(SHAPE, 1.0 / 48.0)
+    own, draws = integrated("ccd").functional(weights), integrated("ccd").predict(n_samples=4000, rng=3).samples
+    assert own.standard_error == pytest.approx(draws.mean(axis=(1, 2)).std(), rel=0.1)
+
+
 def test_draws_have_the_moments_of_the_mixture():
     found = integrated("ccd").predict(n_samples=4000, rng=3)
     error = found.std / np.sqrt(4000)
@@ -252,6 +266,9 @@ class TestFill:
         assert isinstance(found.integrated, IntegratedFit)
         assert isinstance(found.mixture, Mixture)
         assert_allclose(found.std, found.mixture.std, rtol=1e-12)
+        one = np.zeros(SHAPE)
+        one[2, 3] = 1.0
+        assert found.functional(one).standard_error == pytest.approx(found.std[2, 3], rel=1e-6)
         assert found.samples.shape == (2, *SHAPE)
 
     def test_weak_priors_are_there_by_default(self):
