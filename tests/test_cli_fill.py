@@ -420,3 +420,16 @@ def test_model_of_a_file_with_a_mask_leaves_what_it_masks_missing(holes, here, r
         assert np.array_equal(np.isnan(expected), land)
     assert np.isnan(np.load(here / "out" / "sea-samples.npy")).sum() == 2 * land.sum()
     assert type(make(land)).__name__ in run("fit", "sea.npy", "--model", "coast.json", *FAST)
+
+
+def test_integrated_parameters_are_those_of_the_library(here, holes, run):
+    options = ("--model", "matern", "--set", "range=4", "--fixed", "range", *FAST)
+    printed = run("fill", "holes.npy", "--out", "out", *options, "--parameters", "integrate")
+    model = Matern(range=4.0)
+    result = fill(holes, model=model, fixed="range", noise_variance=0.1, parameters="integrate")
+    np.testing.assert_array_equal(np.load("out/holes-std.npy"), result.std)
+    assert {path.name for path in (here / "out").iterdir()} == written("holes", ".npy")
+    density = result.integrated.densities["sigma"]
+    for number in (density.median, *density.interval(0.95)):
+        assert f"{number:.4g}" in printed
+    assert f"over {len(result.integrated.weights)} points (grid)" in printed

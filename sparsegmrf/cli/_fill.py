@@ -57,6 +57,10 @@ class FillOptions(FieldOptions):
     ] = None
     samples: Annotated[int, typer.Option(help="Number of draws given the observed pixels.")] = 0
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0
+    parameters: Annotated[
+        Literal["plug-in", "integrate"],
+        typer.Option(help="Estimates taken as known, or integrated out with weak priors."),
+    ] = "plug-in"
 
     @property
     def images(self) -> Mapping[str, str]:
@@ -92,6 +96,7 @@ class FillOptions(FieldOptions):
             rng=self.seed,
             likelihood=self.counts(image),
             progress=tell,
+            parameters=self.parameters,
             **arguments,
         )
 

@@ -12,7 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from sparsegmrf.cli._causal import Outcome
-from sparsegmrf.inference import CountFillResult, CountFitResult, FillResult, FitResult, ModelComparison
+from sparsegmrf.inference import (
+    CountFillResult,
+    CountFitResult,
+    FillResult,
+    FitResult,
+    IntegratedFit,
+    ModelComparison,
+)
 from sparsegmrf.inference import Progress as FitProgress
 from sparsegmrf.inference._around import offer_around
 from sparsegmrf.inference._ground import told
@@ -97,15 +104,20 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
     """Print the parameters of a filled image with standard errors, and the figures of its fit."""
     fit = result.fit
     _show_comparison(getattr(result, "comparison", None))
-    columns = ("", "estimate", "std. error", *(["unit"] if fit.units else []))
+    integrated = getattr(result, "integrated", None)
+    kinds = ("estimate", "std. error") if integrated is None else ("mode", "median", "2.5%", "97.5%")
+    columns = ("", *kinds, *(["unit"] if fit.units else []))
     table = Table(*columns, box=box.SIMPLE_HEAD, title=f"{name}: {type(fit.model).__name__}")
     for column in table.columns:
         column.justify = "right"
-    for parameter, value in fit.parameters.items():
+    for parameter in fit.parameters:
         of_length = [fit.units.get(parameter, "")] if fit.units else []
-        table.add_row(parameter, f"{value:.6g}", f"{fit.standard_errors[parameter]:.2g}", *of_length)
-    for covariate, value in fit.coefficients.items():
-        table.add_row(covariate, f"{value:.6g}", f"{fit.coefficient_errors[covariate]:.2g}")
+        table.add_row(parameter, *_numbers_of(fit, integrated, parameter), *of_length)
+    errors = fit.coefficient_errors
+    if integrated is None:
+        for covariate, value in fit.coefficients.items():
+            table.add_row(covariate, f"{value:.6g}", f"{errors[covariate]:.2g}")
+    trend = ", ".join(f"{each} {value:.6g} +- {errors[each]:.2g}" for each, value in fit.coefficients.items())
     Console(highlight=False, markup=False).print(table)
     ground = told(fit.model, fit.problem.spacing, fit.problem.fixed)
     around = offer_around(fit.model, fit.problem.labels)
@@ -118,12 +130,28 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
             "pixels": f"{fit.n_observed} observed, {filled} filled",
             f"standard deviation{of_risk}": f"{std.min():.4g} to {std.max():.4g}" if std.size else "not known",
             "log-likelihood": f"{fit.loglik:.4f} nats",
-            "AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}",
+            **({} if fit.priors else {"AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}"}),
+            **({} if integrated is None else {"integrated": _how(integrated)}),
+            **({} if integrated is None or not trend else {"trend at the mode": trend}),
             "converged" if fit.converged else "NOT CONVERGED": fit.reason,
             **({"ground": "; ".join(ground)} if ground else {}),
             **({"boundary": around[0]} if around else {}),
         }
     )
+
+
+def _numbers_of(fit: FitResult | CountFitResult, integrated: IntegratedFit | None, parameter: str) -> list[str]:
+    """Return the columns of a parameter: estimate and error, or mode, median and interval."""
+    if integrated is None:
+        return [f"{fit.parameters[parameter]:.6g}", f"{fit.standard_errors[parameter]:.2g}"]
+    own = integrated.densities[parameter]
+    return [f"{each:.4g}" for each in (integrated.mode[parameter], own.median, *own.interval(0.95))]
+
+
+def _how(integrated: IntegratedFit) -> str:
+    """Return over what parameters were integrated."""
+    points = f"over {len(integrated.weights)} points ({integrated.strategy})"
+    return f"{points}, log-evidence {integrated.log_evidence:.4f} nats"
 
 
 def show_tiled(name: str, result: TiledResult, unit: str, fitted_to: int = 0) -> None:

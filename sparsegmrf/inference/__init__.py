@@ -13,7 +13,10 @@ from sparsegmrf.inference._diagnose import Diagnosis, Whiteness, diagnose
 from sparsegmrf.inference._fill import FillResult, fill
 from sparsegmrf.inference._fit import fit
 from sparsegmrf.inference._fit_result import FitResult
+from sparsegmrf.inference._integrate import IntegratedFit, IntegratedPrediction
 from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, WaldTest
+from sparsegmrf.inference._mixture import Mixture
+from sparsegmrf.inference._parameter_density import ParameterDensity
 from sparsegmrf.inference._plan import ProblemPlan, plan
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
@@ -38,9 +41,13 @@ __all__ = [
     "FillResult",
     "FitComparison",
     "FitResult",
+    "IntegratedFit",
+    "IntegratedPrediction",
     "LikelihoodProfile",
     "LinearEstimate",
+    "Mixture",
     "ModelComparison",
+    "ParameterDensity",
     "Prediction",
     "Problem",
     "ProblemPlan",

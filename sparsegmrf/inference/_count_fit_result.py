@@ -6,12 +6,14 @@ from functools import cached_property
 import numpy as np
 
 from sparsegmrf._validate import generator, integer_at_least
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._count_objective import CountObjective, CountSolution
 from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._functional import Given
 from sparsegmrf.inference._laplace import LaplacePosterior, laplace_posterior, laplace_posterior_of_fields
 from sparsegmrf.inference._linear_estimate import symmetric_root
+from sparsegmrf.inference._log_posterior import LogPosterior
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import unknowns_of
@@ -238,6 +240,12 @@ class CountFitResult(FieldFit):
         """A root ``(p, p)`` of the covariance of the coefficients of the trend's columns."""
         back = np.linalg.inv(self._gaussian.trend.mix)
         return symmetric_root(back @ self.coefficient_covariance @ back.T)
+
+    def _log_posterior(self) -> LogPosterior:
+        raise ArgumentError(
+            f"likelihood must be Gaussian for parameters to be integrated out, got {self.likelihood}; "
+            "confidence_intervals has those of the parameters."
+        )
 
     @property
     def _gaussian(self) -> Objective:

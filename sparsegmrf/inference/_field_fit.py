@@ -16,6 +16,7 @@ from sparsegmrf.gmrf import GMRF
 from sparsegmrf.inference._around import offer_around
 from sparsegmrf.inference._conclusion import Curvature
 from sparsegmrf.inference._ground import told, units_of
+from sparsegmrf.inference._integrable import Integrable
 from sparsegmrf.inference._linear_predictions import LinearPredictions
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
@@ -27,7 +28,7 @@ from sparsegmrf.typing import BoolArray, FloatArray, Shape
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class FieldFit(LinearPredictions):
+class FieldFit(LinearPredictions, Integrable):
     """Estimates of a field's parameters and trend with their uncertainty.
 
     Attributes

@@ -20,11 +20,12 @@ from sparsegmrf.inference._condition import condition, fields_given_total
 from sparsegmrf.inference._cross_validation import CrossValidation
 from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._functional import Given
+from sparsegmrf.inference._gaussian_posterior import GaussianPosterior
 from sparsegmrf.inference._linear_estimate import symmetric_root
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective, Solution, spectral_density
 from sparsegmrf.inference._observations import Observations
-from sparsegmrf.inference._prediction import Prediction
+from sparsegmrf.inference._prediction import FieldAtPixels, Prediction
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._profile import LikelihoodProfile, profile_of
 from sparsegmrf.inference._search import observed_information, tried
@@ -40,18 +41,6 @@ class TrendEstimate(NamedTuple):
     beta: FloatArray
     covariance: FloatArray
     left: FloatArray
-
-
-class FieldAtPixels(NamedTuple):
-    """Mean, variance and draws ``(n, H, W)`` of what is observed of a field with its trend, this taken as known.
-
-    The last is the bound on the relative error of the variance.
-    """
-
-    mean: FloatArray
-    variance: FloatArray
-    draws: FloatArray
-    relative_error: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -419,6 +408,9 @@ class FitResult(FieldFit):
     def _noise_of(self, number: int) -> float | FloatArray:
         noise = self.noise_variance
         return noise[number] if isinstance(noise, np.ndarray) and noise.ndim == 3 else noise
+
+    def _log_posterior(self) -> GaussianPosterior:
+        return GaussianPosterior.of(self, make_result)
 
     @property
     def _objective(self) -> Objective:

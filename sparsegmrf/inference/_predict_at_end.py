@@ -1,16 +1,20 @@
 """Predictions that need no factorization of their own: what the end of a search leaves is what they ask for."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from sparsegmrf.factors import DissectionFactor
-from sparsegmrf.inference._fit_result import FieldAtPixels, FitResult
 from sparsegmrf.inference._memo import Memo
-from sparsegmrf.inference._prediction import Prediction
+from sparsegmrf.inference._prediction import FieldAtPixels, Prediction
 from sparsegmrf.typing import FloatArray
+
+if TYPE_CHECKING:
+    from sparsegmrf.inference._fit_result import FitResult
 
 
 def predict_at_end(
-    result: FitResult, memo: Memo, at: FloatArray, count: int, stream: np.random.Generator
+    result: "FitResult", memo: Memo, at: FloatArray, count: int, stream: np.random.Generator
 ) -> Prediction:
     """Return `FitResult.predict` of a result that was made at the end of a search.
 

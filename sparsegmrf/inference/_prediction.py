@@ -1,6 +1,7 @@
 """What a fit predicts at every pixel."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,3 +55,15 @@ class Prediction:
 
     def __repr__(self) -> str:
         return f"Prediction(shape={self.mean.shape}, n_samples={len(self.samples)})"
+
+
+class FieldAtPixels(NamedTuple):
+    """Mean, variance and draws ``(n, H, W)`` of what is observed of a field with its trend, this taken as known.
+
+    The last is the bound on the relative error of the variance.
+    """
+
+    mean: FloatArray
+    variance: FloatArray
+    draws: FloatArray
+    relative_error: float = 0.0
