@@ -106,12 +106,19 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
             "pixels": f"{fit.n_observed} observed, {filled} filled",
             f"standard deviation{of_risk}": f"{std.min():.4g} to {std.max():.4g}" if std.size else "not known",
             "log-likelihood": f"{fit.loglik:.4f} nats",
-            "AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}",
+            **_criteria(fit),
             "converged" if fit.converged else "NOT CONVERGED": fit.reason,
             **({"ground": "; ".join(ground)} if ground else {}),
             **({"boundary": around[0]} if around else {}),
         }
     )
+
+
+def _criteria(fit: FitResult | CountFitResult) -> dict[str, str]:
+    """Return AIC and BIC of a maximum of the likelihood, of a posterior mode what the priors add."""
+    if fit.priors:
+        return {"log-prior": f"{fit.log_prior:.4f} nats, on {', '.join(fit.priors)}"}
+    return {"AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}"}
 
 
 def show_tiled(name: str, result: TiledResult, unit: str, fitted_to: int = 0) -> None:

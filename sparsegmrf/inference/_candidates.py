@@ -1,32 +1,27 @@
 """Fields that are compared for filling gaps, with weakly informative priors, and how each is fitted."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
-from sparsegmrf.inference._conclusion import Conclusion
+from sparsegmrf.inference._conclusion import Conclusion, conclude
 from sparsegmrf.inference._fit_result import FitResult, make_result
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import gaussian_result
-from sparsegmrf.inference._search import Ending
 from sparsegmrf.inference._start import find_start, search, search_tile, start_of
 from sparsegmrf.inference._varying import varying
 from sparsegmrf.models import Matern, Sum, TensionSpline
 from sparsegmrf.models._spacing import mean_side
-from sparsegmrf.priors import LogNormal, Normal, PCRange, PCSigma, Prior
+from sparsegmrf.priors import NOISE, LogNormal, Normal, PCRange, PCSigma, Prior
 
 _DEFAULT_TOLERANCE, _TOLERANCE = 0.02, 0.1
 """Newton step in standard errors at which the search ends: of the default, as `fill` has it, and of the others."""
-_GAIN = 1.0
-"""Nats that less noise may still gain where it is held: with little noise, the derivative by its logarithm."""
-_LESS = 20.0
-"""By what it is divided where less gains more than that."""
 _FINER, _COARSER = 2.0, 4.0
 """Range of a single field over the fine field's, and of the coarse field over a single one's, to start from."""
 _TERMS = 2
@@ -39,85 +34,78 @@ _UNLIKELY = 0.05
 _ISOTROPIC = Normal(0.0, 0.5)
 """Of stretch and shear: a ratio of axes of 2.7 is two standard deviations away."""
 _SMOOTHNESS = LogNormal(1.0, 0.7)
+_NOISE, _FACTOR = 1e-2, 10.0
+"""Median of the noise variance over that of the image, and one standard deviation of its logarithm, as a factor."""
 
 SPLINE, TURNED, MATERN = "tension spline", "anisotropic spline", "Matern"
 ROUGH, VARYING, SUM = "Matern, its smoothness", "Matern, varying", "fine + coarse Matern"
 """Names of the candidates."""
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A fit, and the noise variance it was held at if that ran to zero."""
-
-    fit: FitResult
-    noise_held: float | None = None
+Fits = Mapping[str, FitResult]
 
 
-Fits = Mapping[str, Fitted]
-
-
-def fit_default(problem: Problem) -> Fitted:
+def fit_default(problem: Problem) -> FitResult:
     """Fit the tension spline as `fill` does."""
     spline = problem.with_model(cast(FieldModel, _on_ground(TensionSpline(kappa=0.5), problem)))
     memo, start = find_start(spline, _DEFAULT_TOLERANCE)
     found = search(memo, start, _DEFAULT_TOLERANCE)
     memo.let_go()
-    return Fitted(gaussian_result(spline, found))
+    return gaussian_result(spline, found)
 
 
-def fit_turned(problem: Problem, found: Fits) -> Fitted:
+def fit_turned(problem: Problem, found: Fits) -> FitResult:
     """Fit a tension spline with an anisotropy."""
-    first = found[SPLINE].fit.model
+    first = found[SPLINE].model
     assert isinstance(first, TensionSpline)
     scheme = "monotone" if problem.spacing.is_map else "smooth"
     return _fit(problem, first.replace(anisotropy=(1.0, 0.0), diffusion=scheme))
 
 
-def fit_matern(problem: Problem, found: Fits) -> Fitted:
+def fit_matern(problem: Problem, found: Fits) -> FitResult:
     """Fit a Matern field of smoothness one."""
     return _fit(problem, _on_ground(Matern(range=10.0), problem))
 
 
-def fit_rough(problem: Problem, found: Fits) -> Fitted:
+def fit_rough(problem: Problem, found: Fits) -> FitResult:
     """Fit a Matern field whose smoothness is estimated, from that of the smoothness one."""
     single = _single(found)
     model = Matern(single.range, single.sigma, nu="estimate", terms=_TERMS, spacing=single.spacing)
     return _fit(problem, model)
 
 
-def fit_varying(problem: Problem, found: Fits) -> Fitted:
+def fit_varying(problem: Problem, found: Fits) -> FitResult:
     """Fit a Matern field whose range and deviation are smooth functions of the place."""
-    first = found[MATERN].fit
+    first = found[MATERN]
     noise = float(np.max(first.noise_variance))
     model, variance = varying(problem.with_model(first.model), _single(found), noise)
     own = problem.with_model(model)
     memo = Memo(own.objective)
     at = memo.objective.start(model, variance)
-    return Fitted(make_result(own, memo, at, Conclusion(True, "at a maximum of the likelihoods of tiles", None)))
+    return make_result(own, memo, at, Conclusion(True, "at a maximum of the likelihoods of tiles", None))
 
 
-def fit_sum(problem: Problem, found: Fits) -> Fitted:
+def fit_sum(problem: Problem, found: Fits) -> FitResult:
     """Fit the sum of a fine anisotropic and a coarse Matern field."""
-    single, turned = _single(found), found[TURNED].fit.model
-    assert isinstance(turned, TensionSpline)
+    single, turned = _single(found), found[TURNED].model if TURNED in found else None
     fine = Matern(
         float(single.range) / _FINER,
         float(single.sigma) / 2.0,
-        anisotropy=turned.anisotropy,
-        diffusion=turned.diffusion,
+        anisotropy=turned.anisotropy if isinstance(turned, TensionSpline) else (1.0, 0.0),
+        diffusion="monotone" if problem.spacing.is_map else "smooth",
         spacing=single.spacing,
     )
     coarse = Matern(float(single.range) * _COARSER, single.sigma, spacing=single.spacing)
     return _fit(problem, Sum([fine, coarse], labels=["fine", "coarse"]))
 
 
-Fitting = Callable[[Problem, Fits], Fitted]
+Fitting = Callable[[Problem, Fits], FitResult]
 OTHERS: Mapping[str, tuple[Fitting, tuple[str, ...]]] = {
     TURNED: (fit_turned, ()),
     MATERN: (fit_matern, ()),
     ROUGH: (fit_rough, (MATERN,)),
     VARYING: (fit_varying, (MATERN,)),
-    SUM: (fit_sum, (TURNED, MATERN)),
+    SUM: (fit_sum, (MATERN,)),
 }
 """Candidates besides the default: how each is fitted, and whose fits it starts from."""
 
@@ -127,8 +115,8 @@ def weak_priors(model: FieldModel, problem: Problem) -> dict[str, Prior]:
 
     Penalized-complexity priors of ranges, relative to the shorter side of the image (of a fine field to a pixel), and
     of standard deviations, relative to that of the image about its trend, which take a coarse field towards nothing;
-    normal ones of stretch and shear towards isotropy, and a lognormal one of a smoothness about 1. Scales of splines
-    have none.
+    normal ones of stretch and shear towards isotropy, and lognormal ones of a smoothness about 1 and of the noise,
+    whose variance would run to zero where an image shows none. Scales of splines have no prior.
     """
     objective = problem.with_model(model).objective
     assert isinstance(objective, Objective)
@@ -147,11 +135,13 @@ def weak_priors(model: FieldModel, problem: Problem) -> dict[str, Prior]:
             found[name] = _ISOTROPIC
         elif kind == "nu":
             found[name] = _SMOOTHNESS
+    if objective.estimated:
+        found[NOISE] = LogNormal(_NOISE * spread**2, math.log(_FACTOR))
     return found
 
 
 def _single(found: Fits) -> Matern:
-    model = found[MATERN].fit.model
+    model = found[MATERN].model
     assert isinstance(model, Matern)
     return model
 
@@ -161,39 +151,13 @@ def _on_ground(model: TensionSpline | Matern, problem: Problem) -> TensionSpline
     return model if problem.spacing.is_pixels else model.spaced((problem.spacing.height, problem.spacing.width))
 
 
-def _fit(problem: Problem, model: FieldModel) -> Fitted:
-    """Fit a model with its priors; of a large image to tiles of it, which tell parameters well enough to predict.
-
-    Noise that runs to zero is held where less of it gains nothing.
-    """
+def _fit(problem: Problem, model: FieldModel) -> FitResult:
+    """Fit a model with its priors; of a large image to tiles of it, which tell parameters well enough to predict."""
     problem = dataclasses.replace(problem.with_model(model), priors=weak_priors(model, problem))
-    memo, found = Memo(problem.objective), search_tile(problem, _TOLERANCE)
-    if found is not None and found.ended.converged:
-        estimates = Conclusion(True, "at a maximum on tiles that hold some of the image", None)
-        return Fitted(make_result(problem, memo, found.ended.at, estimates))
-    if found is None or found.ended.ending is not Ending.NO_NOISE:
-        found = search(memo, start_of(problem, memo, found), _TOLERANCE)
-    if found.ended.ending is not Ending.NO_NOISE:
-        return Fitted(gaussian_result(problem, found))
-    solution = found.memo.solution(found.ended.at)
-    # A tile has its part of maps.
-    fitted = problem.model.replace(**{name: solution.model.parameters[name] for name in problem.free})
-    return _with_noise_held(problem, fitted, float(solution.noise_variance))
-
-
-def _with_noise_held(problem: Problem, fitted: FieldModel, held: float) -> Fitted:
-    """Fit from estimates with the noise held at a variance, and less of it until that gains nothing."""
-    while True:
-        known = problem.with_model(fitted).with_noise_variance(held)
-        memo = Memo(known.objective)
-        result = gaussian_result(known, search(memo, memo.objective.start(fitted, None), _TOLERANCE))
-        fitted = result.model
-        free = problem.with_model(fitted)
-        memo = Memo(free.objective)
-        at = memo.objective.start(fitted, held)
-        slope = float(memo(at).gradient[-1])
-        if slope > 0.0:
-            return Fitted(gaussian_result(free, search(memo, at, _TOLERANCE)))
-        if not slope < -_GAIN:
-            return Fitted(result, held)
-        held /= _LESS
+    memo, tile = Memo(problem.objective), search_tile(problem, _TOLERANCE)
+    if tile is None:
+        return gaussian_result(problem, search(memo, start_of(problem, memo, None), _TOLERANCE))
+    estimates = Conclusion(True, "at a maximum on tiles of the image", None)
+    if not tile.ended.converged:
+        estimates = conclude(tile.memo, tile.ended, tile.start, tile.tolerance)._replace(curvature=None)
+    return make_result(problem, memo, tile.ended.at, estimates)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError, SparseGMRFError
-from sparsegmrf.inference._candidates import OTHERS, SPLINE, Fitted, fit_default
+from sparsegmrf.inference._candidates import OTHERS, SPLINE, fit_default
 from sparsegmrf.inference._cross_validation import HeldOut, error_of_mean
 from sparsegmrf.inference._degenerate import degeneracy
 from sparsegmrf.inference._fit_result import FitResult
@@ -74,8 +74,6 @@ class Candidate:
         between fields with and without a level of their own.
     scores : HeldOutScores
         Of its predictions.
-    noise_held : float or None
-        Where the estimated noise variance ran to zero: the value at which it was held, less of it gaining nothing.
     """
 
     name: str
@@ -83,7 +81,6 @@ class Candidate:
     fit: FitResult
     loglik: float
     scores: HeldOutScores
-    noise_held: float | None
 
 
 @dataclass(frozen=True)
@@ -142,8 +139,6 @@ class ModelComparison:
         for each in self.candidates:
             if not each.fit.converged:
                 lines.append(f"{each.name}: {each.fit.reason}")
-            if each.noise_held is not None:
-                lines.append(f"{each.name}: noise ran to zero; held at a variance of {each.noise_held:.3g}")
         lines += [f"{name}, left out: {reason}" for name, reason in self.left_out.items()]
         return "\n".join([*lines, self.verdict])
 
@@ -154,12 +149,10 @@ def compare(problem: Problem, stream: np.random.Generator) -> ModelComparison:
     A candidate whose estimates are degenerate, or that has no part in stacking on the first set of blocks, is left out
     before it costs more.
     """
-    found: dict[str, Fitted] = {SPLINE: fit_default(problem)}
+    found: dict[str, FitResult] = {SPLINE: fit_default(problem)}
     data = [each.observed for each in problem.images]
-    sets = [
-        tuple(blocks) for blocks in zip(*(held_out_sets(observed, stream) for observed in data), strict=True)
-    ]
-    scored = {SPLINE: _predictions(found[SPLINE].fit, sets)}
+    sets = [tuple(blocks) for blocks in zip(*(held_out_sets(observed, stream) for observed in data), strict=True)]
+    scored = {SPLINE: _predictions(found[SPLINE], sets)}
     left_out: dict[str, str] = {}
     for name, (fitting, needed) in OTHERS.items():
         missing = [each for each in needed if each not in found]
@@ -167,13 +160,14 @@ def compare(problem: Problem, stream: np.random.Generator) -> ModelComparison:
             left_out[name] = f"it starts from the estimates of {missing[0]}, which could not be fitted"
             continue
         try:
-            found[name] = fitting(problem, found)
-            reason = degeneracy(found[name].fit.model)
-            first = None if reason else _predictions(found[name].fit, sets[:1])
-            if first is not None:
-                reason = _no_part(name, first, [each.first(first.count) for each in scored.values()])
-            if first is not None and not reason:
-                scored[name] = first.with_more(_predictions(found[name].fit, sets[1:]))
+            fit = fitting(problem, found)
+            reason = degeneracy(fit.model)
+            if reason is None:
+                found[name] = fit
+                first = _predictions(fit, sets[:1])
+                reason = _no_part(first, [each.first(first.count) for each in scored.values()])
+                if reason is None:
+                    scored[name] = first.with_more(_predictions(fit, sets[1:]))
         except (SparseGMRFError, ArithmeticError, np.linalg.LinAlgError) as error:
             reason = str(error)
         if reason:
@@ -240,12 +234,12 @@ class _PerPixel(NamedTuple):
 
 
 def _stacked(
-    scored: Mapping[str, tuple[Fitted, _Predicted]], left_out: Mapping[str, str], sets: list[tuple[Blocks, ...]]
+    scored: Mapping[str, tuple[FitResult, _Predicted]], left_out: Mapping[str, str], sets: list[tuple[Blocks, ...]]
 ) -> ModelComparison:
     """Return the comparison with the weights of stacking, or of the default alone where the mixture is worse."""
     names = list(scored)
     predicted = [each for _, each in scored.values()]
-    numbers = _criterion(scored[SPLINE][0].fit, sets).numbers
+    numbers = _criterion(scored[SPLINE][0], sets).numbers
     logs = np.stack([each.log_density for each in predicted], axis=1)
     weights = _pruned(logs)
     default = _PerPixel.of(predicted[0].mixture)
@@ -260,12 +254,11 @@ def _stacked(
         Candidate(
             name,
             float(weight),
-            fitted.fit,
-            fitted.fit.restricted_loglik,
+            fit,
+            fit.restricted_loglik,
             _PerPixel.of(each.mixture).against(default, numbers),
-            fitted.noise_held,
         )
-        for (name, (fitted, each)), weight in zip(scored.items(), weights, strict=True)
+        for (name, (fit, each)), weight in zip(scored.items(), weights, strict=True)
     )
     blocks = int(numbers.max()) + 1
     return ModelComparison(candidates, dict(left_out), together, verdict, blocks, len(numbers))
@@ -298,7 +291,7 @@ def _pruned(logs: FloatArray) -> FloatArray:
         used = np.delete(used, least)
 
 
-def _no_part(name: str, own: _Predicted, others: list[_Predicted]) -> str | None:
+def _no_part(own: _Predicted, others: list[_Predicted]) -> str | None:
     """Return why a candidate is left out after the first set of blocks: beside the others it has no weight."""
     logs = np.stack([each.log_density for each in (*others, own)], axis=1)
     weight = float(stacking_weights(logs)[-1])

@@ -1,13 +1,13 @@
 """Filling the gaps of an image, with the uncertainty of what is filled in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
 import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
-from sparsegmrf._validate import generator, integer_at_least, one_of
+from sparsegmrf._validate import finite, generator, integer_at_least, one_of, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._channel_members import is_of_channels
 from sparsegmrf.inference._channels_fit import ChannelsFillResult, check_double, fill_channels
@@ -19,6 +19,8 @@ from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._ground import placed
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
+from sparsegmrf.inference._mixed_prediction import mixed_functional, predict_mixed
+from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._predict_at_end import predict_at_end
 from sparsegmrf.inference._problem import Problem
@@ -53,12 +55,15 @@ class FillResult:
     filled : ndarray, (H, W)
         The image itself where it is observed, `mean` in the gaps.
     fit : FitResult
-        The fit behind it.
+        The fit behind it; of a mixture that of the largest weight.
     relative_error : float
         Bound on the error of the squares of `std` and `predictive_std`, relative to themselves, where factors are kept
         in single precision; zero in double.
     comparison : ModelComparison or None
-        With ``model="best"``: the fields compared, and how each predicts what is held out.
+        With ``model="best"``: the fields compared, how each predicts what is held out, and its weight.
+    mixture : Mixture or None
+        With ``model="best"``, where more than one field has a weight: the distribution of the field at every pixel,
+        plain arrays, of which `mean` and `std` are the moments.
     """
 
     mean: FloatArray
@@ -69,6 +74,63 @@ class FillResult:
     fit: FitResult
     comparison: ModelComparison | None = None
     relative_error: float = 0.0
+    mixture: Mixture | None = None
+
+    def quantile(self, probability: ArrayLike, *, predictive: bool = False) -> FloatArray:
+        """Return quantiles of the field with its trend at every pixel, or of new measurements.
+
+        ``mean + z std`` with the quantile ``z`` of the standard normal law, and of a mixture where its distribution
+        reaches the probability.
+
+        Parameters
+        ----------
+        probability : float or array_like, (Q,)
+            Between 0 and 1.
+        predictive : bool
+            Whether of a new measurement, the noise included.
+
+        Returns
+        -------
+        ndarray, (H, W) or (Q, H, W)
+            In intensity, of the kind of the image; several under labels along a first dimension ``quantile``.
+
+        Raises
+        ------
+        ArgumentError
+            If a probability is not between 0 and 1, or they are an array of more than one dimension.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> image = np.random.default_rng(0).normal(size=(16, 20)).cumsum(0).cumsum(1)
+        >>> image[5:8, 6:10] = np.nan
+        >>> low, high = fill(image).quantile([0.05, 0.95])
+        >>> bool((low < high)[5:8, 6:10].all())
+        True
+        """
+        wanted = finite("probability", real_array("probability", probability))
+        if wanted.ndim > 1 or not ((wanted > 0.0) & (wanted < 1.0)).all():
+            raise ArgumentError(f"probability must be numbers (Q,) between 0 and 1, got {probability!r}.")
+        law = self._law(predictive)
+        found = np.stack([law(each) for each in np.atleast_1d(wanted).tolist()])
+        labels = self.fit.problem.labels
+        if labels is None:
+            return found if wanted.ndim else found[0]
+        labelled: FloatArray = labels.quantiles(found, wanted) if wanted.ndim else labels.values(found[0])
+        return labelled
+
+    def _law(self, predictive: bool) -> Callable[[float], FloatArray]:
+        """Return the quantile function of the field, or of a new measurement, at every pixel."""
+        from scipy.special import ndtri
+
+        if self.mixture is None:
+            mean, std = np.asarray(self.mean), np.asarray(self.predictive_std if predictive else self.std)
+            return lambda probability: np.asarray(mean + float(ndtri(probability)) * std)
+        if not predictive:
+            return self.mixture.quantile
+        assert self.comparison is not None
+        noises = np.stack([each.fit._noise_at(0) for each in self.comparison.mixed])
+        return self.mixture.with_noise(noises).quantile
 
     def functional(self, weights: Any) -> LinearEstimate:
         """Return area means, totals or differences with their joint covariance, the trend's uncertainty included.
@@ -90,7 +152,9 @@ class FillResult:
         ArgumentError
             If `weights` have another shape, other coordinates, or are not finite.
         """
-        return self.fit.functional(weights)
+        if self.mixture is None or self.comparison is None:
+            return self.fit.functional(weights)
+        return mixed_functional(self.comparison.mixed, weights)
 
     def __repr__(self) -> str:
         gaps = int(np.count_nonzero(np.isfinite(np.asarray(self.mean)))) - self.fit.n_observed
@@ -144,10 +208,12 @@ def fill(
     mask : ndarray of bool, (H, W), "nan" or None
         **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``; with None a NaN is an error.
     model : FieldModel or "best", optional
-        Model to fit instead, at the parameters to start from. With ``"best"`` a tension spline, its anisotropic form, a
-        Matern field and a sum of a fine anisotropic and a coarse one are fitted, and compared by likelihood and by how
-        they predict observed pixels in gaps like the image's own; the table is kept as `comparison`, whose `summary`
-        prints it. This takes some ten times as long.
+        Model to fit instead, at the parameters to start from. With ``"best"`` a tension spline, its anisotropic form,
+        Matern fields (of smoothness one, of one that is estimated, with range and deviation that vary) and a sum of a
+        fine anisotropic and a coarse one are fitted, and their predictions mixed by the weights under which they
+        predict held-out pixels best together, in copies of the image's gaps and in squares. Where the mixture predicts
+        these worse than the default by more than a standard error, it is the default. The table is kept as
+        `comparison`, whose `summary` prints it. This takes some ten times as long.
     noise_variance, covariates, fixed
         As for `fit`; gaps in which a covariate is NaN stay NaN. With a fitted model, all of its parameters fixed and
         its noise given, nothing is searched.
@@ -178,7 +244,8 @@ def fill(
     ----------
     L. Mitas, H. Mitasova (1988), General variational approach to the interpolation problem, Computers & Mathematics
     with Applications 16, for the spline; G. Wahba (1990), Spline Models for Observational Data, for its
-    reading as a field.
+    reading as a field. Y. Yao, A. Vehtari, D. Simpson, A. Gelman (2018), Using stacking to average Bayesian predictive
+    distributions, Bayesian Analysis 13.
 
     Examples
     --------
@@ -211,10 +278,11 @@ def fill(
     )
     if isinstance(result, CountFitResult):
         return count_fill(result, count, stream)
-    data = result.problem.images[0]
-    if end is None:
-        found = result.predict(n_samples=count, rng=stream)
+    data, mixture = result.problem.images[0], None
+    if comparison is not None:
+        found, mixture = predict_mixed(comparison.mixed, count, stream)
     else:
+        assert end is not None
         found = predict_at_end(result, end.memo, end.ended.at, count, stream)
     plain = FillResult(
         mean=found.mean,
@@ -225,6 +293,7 @@ def fill(
         fit=result,
         comparison=comparison,
         relative_error=found.relative_error,
+        mixture=mixture,
     )
     return plain if labels is None else _labelled(plain, labels)
 

@@ -33,10 +33,11 @@ _TOLERANCE = 0.3
 def varying(problem: Problem, like: Matern, noise_variance: float) -> tuple[Matern, float]:
     """Return a Matern field with maps of range and deviation, and the noise variance, of an image.
 
-    ``log range = sum_k a_k b_k`` and ``log sigma = sum_k c_k b_k`` with the functions ``b_k = cos(pi i u) cos(pi j v)``,
-    ``i + j <= 2``, of the place ``(u, v)`` in the unit square. The coefficients, with one noise variance, are those of
-    the largest sum of the log-likelihoods of tiles, on each of which both are what they are in its middle, plus the
-    logarithms of normal priors (standard deviation 0.5) of all but the two constants.
+    ``log range = sum_k a_k b_k`` and ``log sigma = sum_k c_k b_k`` with the functions
+    ``b_k = cos(pi i u) cos(pi j v)``, ``i + j <= 2``, of the place ``(u, v)`` in the unit square. The coefficients,
+    with one noise variance, are those of the largest sum of the log-likelihoods of tiles, on each of which both are
+    what they are in its middle, plus the logarithms of normal priors (standard deviation 0.5) of all but the two
+    constants.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ def _windows(problem: Problem, shape: Shape) -> list[tuple[slice, slice]]:
 
 
 def _on_window(problem: Problem, whole: Objective, window: tuple[slice, slice]) -> Problem:
-    """Return the problem of a tile, the trend of the whole image taken off and a level of the tile's own in its place."""
+    """Return the problem of a tile, with a level of its own in the place of the whole image's trend."""
     taken = whole.frame.rest + whole.frame.levels[:, np.newaxis, np.newaxis]
     images = cast(tuple[Observations, ...], problem.images)
     left = tuple(
