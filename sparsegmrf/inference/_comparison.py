@@ -165,7 +165,7 @@ def compare(problem: Problem, stream: np.random.Generator) -> ModelComparison:
             if reason is None:
                 found[name] = fit
                 first = _predictions(fit, sets[:1])
-                reason = _no_part(first, [each.first(first.count) for each in scored.values()])
+                reason = _no_part(first, [each.first(first.size) for each in scored.values()])
                 if reason is None:
                     scored[name] = first.with_more(_predictions(fit, sets[1:]))
         except (SparseGMRFError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -182,7 +182,7 @@ class _Predicted(NamedTuple):
     spread: FloatArray
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         return len(self.error)
 
     @property
@@ -192,7 +192,7 @@ class _Predicted(NamedTuple):
     @property
     def mixture(self) -> Mixture:
         """The distributions of what is predicted less what is observed there."""
-        return Mixture([1.0], -self.error[np.newaxis], self.spread[np.newaxis])
+        return Mixture(np.ones(1), -self.error[np.newaxis], self.spread[np.newaxis])
 
     def first(self, count: int) -> "_Predicted":
         return _Predicted(self.error[:count], self.spread[:count])

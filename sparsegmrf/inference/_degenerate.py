@@ -51,6 +51,6 @@ def _of_field(model: object, label: str) -> str | None:
     shortest = float(np.min(model.range)) / (mean_side(model.spacing) * np.sqrt(ratio))
     if not shortest >= _SHORTEST:
         return f"the range{label} is under a pixel: {shortest:.3g} pixels along its shorter axis"
-    if model.nu_is_free and not _ROUGHEST <= model.nu <= _SMOOTHEST:
+    if model.nu_is_free and not _ROUGHEST <= float(model.nu) <= _SMOOTHEST:
         return f"the smoothness{label} has run to an end: nu = {model.nu:.3g}"
     return None

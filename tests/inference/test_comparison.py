@@ -1,4 +1,4 @@
-"""The mixture behind fill(model="best"): held-out densities against dense ones, what is refused, and what it predicts."""
+"""What fill(model="best") mixes: held-out densities against dense ones, what is refused, and what is predicted."""
 
 import contextlib
 import io
