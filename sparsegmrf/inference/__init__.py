@@ -3,7 +3,7 @@
 from sparsegmrf.inference._categorical import Categorical, factor
 from sparsegmrf.inference._channels_fit import ChannelsFillResult, ChannelsFit
 from sparsegmrf.inference._compare_fits import ComparedFit, FitComparison, compare_fits
-from sparsegmrf.inference._comparison import Candidate, ModelComparison
+from sparsegmrf.inference._comparison import Candidate, HeldOutScores, ModelComparison
 from sparsegmrf.inference._condition import condition
 from sparsegmrf.inference._constrain import constrain
 from sparsegmrf.inference._count_fill import CountFillResult
@@ -14,6 +14,7 @@ from sparsegmrf.inference._fill import FillResult, fill
 from sparsegmrf.inference._fit import fit
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, WaldTest
+from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.inference._plan import ProblemPlan, plan
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
@@ -36,7 +37,9 @@ __all__ = [
     "FillResult",
     "FitComparison",
     "FitResult",
+    "HeldOutScores",
     "LinearEstimate",
+    "Mixture",
     "ModelComparison",
     "Prediction",
     "Problem",

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 
@@ -20,12 +20,17 @@ from sparsegmrf.models import Matern, Sum, TensionSpline
 from sparsegmrf.models._spacing import mean_side
 from sparsegmrf.priors import NOISE, LogNormal, Normal, PCRange, PCSigma, Prior
 
-_DEFAULT_TOLERANCE, _TOLERANCE = 0.02, 0.1
-"""Newton step in standard errors at which the search ends: of the default, as `fill` has it, and of the others."""
+_DEFAULT_TOLERANCE, _TOLERANCE = 0.02, 0.3
+"""Newton step in standard errors at which the search ends: of the default, as `fill` has it, and of the others.
+
+A step of 0.3 is 0.05 nats away from the maximum, of which predictions know nothing.
+"""
 _FINER, _COARSER = 2.0, 4.0
 """Range of a single field over the fine field's, and of the coarse field over a single one's, to start from."""
-_TERMS = 2
-"""Fields whose sum has a fractional smoothness."""
+_TERMS, _EXPONENTIAL = 2, 0.5
+"""Fields whose sum has a fractional smoothness, and that of an exponential covariance."""
+_LARGE = 4 * 128**2
+"""Pixels of an image, above which its smoothness is not estimated."""
 _OF_THE_SIDE, _IN_PIXELS = 1.0 / 20.0, 1.0
 """Range that is shorter with a probability of 5%, over the image's shorter side; a fine field's, in pixels."""
 _OF_THE_SPREAD, _OF_A_COARSE = 3.0, 1.0
@@ -38,7 +43,7 @@ _NOISE, _FACTOR = 1e-2, 10.0
 """Median of the noise variance over that of the image, and one standard deviation of its logarithm, as a factor."""
 
 SPLINE, TURNED, MATERN = "tension spline", "anisotropic spline", "Matern"
-ROUGH, VARYING, SUM = "Matern, its smoothness", "Matern, varying", "fine + coarse Matern"
+ROUGH, VARYING, SUM = "fractional Matern", "varying Matern", "fine + coarse Matern"
 """Names of the candidates."""
 
 
@@ -55,11 +60,14 @@ def fit_default(problem: Problem) -> FitResult:
 
 
 def fit_turned(problem: Problem, found: Fits) -> FitResult:
-    """Fit a tension spline with an anisotropy."""
+    """Fit a tension spline with an anisotropy, from the estimates of the one without."""
     first = found[SPLINE].model
     assert isinstance(first, TensionSpline)
     scheme = "monotone" if problem.spacing.is_map else "smooth"
-    return _fit(problem, first.replace(anisotropy=(1.0, 0.0), diffusion=scheme))
+    turned = _with_priors(problem, first.replace(anisotropy=(1.0, 0.0), diffusion=scheme))
+    memo = Memo(turned.objective)
+    noise = found[SPLINE].noise_variance if turned.estimated else None
+    return gaussian_result(turned, search(memo, memo.objective.start(turned.model, noise), _TOLERANCE))
 
 
 def fit_matern(problem: Problem, found: Fits) -> FitResult:
@@ -68,10 +76,11 @@ def fit_matern(problem: Problem, found: Fits) -> FitResult:
 
 
 def fit_rough(problem: Problem, found: Fits) -> FitResult:
-    """Fit a Matern field whose smoothness is estimated, from that of the smoothness one."""
+    """Fit a Matern field whose smoothness is estimated; of a large image one of smoothness 1/2, which costs less."""
     single = _single(found)
-    model = Matern(single.range, single.sigma, nu="estimate", terms=_TERMS, spacing=single.spacing)
-    return _fit(problem, model)
+    is_large = problem.shape[0] * problem.shape[1] > _LARGE
+    nu: Literal["estimate"] | float = _EXPONENTIAL if is_large else "estimate"
+    return _fit(problem, Matern(single.range, single.sigma, nu=nu, terms=_TERMS, spacing=single.spacing))
 
 
 def fit_varying(problem: Problem, found: Fits) -> FitResult:
@@ -86,16 +95,10 @@ def fit_varying(problem: Problem, found: Fits) -> FitResult:
 
 
 def fit_sum(problem: Problem, found: Fits) -> FitResult:
-    """Fit the sum of a fine anisotropic and a coarse Matern field."""
-    single, turned = _single(found), found[TURNED].model if TURNED in found else None
-    fine = Matern(
-        float(single.range) / _FINER,
-        float(single.sigma) / 2.0,
-        anisotropy=turned.anisotropy if isinstance(turned, TensionSpline) else (1.0, 0.0),
-        diffusion="monotone" if problem.spacing.is_map else "smooth",
-        spacing=single.spacing,
-    )
-    coarse = Matern(float(single.range) * _COARSER, single.sigma, spacing=single.spacing)
+    """Fit the sum of a fine and a coarse Matern field."""
+    single = _single(found)
+    fine = single.replace(range=single.range / _FINER, sigma=single.sigma / 2.0)
+    coarse = single.replace(range=single.range * _COARSER)
     return _fit(problem, Sum([fine, coarse], labels=["fine", "coarse"]))
 
 
@@ -152,12 +155,19 @@ def _on_ground(model: TensionSpline | Matern, problem: Problem) -> TensionSpline
 
 
 def _fit(problem: Problem, model: FieldModel) -> FitResult:
-    """Fit a model with its priors; of a large image to tiles of it, which tell parameters well enough to predict."""
-    problem = dataclasses.replace(problem.with_model(model), priors=weak_priors(model, problem))
+    """Fit a model with its priors; of a large image to tiles of it, and a single field from there to the whole.
+
+    Tiles tell the parameters of sums of fields, whose likelihoods cost more, well enough to predict.
+    """
+    problem = _with_priors(problem, model)
     memo, tile = Memo(problem.objective), search_tile(problem, _TOLERANCE)
-    if tile is None:
-        return gaussian_result(problem, search(memo, start_of(problem, memo, None), _TOLERANCE))
+    if tile is None or problem.combination is None:
+        return gaussian_result(problem, search(memo, start_of(problem, memo, tile), _TOLERANCE))
     estimates = Conclusion(True, "at a maximum on tiles of the image", None)
     if not tile.ended.converged:
         estimates = conclude(tile.memo, tile.ended, tile.start, tile.tolerance)._replace(curvature=None)
     return make_result(problem, memo, tile.ended.at, estimates)
+
+
+def _with_priors(problem: Problem, model: FieldModel) -> Problem:
+    return dataclasses.replace(problem.with_model(model), priors=weak_priors(model, problem))

@@ -209,8 +209,8 @@ def fill(
         **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``; with None a NaN is an error.
     model : FieldModel or "best", optional
         Model to fit instead, at the parameters to start from. With ``"best"`` a tension spline, its anisotropic form,
-        Matern fields (of smoothness one, of one that is estimated, with range and deviation that vary) and a sum of a
-        fine anisotropic and a coarse one are fitted, and their predictions mixed by the weights under which they
+        Matern fields (of smoothness one, of another one, with range and deviation that vary) and a sum of a fine and a
+        coarse one are fitted, and their predictions mixed by the weights under which they
         predict held-out pixels best together, in copies of the image's gaps and in squares. Where the mixture predicts
         these worse than the default by more than a standard error, it is the default. The table is kept as
         `comparison`, whose `summary` prints it. This takes some ten times as long.
