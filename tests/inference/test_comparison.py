@@ -10,11 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sparsegmrf import fill, fit
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import _comparison as comparison
-from sparsegmrf.inference._candidates import MATERN, OTHERS, ROUGH, SPLINE, SUM, TURNED, VARYING, weak_priors
+from sparsegmrf.inference._candidates import MATERN, OTHERS, ROUGH, SPLINE, SUM, TURNED, VARYING
 from sparsegmrf.inference._held_out_sets import held_out_sets
 from sparsegmrf.models import Matern, Sum, TensionSpline
 from tests.inference.dense import generalized_least_squares
-from tests.inference.problems import read
 from tests.inference.test_fit import design, problem
 
 SHAPE = (24, 26)
@@ -105,17 +104,6 @@ def test_filling_does_not_depend_on_the_number_of_threads(monkeypatch, threads):
     two = fill(image, model="best", n_samples=2, rng=3)
     assert one.comparison.summary() == two.comparison.summary()
     assert_array_equal(one.samples, two.samples)
-
-
-def test_held_out_sets_are_copies_of_the_gaps_and_squares_up_to_the_largest(monkeypatch):
-    observed = np.isfinite(two_scales(0, (60, 70)))
-    *copies, squares = held_out_sets(observed, np.random.default_rng(0))
-    assert len(copies) == 2
-    sizes = sorted({round(size**0.5) for size in np.bincount(squares.labels.ravel())[1:]})
-    assert sizes[-1] == 7
-    assert 3 in sizes
-    assert squares.share < 0.3
-    assert (squares.observed | (squares.labels == 0)).all()
 
 
 def test_held_out_densities_are_those_of_dense_gaussian_predictions(monkeypatch):
@@ -278,18 +266,6 @@ def test_turned_image_with_turned_blocks_has_the_turned_mixture(monkeypatch, tur
     assert_allclose([*turned.comparison.weights.values()], [*plain.comparison.weights.values()], atol=0.02)
     assert_allclose(turned.mean, turn(plain.mean), atol=0.02 * plain.std.max())
     assert_allclose(turned.std, turn(plain.std), rtol=0.03)
-
-
-def test_priors_go_with_the_unit_of_image_and_ground():
-    image = two_scales(0)
-    model = Sum([Matern(3.0, anisotropy=(1.5, 0.2)), Matern(12.0)], labels=["fine", "coarse"])
-    plain, scaled = (weak_priors(model, read(model, a * image, np.isnan(image))) for a in (1.0, 8.0))
-    assert set(plain) == {*model.parameters, "noise_variance"}
-    assert scaled["sigma_fine"].s0 == pytest.approx(8.0 * plain["sigma_fine"].s0)
-    assert scaled["noise_variance"].median == pytest.approx(64.0 * plain["noise_variance"].median)
-    assert plain["range_coarse"] == scaled["range_coarse"]
-    assert plain["range_fine"].r0 == 1.0
-    assert plain["sigma_coarse"].s0 < plain["sigma_fine"].s0
 
 
 @pytest.mark.parametrize("covariates", [None, "constant", "linear"])
