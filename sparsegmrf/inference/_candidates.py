@@ -29,8 +29,8 @@ _FINER, _COARSER = 2.0, 4.0
 """Range of a single field over the fine field's, and of the coarse field over a single one's, to start from."""
 _TERMS, _EXPONENTIAL = 2, 0.5
 """Fields whose sum has a fractional smoothness, and that of an exponential covariance."""
-_LARGE = 4 * 128**2
-"""Pixels of an image, above which its smoothness is not estimated."""
+_LARGE = 64**2
+"""Pixels of an image, above which its smoothness is not estimated: a field of more costs ever more."""
 _OF_THE_SIDE, _IN_PIXELS = 1.0 / 20.0, 1.0
 """Range that is shorter with a probability of 5%, over the image's shorter side; a fine field's, in pixels."""
 _OF_THE_SPREAD, _OF_A_COARSE = 3.0, 1.0
@@ -64,10 +64,7 @@ def fit_turned(problem: Problem, found: Fits) -> FitResult:
     first = found[SPLINE].model
     assert isinstance(first, TensionSpline)
     scheme = "monotone" if problem.spacing.is_map else "smooth"
-    turned = _with_priors(problem, first.replace(anisotropy=(1.0, 0.0), diffusion=scheme))
-    memo = Memo(turned.objective)
-    noise = found[SPLINE].noise_variance if turned.estimated else None
-    return gaussian_result(turned, search(memo, memo.objective.start(turned.model, noise), _TOLERANCE))
+    return _fit(problem, first.replace(anisotropy=(1.0, 0.0), diffusion=scheme))
 
 
 def fit_matern(problem: Problem, found: Fits) -> FitResult:
@@ -155,19 +152,12 @@ def _on_ground(model: TensionSpline | Matern, problem: Problem) -> TensionSpline
 
 
 def _fit(problem: Problem, model: FieldModel) -> FitResult:
-    """Fit a model with its priors; of a large image to tiles of it, and a single field from there to the whole.
-
-    Tiles tell the parameters of sums of fields, whose likelihoods cost more, well enough to predict.
-    """
-    problem = _with_priors(problem, model)
+    """Fit a model with its priors; of a large image to tiles of it, which tell parameters well enough to predict."""
+    problem = dataclasses.replace(problem.with_model(model), priors=weak_priors(model, problem))
     memo, tile = Memo(problem.objective), search_tile(problem, _TOLERANCE)
-    if tile is None or problem.combination is None:
-        return gaussian_result(problem, search(memo, start_of(problem, memo, tile), _TOLERANCE))
+    if tile is None:
+        return gaussian_result(problem, search(memo, start_of(problem, memo, None), _TOLERANCE))
     estimates = Conclusion(True, "at a maximum on tiles of the image", None)
     if not tile.ended.converged:
         estimates = conclude(tile.memo, tile.ended, tile.start, tile.tolerance)._replace(curvature=None)
     return make_result(problem, memo, tile.ended.at, estimates)
-
-
-def _with_priors(problem: Problem, model: FieldModel) -> Problem:
-    return dataclasses.replace(problem.with_model(model), priors=weak_priors(model, problem))
