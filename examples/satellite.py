@@ -4,7 +4,7 @@ The raster is the training part of the public satellite data set of Heaton et al
 methods for analyzing large spatial data, JABES 24: 300 x 500 pixels, a third of them missing, as the array
 ``temperature`` of an .npz file. What is held out is the raster's own gaps, shifted and turned over observed ground, a
 set at a time, while all other gaps stay. Run with ``python examples/satellite.py satellite_train.npz``, or with
-``satellite_train.npz best`` to compare several fields; it writes satellite.png.
+``satellite_train.npz best`` to mix several fields; it writes satellite.png.
 """
 
 import sys
@@ -13,8 +13,8 @@ import time
 import numpy as np
 
 from sparsegmrf import fill
+from sparsegmrf.inference import Mixture
 from sparsegmrf.plot import fill_figure, write_figure
-from sparsegmrf.scores import coverage, crps
 
 
 def held_out(observed):
@@ -27,10 +27,21 @@ def held_out(observed):
     yield "shifted left", np.pad(gaps, ((height // 3, 0), (0, width // 8)))[:height, width // 8 :] & observed
 
 
-def scores(truth, result, where):
+def predicted(holes, result, hidden):
+    """Predictions of measurements under a mask, at the parameters and weights of a filling, from what is left."""
+    fields = [(1.0, result.fit)] if result.comparison is None else [(c.weight, c.fit) for c in result.comparison.mixed]
+    found = [
+        fill(holes, model=fit.model, noise_variance=fit.noise_variance, fixed=list(fit.model.parameters))
+        for _, fit in fields
+    ]
+    weights = [weight for weight, _ in fields]
+    return Mixture(weights, [each.mean[hidden] for each in found], [each.predictive_std[hidden] for each in found])
+
+
+def scores(y, mixture):
     """RMSE, CRPS and coverage of 95% intervals of measurements."""
-    y, mean, std = truth[where], result.mean[where], result.predictive_std[where]
-    return np.sqrt(np.mean((y - mean) ** 2)), crps(y, mean, std).mean(), coverage(y, mean, std)
+    below = mixture.cdf(y)
+    return np.sqrt(np.mean((y - mixture.mean) ** 2)), mixture.crps(y).mean(), np.mean(np.abs(below - 0.5) <= 0.475)
 
 
 def main(path, model=None, largest=None, out="satellite.png"):
@@ -44,16 +55,15 @@ def main(path, model=None, largest=None, out="satellite.png"):
     start = time.perf_counter()
     result = fill(temperature, model=model, n_samples=1, rng=0)
     print(f"{(~observed).sum()} of {observed.size} pixels filled in {time.perf_counter() - start:.1f} s")
-    print(result.fit.summary())
+    print(result.fit.summary() if result.comparison is None else result.comparison.summary())
     title = "land-surface temperature"
     write_figure(out, fill_figure(temperature, result.filled, result.std, title=title, unit="degrees C"))
 
     print("\nheld out            pixels    RMSE    CRPS   95% intervals cover")
     rows = []
     for name, hidden in held_out(observed):
-        holes, field = np.where(hidden, np.nan, temperature), result.fit.model
-        again = fill(holes, model=field, noise_variance=result.fit.noise_variance, fixed=list(field.parameters))
-        rows.append(scores(temperature, again, hidden))
+        again = predicted(np.where(hidden, np.nan, temperature), result, hidden)
+        rows.append(scores(temperature[hidden], again))
         print(f"{name:<16}{hidden.sum():10d}{rows[-1][0]:8.3f}{rows[-1][1]:8.3f}{rows[-1][2]:10.3f}")
     rmse, mean_crps, share = np.mean(rows, axis=0)
     print(f"{'mean':<16}{'':10}{rmse:8.3f}{mean_crps:8.3f}{share:10.3f}")

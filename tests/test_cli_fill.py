@@ -145,9 +145,10 @@ def test_best_prints_and_keeps_what_it_chose_from(holes, here, run):
     assert expected.summary() in printed
     kept = json.loads((here / "out" / "holes-fit.json").read_text())["about"]["comparison"]
     assert kept["chosen"] == expected.chosen.name
-    assert {name: each["crps"] for name, each in kept["candidates"].items()} == {
-        each.name: each.crps for each in expected.candidates
+    assert {name: (each["weight"], each["crps"]) for name, each in kept["candidates"].items()} == {
+        each.name: (each.weight, each.scores.crps) for each in expected.candidates
     }
+    assert (kept["left_out"], kept["verdict"]) == (dict(expected.left_out), expected.verdict)
 
 
 def test_mask_counts_besides_nan(holes, here, run):

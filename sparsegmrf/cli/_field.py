@@ -1,6 +1,6 @@
 """What ``fit`` and ``fill`` have in common: options of field, noise and trend, and what files say of them."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -141,14 +141,20 @@ def about(options: Any, comparison: ModelComparison | None, unit: str) -> dict[s
 
 
 def _compared(comparison: ModelComparison) -> dict[str, object]:
-    """Return the fields that were compared."""
-    figures = ("loglik", "aic", "rmse", "crps", "coverage", "excess", "excess_error", "noise_held")
+    """Return the fields that were compared, and the mixture."""
     return {
         "chosen": comparison.chosen.name,
+        "verdict": comparison.verdict,
+        "mixture": asdict(comparison.scores),
         "held_out": {"blocks": comparison.blocks, "pixels": comparison.pixels},
         "candidates": {
-            each.name: {**{name: getattr(each, name) for name in figures}, "parameters": each.fit.parameters}
+            each.name: {
+                "weight": each.weight,
+                "loglik": each.loglik,
+                **asdict(each.scores),
+                "parameters": each.fit.parameters,
+            }
             for each in comparison.candidates
         },
-        "left_out": comparison.left_out,
+        "left_out": dict(comparison.left_out),
     }

@@ -130,7 +130,7 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
             "pixels": f"{fit.n_observed} observed, {filled} filled",
             f"standard deviation{of_risk}": f"{std.min():.4g} to {std.max():.4g}" if std.size else "not known",
             "log-likelihood": f"{fit.loglik:.4f} nats",
-            **({} if fit.priors else {"AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}"}),
+            **_criteria(fit),
             **({} if integrated is None else {"integrated": _how(integrated)}),
             **({} if integrated is None or not trend else {"trend at the mode": trend}),
             "converged" if fit.converged else "NOT CONVERGED": fit.reason,
@@ -152,6 +152,13 @@ def _how(integrated: IntegratedFit) -> str:
     """Return over what parameters were integrated."""
     points = f"over {len(integrated.weights)} points ({integrated.strategy})"
     return f"{points}, log-evidence {integrated.log_evidence:.4f} nats"
+
+
+def _criteria(fit: FitResult | CountFitResult) -> dict[str, str]:
+    """Return AIC and BIC of a maximum of the likelihood, of a posterior mode what the priors add."""
+    if fit.priors:
+        return {"log-prior": f"{fit.log_prior:.4f} nats, on {', '.join(fit.priors)}"}
+    return {"AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}"}
 
 
 def show_tiled(name: str, result: TiledResult, unit: str, fitted_to: int = 0) -> None:

@@ -3,7 +3,7 @@
 from sparsegmrf.inference._categorical import Categorical, factor
 from sparsegmrf.inference._channels_fit import ChannelsFillResult, ChannelsFit
 from sparsegmrf.inference._compare_fits import ComparedFit, FitComparison, compare_fits
-from sparsegmrf.inference._comparison import Candidate, ModelComparison
+from sparsegmrf.inference._comparison import Candidate, HeldOutScores, ModelComparison
 from sparsegmrf.inference._condition import condition
 from sparsegmrf.inference._constrain import constrain
 from sparsegmrf.inference._count_fill import CountFillResult
@@ -41,6 +41,7 @@ __all__ = [
     "FillResult",
     "FitComparison",
     "FitResult",
+    "HeldOutScores",
     "IntegratedFit",
     "IntegratedPrediction",
     "LikelihoodProfile",

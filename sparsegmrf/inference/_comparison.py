@@ -1,43 +1,61 @@
-"""Choice of a field for filling gaps, by likelihood and by how held-out pixels are predicted."""
+"""Fields stacked for filling gaps: predictive distributions mixed by how they predict held-out pixels together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from sparsegmrf.errors import TooLargeError
+from sparsegmrf.errors import ArgumentError, SparseGMRFError
+from sparsegmrf.inference._candidates import OTHERS, SPLINE, fit_default
 from sparsegmrf.inference._cross_validation import HeldOut, error_of_mean
+from sparsegmrf.inference._degenerate import degeneracy
 from sparsegmrf.inference._fit_result import FitResult
-from sparsegmrf.inference._holdout import Blocks, gap_copies, rectangles
-from sparsegmrf.inference._memo import Memo
+from sparsegmrf.inference._held_out_sets import held_out_sets
+from sparsegmrf.inference._holdout import Blocks
+from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.inference._objective import Objective
-from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._progress import expect, stage
-from sparsegmrf.inference._result import gaussian_result
-from sparsegmrf.inference._scores import coverage, crps
-from sparsegmrf.inference._search import Ending
-from sparsegmrf.inference._spacing import Spacing
-from sparsegmrf.inference._start import search, search_tile, start_of
-from sparsegmrf.models import Matern, Sum, TensionSpline
+from sparsegmrf.inference._stacking import held_out_mixture, stacking_weights
 from sparsegmrf.typing import FloatArray, IntArray
 
-_COPIES = 2
-"""Sets of copies of the gaps, besides one set of rectangles."""
-_SHARE = 0.15
-_TOLERANCE = 0.1
-"""Newton step in standard errors at which the search of a candidate ends."""
-_GAIN = 1.0
-"""Nats that less noise may still gain where it is held: with little noise, the derivative by its logarithm."""
-_LESS = 20.0
-"""By what it is divided where less gains more than that."""
-_FINER, _COARSER = 2.0, 4.0
-"""Range of a single field over the fine field's, and of the coarse field over a single one's, to start from."""
+_LEAST = 0.02
+"""Weight below which a candidate is left out."""
+_TAIL = 0.025
 
-SPLINE, TURNED, MATERN, SUM = "tension spline", "anisotropic spline", "Matern", "fine + coarse Matern"
-"""Names of the candidates."""
-_FIELDS = 4
+
+@dataclass(frozen=True)
+class HeldOutScores:
+    """How held-out measurements are predicted, on average over the pixels, and compared with the default's.
+
+    Attributes
+    ----------
+    log_score : float
+        Log-density in nats; larger is better.
+    rmse, crps : float
+        In intensity.
+    coverage : float
+        Share of measurements within their central 95% intervals.
+    gain, gain_error : float
+        Log-density above the default's, and its standard error, paired by blocks.
+    excess, excess_error : float
+        CRPS above the default's, and its standard error.
+    """
+
+    log_score: float
+    rmse: float
+    crps: float
+    coverage: float
+    gain: float
+    gain_error: float
+    excess: float
+    excess_error: float
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the default predicts better by more than a standard error, by log-density or by CRPS."""
+        return self.gain < -self.gain_error or self.excess > self.excess_error
 
 
 @dataclass(frozen=True)
@@ -48,196 +66,254 @@ class Candidate:
     ----------
     name : str
         What it is called in the table.
+    weight : float
+        Share of the mixture; zero: it has no part in it.
     fit : FitResult
-        Maximum likelihood on the whole image.
+        Maximum likelihood on the whole image for the default, posterior mode for the others; of a large image on tiles.
     loglik : float
         Restricted log-likelihood in nats at these estimates: the density of the contrasts that see no trend, comparable
         between fields with and without a level of their own.
-    aic : float
-        Akaike's criterion ``2 k - 2 loglik``, ``k`` parameters of the field and the noise.
-    rmse, crps : float
-        Of held-out measurements, in intensity.
-    coverage : float
-        Share of held-out measurements within their 95% intervals.
-    excess, excess_error : float
-        CRPS above the best candidate's, and its standard error, paired by blocks.
-    noise_held : float or None
-        Where the estimated noise variance ran to zero: the value at which it was held, less of it gaining nothing.
+    scores : HeldOutScores
+        Of its predictions.
     """
 
     name: str
+    weight: float
     fit: FitResult
     loglik: float
-    aic: float
-    rmse: float
-    crps: float
-    coverage: float
-    excess: float
-    excess_error: float
-    noise_held: float | None
+    scores: HeldOutScores
 
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """The fields that were compared, and the one that fills the gaps.
-
-    It is the one of the least AIC among those whose CRPS lies within one standard error of the least.
+    """The fields that were compared, and the mixture of them that fills the gaps.
 
     Attributes
     ----------
     candidates : tuple of Candidate
+        Those that were scored on all that is held out; the default first.
     left_out : mapping of str
-        Fields that could not be fitted, with the reason.
-    chosen : Candidate
+        Candidates that were refused, with the reason.
+    scores : HeldOutScores
+        Of the mixture, a block predicted with the weights that the other blocks would give.
+    verdict : str
+        What fills the gaps, in words, and why.
     blocks, pixels : int
-        Held out in all sets together: copies of the image's gaps, and squares as large as the largest gap holds.
+        Held out in all sets together: copies of the image's gaps, and squares of sizes up to the largest gap.
     """
 
     candidates: tuple[Candidate, ...]
     left_out: Mapping[str, str]
-    chosen: Candidate
+    scores: HeldOutScores
+    verdict: str
     blocks: int
     pixels: int
 
+    @property
+    def default(self) -> Candidate:
+        """What `fill` takes by itself."""
+        return self.candidates[0]
+
+    @property
+    def mixed(self) -> tuple[Candidate, ...]:
+        """The candidates with a part in the mixture."""
+        return tuple(each for each in self.candidates if each.weight > 0.0)
+
+    @property
+    def chosen(self) -> Candidate:
+        """The candidate of the largest weight."""
+        return max(self.candidates, key=lambda each: each.weight)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Share of each candidate in the mixture."""
+        return {each.name: each.weight for each in self.candidates}
+
     def summary(self) -> str:
         """Return the table as text."""
-        lines = [f"{self.pixels} held-out pixels in {self.blocks} blocks shaped like the gaps", ""]
-        lines.append(f"{'':<26}{'loglik':>13}{'AIC':>13}{'RMSE':>9}{'CRPS':>9}{'above the least':>20}{'cover 95%':>11}")
+        lines = [f"{self.pixels} held-out pixels in {self.blocks} blocks: copies of the gaps, and squares", ""]
+        titles = f"{'log-density above':>22}{'CRPS above':>22}"
+        lines.append(f"{'':<26}{'weight':>8}{'loglik':>13}{'RMSE':>10}{'CRPS':>10}{titles}{'cover 95%':>11}")
+        rows = [(each.name, f"{each.weight:.3f}", f"{each.loglik:.2f}", each.scores) for each in self.candidates]
+        for name, weight, loglik, scores in [*rows, ("mixture", "", "", self.scores)]:
+            lines.append(f"{name:<26}{weight:>8}{loglik:>13}{_row(scores)}")
         for each in self.candidates:
-            above = f"{each.excess:.4f} +- {each.excess_error:.4f}" if each.excess else ""
-            mark = " <- chosen" if each is self.chosen else ""
-            lines.append(
-                f"{each.name:<26}{each.loglik:13.2f}{each.aic:13.2f}{each.rmse:9.4f}{each.crps:9.4f}{above:>20}"
-                f"{each.coverage:11.3f}{mark}"
-            )
             if not each.fit.converged:
-                lines.append(f"    {each.fit.reason}")
-            if each.noise_held is not None:
-                lines.append(f"    noise ran to zero; held at a variance of {each.noise_held:.3g}")
-        lines += [f"{name}: {reason}" for name, reason in self.left_out.items()]
-        return "\n".join(lines)
+                lines.append(f"{each.name}: {each.fit.reason}")
+        lines += [f"{name}, left out: {reason}" for name, reason in self.left_out.items()]
+        return "\n".join([*lines, self.verdict])
 
 
 def compare(problem: Problem, stream: np.random.Generator) -> ModelComparison:
-    """Fit every candidate to the images, predict what is held out by each, and choose; the blocks follow `stream`."""
-    found, left_out = _fits(problem)
-    observed = [each.observed for each in problem.images]
-    sets = [tuple(gap_copies(each, stream, share=_SHARE) for each in observed) for _ in range(_COPIES)]
-    sets.append(tuple(rectangles(each, stream) for each in observed))
-    numbers = _criterion(found[SPLINE].fit, sets).numbers
-    sizes = np.bincount(numbers).astype(np.int64)
-    with stage("predicting what is held out", len(found) * len(sets)):
-        errors = {name: _predictions(each.fit, sets) for name, each in found.items()}
-    scores = {name: crps(error, 0.0, spread) for name, (error, spread) in errors.items()}
-    least = min(scores, key=lambda name: float(scores[name].mean()))
-    candidates = tuple(
-        _candidate(name, each, *errors[name], _excess(scores[name] - scores[least], numbers, sizes))
-        for name, each in found.items()
-    )
-    near = [each for each in candidates if each.excess <= each.excess_error]
-    chosen = min(near, key=lambda each: each.aic)
-    return ModelComparison(candidates, left_out, chosen, len(sizes), int(sizes.sum()))
+    """Fit the candidates, predict what is held out by each, and stack them; the blocks follow `stream`.
 
-
-class _Found(NamedTuple):
-    """A fit, and the noise variance it was held at if that ran to zero."""
-
-    fit: FitResult
-    noise_held: float | None
-
-
-def _fits(problem: Problem) -> tuple[dict[str, _Found], dict[str, str]]:
-    """Fit the candidates, each from what those before have found; and say which cannot be."""
-    found: dict[str, _Found] = {}
+    A candidate whose estimates are degenerate, or that has no part in stacking on the first set of blocks, is left out
+    before it costs more.
+    """
+    expect(1 + len(OTHERS))
+    with stage(SPLINE):
+        found: dict[str, FitResult] = {SPLINE: fit_default(problem)}
+    data = [each.observed for each in problem.images]
+    sets = [tuple(blocks) for blocks in zip(*(held_out_sets(observed, stream) for observed in data), strict=True)]
+    scored = {SPLINE: _predictions(found[SPLINE], sets)}
     left_out: dict[str, str] = {}
-    expect(_FIELDS)
-    for name, model in _candidates(found, problem.spacing):
+    for name, (fitting, needed) in OTHERS.items():
+        missing = [each for each in needed if each not in found]
+        if missing:
+            left_out[name] = f"it starts from the estimates of {missing[0]}, which could not be fitted"
+            continue
         try:
             with stage(name):
-                found[name] = _fit(problem.with_model(model))
-        except TooLargeError as error:
-            if name == SPLINE:
-                raise
-            left_out[name] = str(error)
-    return found, left_out
+                fit = fitting(problem, found)
+                reason = degeneracy(fit.model)
+                if reason is None:
+                    found[name] = fit
+                    first = _predictions(fit, sets[:1])
+                    reason = _no_part(first, [each.first(first.size) for each in scored.values()])
+                    if reason is None:
+                        scored[name] = first.with_more(_predictions(fit, sets[1:]))
+        except (SparseGMRFError, ArithmeticError, np.linalg.LinAlgError) as error:
+            reason = str(error)
+        if reason:
+            left_out[name] = reason
+    return _stacked({name: (found[name], each) for name, each in scored.items()}, left_out, sets)
 
 
-def _fit(problem: Problem) -> _Found:
-    """Fit a model, from the best-observed tile; noise that runs to zero is held where less of it gains nothing."""
-    memo, tile = Memo(problem.objective), search_tile(problem, _TOLERANCE)
-    found = tile
-    if found is None or found.ended.ending is not Ending.NO_NOISE:
-        found = search(memo, start_of(problem, memo, tile), _TOLERANCE)
-    if found.ended.ending is not Ending.NO_NOISE:
-        return _Found(gaussian_result(problem, found), None)
-    solution = found.memo.solution(found.ended.at)
-    # A tile has its part of maps.
-    fitted = problem.model.replace(**{name: solution.model.parameters[name] for name in problem.free})
-    held = float(solution.noise_variance)
+class _Predicted(NamedTuple):
+    """Errors and standard deviations ``(n,)`` of predicted measurements."""
+
+    error: FloatArray
+    spread: FloatArray
+
+    @property
+    def size(self) -> int:
+        return len(self.error)
+
+    @property
+    def log_density(self) -> FloatArray:
+        return self.mixture.log_density(0.0)
+
+    @property
+    def mixture(self) -> Mixture:
+        """The distributions of what is predicted less what is observed there."""
+        return Mixture(np.ones(1), -self.error[np.newaxis], self.spread[np.newaxis])
+
+    def first(self, count: int) -> "_Predicted":
+        return _Predicted(self.error[:count], self.spread[:count])
+
+    def with_more(self, more: "_Predicted") -> "_Predicted":
+        return _Predicted(np.append(self.error, more.error), np.append(self.spread, more.spread))
+
+
+class _PerPixel(NamedTuple):
+    """Errors, log-densities, CRPS and whether intervals hold, of each held-out measurement."""
+
+    error: FloatArray
+    log_density: FloatArray
+    crps: FloatArray
+    covered: FloatArray
+
+    @classmethod
+    def of(cls, mixture: Mixture) -> "_PerPixel":
+        """Return them of distributions of what is predicted less what is observed."""
+        below = mixture.cdf(0.0)
+        covered = ((below >= _TAIL) & (below <= 1.0 - _TAIL)).astype(np.float64)
+        return cls(-mixture.mean, mixture.log_density(0.0), mixture.crps(0.0), covered)
+
+    def against(self, default: "_PerPixel", numbers: IntArray) -> HeldOutScores:
+        """Return averages, and differences with their standard errors over blocks."""
+        gain, gain_error = _difference(self.log_density - default.log_density, numbers)
+        excess, excess_error = _difference(self.crps - default.crps, numbers)
+        return HeldOutScores(
+            log_score=float(self.log_density.mean()),
+            rmse=float(np.linalg.norm(self.error / np.abs(self.error).max()) * np.abs(self.error).max())
+            / float(np.sqrt(len(self.error))),
+            crps=float(self.crps.mean()),
+            coverage=float(self.covered.mean()),
+            gain=gain,
+            gain_error=gain_error,
+            excess=excess,
+            excess_error=excess_error,
+        )
+
+
+def _stacked(
+    scored: Mapping[str, tuple[FitResult, _Predicted]], left_out: Mapping[str, str], sets: list[tuple[Blocks, ...]]
+) -> ModelComparison:
+    """Return the comparison with the weights of stacking, or of the default alone where the mixture is worse."""
+    names = list(scored)
+    predicted = [each for _, each in scored.values()]
+    numbers = _criterion(scored[SPLINE][0], sets).numbers
+    logs = np.stack([each.log_density for each in predicted], axis=1)
+    weights = _pruned(logs)
+    default = _PerPixel.of(predicted[0].mixture)
+    together = _together(predicted, logs, weights, numbers).against(default, numbers)
+    verdict = "the gaps are filled by the mixture"
+    if together.is_worse:
+        weights = (np.arange(len(names)) == 0).astype(np.float64)
+        verdict = "the default alone fills the gaps: the mixture predicts worse by more than a standard error"
+    elif np.count_nonzero(weights) == 1:
+        verdict = f"{names[int(np.argmax(weights))]} alone fills the gaps: the others have no part in the mixture"
+    candidates = tuple(
+        Candidate(
+            name,
+            float(weight),
+            fit,
+            fit.restricted_loglik,
+            _PerPixel.of(each.mixture).against(default, numbers),
+        )
+        for (name, (fit, each)), weight in zip(scored.items(), weights, strict=True)
+    )
+    blocks = int(numbers.max()) + 1
+    return ModelComparison(candidates, dict(left_out), together, verdict, blocks, len(numbers))
+
+
+def _together(predicted: list[_Predicted], logs: FloatArray, weights: FloatArray, numbers: IntArray) -> _PerPixel:
+    """Return the scores of the mixture of candidates with a weight, fold by fold by the weights of the other folds."""
+    used = np.flatnonzero(weights)
+    rows = held_out_mixture(logs[:, used], numbers)
+    means, stds = np.stack([-predicted[k].error for k in used]), np.stack([predicted[k].spread for k in used])
+    found = [np.empty(len(rows)) for _ in _PerPixel._fields]
+    for weight in np.unique(rows, axis=0):
+        at = (rows == weight).all(axis=1)
+        own = _PerPixel.of(Mixture(weight, means[:, at], stds[:, at]))
+        for whole, part in zip(found, own, strict=True):
+            whole[at] = part
+    return _PerPixel(*found)
+
+
+def _pruned(logs: FloatArray) -> FloatArray:
+    """Return the weights of stacking, those that are small taken out one after the other."""
+    used = np.arange(logs.shape[1])
     while True:
-        known = problem.with_model(fitted).with_noise_variance(held)
-        memo = Memo(known.objective)
-        result = gaussian_result(known, search(memo, memo.objective.start(fitted, None), _TOLERANCE))
-        fitted = result.model
-        free = problem.with_model(fitted)
-        memo = Memo(free.objective)
-        at = memo.objective.start(fitted, held)
-        slope = float(memo(at).gradient[-1])
-        if slope > 0.0:
-            return _Found(gaussian_result(free, search(memo, at, _TOLERANCE)), None)
-        if not slope < -_GAIN:
-            return _Found(result, held)
-        held /= _LESS
+        weights = stacking_weights(logs[:, used])
+        least = int(np.argmin(weights))
+        if weights[least] >= _LEAST:
+            found = np.zeros(logs.shape[1])
+            found[used] = weights
+            return found
+        used = np.delete(used, least)
 
 
-def _candidates(found: Mapping[str, _Found], spacing: Spacing) -> Iterator[tuple[str, FieldModel]]:
-    """Yield names and models to start from, lengths in the unit of the ground; `found` grows meanwhile."""
-    sides = None if spacing.is_pixels else (spacing.height, spacing.width)
-    scheme = "monotone" if spacing.is_map else "smooth"
-    spline, matern = TensionSpline(kappa=0.5), Matern(range=10.0)
-    yield SPLINE, spline if sides is None else spline.spaced(sides)
-    first = found[SPLINE].fit.parameters
-    yield (
-        TURNED,
-        TensionSpline(first["kappa"], first["tau"], anisotropy=(1.0, 0.0), diffusion=scheme, spacing=sides),
-    )
-    yield MATERN, matern if sides is None else matern.spaced(sides)
-    if not {TURNED, MATERN} <= found.keys():
-        return
-    single, turned = found[MATERN].fit.parameters, found[TURNED].fit.model
-    assert isinstance(turned, TensionSpline)
-    fine = Matern(
-        single["range"] / _FINER,
-        single["sigma"] / 2.0,
-        anisotropy=turned.anisotropy,
-        diffusion=scheme,
-        spacing=sides,
-    )
-    coarse = Matern(single["range"] * _COARSER, single["sigma"], spacing=sides)
-    yield SUM, Sum([fine, coarse], labels=["fine", "coarse"])
+def _no_part(own: _Predicted, others: list[_Predicted]) -> str | None:
+    """Return why a candidate is left out after the first set of blocks: beside the others it has no weight."""
+    logs = np.stack([each.log_density for each in (*others, own)], axis=1)
+    weight = float(stacking_weights(logs)[-1])
+    if weight >= _LEAST:
+        return None
+    return f"beside the others it has a weight of {weight:.2g} on the first set of blocks"
 
 
-def _excess(above: FloatArray, numbers: IntArray, sizes: IntArray) -> tuple[float, float]:
-    """Return the mean of CRPS above the least, and its standard error."""
+def _difference(above: FloatArray, numbers: IntArray) -> tuple[float, float]:
+    """Return a mean over pixels and its standard error over blocks, which count as independent."""
+    sizes = np.bincount(numbers).astype(np.int64)
     return float(above.mean()), error_of_mean(np.bincount(numbers, above).astype(np.float64), sizes)
 
 
-def _candidate(
-    name: str, found: _Found, error: FloatArray, spread: FloatArray, excess: tuple[float, float]
-) -> Candidate:
-    fit, loglik = found.fit, found.fit.restricted_loglik
-    return Candidate(
-        name=name,
-        fit=fit,
-        loglik=loglik,
-        aic=2.0 * (len(fit.parameters) + (found.noise_held is not None) - loglik),
-        rmse=float(np.sqrt(np.mean(error * error))),
-        crps=float(crps(error, 0.0, spread).mean()),
-        coverage=coverage(error, 0.0, spread),
-        excess=excess[0],
-        excess_error=excess[1],
-        noise_held=found.noise_held,
-    )
+def _row(scores: HeldOutScores) -> str:
+    gain = f"{scores.gain:+.4f} +- {scores.gain_error:.4f}" if scores.gain_error else ""
+    excess = f"{scores.excess:+.4f} +- {scores.excess_error:.4f}" if scores.excess_error else ""
+    return f"{scores.rmse:10.4f}{scores.crps:10.4f}{gain:>22}{excess:>22}{scores.coverage:11.3f}"
 
 
 def _criterion(fit: FitResult, sets: list[tuple[Blocks, ...]]) -> HeldOut:
@@ -246,7 +322,10 @@ def _criterion(fit: FitResult, sets: list[tuple[Blocks, ...]]) -> HeldOut:
     return HeldOut.of(objective.with_scale(), sets)
 
 
-def _predictions(fit: FitResult, sets: list[tuple[Blocks, ...]]) -> tuple[FloatArray, FloatArray]:
-    """Return errors and standard deviations of held-out measurements by the estimates of a fit."""
+def _predictions(fit: FitResult, sets: list[tuple[Blocks, ...]]) -> _Predicted:
+    """Return what the estimates of a fit predict of the held-out measurements."""
     criterion = _criterion(fit, sets)
-    return criterion.predictions(criterion.objective.start(fit.model, fit.noise_variance))
+    error, spread = criterion.predictions(criterion.objective.start(fit.model, fit.noise_variance))
+    if not (np.isfinite(error).all() and np.isfinite(spread).all() and (spread > 0.0).all()):
+        raise ArgumentError("predictions of what is held out must be numbers with a deviation, got some that are not.")
+    return _Predicted(error, spread)

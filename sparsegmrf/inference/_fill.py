@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._libraries import plotting
-from sparsegmrf._validate import generator, integer_at_least, one_of
+from sparsegmrf._validate import finite, generator, integer_at_least, one_of, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._channel_members import is_of_channels
 from sparsegmrf.inference._channels_fit import ChannelsFillResult, check_double, fill_channels
@@ -18,9 +18,10 @@ from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._ground import placed
-from sparsegmrf.inference._integrate import IntegratedFit, IntegratedPrediction
+from sparsegmrf.inference._integrate import IntegratedFit
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
+from sparsegmrf.inference._mixed_prediction import mixed_functional, predict_mixed
 from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._predict_at_end import predict_at_end
@@ -60,17 +61,18 @@ class FillResult:
     filled : ndarray, (H, W)
         The image itself where it is observed, `mean` in the gaps.
     fit : FitResult
-        The fit behind it.
+        The fit behind it; of a mixture that of the largest weight.
     relative_error : float
         Bound on the error of the squares of `std` and `predictive_std`, relative to themselves, where factors are kept
         in single precision; zero in double.
     comparison : ModelComparison or None
-        With ``model="best"``: the fields compared, and how each predicts what is held out.
+        With ``model="best"``: the fields compared, how each predicts what is held out, and its weight.
     integrated : IntegratedFit or None
         With ``parameters="integrate"``: the posterior of the parameters.
-    mixture : Mixture or None
-        With it the distribution of the field with its trend at every pixel, plain arrays, of which `mean` and `std` are
-        the moments.
+    mixture, predictive_mixture : Mixture or None
+        Where parameters are integrated out, or more than one field has a weight: the distributions of the field with
+        its trend and of a new measurement at every pixel, plain arrays, of which `mean` and the deviations are the
+        moments.
     """
 
     mean: FloatArray
@@ -83,6 +85,60 @@ class FillResult:
     relative_error: float = 0.0
     integrated: IntegratedFit | None = None
     mixture: Mixture | None = None
+    predictive_mixture: Mixture | None = None
+
+    def quantile(self, probability: ArrayLike, *, predictive: bool = False) -> FloatArray:
+        """Return quantiles of the field with its trend at every pixel, or of new measurements.
+
+        ``mean + z std`` with the quantile ``z`` of the standard normal law, and of a mixture where its distribution
+        reaches the probability.
+
+        Parameters
+        ----------
+        probability : float or array_like, (Q,)
+            Between 0 and 1.
+        predictive : bool
+            Whether of a new measurement, the noise included.
+
+        Returns
+        -------
+        ndarray, (H, W) or (Q, H, W)
+            In intensity, of the kind of the image; several under labels along a first dimension ``quantile``.
+
+        Raises
+        ------
+        ArgumentError
+            If a probability is not between 0 and 1, or they are an array of more than one dimension.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> image = np.random.default_rng(0).normal(size=(16, 20)).cumsum(0).cumsum(1)
+        >>> image[5:8, 6:10] = np.nan
+        >>> low, high = fill(image).quantile([0.05, 0.95])
+        >>> bool((low < high)[5:8, 6:10].all())
+        True
+        """
+        wanted = finite("probability", real_array("probability", probability))
+        if wanted.ndim > 1 or not ((wanted > 0.0) & (wanted < 1.0)).all():
+            raise ArgumentError(f"probability must be numbers (Q,) between 0 and 1, got {probability!r}.")
+        law = self._law(predictive)
+        found = np.stack([law(each) for each in np.atleast_1d(wanted).tolist()])
+        labels = self.fit.problem.labels
+        if labels is None:
+            return found if wanted.ndim else found[0]
+        labelled: FloatArray = labels.quantiles(found, wanted) if wanted.ndim else labels.values(found[0])
+        return labelled
+
+    def _law(self, predictive: bool) -> Callable[[float], FloatArray]:
+        """Return the quantile function of the field, or of a new measurement, at every pixel."""
+        from scipy.special import ndtri
+
+        mixture = self.predictive_mixture if predictive else self.mixture
+        if mixture is not None:
+            return mixture.quantile
+        mean, std = np.asarray(self.mean), np.asarray(self.predictive_std if predictive else self.std)
+        return lambda probability: np.asarray(mean + float(ndtri(probability)) * std)
 
     def functional(self, weights: Any) -> LinearEstimate:
         """Return area means, totals or differences with their joint covariance, the trend's uncertainty included.
@@ -104,7 +160,11 @@ class FillResult:
         ArgumentError
             If `weights` have another shape, other coordinates, or are not finite.
         """
-        return (self.fit if self.integrated is None else self.integrated).functional(weights)
+        if self.integrated is not None:
+            return self.integrated.functional(weights)
+        if self.mixture is None or self.comparison is None:
+            return self.fit.functional(weights)
+        return mixed_functional(self.comparison.mixed, weights)
 
     def plot(self, *, title: str | None = None, unit: str | None = None) -> Figure:
         """Draw the image, the mean given the observations, its standard deviation, and a draw.
@@ -123,7 +183,7 @@ class FillResult:
         matplotlib.figure.Figure
             Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`. The draw is the first of
             `samples`; where none was asked for, one is made of the fit with the seed 0, which takes a factorization,
-            and with ``model="best"`` none is drawn.
+            and where the result is a mixture none is drawn.
 
         Raises
         ------
@@ -133,7 +193,7 @@ class FillResult:
         drawn, data = plotting(), self.fit.problem.observations[0]
         image = np.where(data.observed, data.values, np.nan)
         draws = self.samples
-        if not len(draws) and self.comparison is None:
+        if not len(draws) and self.mixture is None:
             draws = self.fit.predict(n_samples=1, rng=0).samples
         figure: Figure = drawn.posterior_figure(
             image,
@@ -202,10 +262,12 @@ def fill(
     mask : ndarray of bool, (H, W), "nan" or None
         **True where a pixel is missing**; ``"nan"`` stands for ``np.isnan(image)``; with None a NaN is an error.
     model : FieldModel or "best", optional
-        Model to fit instead, at the parameters to start from. With ``"best"`` a tension spline, its anisotropic form, a
-        Matern field and a sum of a fine anisotropic and a coarse one are fitted, and compared by likelihood and by how
-        they predict observed pixels in gaps like the image's own; the table is kept as `comparison`, whose `summary`
-        prints it. This takes some ten times as long.
+        Model to fit instead, at the parameters to start from. With ``"best"`` a tension spline, its anisotropic form,
+        Matern fields (of smoothness one, of another one, with range and deviation that vary) and a sum of a fine and a
+        coarse one are fitted, and their predictions mixed by the weights under which they
+        predict held-out pixels best together, in copies of the image's gaps and in squares. Where the mixture predicts
+        these worse than the default by more than a standard error, it is the default. The table is kept as
+        `comparison`, whose `summary` prints it. This takes some ten times as long.
     noise_variance, covariates, fixed
         As for `fit`; gaps in which a covariate is NaN stay NaN. With a fitted model, all of its parameters fixed and
         its noise given, nothing is searched.
@@ -248,7 +310,8 @@ def fill(
     ----------
     L. Mitas, H. Mitasova (1988), General variational approach to the interpolation problem, Computers & Mathematics
     with Applications 16, for the spline; G. Wahba (1990), Spline Models for Observational Data, for its
-    reading as a field; H. Rue, S. Martino, N. Chopin (2009), JRSS B 71, for integrated parameters.
+    reading as a field; H. Rue, S. Martino, N. Chopin (2009), JRSS B 71, for integrated parameters; Y. Yao, A. Vehtari,
+    D. Simpson, A. Gelman (2018), Using stacking to average Bayesian predictive distributions, Bayesian Analysis 13.
 
     Examples
     --------
@@ -291,13 +354,17 @@ def fill(
     if parameters == "integrate":
         with stage("integrating"):
             integrated = result.integrate()
+    mixtures: tuple[Mixture | None, Mixture | None] = (None, None)
     found: Prediction
     with stage("predicting"):
         if integrated is not None:
-            found = integrated.predict(n_samples=count, rng=stream)
-        elif end is None:
-            found = result.predict(n_samples=count, rng=stream)
+            found = whole = integrated.predict(n_samples=count, rng=stream)
+            mixtures = (whole.mixture, whole.predictive_mixture)
+        elif comparison is not None:
+            mixed = predict_mixed(comparison.mixed, count, stream)
+            found, mixtures = mixed.prediction, mixed[1:]
         else:
+            assert end is not None
             found = predict_at_end(result, end.memo, end.ended.at, count, stream)
     plain = FillResult(
         mean=found.mean,
@@ -309,7 +376,8 @@ def fill(
         comparison=comparison,
         relative_error=found.relative_error,
         integrated=integrated,
-        mixture=found.mixture if isinstance(found, IntegratedPrediction) else None,
+        mixture=mixtures[0],
+        predictive_mixture=mixtures[1],
     )
     return plain if labels is None else _labelled(plain, labels)
 

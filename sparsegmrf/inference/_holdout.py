@@ -159,7 +159,7 @@ def rectangles(
     ground = _checked(observed)
     half = int(np.count_nonzero(ground)) // 2
     layer = Layer(ground, _share("overlap", overlap, 1.0), half, generator(rng))
-    side = _largest_square(ground)
+    side = largest_square(ground)
     full = [
         min(side if given is None else integer_at_least(name, given, 1), most)
         for name, given, most in zip(("height", "width"), (height, width), ground.shape, strict=True)
@@ -176,6 +176,14 @@ def rectangles(
         layer.lay(pixels)
         left -= len(pixels)
     return Blocks(layer.labels, ground)
+
+
+def largest_square(ground: BoolArray) -> int:
+    """Return the side of the largest square within a gap, what is off the image being no gap."""
+    if ground.all():
+        return _default_side(ground.shape)
+    depth = scipy.ndimage.distance_transform_cdt(np.pad(~ground, 1), metric="chessboard")
+    return 2 * int(depth.max()) - 1
 
 
 def _copy(layer: Layer, gap: Gap, owed: float, due: float, threshold: float) -> float:
@@ -231,11 +239,3 @@ def _gaps(ground: BoolArray) -> list[Gap]:
 
 def _default_side(shape: tuple[int, ...]) -> int:
     return max(1, min(_SIDE, min(shape) // 8))
-
-
-def _largest_square(ground: BoolArray) -> int:
-    """Return the side of the largest square within a gap, what is off the image being no gap."""
-    if ground.all():
-        return _default_side(ground.shape)
-    depth = scipy.ndimage.distance_transform_cdt(np.pad(~ground, 1), metric="chessboard")
-    return 2 * int(depth.max()) - 1

@@ -160,6 +160,12 @@ class Labels:
             raise ArgumentError("image must not have a dimension called sample, which is that of the draws; rename it.")
         return self._put(self.image.expand_dims(sample=len(values)), values)
 
+    def quantiles(self, values: FloatArray, probabilities: FloatArray) -> Any:
+        """Return quantiles ``(Q, H, W)`` under the image's labels, along a first dimension ``quantile``."""
+        if "quantile" in self.image.dims:
+            raise ArgumentError("image must not have a dimension called quantile, which is theirs; rename it.")
+        return self._put(self.image.expand_dims(quantile=probabilities), values)
+
     @staticmethod
     def _put(template: Any, values: FloatArray) -> Any:
         found = template.copy(data=values)

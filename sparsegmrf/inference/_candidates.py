@@ -1,0 +1,163 @@
+"""Fields that are compared for filling gaps, with weakly informative priors, and how each is fitted."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal, cast
+
+import numpy as np
+
+from sparsegmrf.inference._conclusion import Conclusion, conclude
+from sparsegmrf.inference._fit_result import FitResult, make_result
+from sparsegmrf.inference._memo import Memo
+from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._parameters import FieldModel
+from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._result import gaussian_result
+from sparsegmrf.inference._start import find_start, search, search_tile, start_of
+from sparsegmrf.inference._varying import varying
+from sparsegmrf.models import Matern, Sum, TensionSpline
+from sparsegmrf.models._spacing import mean_side
+from sparsegmrf.priors import NOISE, LogNormal, Normal, PCRange, PCSigma, Prior
+
+_DEFAULT_TOLERANCE, _TOLERANCE = 0.02, 0.3
+"""Newton step in standard errors at which the search ends: of the default, as `fill` has it, and of the others.
+
+A step of 0.3 is 0.05 nats away from the maximum, of which predictions know nothing.
+"""
+_FINER, _COARSER = 2.0, 4.0
+"""Range of a single field over the fine field's, and of the coarse field over a single one's, to start from."""
+_TERMS, _EXPONENTIAL = 2, 0.5
+"""Fields whose sum has a fractional smoothness, and that of an exponential covariance."""
+_LARGE = 64**2
+"""Pixels of an image, above which its smoothness is not estimated: a field of more costs ever more."""
+_OF_THE_SIDE, _IN_PIXELS = 1.0 / 20.0, 1.0
+"""Range that is shorter with a probability of 5%, over the image's shorter side; a fine field's, in pixels."""
+_OF_THE_SPREAD, _OF_A_COARSE = 3.0, 1.0
+"""Deviation that is larger with a probability of 5%, over that of the image about its trend."""
+_UNLIKELY = 0.05
+_ISOTROPIC = Normal(0.0, 0.5)
+"""Of stretch and shear: a ratio of axes of 2.7 is two standard deviations away."""
+_SMOOTHNESS = LogNormal(1.0, 0.7)
+_NOISE, _FACTOR = 1e-2, 10.0
+"""Median of the noise variance over that of the image, and one standard deviation of its logarithm, as a factor."""
+
+SPLINE, TURNED, MATERN = "tension spline", "anisotropic spline", "Matern"
+ROUGH, VARYING, SUM = "fractional Matern", "varying Matern", "fine + coarse Matern"
+"""Names of the candidates."""
+
+
+Fits = Mapping[str, FitResult]
+
+
+def fit_default(problem: Problem) -> FitResult:
+    """Fit the tension spline as `fill` does."""
+    spline = problem.with_model(cast(FieldModel, _on_ground(TensionSpline(kappa=0.5), problem)))
+    memo, start = find_start(spline, _DEFAULT_TOLERANCE)
+    found = search(memo, start, _DEFAULT_TOLERANCE)
+    memo.let_go()
+    return gaussian_result(spline, found)
+
+
+def fit_turned(problem: Problem, found: Fits) -> FitResult:
+    """Fit a tension spline with an anisotropy, from the estimates of the one without."""
+    first = found[SPLINE].model
+    assert isinstance(first, TensionSpline)
+    scheme = "monotone" if problem.spacing.is_map else "smooth"
+    return _fit(problem, first.replace(anisotropy=(1.0, 0.0), diffusion=scheme))
+
+
+def fit_matern(problem: Problem, found: Fits) -> FitResult:
+    """Fit a Matern field of smoothness one."""
+    return _fit(problem, _on_ground(Matern(range=10.0), problem))
+
+
+def fit_rough(problem: Problem, found: Fits) -> FitResult:
+    """Fit a Matern field whose smoothness is estimated; of a large image one of smoothness 1/2, which costs less."""
+    single = _single(found)
+    is_large = problem.shape[0] * problem.shape[1] > _LARGE
+    nu: Literal["estimate"] | float = _EXPONENTIAL if is_large else "estimate"
+    return _fit(problem, Matern(single.range, single.sigma, nu=nu, terms=_TERMS, spacing=single.spacing))
+
+
+def fit_varying(problem: Problem, found: Fits) -> FitResult:
+    """Fit a Matern field whose range and deviation are smooth functions of the place."""
+    first = found[MATERN]
+    noise = float(np.max(first.noise_variance))
+    model, variance = varying(problem.with_model(first.model), _single(found), noise)
+    own = problem.with_model(model)
+    memo = Memo(own.objective)
+    at = memo.objective.start(model, variance)
+    return make_result(own, memo, at, Conclusion(True, "at a maximum of the likelihoods of tiles", None))
+
+
+def fit_sum(problem: Problem, found: Fits) -> FitResult:
+    """Fit the sum of a fine and a coarse Matern field."""
+    single = _single(found)
+    fine = single.replace(range=single.range / _FINER, sigma=single.sigma / 2.0)
+    coarse = single.replace(range=single.range * _COARSER)
+    return _fit(problem, Sum([fine, coarse], labels=["fine", "coarse"]))
+
+
+Fitting = Callable[[Problem, Fits], FitResult]
+OTHERS: Mapping[str, tuple[Fitting, tuple[str, ...]]] = {
+    TURNED: (fit_turned, ()),
+    MATERN: (fit_matern, ()),
+    ROUGH: (fit_rough, (MATERN,)),
+    VARYING: (fit_varying, (MATERN,)),
+    SUM: (fit_sum, (MATERN,)),
+}
+"""Candidates besides the default: how each is fitted, and whose fits it starts from."""
+
+
+def weak_priors(model: FieldModel, problem: Problem) -> dict[str, Prior]:
+    """Return priors that keep estimates sane, in the units of an image, which leave to the data what these can tell.
+
+    Penalized-complexity priors of ranges, relative to the shorter side of the image (of a fine field to a pixel), and
+    of standard deviations, relative to that of the image about its trend, which take a coarse field towards nothing;
+    normal ones of stretch and shear towards isotropy, and lognormal ones of a smoothness about 1 and of the noise,
+    whose variance would run to zero where an image shows none. Scales of splines have no prior.
+    """
+    objective = problem.with_model(model).objective
+    assert isinstance(objective, Objective)
+    spread = objective.frame.unit * float(np.std(np.concatenate([each.data.seen for each in objective.images])))
+    side = mean_side((problem.spacing.height, problem.spacing.width))
+    shortest = {"range_fine": _IN_PIXELS * side}
+    usual = max(_IN_PIXELS, _OF_THE_SIDE * min(problem.shape)) * side
+    found: dict[str, Prior] = {}
+    for name in model.parameters:
+        kind = name.partition("_")[0]
+        if kind == "range":
+            found[name] = PCRange(shortest.get(name, usual), _UNLIKELY)
+        elif kind == "sigma":
+            found[name] = PCSigma(spread * (_OF_A_COARSE if name == "sigma_coarse" else _OF_THE_SPREAD), _UNLIKELY)
+        elif kind in ("stretch", "shear"):
+            found[name] = _ISOTROPIC
+        elif kind == "nu":
+            found[name] = _SMOOTHNESS
+    if objective.estimated:
+        found[NOISE] = LogNormal(_NOISE * spread**2, math.log(_FACTOR))
+    return found
+
+
+def _single(found: Fits) -> Matern:
+    model = found[MATERN].model
+    assert isinstance(model, Matern)
+    return model
+
+
+def _on_ground(model: TensionSpline | Matern, problem: Problem) -> TensionSpline | Matern:
+    """Return a model with lengths in the unit of the ground."""
+    return model if problem.spacing.is_pixels else model.spaced((problem.spacing.height, problem.spacing.width))
+
+
+def _fit(problem: Problem, model: FieldModel) -> FitResult:
+    """Fit a model with its priors; of a large image to tiles of it, which tell parameters well enough to predict."""
+    problem = dataclasses.replace(problem.with_model(model), priors=weak_priors(model, problem))
+    memo, tile = Memo(problem.objective), search_tile(problem, _TOLERANCE)
+    if tile is None:
+        return gaussian_result(problem, search(memo, start_of(problem, memo, None), _TOLERANCE))
+    estimates = Conclusion(True, "at a maximum on tiles of the image", None)
+    if not tile.ended.converged:
+        estimates = conclude(tile.memo, tile.ended, tile.start, tile.tolerance)._replace(curvature=None)
+    return make_result(problem, memo, tile.ended.at, estimates)
