@@ -7,17 +7,20 @@ from typing import Literal, cast
 
 import numpy as np
 
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._conclusion import Conclusion, conclude
+from sparsegmrf.inference._default import search_default
 from sparsegmrf.inference._fit_result import FitResult, make_result
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import gaussian_result
-from sparsegmrf.inference._start import find_start, search, search_tile, start_of
+from sparsegmrf.inference._start import search, search_tile, start_of
 from sparsegmrf.inference._varying import varying
 from sparsegmrf.models import Matern, Sum, TensionSpline
 from sparsegmrf.models._spacing import mean_side
+from sparsegmrf.models.tension_spline import SMOOTHEST
 from sparsegmrf.priors import NOISE, LogNormal, Normal, PCRange, PCSigma, Prior
 
 _DEFAULT_TOLERANCE, _TOLERANCE = 0.02, 0.3
@@ -42,7 +45,7 @@ _SMOOTHNESS = LogNormal(1.0, 0.7)
 _NOISE, _FACTOR = 1e-2, 10.0
 """Median of the noise variance over that of the image, and one standard deviation of its logarithm, as a factor."""
 
-SPLINE, TURNED, MATERN = "tension spline", "anisotropic spline", "Matern"
+SPLINE, SMOOTHER, TURNED, MATERN = "tension spline", "smoother spline", "anisotropic spline", "Matern"
 ROUGH, VARYING, SUM = "fractional Matern", "varying Matern", "fine + coarse Matern"
 """Names of the candidates."""
 
@@ -53,10 +56,18 @@ Fits = Mapping[str, FitResult]
 def fit_default(problem: Problem) -> FitResult:
     """Fit the tension spline as `fill` does."""
     spline = problem.with_model(cast(FieldModel, _on_ground(TensionSpline(kappa=0.5), problem)))
-    memo, start = find_start(spline, _DEFAULT_TOLERANCE)
-    found = search(memo, start, _DEFAULT_TOLERANCE)
-    memo.let_go()
+    spline, found = search_default(spline, _DEFAULT_TOLERANCE)
+    found.memo.let_go()
     return gaussian_result(spline, found)
+
+
+def fit_smoother(problem: Problem, found: Fits) -> FitResult:
+    """Fit a tension spline that is smoother by one than the default."""
+    first = found[SPLINE].model
+    assert isinstance(first, TensionSpline)
+    if first.nu == SMOOTHEST:
+        raise ArgumentError(f"the default has the largest smoothness already, {first.nu}")
+    return _fit(problem, _on_ground(TensionSpline(kappa=0.5, nu=first.nu + 1), problem))
 
 
 def fit_turned(problem: Problem, found: Fits) -> FitResult:
@@ -101,6 +112,7 @@ def fit_sum(problem: Problem, found: Fits) -> FitResult:
 
 Fitting = Callable[[Problem, Fits], FitResult]
 OTHERS: Mapping[str, tuple[Fitting, tuple[str, ...]]] = {
+    SMOOTHER: (fit_smoother, ()),
     TURNED: (fit_turned, ()),
     MATERN: (fit_matern, ()),
     ROUGH: (fit_rough, (MATERN,)),

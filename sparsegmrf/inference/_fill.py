@@ -16,6 +16,7 @@ from sparsegmrf.inference._comparison import ModelComparison, compare
 from sparsegmrf.inference._count_fill import CountFillResult, count_fill
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._covariate_parts import CovariatesLike
+from sparsegmrf.inference._default import search_default
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._ground import placed
 from sparsegmrf.inference._integrate import IntegratedFit
@@ -245,7 +246,9 @@ def fill(
     """Fill the gaps of an image by the field that fits it best.
 
     ``y = trend + field + noise`` with a linear trend and by default a `TensionSpline`: a field without a range, which
-    does not fall back to the trend within large gaps. Its two parameters and the noise are fitted by `fit`, and mean,
+    does not fall back to the trend within large gaps. Where the noise of one runs to zero the image is smoother, and
+    splines of smoothness 2 (up to 1024^2 pixels) and 3 (up to 256^2) are tried and taken if they are likelier; give a
+    model for one that is fixed. Its two parameters and the noise are fitted by `fit`, and mean,
     variances and draws are those given the observed pixels, exactly. The variance of the field is ``P^-1``, and of the
     trend's coefficients ``(X - Z) C (X - Z)^T`` is added, ``Z`` being what the field makes of the covariates ``X`` and
     ``C`` the coefficients' covariance. Parameters are taken as known, or integrated out (``parameters="integrate"``).
@@ -343,10 +346,9 @@ def fill(
             np.asarray(image),
         )
     count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-    best = model if isinstance(model, str) else None
     held = weak_priors_of if parameters == "integrate" and priors is None else priors
     result, comparison, end = _fit(
-        image, mask, start, best, distribution, covariates, fixed, stream, labels, ground, precision, held
+        image, mask, start, model, distribution, covariates, fixed, stream, labels, ground, precision, held
     )
     if isinstance(result, CountFitResult):
         return count_fill(result, count, stream)
@@ -408,7 +410,7 @@ def _fit(
     image: ArrayLike,
     mask: ArrayLike | Literal["nan"] | None,
     first: FieldModel,
-    best: str | None,
+    asked: FieldModel | str | None,
     likelihood: Gaussian | Likelihood,
     covariates: object,
     fixed: Sequence[str] | str,
@@ -424,8 +426,9 @@ def _fit(
             f"image must have shape (H, W), got {np.shape(image)}; fill one slice at a time, or channels (H, W, C) by "
             "model=Channels(spatial model, covariance)."
         )
-    if best is not None:
-        one_of("model", best, ("best",))
+    best = isinstance(asked, str)
+    if best:
+        one_of("model", asked, ("best",))
         if not isinstance(likelihood, Gaussian):
             raise ArgumentError(
                 f'model must be a model with a {likelihood.name} likelihood, got "best", which compares predictions of '
@@ -442,9 +445,12 @@ def _fit(
     problem = Problem.read(first, image, mask, likelihood, covariates, priors=known, **own)
     if callable(priors):
         problem = replace(problem, priors=priors(problem))
-    if best is not None:
+    if best:
         comparison = compare(problem, stream)
         return comparison.chosen.fit, comparison, None
-    memo, start = find_start(problem, _TOLERANCE)
-    found = search(memo, start, _TOLERANCE)
+    if asked is None and priors is None and not len(fixed) and isinstance(likelihood, Gaussian):
+        problem, found = search_default(problem, _TOLERANCE)
+    else:
+        memo, start = find_start(problem, _TOLERANCE)
+        found = search(memo, start, _TOLERANCE)
     return result_of(problem, found, stream), None, found

@@ -28,7 +28,7 @@ from sparsegmrf.stencil.product import power_derivative, product
 from sparsegmrf.stencil.rows import Rows
 from sparsegmrf.typing import ArrayLike, BoolArray, Boundary, FloatArray, Shape
 
-_SMOOTHEST = 3
+SMOOTHEST = 3
 """Largest smoothness."""
 
 
@@ -107,7 +107,7 @@ class TensionSpline(Model):
         if proper < 0.0:
             raise ArgumentError(f"proper must not be negative, got {proper}; 0 is the intrinsic field.")
         _frozen.assign(self, nu=integer_at_least("nu", self.nu, 1))
-        if self.nu > _SMOOTHEST:
+        if self.nu > SMOOTHEST:
             raise ArgumentError(f"nu must be 1, 2 or 3, got {self.nu}.")
         anisotropy = as_field(self.anisotropy)
         operator = Operator(anisotropy, self.boundary, self.barrier, self.diffusion, self.spacing)
