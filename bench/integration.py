@@ -243,9 +243,10 @@ def hidden(image: np.ndarray) -> np.ndarray:
 
 
 def quadrature(only: str = "") -> None:
-    """Print distances from dense quadrature."""
+    """Print distances from dense quadrature, of cases in whose label a text is."""
     for number, case in enumerate(cases()):
-        if only and only not in case.name:
+        label = case.name + " + noise" * case.noise
+        if only not in label:
             continue
         image = image_of(case, SHAPE, number)
         start = fitted(case, image)
@@ -257,11 +258,11 @@ def quadrature(only: str = "") -> None:
             if strategy == "grid":
                 ends = [found.densities[name]._numbers[[0, -1]] for name in dense.names]
                 low, high = np.array(ends).T
-                nodes = {1: 400, 2: 200, 3: 150 if dense.coupled else 72}[len(dense.names)]
+                nodes = {1: 400, 2: 200, 3: 90}[len(dense.names)]
                 exact = dense.quadrature(low - 0.2 * (high - low), high + 0.2 * (high - low), nodes, hidden(image))
             said = distances(case, image, found, dense, exact)
             told = "  ".join(f"{name} {100.0 * value:.3f}%" for name, value in said.items())
-            what = f"{case.name + ' + noise' * case.noise:22}{strategy:6}{found.evaluations:6}"
+            what = f"{label:22}{strategy:6}{found.evaluations:6}"
             print(f"{what} {len(found.weights):4} points {seconds:6.2f} s  {told}", flush=True)
 
 

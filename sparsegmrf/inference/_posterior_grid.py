@@ -15,7 +15,7 @@ from sparsegmrf.typing import FloatArray, IntArray
 
 _STEP = 0.75
 """Distance of points at the mode, in standard deviations of the narrower side of an axis."""
-_STRETCH = 0.5
+_STRETCH = 0.3
 """What the distances of points along an axis grow with, as ``cosh(a t)``."""
 _NEGLIGIBLE = float(np.arcsinh(_STRETCH * np.sqrt(2.0 * DEPTH)) / _STRETCH)
 """Where on an axis a normal density is `DEPTH` below its mode."""
