@@ -243,9 +243,10 @@ def hidden(image: np.ndarray) -> np.ndarray:
 
 
 def quadrature(only: str = "") -> None:
-    """Print distances from dense quadrature."""
+    """Print distances from dense quadrature, of cases in whose label a text is."""
     for number, case in enumerate(cases()):
-        if only and only not in case.name:
+        label = case.name + " + noise" * case.noise
+        if only not in label:
             continue
         image = image_of(case, SHAPE, number)
         start = fitted(case, image)
@@ -257,11 +258,11 @@ def quadrature(only: str = "") -> None:
             if strategy == "grid":
                 ends = [found.densities[name]._numbers[[0, -1]] for name in dense.names]
                 low, high = np.array(ends).T
-                nodes = {1: 400, 2: 200, 3: 150 if dense.coupled else 72}[len(dense.names)]
+                nodes = {1: 400, 2: 200, 3: 90}[len(dense.names)]
                 exact = dense.quadrature(low - 0.2 * (high - low), high + 0.2 * (high - low), nodes, hidden(image))
             said = distances(case, image, found, dense, exact)
             told = "  ".join(f"{name} {100.0 * value:.3f}%" for name, value in said.items())
-            what = f"{case.name + ' + noise' * case.noise:22}{strategy:6}{found.evaluations:6}"
+            what = f"{label:22}{strategy:6}{found.evaluations:6}"
             print(f"{what} {len(found.weights):4} points {seconds:6.2f} s  {told}", flush=True)
 
 
@@ -339,21 +340,21 @@ def chain(count: str = "20000") -> None:
             )
 
 
-def coverage(strategy: str = "auto", count: str = "200") -> None:
+def coverage(strategy: str = "auto", count: str = "200", hidden_share: str = "0.3") -> None:
     """Print how often intervals of hidden pixels hold the field, and the CRPS, on simulated 12 x 14 images."""
     truth, told = Matern(range=5.0), {"plug-in": [], "plug-in, priors": [], "integrated": []}
     priors = {"range": PCRange(2.0, 0.05), "sigma": SIGMA, "noise_variance": NOISE}
     for number in range(int(count)):
         rng = np.random.default_rng(number)
         field = truth.gmrf(SHAPE).sample(rng=rng)
-        out = rng.random(SHAPE) < 0.3
+        out = rng.random(SHAPE) < float(hidden_share)
         image = np.where(out, np.nan, field + 0.4 * rng.standard_normal(SHAPE))
         for name, own in (("plug-in", None), ("plug-in, priors", priors)):
             result = fit(Matern(), image, priors=own)
             predicted = result.predict()
             told[name].append(scores(Mixture([1.0], predicted.mean[np.newaxis], predicted.std[np.newaxis]), field, out))
         told["integrated"].append(scores(result.integrate(strategy=strategy).predict().mixture, field, out))
-    print(f"{count} images, {SHAPE[0]} x {SHAPE[1]}, 30% of pixels hidden, {strategy}; standard errors count images")
+    print(f"{count} images, {SHAPE[0]} x {SHAPE[1]}, {hidden_share} hidden, {strategy}; standard errors count images")
     print(f"{'':20}{'in 90%':>18}{'in 95%':>18}{'CRPS':>18}{'deviation':>12}")
     for name, rows in told.items():
         mean, error = np.mean(rows, axis=0), np.std(rows, axis=0) / np.sqrt(len(rows))

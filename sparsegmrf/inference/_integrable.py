@@ -28,11 +28,12 @@ class Integrable(ABC):
         Parameters
         ----------
         strategy : {"auto", "grid", "ccd"}
-            ``"grid"``: the density at all points of a grid where it is within 7 nats of the mode, and cubic splines
-            between: some 10, 60, 300 likelihoods for one, two, three parameters, and densities of parameters that are
-            exact to a fraction of a percent. ``"ccd"``: a central composite design, 9, 15, 25, 27 points for two to
-            five parameters; densities of parameters are then those of independent split normal coordinates. ``"auto"``
-            takes the grid for up to two parameters, and for three of images of up to 1,024 pixels.
+            ``"grid"``: the density at the points of a grid where it is within 7 nats of the mode, and cubics between:
+            some 15, 150, 1,000 likelihoods of a small image for one, two, three parameters, and densities of parameters
+            that are exact to a percent. ``"ccd"``: a central composite design, 9, 15, 25, 27 points for two to five
+            parameters; densities of parameters are then those of independent split normal coordinates, some percent
+            off where an image tells little. ``"auto"`` takes the grid for up to two parameters, and for three of images
+            of up to 1,024 pixels.
 
         Returns
         -------

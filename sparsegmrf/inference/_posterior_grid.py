@@ -15,13 +15,13 @@ from sparsegmrf.typing import FloatArray, IntArray
 
 _STEP = 0.75
 """Distance of points at the mode, in standard deviations of the narrower side of an axis."""
-_STRETCH = 0.5
+_STRETCH = 0.3
 """What the distances of points along an axis grow with, as ``cosh(a t)``."""
 _NEGLIGIBLE = float(np.arcsinh(_STRETCH * np.sqrt(2.0 * DEPTH)) / _STRETCH)
 """Where on an axis a normal density is `DEPTH` below its mode."""
 _COUNTS = 1e-3
 """Weight of a point relative to the largest, from which on it counts."""
-_MOST = 50
+_MOST = 200
 """Points of a grid of no coordinate at which it has become too large; each coordinate has four times as many."""
 _FLOOR = 3.0 * DEPTH
 """Nats below the mode that are no longer told apart."""
@@ -176,5 +176,5 @@ def _refuse_large(
     name = posterior.names[int(np.argmax(np.ptp(numbers, axis=0)))]
     raise ArgumentError(
         f"priors must hold {name}, got a posterior density that is within {DEPTH:g} nats of its mode at more than "
-        f'{len(found)} points of a grid; give {name} a prior, hold it by fixed=, or take strategy="ccd".'
+        f'{len(found)} points of a grid; give {name} a narrower one, hold it by fixed=, or take strategy="ccd".'
     )
