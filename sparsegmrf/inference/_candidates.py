@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import gaussian_result
-from sparsegmrf.inference._start import search, search_tile, start_of
+from sparsegmrf.inference._start import best_tile, search, search_tile, start_of
 from sparsegmrf.inference._varying import varying
 from sparsegmrf.models import Matern, Sum, TensionSpline
 from sparsegmrf.models._spacing import mean_side
@@ -30,10 +30,12 @@ A step of 0.3 is 0.05 nats away from the maximum, of which predictions know noth
 """
 _FINER, _COARSER = 2.0, 4.0
 """Range of a single field over the fine field's, and of the coarse field over a single one's, to start from."""
-_TERMS, _EXPONENTIAL = 2, 0.5
-"""Fields whose sum has a fractional smoothness, and that of an exponential covariance."""
-_LARGE = 64**2
-"""Pixels of an image, above which its smoothness is not estimated: a field of more costs ever more."""
+_TERMS = 2
+"""Fields whose sum has a fractional smoothness."""
+_LARGE, _TILE = 64**2, 48
+"""Pixels of an image, above which its smoothness is estimated on a tile, and the side of that."""
+_SMOOTHNESSES = (0.5, 2.0, 3.0)
+"""Those of large images: of the exponential covariance, and whole numbers, of which a single field has a stencil."""
 _OF_THE_SIDE, _IN_PIXELS = 1.0 / 20.0, 1.0
 """Range that is shorter with a probability of 5%, over the image's shorter side; a fine field's, in pixels."""
 _OF_THE_SPREAD, _OF_A_COARSE = 3.0, 1.0
@@ -46,7 +48,7 @@ _NOISE, _FACTOR = 1e-2, 10.0
 """Median of the noise variance over that of the image, and one standard deviation of its logarithm, as a factor."""
 
 SPLINE, SMOOTHER, TURNED, MATERN = "tension spline", "smoother spline", "anisotropic spline", "Matern"
-ROUGH, VARYING, SUM = "fractional Matern", "varying Matern", "fine + coarse Matern"
+ROUGH, VARYING, SUM = "Matern, other smoothness", "varying Matern", "fine + coarse Matern"
 """Names of the candidates."""
 
 
@@ -84,11 +86,18 @@ def fit_matern(problem: Problem, found: Fits) -> FitResult:
 
 
 def fit_rough(problem: Problem, found: Fits) -> FitResult:
-    """Fit a Matern field whose smoothness is estimated; of a large image one of smoothness 1/2, which costs less."""
+    """Fit a Matern field of another smoothness than one.
+
+    It is estimated; of a large image it is that of a few nearest to what its best-observed tile says.
+    """
     single = _single(found)
-    is_large = problem.shape[0] * problem.shape[1] > _LARGE
-    nu: Literal["estimate"] | float = _EXPONENTIAL if is_large else "estimate"
-    return _fit(problem, Matern(single.range, single.sigma, nu=nu, terms=_TERMS, spacing=single.spacing))
+    free = Matern(single.range, single.sigma, nu="estimate", terms=_TERMS, spacing=single.spacing)
+    if problem.shape[0] * problem.shape[1] <= _LARGE:
+        return _fit(problem, free)
+    rows, columns = best_tile(problem.images[0].observed, _TILE)
+    estimated = cast(Matern, _fit(problem.on_window(rows, columns), free.cropped(rows, columns)).model)
+    nu = min(_SMOOTHNESSES, key=lambda each: abs(math.log(each / float(estimated.nu))))
+    return _fit(problem, free.replace(nu=nu, nu_is_free=False))
 
 
 def fit_varying(problem: Problem, found: Fits) -> FitResult:

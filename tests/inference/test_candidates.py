@@ -59,5 +59,14 @@ def test_candidates_are_fitted_to_tiles_of_large_images(monkeypatch):
         assert np.isfinite(found.loglik)
         assert found.n_observed == SHAPE[0] * SHAPE[1], "the fit is one of the whole image"
         assert found.loglik > single.loglik - 60.0
-    assert found.model.nu == 0.5
+    assert found.model.nu in (0.5, 2.0, 3.0)
     assert "nu" not in found.parameters
+
+
+def test_smoothness_of_a_large_image_is_the_nearest_to_that_of_a_tile(monkeypatch):
+    monkeypatch.setattr(_candidates, "_LARGE", 1000)
+    monkeypatch.setattr(_candidates, "_TILE", 30)
+    for nu in (0.5, 2.0):
+        smooth = Matern(range=8.0, nu=nu).gmrf(SHAPE).sample(rng=0)
+        problem = read(Matern(), smooth + 1e-3 * np.random.default_rng(1).standard_normal(SHAPE))
+        assert fit_rough(problem, {MATERN: fit_matern(problem, {})}).model.nu == nu
