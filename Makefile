@@ -1,7 +1,8 @@
 # make demo: the package in an environment of its own, then its demonstration, which fills a real elevation model.
 # make site: the documentation as a site, in site/, with the figures of the examples; what the tests need must be there.
 # make test: everything the tests need, in another one, then the whole suite; TORCH=no leaves PyTorch and its tests out,
-# TESTS="tests/test_gmrf.py ..." runs these files alone. PYTHON=python3.13, say, takes another Python than python3.
+# TESTS="tests/test_gmrf.py ..." runs these files alone. PYTHON=python3.13, say, takes another Python than python3, and
+# EXTRAS=cli,test leaves out the libraries that are optional and their tests, where one has no wheel for that Python yet.
 
 PYTHON ?= python3
 comma := ,

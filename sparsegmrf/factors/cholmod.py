@@ -1,8 +1,6 @@
 """CHOLMOD through scikit-sparse: for any sparse positive definite matrix, and the cross-check of the other factors."""
 
 from functools import cached_property, partial
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,9 +8,10 @@ import scipy.sparse as sp
 from sparsegmrf import _frozen, _threads
 from sparsegmrf._edges import along, has
 from sparsegmrf._validate import one_of
-from sparsegmrf.errors import ArgumentError, MissingLibraryError
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors._factor import Factor
 from sparsegmrf.factors._matrix import Matrix, matrix_of, not_positive, structure_of
+from sparsegmrf.factors._scikit_sparse import Analysis, IndefiniteError, Numbers, analyse
 from sparsegmrf.kernels import takahashi
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.stencil import SymmetricStencil, TriangularStencil
@@ -44,7 +43,7 @@ class CholmodFactor(Factor):
     Raises
     ------
     MissingLibraryError
-        If scikit-sparse 0.4 is not installed.
+        If scikit-sparse 0.4.16 or 0.5 is not installed.
     ArgumentError
         If a sparse array is not of the size of `shape`, not symmetric, or has entries that are not finite.
     NotPositiveDefiniteError
@@ -67,9 +66,9 @@ class CholmodFactor(Factor):
     _offsets: IntArray
     _boundary: Boundary
     _lattice: Lattice
-    _analysis: Any
+    _analysis: Analysis
     _pattern: tuple[IntArray, IntArray]
-    _numeric: Any
+    _numeric: Numbers
     _order: IntArray
     _logdet: float
 
@@ -81,10 +80,9 @@ class CholmodFactor(Factor):
         channels: int | None = None,
         ordering: str = "default",
     ) -> None:
-        cholmod = _scikit_sparse()
         lattice, offsets, boundary = structure_of(precision, shape, channels)
         matrix = _by_columns(matrix_of(precision, lattice))
-        analysis = cholmod.analyze(matrix, ordering_method=one_of("ordering", ordering, ORDERINGS))
+        analysis = analyse(matrix, one_of("ordering", ordering, ORDERINGS))
         pattern = (matrix.indptr, matrix.indices)
         _frozen.assign(self, _offsets=offsets, _boundary=boundary, _lattice=lattice)
         _frozen.assign(self, _analysis=analysis, _pattern=pattern)
@@ -147,7 +145,7 @@ class CholmodFactor(Factor):
         CHOLMOD's own copy, if supernodal, shares indices among columns but holds the upper triangles of the diagonal
         blocks too.
         """
-        L = self._numeric.L()
+        L = self._numeric.lower()
         return int(L.data.nbytes + L.indices.nbytes + L.indptr.nbytes)
 
     def selected_inverse(self) -> SymmetricStencil:
@@ -189,9 +187,7 @@ class CholmodFactor(Factor):
     @cached_property
     def _columns(self) -> sp.csc_matrix:
         """``L`` by columns with sorted rows; a copy in addition to CHOLMOD's own."""
-        L = self._numeric.L()
-        L.sort_indices()
-        return L
+        return self._numeric.lower()
 
     def whiten_vectors(self, x: FloatArray) -> FloatArray:
         """Return ``A x`` for ``(batch, n)``."""
@@ -199,27 +195,23 @@ class CholmodFactor(Factor):
 
     def unwhiten_vectors(self, e: FloatArray) -> FloatArray:
         """Return ``A^-1 e`` for ``(batch, n)``."""
-        field = self._numeric.solve_Lt(e.T, use_LDLt_decomposition=False)
+        field = self._numeric.solve_transposed(e.T)
         result = np.empty(e.shape)
         result[:, self._order] = field.T
         return result
 
     def solve_vectors(self, b: FloatArray) -> FloatArray:
         """Return ``Q^-1 b`` for ``(batch, n)``."""
-        return np.ascontiguousarray(self._numeric.solve_A(b.T).T)
+        return np.ascontiguousarray(self._numeric.solve(b.T).T)
 
 
-def _numbers(analysis: Any, matrix: sp.csc_matrix, lattice: Lattice) -> dict[str, object]:
+def _numbers(analysis: Analysis, matrix: sp.csc_matrix, lattice: Lattice) -> dict[str, object]:
     """Return the numeric factor, its permutation and log-determinant as attributes."""
-    cholmod = _scikit_sparse()
     try:
-        numeric: Any = analysis.cholesky(matrix)
-    except cholmod.CholmodNotPositiveDefiniteError as error:
-        column = int(error.column)
-        pivot = _failed_pivot(cholmod, error.factor, column, matrix)
-        raise not_positive(lattice, int(error.factor.P()[column]), pivot) from None
-    order: IntArray = numeric.P().astype(np.int64)
-    pivots = numeric.D()
+        numeric = analysis.factorized(matrix)
+    except IndefiniteError as error:
+        raise not_positive(lattice, error.unknown, error.pivot) from None
+    order, pivots = numeric.order, numeric.pivots
     # A simplicial L D L^T runs on over negative pivots.
     if not (pivots > 0.0).all():
         column = int(np.argmin(pivots > 0.0))
@@ -228,37 +220,9 @@ def _numbers(analysis: Any, matrix: sp.csc_matrix, lattice: Lattice) -> dict[str
     return {"_numeric": numeric, "_order": order, "_logdet": float(np.log(pivots).sum())}
 
 
-def _scikit_sparse() -> ModuleType:
-    """Return ``sksparse.cholmod``, or say how to install it."""
-    remedy = 'install the system package libsuitesparse-dev, then pip install "sparsegmrf[cholmod]".'
-    try:
-        from sksparse import cholmod
-    except ImportError as error:
-        raise MissingLibraryError(
-            f"CholmodFactor needs scikit-sparse, which cannot be imported ({error}); {remedy}", name="sksparse"
-        ) from error
-    if not hasattr(cholmod, "Factor"):
-        raise MissingLibraryError(
-            f"CholmodFactor needs scikit-sparse 0.4 (at least 0.4.16), got another version; {remedy}", name="sksparse"
-        )
-    module: ModuleType = cholmod
-    return module
-
-
 def _by_columns(matrix: sp.csr_array) -> sp.csc_matrix:
     """Return a symmetric matrix as CHOLMOD takes it, without a copy."""
     # Its rows are its columns; scikit-sparse takes only the old matrix class without a warning.
     columns = sp.csc_matrix((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape, copy=False)
     columns.has_sorted_indices = True
     return columns
-
-
-def _failed_pivot(cholmod: ModuleType, factor: Any, column: int, matrix: sp.csc_matrix) -> float:
-    """Return ``Q_cc - |L[c, :c]|^2`` of a factorization that stopped at ``c = column``."""
-    try:
-        L = factor.L()
-    except cholmod.CholmodNotPositiveDefiniteError:
-        # A simplicial L D L^T stops only at a zero, which stands in D.
-        return float(factor.D()[column])
-    unknown = int(factor.P()[column])
-    return float(matrix[unknown, unknown] - L[column, :column].power(2).sum())
