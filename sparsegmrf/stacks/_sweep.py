@@ -73,6 +73,10 @@ class SweepFactor(StackFactor):
             halves.append(scipy.linalg.cho_solve((self._roots[u], True), right))
         return self._back(halves, scipy.linalg.cho_solve((self._last, True), rest) if len(rest) else rest)
 
+    def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
+        """Return draws ``(count, R U + K, n)`` of ``N(0, P^-1)``."""
+        return self.unwhiten(rng.standard_normal((count, self.precision.n_unknowns, self.precision.n_pixels)))
+
     def unwhiten(self, e: FloatArray) -> FloatArray:
         """Return draws ``(k, R U + K, n)`` of ``N(0, P^-1)`` for standard normals."""
         white, rest = self._by_date(e)
