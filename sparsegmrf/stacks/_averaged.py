@@ -90,7 +90,7 @@ class AveragedPrecision:
     def _left(self, u: int, y: FloatArray) -> FloatArray:
         if len(self._symbols) == 1:
             return np.asarray(self._inverse[u, 0] * y)
-        return np.einsum("rsd,ksd->krd", self._inverse[u], y)
+        return np.asarray(np.einsum("rsd,ksd->krd", self._inverse[u], y))
 
 
 def _symbol(Q: SymmetricStencil) -> FloatArray:

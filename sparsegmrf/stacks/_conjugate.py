@@ -1,4 +1,4 @@
-"""Solutions for stacks of any size: conjugate gradients on all pixels and dates, and draws by perturbing and solving."""
+"""Solutions for stacks of any size: conjugate gradients on all pixels and dates, draws by perturbing and solving."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -11,14 +11,14 @@ from sparsegmrf.factors import Factor, factorize
 from sparsegmrf.stacks._averaged import AveragedPrecision
 from sparsegmrf.stacks._chain import Tridiagonal
 from sparsegmrf.stacks._factor import Covariances, StackFactor, as_stencil
-from sparsegmrf.stacks._precision import StackPrecision, on_images
+from sparsegmrf.stacks._precision import StackPrecision
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 
-_TOGETHER = 4
-"""Right-hand sides that are worked on at a time,"""
-_NUMBERS = 2**24
-"""unless these have more numbers than that."""
+PROBES = 4
+"""Draws by which traces are estimated."""
+_NUMBERS = 2**22
+"""Of the right-hand sides that are worked on at a time."""
 _MOST = 2000
 """Steps after which a solution is given up."""
 
@@ -26,9 +26,10 @@ _MOST = 2000
 class ConjugateFactor(StackFactor):
     r"""What a factorization gives but for the determinant, at the cost of products with the precision.
 
-    Conjugate gradients are preconditioned by the same stack with weights that are alike at all pixels of a date. A
-    solution ends where the energy ``|e|_P`` of its error is a share of its own. For every pixel the error of a mean is
-    at most ``sd |e|_P``, and as observations only add to a precision, ``P >= P_0``,
+    Conjugate gradients are preconditioned by ``M``, the same stack with weights that are alike at all pixels of a date.
+    A solution ends where ``r^T M^-1 r`` of its residual, which stands for the squared energy of the error, is a share
+    of its own. For every pixel the error of a mean is at most ``sd |e|_P``, and as observations only add to a
+    precision, ``P >= P_0``,
 
     .. math:: |e|_P^2 = r^T P^{-1} r \le r^T P_0^{-1} r = \sum_r r^T (J_r^{-1} \otimes Q_r^{-1}) r + \dots
 
@@ -42,7 +43,7 @@ class ConjugateFactor(StackFactor):
     probes : int
         Draws for covariances.
     tolerance : float
-        Energy of the error over that of the solution.
+        Energy of the error over that of the solution, as ``M`` has it.
 
     Raises
     ------
@@ -56,7 +57,7 @@ class ConjugateFactor(StackFactor):
 
     logdet = float("nan")
 
-    def __init__(self, precision: StackPrecision, probes: int = 4, tolerance: float = 1e-8) -> None:
+    def __init__(self, precision: StackPrecision, probes: int = PROBES, tolerance: float = 1e-8) -> None:
         self.precision, self.probes, self.tolerance = precision, probes, tolerance
         self._near = AveragedPrecision(precision)
         self.steps = 0
@@ -100,9 +101,9 @@ class ConjugateFactor(StackFactor):
         r, precision = b - self._times(x), self.precision
         square, many = 0.0, precision.n_fields * precision.n_dates
         for f, J, own in zip(precision.apart(r)[0], precision.J, self._of_fields, strict=True):
-            square += float(np.vdot(f, _on(own.solve, _in_time(J, f), precision)))
+            square += float(np.vdot(f, _on(own, _in_time(J, f), precision)))
         for c, own in zip(r[many:], self._of_coefficients, strict=True):
-            square += float(np.vdot(c, _on(own.solve, c[np.newaxis], precision)))
+            square += float(np.vdot(c, _on(own, c[np.newaxis], precision)))
         return float(np.sqrt(square))
 
     @cached_property
@@ -143,9 +144,9 @@ class ConjugateFactor(StackFactor):
             d += z
             self.steps += 1
         raise ConvergenceError(
-            f"a stack of {self.precision.n_dates} dates of {self.precision.shape} pixels was not solved in {_MOST} steps, "
-            f"its error is {float(np.sqrt(rz.max() / gained.max())):.2g} of the solution; take a shorter range, or "
-            'method="sweep".'
+            f"a stack of {self.precision.n_dates} dates of {self.precision.shape} pixels was not solved in {_MOST} "
+            f"steps, its error is {float(np.sqrt(rz.max() / gained.max())):.2g} of the solution; take a shorter range, "
+            'or method="sweep".'
         )
 
     def _times(self, x: FloatArray) -> FloatArray:
@@ -173,13 +174,16 @@ class ConjugateFactor(StackFactor):
             [as_stencil(_pairs(f, M @ f, Q), Q) for M in matrices]
             for f, matrices, Q in zip(fields, weights, precision.Q, strict=False)
         ]
-        of_c = [as_stencil(_pairs(c[np.newaxis], c[np.newaxis], Q), Q) for c, Q in zip(coefficients, precision.coefficients, strict=True)]
+        of_c = [
+            as_stencil(_pairs(c[np.newaxis], c[np.newaxis], Q), Q)
+            for c, Q in zip(coefficients, precision.coefficients, strict=True)
+        ]
         return Covariances(of_fields, of_c, precision.observe(x) ** 2)
 
 
 def together(unknowns: int) -> int:
     """Return how many right-hand sides are worked on at a time."""
-    return max(1, min(_TOGETHER, _NUMBERS // unknowns))
+    return max(1, _NUMBERS // unknowns)
 
 
 def mean_of(parts: Sequence[Covariances]) -> Covariances:
@@ -236,5 +240,6 @@ def _banded(J: Tridiagonal) -> FloatArray:
     return found
 
 
-def _on(solve, x: FloatArray, precision: StackPrecision) -> FloatArray:  # type: ignore[no-untyped-def]
-    return np.asarray(solve(x.reshape(-1, *precision.shape))).reshape(x.shape)
+def _on(own: Factor, x: FloatArray, precision: StackPrecision) -> FloatArray:
+    """Return ``Q^-1 x`` of vectors ``(k, n)``."""
+    return np.asarray(own.solve(x.reshape(-1, *precision.shape))).reshape(x.shape)

@@ -179,10 +179,12 @@ class Evidence:
 
     def zero(self) -> Covariances:
         """Return the covariances of what is known exactly."""
-        def none(Q: SymmetricStencil) -> SymmetricStencil:
-            return Q * 0.0
-        of_fields = [[none(Q)] * (1 + part.remembers) for Q, (_, part) in zip(self.precision.Q, self.model.moving, strict=True)]
-        return Covariances(of_fields, [none(Q) for Q in self.precision.coefficients], np.zeros_like(self.data.weight))
+        own = zip(self.precision.Q, self.model.moving, strict=True)
+        return Covariances(
+            [[Q * 0.0] * (1 + part.remembers) for Q, (_, part) in own],
+            [Q * 0.0 for Q in self.precision.coefficients],
+            np.zeros_like(self.data.weight),
+        )
 
     def information(self) -> tuple[list[str], FloatArray]:
         """Return the average information about the numbers of `gradient`, and their names.

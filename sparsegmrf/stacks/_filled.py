@@ -26,12 +26,13 @@ _ROUNDS = 3
 
 
 class Filled(NamedTuple):
-    """Images at the dates given and asked for, the fit, what was screened out, and the seam of tiles."""
+    """Images at the dates given and asked for, the fit, what was screened out, the seam of tiles, the means' error."""
 
     images: Images
     fit: StackFit | SeriesFit
     screened: BoolArray
     seam: float
+    error: float
 
 
 def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int, stream: np.random.Generator) -> Filled:
@@ -40,7 +41,7 @@ def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int,
     nothing = np.zeros(stack.values.shape, dtype=bool)
     own = options.series_model()
     if own is not None:
-        return Filled(*fill_series(own, stack, more, count, stream), nothing, 0.0)
+        return Filled(*fill_series(own, stack, more, count, stream), nothing, 0.0, 0.0)
     first, ground = options.problem(stack, nothing)
     bad = nothing if options.outliers is None else unlike_the_season(first)
     asked = first if not bad.any() else options.problem(stack, bad)[0]
@@ -76,7 +77,7 @@ def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int,
         np.full((len(index), 1, 1), fit.model.noise_variance),
         found.draws[:, index] * asked.unit + asked.level,
     )
-    return Filled(images, fit, bad, found.seam)
+    return Filled(images, fit, bad, found.seam, found.error)
 
 
 def plan_of(

@@ -136,7 +136,10 @@ def estimate_local(shape: Shape, blocks: Iterable[tuple[FloatArray, BoolArray]])
     fits = {order: _fitted(order, target, weights, 1.0) for order in _LARGEST_SHARES}
     order = 2 if fits[2].loss < _BETTER * fits[1].loss else 1
     best = _fitted(order, target, weights, _LARGEST_SHARES[order])
-    return LocalField(shape, best.kappa2, best.share if weights.any() else 0.0, order)
+    share = best.share
+    if order == 2:  # the residuals' own variance falls short of what is expected by the field that the modes took up
+        share = min(1.0 - (1.0 - share) * variance, _LARGEST_SHARES[order])
+    return LocalField(shape, best.kappa2, max(share, 0.0) if weights.any() else 0.0, order)
 
 
 class _Correlated(NamedTuple):

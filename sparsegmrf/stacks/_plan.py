@@ -87,13 +87,15 @@ class StackPlan:
     @property
     def make(self) -> Make:
         """What makes a factor."""
-        return LatticeFactor if self.method == "lattice" else partial(SweepFactor) if self.segment is None else partial(SweepFactor, segment=self.segment)
+        if self.method == "lattice":
+            return LatticeFactor
+        return SweepFactor if self.segment is None else partial(SweepFactor, segment=self.segment)
 
     def __str__(self) -> str:
         fields = f"{self.n_fields} fields per date, " if self.n_fields > 1 else ""
         return (
-            f"{self.n_dates} dates of {_sides(self.shape)} pixels, {fields}{self.n_coefficients} coefficients per pixel, "
-            f"{self._how}; {self._fitted}, {self._filled}; {self.nbytes / 1e9:.2g} GB"
+            f"{self.n_dates} dates of {_sides(self.shape)} pixels, {fields}{self.n_coefficients} coefficients per "
+            f"pixel, {self._how}; {self._fitted}, {self._filled}; {self.nbytes / 1e9:.2g} GB"
         )
 
     @property
@@ -204,8 +206,8 @@ def tiled(plan: StackPlan, size: Size, core: int | None, halo: int | None, n_sam
     if needed > share:
         raise TooLargeError(
             f"a tile of a stack of {size.n_dates} dates would need about {needed / 1e9:.3g} GB, and "
-            f"{max(share, 0.0) / 1e9:.3g} GB may be taken; give a smaller core= and halo=, fewer harmonics, or a part of "
-            "the dates."
+            f"{max(share, 0.0) / 1e9:.3g} GB may be taken; give a smaller core= and halo=, fewer harmonics, or a part "
+            "of the dates."
         )
     if at_once > free:
         raise TooLargeError(
@@ -213,10 +215,10 @@ def tiled(plan: StackPlan, size: Size, core: int | None, halo: int | None, n_sam
             f"would need about {at_once / 1e9:.3g} GB, and {free / 1e9:.3g} GB may be taken; take a window of it, or a "
             f"part of the dates{', or n_samples=0' if n_samples else ''}."
         )
-    together = _results(size, shape) + min(get_num_threads(), len(cut)) * needed
-    return replace(
-        plan, tiles=cut, halo=margin, wanted=wanted, segment=segment, nbytes=math.ceil(max(together, at_once))
-    )
+    in_tiles = _results(size, shape) + min(get_num_threads(), len(cut)) * needed
+    scored = 0 if plan.scored is None else size.score_bytes(plan.scored.shape[0] * plan.scored.shape[1])
+    nbytes = math.ceil(max(in_tiles, at_once, scored, size.fit_bytes(plan.fit_windows)))
+    return replace(plan, tiles=cut, halo=margin, wanted=wanted, segment=segment, nbytes=nbytes)
 
 
 def _halo(size: Size, shape: Shape) -> int:

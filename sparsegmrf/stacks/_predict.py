@@ -116,9 +116,7 @@ def _in_tiles(
     return Predicted(mean, variance, draws, *whole.of_beta, float("nan"), seam, error)
 
 
-def _solved(
-    whole: Evidence, count: int, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+def _solved(whole: Evidence, count: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray, float]:
     """Return means, the trend's share of the variances, draws ``(k, U, H, W)``, and the largest error of a mean."""
     factor, data = whole.factor, whole.data
     assert isinstance(factor, ConjugateFactor)
@@ -144,7 +142,7 @@ def _without_faint_maps(problem: StackProblem, model: StackModel) -> StackProble
     """Return the problem without maps of the season if all of them together are a millionth of the noise's variance."""
     if not problem.seasons.groups:
         return problem
-    corner = tuple(min(side, _PROBE) for side in problem.shape)
+    corner = min(problem.shape[0], _PROBE), min(problem.shape[1], _PROBE)
     spread = model.coefficients.cropped(slice(0, corner[0]), slice(0, corner[1])).gmrf(corner).marginal_variance().max()
     total = sum(len(members) * sd**2 for members, sd in zip(problem.seasons.groups, model.deviations, strict=True))
     if total * float(spread) > _FAINT * model.noise_variance:

@@ -6,16 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsegmrf.inference._conclusion import Curvature
 from sparsegmrf.inference._search import Ended, Ending, newton
-from sparsegmrf.stacks._conjugate import ConjugateFactor
+from sparsegmrf.stacks._conjugate import PROBES, ConjugateFactor
 from sparsegmrf.stacks._evidence import Evidence, named
 from sparsegmrf.stacks._problem import NOISE, Numbers, StackProblem, cropped
 from sparsegmrf.stacks._windows import Window
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import BoolArray, FloatArray
 
 _log = logging.getLogger("sparsegmrf.stacks")
-PROBES = 4
-"""Draws by which traces are estimated."""
 _TOLERANCE = 0.1
 """Step in standard errors at which scoring ends."""
 _LONGEST = 1.0
@@ -30,9 +29,9 @@ _SOLVED = 1e-4
 
 
 class Scored(NamedTuple):
-    """Where scoring has ended: numbers, their covariance with that of the draws' noise, and those which did not move.
+    """Where scoring has ended: numbers, their covariance with that of the draws' noise, and those without one.
 
-    The covariance is NaN of numbers that did not move.
+    These did not move, or the data say nothing about them.
     """
 
     ended: Ended
@@ -55,28 +54,36 @@ def scored(problem: StackProblem, window: Window, values: dict[str, float]) -> S
     """
     data, start = problem.data(*window), cropped(problem.start, *window)
     numbers = Numbers.of(problem, data.shape, start)
-    at, average = numbers.numbers(values), None
+    at, average = numbers.numbers(values), np.zeros((0, 0))
     moves = np.ones(len(at), dtype=bool)
+    make = partial(ConjugateFactor, probes=PROBES, tolerance=_SOLVED)
     for step in range(_STEPS):
-        make = partial(ConjugateFactor, probes=PROBES, tolerance=_SOLVED)
         evidence = Evidence.of(problem.model_of(numbers.values(at), start), data, make)
-        gradient, noise = score(evidence, numbers.in_evidence, numbers.jacobian(at))
-        if step < _INFORMED or average is None:
-            average = information(evidence, numbers.in_evidence, numbers.jacobian(at))
+        J, names = numbers.jacobian(at), numbers.in_evidence
+        gradient, noise = score(evidence, names, J)
+        if step < _INFORMED:
+            average = information(evidence, names, J)
             moves &= np.diagonal(noise) < _NOISY * np.diagonal(average)
-        along, known = gradient[moves], average[np.ix_(moves, moves)]
-        move, decrement, _ = newton(along, known)
-        _log.info("stack: scoring step %d, %.2g standard errors long", step + 1, decrement)
-        if decrement <= _TOLERANCE:
+        move, decrement, _ = newton(gradient[moves], average[np.ix_(moves, moves)])
+        _log.info("stack: scoring step %d is %.2g standard errors long", step + 1, decrement)
+        if decrement <= _TOLERANCE or step == _STEPS - 1:
             break
-        at = np.array(at)
+        at = at.copy()
         at[moves] += np.clip(move, -_LONGEST, _LONGEST)
     ending = Ending.MAXIMUM if decrement <= _TOLERANCE else Ending.STOPPED
-    covariance = np.full(average.shape, np.nan)
-    inverse = np.linalg.inv(known)
-    covariance[np.ix_(moves, moves)] = inverse + inverse @ noise[np.ix_(moves, moves)] @ inverse
-    held = tuple(name for name, each in zip(numbers.names, moves, strict=True) if not each)
+    covariance = _covariance(average, noise, moves, numbers.names)
+    held = tuple(np.array(numbers.names)[np.isnan(np.diagonal(covariance))].tolist())
     return Scored(Ended(at, ending, decrement), numbers, covariance, held, step + 1)
+
+
+def _covariance(average: FloatArray, noise: FloatArray, moves: BoolArray, names: list[str]) -> FloatArray:
+    """Return ``I^-1 + I^-1 V I^-1`` of numbers that have moved, ``V`` being the noise of the score; NaN of others."""
+    found, part = np.full(average.shape, np.nan), np.ix_(moves, moves)
+    own = Curvature.of(average[part], [name for name, each in zip(names, moves, strict=True) if each]).covariance
+    lost = np.isnan(np.diagonal(own))
+    inverse = np.where(lost | lost[:, np.newaxis], 0.0, own)
+    found[part] = own + inverse @ noise[part] @ inverse
+    return found
 
 
 def score(evidence: Evidence, names: list[str], J: FloatArray) -> tuple[FloatArray, FloatArray]:

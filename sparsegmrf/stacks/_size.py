@@ -9,7 +9,7 @@ import numpy as np
 from sparsegmrf.errors import SparseGMRFError
 from sparsegmrf.factors.dissection import plan as plan_dissection
 from sparsegmrf.stacks._chain import Tridiagonal
-from sparsegmrf.stacks._conjugate import together
+from sparsegmrf.stacks._conjugate import PROBES, together
 from sparsegmrf.stacks._evidence import StackModel
 from sparsegmrf.stacks._lattice import stencil_of
 from sparsegmrf.stacks._precision import StackPrecision
@@ -72,12 +72,24 @@ class Size:
 
     def whole_bytes(self, pixels: int, draws: int = 0) -> int:
         """Return the memory of conjugate gradients on all unknowns, with moments of all pixels, and draws."""
-        R, U, p = self.n_fields, self.n_dates, self.n_covariates
+        U, p = self.n_dates, self.n_covariates
+        kept = (p + 2 + draws) * self.n_unknowns + (2 * p + 9 + 2 * draws) * U
+        return 8 * (self._solver_numbers(pixels, max(p, draws, 1)) + kept * pixels)
+
+    def score_bytes(self, pixels: int) -> int:
+        """Return the memory of scores on all unknowns: of draws, with and without observations, and moved images."""
+        U, p = self.n_dates, self.n_covariates
+        moved = 2 + sum(1 + len(part.model.parameters) for part in self.model.fields) + 2 * (self.n_maps > 0)
+        kept = (p + 2 + max(3 * PROBES, 2 * moved)) * self.n_unknowns + (2 * p + 7 + 2 * moved) * U
+        return 8 * (self._solver_numbers(pixels, max(PROBES, moved)) + kept * pixels)
+
+    def _solver_numbers(self, pixels: int, count: int) -> int:
         unknowns = self.n_unknowns * pixels
-        at_once = together(unknowns)
-        solver = 7 * at_once * unknowns + R * self.n_unknowns * pixels
-        kept = (p + 2 + draws) * unknowns + (2 * p + 9 + 2 * draws) * U * pixels
-        return 8 * (solver + kept)
+        return 7 * min(count, together(unknowns)) * unknowns + (self.n_fields + 1) * unknowns
+
+    def fit_bytes(self, windows: Sequence[Window]) -> int:
+        """Return the memory of the sweeps of some windows, which are kept at a time."""
+        return sum(self.sweep_bytes(window.shape[0] * window.shape[1]) for window in windows)
 
     def lattice(self, shape: Shape) -> tuple[float, int]:
         """Return operations, in those of the sweep, and memory of the dissection; infinite where it cannot be."""
