@@ -188,7 +188,11 @@ def field_of(text: str) -> Separable:
     model = chosen_model(name, [each for each in settings if each.partition("=")[0] not in own])
     if not isinstance(model, Model):
         raise ArgumentError(f"field must begin with the name of a field such as matern, got {text}.")
-    return Separable(model, None if "ell" not in own else _number("ell", own["ell"], "", float), own.get("label"))
+    try:
+        ell = float(own["ell"]) if "ell" in own else None
+    except ValueError:
+        raise ArgumentError(f"ell must be a number of days, 0 or inf, got {own['ell']}.") from None
+    return Separable(model, ell, own.get("label"))
 
 
 def date_in(path: Path) -> str:

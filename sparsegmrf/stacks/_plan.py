@@ -174,7 +174,7 @@ def plan_stack(
         needed,
         operations,
         size.n_fields,
-        None if fitted else _scored(size, seen),
+        None if fitted else _scored(size, seen, free),
         segment=segment if exact else None,
     )
     return plan if exact else tiled(plan, size, core, halo, n_samples)
@@ -238,9 +238,9 @@ def _segment(size: Size, pixels: int, free: float) -> int | None:
     return math.ceil(math.sqrt(size.n_dates))
 
 
-def _scored(size: Size, seen: IntArray) -> Window:
+def _scored(size: Size, seen: IntArray, free: float) -> Window:
     """Return the pixels whose score is computed: all if they are not too many, else the best observed square."""
-    pixels = _SCORED // size.n_unknowns
+    pixels = min(_SCORED // size.n_unknowns, int(free / size.score_bytes(1)))
     if seen.size <= pixels:
         return whole((seen.shape[0], seen.shape[1]))
     return best_observed(seen, max(_FIT_SIDE, math.isqrt(pixels)))

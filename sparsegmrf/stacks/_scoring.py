@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsegmrf.errors import SparseGMRFError
 from sparsegmrf.inference._conclusion import Curvature
 from sparsegmrf.inference._search import Ended, Ending, newton
 from sparsegmrf.stacks._conjugate import PROBES, ConjugateFactor
@@ -50,17 +51,24 @@ def scored(problem: StackProblem, window: Window, values: dict[str, float]) -> S
     """Return where steps of the average information end that start at some parameters, on the pixels of a window.
 
     Numbers about which the draws' noise leaves nothing stay where they are. The average information is that of the
-    first two steps, from which parameters move little afterwards.
+    first two steps, from which parameters move little afterwards. A step to where nothing can be computed is halved.
     """
     data, start = problem.data(*window), cropped(problem.start, *window)
     numbers = Numbers.of(problem, data.shape, start)
     at, average = numbers.numbers(values), np.zeros((0, 0))
+    last, decrement = at, np.inf
     moves = np.ones(len(at), dtype=bool)
     make = partial(ConjugateFactor, probes=PROBES, tolerance=_SOLVED)
     for step in range(_STEPS):
-        evidence = Evidence.of(problem.model_of(numbers.values(at), start), data, make)
         J, names = numbers.jacobian(at), numbers.in_evidence
-        gradient, noise = score(evidence, names, J)
+        try:
+            evidence = Evidence.of(problem.model_of(numbers.values(at), start), data, make)
+            gradient, noise = score(evidence, names, J)
+        except (SparseGMRFError, ArithmeticError, np.linalg.LinAlgError):
+            if not step:
+                raise
+            at = (at + last) / 2.0
+            continue
         if step < _INFORMED:
             average = information(evidence, names, J)
             moves &= np.diagonal(noise) < _NOISY * np.diagonal(average)
@@ -68,7 +76,7 @@ def scored(problem: StackProblem, window: Window, values: dict[str, float]) -> S
         _log.info("stack: scoring step %d is %.2g standard errors long", step + 1, decrement)
         if decrement <= _TOLERANCE or step == _STEPS - 1:
             break
-        at = at.copy()
+        last, at = at, at.copy()
         at[moves] += np.clip(move, -_LONGEST, _LONGEST)
     ending = Ending.MAXIMUM if decrement <= _TOLERANCE else Ending.STOPPED
     covariance = _covariance(average, noise, moves, numbers.names)
