@@ -161,7 +161,7 @@ def _values(directory, name):
 
 
 def test_fill_of_one_image_of_a_series_is_that_image(folder):
-    assert main(["fill", "series.nc", "--select", "time=1", "--out", "one", "--model", "matern"]) == 0
+    assert main(["fill", "series.nc", "--channel", "1", "--out", "one", "--model", "matern"]) == 0
     assert (folder / "one" / "series-fill.png").exists()
 
 

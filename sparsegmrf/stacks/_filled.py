@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsegmrf.errors import ConvergenceError
 from sparsegmrf.stacks._fit import SeriesFit, StackFit
 from sparsegmrf.stacks._images import Images
 from sparsegmrf.stacks._options import FillOptions
@@ -59,8 +60,12 @@ def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int,
     values = likelihood.numbers.values(ended.at)
     by_score = None
     if plan.scored is not None and values:
-        by_score = scored(asked, plan.scored, values)
-        values = by_score.values
+        try:
+            by_score = scored(asked, plan.scored, values)
+            values = by_score.values
+        except ConvergenceError as error:
+            _log.warning("stack: parameters are those of the windows alone: %s", error)
+            plan = replace(plan, scored=None)
     reached = asked.model_of(values, asked.start)
     if not plan.is_exact:
         plan = tiled(plan, replace(size, model=reached), options.core, options.halo, count)

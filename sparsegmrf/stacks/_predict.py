@@ -121,8 +121,9 @@ def _solved(whole: Evidence, count: int, rng: np.random.Generator) -> tuple[Floa
     factor, data = whole.factor, whole.data
     assert isinstance(factor, ConjugateFactor)
     images = (data.n_dates, *data.shape)
-    mean = whole.trend + whole.precision.observe(whole.unknowns)
-    error = factor.error_bound(whole.precision.spread(whole.precision.weight * whole.residual), whole.unknowns)
+    right = whole.precision.spread(whole.precision.weight * whole.residual)
+    unknowns, error = factor.certified(right, whole.unknowns)
+    mean = whole.trend + whole.precision.observe(unknowns)
     of_trend = np.einsum("iup,ij,jup->up", whole.left, whole.of_beta[1], whole.left, optimize=True)
     draws = _draws(whole, mean, count, rng)
     return mean.reshape(images), of_trend.reshape(images), draws.reshape(count, *images), error

@@ -1,5 +1,7 @@
 """Stacks by conjugate gradients: solutions, draws, scores and their errors against factorizations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,18 @@ def test_solutions_are_those_of_a_factorization_within_the_bound(kind):
     sd = np.sqrt(exact.covariances().variance)
     assert energy < bound
     assert (np.abs(P.observe(e)) < bound * sd).all()
+
+
+def test_means_of_nearly_exact_observations_are_refined_until_the_bound_is_small():
+    model, data, _, _ = problem(KINDS[0])
+    P = precision_of(replace(model, noise_variance=1e-8), data)
+    b = P.spread(P.weight * data.values)
+    factor = ConjugateFactor(P)
+    x, bound = factor.certified(b, np.zeros_like(b))
+    assert bound < 1e-3
+    exact, sd = SweepFactor(P).solve(b[np.newaxis])[0], np.sqrt(SweepFactor(P).covariances().variance)
+    hidden = data.weight == 0.0
+    assert (np.abs(P.observe(x - exact)) < 2e-3 * sd)[hidden].all()
 
 
 @pytest.mark.parametrize("kind", EACH, ids=str)

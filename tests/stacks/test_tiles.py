@@ -146,6 +146,15 @@ def test_what_does_not_fit_is_refused_with_remedies(values, monkeypatch):
         fill(values, dates=DAYS, **KNOWN)
 
 
+def test_means_and_draws_beyond_memory_are_refused_with_the_numbers(monkeypatch):
+    seen = np.full((400, 400), 30)
+    size = Size(30, 0, StackModel((Separable(Matern(range=3.0), 20.0),), Matern(), (), 0.1))
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 1_500_000_000)
+    with pytest.raises(TooLargeError, match=r"means and draws of a stack of 30 dates .* n_samples=0"):
+        plan_stack(size, seen.shape, seen, "auto", None, None, 20)
+    assert plan_stack(size, seen.shape, seen, "auto", None, None, 0).nbytes < 0.6 * 1_500_000_000
+
+
 def test_likelihood_of_windows_with_a_trend_in_common_has_the_gradient_of_differences(values):
     stack = Stack.read(values, DAYS, "nan")
     nothing = np.zeros(values.shape, dtype=bool)
