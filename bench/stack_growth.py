@@ -22,10 +22,11 @@ HIDDEN = 0.4
 ELL, REVISIT = 40.0, 8.0
 """Days over which the correlation falls to 1/e, and between images."""
 ROWS = {
-    "field": (((48, 48), (6, 12, 24, 48)), (((24, 24), (48, 48), (96, 96), (192, 192)), 6)),
-    "modes": (((32, 32), (64, 128, 256, 512)), (((32, 32), (64, 64), (128, 128), (256, 256)), 64)),
+    "field": (((48, 48), (6, 12, 24, 48)), (((36, 36), (48, 48), (72, 72), (144, 144)), 6)),
+    "modes": (((32, 32), (64, 128, 256, 512)), (((32, 32), (48, 48), (64, 64), (128, 128)), 64)),
 }
-"""By model: the shape and the dates of the growth in dates, and the shapes and dates of the growth in pixels."""
+"""By model: the shape and the dates of the growth in dates, and the shapes and dates of the growth in pixels. All are
+of one way to compute them: of fields with scores and tiles."""
 LARGE = {"field": ((216, 192), 25), "modes": ((512, 512), 100)}
 COLUMNS = {"seconds": "time", "processor_seconds": "processor time", "bytes": "peak"}
 

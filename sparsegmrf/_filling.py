@@ -1,18 +1,42 @@
 """The one door to fillings: an image goes to `inference.fill`, a stack of images with dates to `stacks.fill`."""
 
-from typing import Any, overload
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
 
 from sparsegmrf import inference, stacks
 from sparsegmrf.inference import ChannelsFillResult, CountFillResult, FillResult
+from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.likelihoods import Gaussian, Likelihood
-from sparsegmrf.models import Channels
-from sparsegmrf.stacks import StackResult
+from sparsegmrf.models import Channels, Model
+from sparsegmrf.stacks import Separable, StackResult
 from sparsegmrf.stacks._labels import time_of
-from sparsegmrf.typing import ArrayLike
+from sparsegmrf.stacks._series import SeriesModel
+from sparsegmrf.typing import ArrayLike, Seed
 
 
 @overload
-def fill(image: ArrayLike, *, dates: ArrayLike, **options: Any) -> StackResult: ...
+def fill(
+    image: ArrayLike,
+    *,
+    dates: Any,
+    at: Any = None,
+    mask: ArrayLike | Literal["nan"] | None = "nan",
+    model: Model | Separable | Sequence[Model | Separable] | Literal["modes", "best"] | SeriesModel | None = None,
+    mean_model: Model | None = None,
+    harmonics: int | Literal["auto"] | None = "auto",
+    covariates: Literal["constant", "linear"] | None = "constant",
+    noise_variance: Literal["estimate"] | float = "estimate",
+    fixed: Sequence[str] | str = (),
+    start: Mapping[str, float] | None = None,
+    outliers: Literal["screen"] | None = None,
+    limits: tuple[float, float] | None = None,
+    n_samples: int = 0,
+    rng: Seed = None,
+    spacing: SpacingLike = "coordinates",
+    method: Literal["auto", "sweep", "lattice"] = "auto",
+    core: int | None = None,
+    halo: int | None = None,
+) -> StackResult: ...
 
 
 @overload

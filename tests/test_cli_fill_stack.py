@@ -163,3 +163,47 @@ def test_rasters_of_another_ground_are_refused(folder, capsys):
         to.write(values()[:1])
     assert main(["fill-stack", "ndvi_20200501.tif", "ndvi_20200701.tif", "--out", "out"]) == 2
     assert "same ground" in capsys.readouterr().err
+
+
+def test_fill_of_a_series_and_of_several_rasters_is_fill_stack(folder):
+    rasters = [f"ndvi_{date.replace('-', '')}.tif" for date in DATES]
+    for inputs, name in ((["series.nc"], "series-mean.nc"), (rasters, "ndvi_20200517-mean.tif")):
+        said = []
+        for command in ("fill", "fill-stack"):
+            assert main([command, "--out", command, "--noise-variance=0.04", *inputs, *OPTIONS[:2]]) == 0
+            said.append((folder / command / name).read_bytes() if name.endswith("tif") else _values(command, name))
+        assert np.array_equal(*said) if name.endswith("nc") else said[0] == said[1]
+
+
+def _values(directory, name):
+    with xarray.open_dataset(f"{directory}/{name}") as written:
+        return written["ndvi_mean" if "ndvi_mean" in written else "ndvi"].values
+
+
+def test_fill_of_one_image_of_a_series_is_that_image(folder):
+    assert main(["fill", "series.nc", "--channel", "1", "--out", "one", "--model", "matern"]) == 0
+    assert (folder / "one" / "series-fill.png").exists()
+
+
+def test_several_fields_are_added(folder):
+    parts = ["--field", "matern,range=120,ell=40,label=slow", "--field", "matern,range=60,ell=0,label=day"]
+    command = ["fill-stack", "series.nc", "--out", "out", "--harmonics", "none", "--noise-variance", "0.04", *parts]
+    assert main(command) == 0
+    said = json.loads((folder / "out" / "series-fit.json").read_text())
+    assert said["model"] == "Matern + Matern"
+    expected = {"range_slow", "sigma_slow", "ell_slow", "range_day", "sigma_day", "noise_variance"}
+    assert set(said["parameters"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--field", "matern", "--model", "matern"], "model and set must be left out with field"),
+        (["--field", "best"], "field must begin with the name of a field"),
+        (["--field", "matern,ell=soon"], "ell must be"),
+    ],
+)
+def test_fields_that_are_none_are_refused(folder, capsys, more, said):
+    assert main(["fill-stack", "series.nc", "--out", "out", *more]) == 2
+    assert said in capsys.readouterr().err
+    assert not (folder / "out").exists()

@@ -22,6 +22,7 @@ from sparsegmrf.cli._fit import fit
 from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._pixels import anomalies, density
 from sparsegmrf.cli._report import Progress, show_table, show_written
+from sparsegmrf.cli._series import Commands
 from sparsegmrf.cli._tell import tell
 from sparsegmrf.cli._warmup import warmup
 from sparsegmrf.errors import DataWarning, SparseGMRFError, UnstableWarning
@@ -33,6 +34,7 @@ _UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__na
 INTERRUPTED = 130
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -112,7 +112,10 @@ def fill(
     reading: ReadingOne,
     writing: FillStorage,
 ) -> None:
-    """Fill the gaps of an image: parameters with standard errors, filled image, uncertainty, draws, figure."""
+    """Fill the gaps of an image: parameters with standard errors, filled image, uncertainty, draws, figure.
+
+    Several images, or a file with a dimension of dates, are a stack: options and outputs are those of fill-stack.
+    """
     options.check_exceedance()
     name, stem = name_of(image), stem_of(image)
     with Progress(3) as step:

@@ -23,7 +23,8 @@ from sparsegmrf.cli._report import Progress, show_stack, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo import NetCdf
 from sparsegmrf.io import Picture, Raster, read
-from sparsegmrf.stacks import StackComparison, StackCrossValidation, StackFit, StackResult, StackScores
+from sparsegmrf.models import Model
+from sparsegmrf.stacks import Separable, StackComparison, StackCrossValidation, StackFit, StackResult, StackScores
 
 _IMAGES = {
     "filled": "filled",
@@ -56,6 +57,14 @@ class StackOptions:
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="NAME=VALUE: a parameter, or a field of the model; repeatable."),
+    ] = None
+    fields: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--field",
+            help="NAME,ell=DAYS,label=WORD,PARAMETER=VALUE: one of several fields that are added, instead of model; "
+            "ell=0 is each date's own, ell=inf the same at all; repeatable.",
+        ),
     ] = None
     harmonics: Annotated[
         str, typer.Option(help="auto, a number of harmonics of the year, or none: no maps of level and season.")
@@ -111,6 +120,10 @@ class StackOptions:
         }
 
     def _model(self) -> Any:
+        if self.fields:
+            if self.model != "auto" or self.settings:
+                raise ArgumentError("model and set must be left out with field, which has its own.")
+            return [field_of(text) for text in self.fields]
         if self.model in ("modes", BEST) and self.settings:
             raise ArgumentError(f"set must be left out with model {self.model}, got {', '.join(self.settings)}.")
         if self.model in ("modes", BEST) or (self.model == "auto" and not self.settings):
@@ -168,6 +181,20 @@ def dates_of(text: str) -> list[Any]:
         return [float(part) for part in parts]
     except ValueError:
         return list(parts)
+
+
+def field_of(text: str) -> Separable:
+    """Return a field that is written as its model and, with commas, scale in time, label and parameters."""
+    name, *settings = (part.strip() for part in text.split(","))
+    own = {key: value for key, sign, value in (each.partition("=") for each in settings) if key in ("ell", "label")}
+    model = chosen_model(name, [each for each in settings if each.partition("=")[0] not in own])
+    if not isinstance(model, Model):
+        raise ArgumentError(f"field must begin with the name of a field such as matern, got {text}.")
+    try:
+        ell = float(own["ell"]) if "ell" in own else None
+    except ValueError:
+        raise ArgumentError(f"ell must be a number of days, 0 or inf, got {own['ell']}.") from None
+    return Separable(model, ell, own.get("label"))
 
 
 def date_in(path: Path) -> str:
@@ -285,6 +312,7 @@ def _about(result: StackResult, scored: StackCrossValidation | None, unit: str) 
         "observed": fit.n_observed,
         "screened_out": int(np.count_nonzero(result.outliers)),
         "seam": result.seam,
+        "mean_error": result.mean_error,
     }
     if isinstance(fit, StackFit):
         said |= {

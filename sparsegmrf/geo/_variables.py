@@ -72,7 +72,7 @@ def image_of(
     given = {dim: (at or {})[str(dim)] for dim in array.dims if dim not in plane and str(dim) in (at or {})}
     array = array.isel(given)
     of_dates = any(np.asarray(array.coords.get(dim, 0)).dtype.kind == "M" for dim in array.dims if dim not in plane)
-    note = " The command fill-stack, and fill of a DataArray, take all dates together." if of_dates else ""
+    note = " The command fill without it, and fill of a DataArray, take all dates together." if of_dates else ""
     place = place_of(array, plane, select, index, file, note)
     image = array.isel(place).load().transpose(*plane, ...)
     if image.ndim == 2 and not is_one(index):

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from sparsegmrf.models import Model
-from sparsegmrf.stacks._chain import Chain
+from sparsegmrf.stacks._chain import Chain, Tridiagonal
 from sparsegmrf.stacks._factor import Covariances, StackFactor
 from sparsegmrf.stacks._observed import StackData
 from sparsegmrf.stacks._precision import StackPrecision, on_images
@@ -150,10 +150,13 @@ class Evidence:
     @cached_property
     def covariances(self) -> Covariances:
         """Those which the gradient needs."""
+        return self.factor.covariances(self.in_time)
+
+    @property
+    def in_time(self) -> list[list[Tridiagonal]]:
+        """Matrices over dates by which covariances of each field are summed: its precision, and the derivative."""
         chains = zip(self.chains, self.model.moving, strict=True)
-        return self.factor.covariances(
-            [[chain.precision, *([chain.derivative] if each.remembers else [])] for chain, (_, each) in chains]
-        )
+        return [[chain.precision, *([chain.derivative] if each.remembers else [])] for chain, (_, each) in chains]
 
     def gradient(self) -> dict[str, float]:
         """Return derivatives: by the fields' parameters, ``log ell``, and those of coefficients and noise.
@@ -161,11 +164,27 @@ class Evidence:
         They are named as in `StackModel`: ``fields.0.range``, ``log ell.0``, ``coefficients.range``,
         ``log deviations.0``, ``log noise_variance``.
         """
-        found = self._by_fields() | self._by_static() | self._by_coefficients()
-        spread = float(np.sum(self.precision.weight * self.covariances.variance))
+        return self.slopes(self.covariances)
+
+    def slopes(self, given: Covariances | None) -> dict[str, float]:
+        """Return the gradient if these are the covariances given the observations; None are those without these.
+
+        It is linear in them, so that it may be averaged over squares of draws.
+        """
+        found = self._by_fields(given) | self._by_static(given) | self._by_coefficients(given)
         square = float(np.sum(self.precision.weight * self.noise**2)) + self.data.within / self.model.noise_variance
+        spread = 0.0 if given is None else float(np.sum(self.precision.weight * given.variance))
         found["log noise_variance"] = 0.5 * (square + spread - self.data.count)
         return found
+
+    def zero(self) -> Covariances:
+        """Return the covariances of what is known exactly."""
+        own = zip(self.precision.Q, self.model.moving, strict=True)
+        return Covariances(
+            [[Q * 0.0] * (1 + part.remembers) for Q, (_, part) in own],
+            [Q * 0.0 for Q in self.precision.coefficients],
+            np.zeros_like(self.data.weight),
+        )
 
     def information(self) -> tuple[list[str], FloatArray]:
         """Return the average information about the numbers of `gradient`, and their names.
@@ -230,53 +249,59 @@ class Evidence:
         found["log noise_variance"] = -self.noise
         return found
 
-    def _by_fields(self) -> dict[str, float]:
+    def _by_fields(self, given: Covariances | None) -> dict[str, float]:
         """Return the derivatives by the parameters of fields that change in time."""
         U, n, shape, found = self.data.n_dates, self.data.n_pixels, self.data.shape, {}
         fields = self.precision.apart(self.unknowns)[0]
-        parts = zip(fields, self.chains, self.covariances.of_fields, self.precision.Q, self.model.moving, strict=True)
-        for f, chain, Z, Q, (i, part) in parts:
+        parts = zip(fields, self.chains, self.precision.Q, self.model.moving, strict=True)
+        for r, (f, chain, Q, (i, part)) in enumerate(parts):
             in_time = np.asarray(chain.precision @ f)
-            own = part.model.gmrf(shape).factor.selected_inverse()
+            Z = None if given is None else given.of_fields[r]
+            own = None if Z is None else part.model.gmrf(shape).factor.selected_inverse()
             for name, dQ in part.model.derivatives(shape).items():
                 square = float(np.sum(in_time * on_images(dQ, f)))
-                found[f"fields.{i}.{name}"] = 0.5 * (U * dQ.inner(own) - dQ.inner(Z[0]) - square)
+                gained = 0.0 if Z is None or own is None else U * dQ.inner(own) - dQ.inner(Z[0])
+                found[f"fields.{i}.{name}"] = 0.5 * (gained - square)
             if part.remembers:
                 square = float(np.sum(f * on_images(Q, chain.derivative @ f)))
-                found[f"log ell.{i}"] = 0.5 * (n * chain.logdet_derivative - Q.inner(Z[1]) - square)
+                gained = 0.0 if Z is None else n * chain.logdet_derivative - Q.inner(Z[1])
+                found[f"log ell.{i}"] = 0.5 * (gained - square)
         return found
 
-    def _by_static(self) -> dict[str, float]:
+    def _by_static(self, given: Covariances | None) -> dict[str, float]:
         """Return the derivatives by the parameters of fields that all dates have."""
         K, shape, found = self.data.basis.shape[1], self.data.shape, {}
         unknown = self.precision.apart(self.unknowns)[1][K:]
-        for c, Z, (i, part) in zip(unknown, self.covariances.of_coefficients[K:], self.model.static, strict=True):
-            own = part.model.gmrf(shape).factor.selected_inverse()
+        for number, (c, (i, part)) in enumerate(zip(unknown, self.model.static, strict=True)):
+            own = None if given is None else part.model.gmrf(shape).factor.selected_inverse()
             for name, dQ in part.model.derivatives(shape).items():
                 square = float(c @ on_images(dQ, c))
-                found[f"fields.{i}.{name}"] = 0.5 * (dQ.inner(own) - dQ.inner(Z) - square)
+                Z = None if given is None else given.of_coefficients[K + number]
+                gained = 0.0 if Z is None or own is None else dQ.inner(own) - dQ.inner(Z)
+                found[f"fields.{i}.{name}"] = 0.5 * (gained - square)
         return found
 
-    def _by_coefficients(self) -> dict[str, float]:
+    def _by_coefficients(self, given: Covariances | None) -> dict[str, float]:
         """Return the derivatives by what the seasons' maps have in common, and by their deviations."""
         n, shape, K = self.data.n_pixels, self.data.shape, self.data.basis.shape[1]
         if not K:
             return {}
         x = self.precision.apart(self.unknowns)[1][:K]
-        Z, model = self.covariances.of_coefficients[:K], self.model.coefficients
-        scales = self.data.by_coefficient(self.model.deviations)
-        own = model.gmrf(shape).factor.selected_inverse()
+        model, scales = self.model.coefficients, self.data.by_coefficient(self.model.deviations)
+        Z = None if given is None else given.of_coefficients[:K]
+        own = None if Z is None else model.gmrf(shape).factor.selected_inverse()
         found = {}
         for name, dQ in model.derivatives(shape).items():
-            total = K * dQ.inner(own)
-            for Zk, c, scale in zip(Z, x, scales, strict=True):
-                total -= (dQ.inner(Zk) + float(c @ on_images(dQ, c))) / scale**2
+            total = 0.0
+            for k, (c, scale) in enumerate(zip(x, scales, strict=True)):
+                total -= float(c @ on_images(dQ, c)) / scale**2
+                total += 0.0 if Z is None or own is None else dQ.inner(own) - dQ.inner(Z[k]) / scale**2
             found[f"coefficients.{name}"] = 0.5 * total
         for group, members in enumerate(self.data.groups):
             total = 0.0
             for k in members:
                 Q = self.precision.coefficients[k]
-                total += Q.inner(Z[k]) + float(x[k] @ on_images(Q, x[k])) - n
+                total += float(x[k] @ on_images(Q, x[k])) + (0.0 if Z is None else Q.inner(Z[k]) - n)
             found[f"log deviations.{group}"] = total
         return found
 

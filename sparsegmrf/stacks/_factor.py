@@ -39,7 +39,7 @@ class StackFactor(ABC):
     precision : StackPrecision
         What was factorized.
     logdet : float
-        Its log-determinant.
+        Its log-determinant; NaN where it is not known.
     """
 
     precision: StackPrecision
@@ -50,8 +50,8 @@ class StackFactor(ABC):
         """Return ``P^-1 b`` for ``(k, R U + K, n)``."""
 
     @abstractmethod
-    def unwhiten(self, e: FloatArray) -> FloatArray:
-        """Return draws ``(k, R U + K, n)`` of ``N(0, P^-1)`` for standard normals."""
+    def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
+        """Return draws ``(count, R U + K, n)`` of ``N(0, P^-1)``."""
 
     @abstractmethod
     def covariances(self, weights: Sequence[Sequence[Tridiagonal]] = ()) -> Covariances:

@@ -110,7 +110,8 @@ def fill(
         dates of a pixel together; ``"auto"`` takes the cheaper, and tiles where neither can be. A name is obeyed at any
         cost.
     core, halo : int, optional
-        Side of tiles, and pixels around them, in the place of the choice.
+        Side of the tiles of which standard deviations are computed where that of all pixels is too much, and pixels
+        around them, in the place of what follows from the fitted range.
 
     Returns
     -------
@@ -121,7 +122,7 @@ def fill(
     ArgumentError
         If an argument is not as above.
     TooLargeError
-        If a tile does not fit into memory, or draws are asked for of what needs tiles.
+        If a tile, or what the means of all pixels take, does not fit into memory.
 
     References
     ----------
@@ -165,7 +166,9 @@ def fill(
         comparison, options = compare(stack, options, stream)
     found = fill_stack(stack, options, more, count, stream)
     return replace(
-        result_of(stack, found.images, found.fit, at, found.screened, bounds, found.seam), comparison=comparison
+        result_of(stack, found.images, found.fit, at, found.screened, bounds, found.seam),
+        comparison=comparison,
+        mean_error=found.error,
     )
 
 

@@ -1,21 +1,24 @@
 """Fit and prediction of a stack that has been read, in the order of its images."""
 
 import logging
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from sparsegmrf.inference._search import Ending
+from sparsegmrf.errors import ConvergenceError
 from sparsegmrf.stacks._fit import SeriesFit, StackFit
 from sparsegmrf.stacks._images import Images
 from sparsegmrf.stacks._options import FillOptions
 from sparsegmrf.stacks._outliers import screen, unlike_the_season
-from sparsegmrf.stacks._plan import Size, StackPlan, plan_stack
+from sparsegmrf.stacks._plan import StackPlan, plan_stack, tiled
 from sparsegmrf.stacks._predict import predict
 from sparsegmrf.stacks._problem import StackProblem
 from sparsegmrf.stacks._read import Stack
+from sparsegmrf.stacks._scoring import scored
 from sparsegmrf.stacks._search import search
 from sparsegmrf.stacks._series import fill_series
+from sparsegmrf.stacks._size import Size
 from sparsegmrf.typing import BoolArray, FloatArray
 
 _log = logging.getLogger("sparsegmrf.stacks")
@@ -24,12 +27,13 @@ _ROUNDS = 3
 
 
 class Filled(NamedTuple):
-    """Images at the dates given and asked for, the fit, what was screened out, and the seam of tiles."""
+    """Images at the dates given and asked for, the fit, what was screened out, the seam of tiles, the means' error."""
 
     images: Images
     fit: StackFit | SeriesFit
     screened: BoolArray
     seam: float
+    error: float
 
 
 def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int, stream: np.random.Generator) -> Filled:
@@ -38,11 +42,11 @@ def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int,
     nothing = np.zeros(stack.values.shape, dtype=bool)
     own = options.series_model()
     if own is not None:
-        return Filled(*fill_series(own, stack, more, count, stream), nothing, 0.0)
+        return Filled(*fill_series(own, stack, more, count, stream), nothing, 0.0, 0.0)
     first, ground = options.problem(stack, nothing)
     bad = nothing if options.outliers is None else unlike_the_season(first)
     asked = first if not bad.any() else options.problem(stack, bad)[0]
-    plan = plan_of(stack, asked, options, more, count)[1]
+    size, plan = plan_of(stack, asked, options, more, count)
     _log.info("stack: %s", plan)
     likelihood, ended = search(asked, list(plan.fit_windows), plan.make)
     for _ in range(0 if options.outliers is None else _ROUNDS):
@@ -53,10 +57,22 @@ def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int,
         bad = bad | new
         asked = asked.without(new).starting_at(reached)
         likelihood, ended = search(asked, list(plan.fit_windows), plan.make, warm=True)
-    reached = asked.model_of(likelihood.numbers.values(ended.at), asked.start)
+    values = likelihood.numbers.values(ended.at)
+    by_score = None
+    if plan.scored is not None and values:
+        try:
+            by_score = scored(asked, plan.scored, values)
+            values = by_score.values
+        except ConvergenceError as error:
+            _log.warning("stack: parameters are those of the windows alone: %s", error)
+            plan = replace(plan, scored=None)
+    reached = asked.model_of(values, asked.start)
+    if not plan.is_exact:
+        plan = tiled(plan, replace(size, model=reached), options.core, options.halo, count)
+        _log.info("stack: %s", plan)
     found = predict(asked, reached, plan, more, count, stream)
-    fit = StackFit.of(asked, likelihood, ended, plan, (found.coefficients, found.covariance), ground)
-    if ended.ending is Ending.STOPPED:
+    fit = StackFit.of(asked, likelihood, ended, plan, (found.coefficients, found.covariance), ground, by_score)
+    if not fit.converged:
         _log.warning("stack: %s", fit.reason)
     everything = np.concatenate([stack.days, more])
     index = np.searchsorted(np.unique(everything), everything)
@@ -66,7 +82,7 @@ def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int,
         np.full((len(index), 1, 1), fit.model.noise_variance),
         found.draws[:, index] * asked.unit + asked.level,
     )
-    return Filled(images, fit, bad, found.seam)
+    return Filled(images, fit, bad, found.seam, found.error)
 
 
 def plan_of(
@@ -74,6 +90,7 @@ def plan_of(
 ) -> tuple[Size, StackPlan]:
     """Return how a problem is computed, and the unknowns of a pixel."""
     dates = len(np.unique(np.concatenate([stack.days, more])))
-    size = Size(dates, sum(map(len, problem.seasons.groups)), problem.start)
+    maps, trend = sum(map(len, problem.seasons.groups)), len(problem.seasons.names)
+    size = Size(dates, maps, problem.start, trend)
     seen = problem.observed.sum(axis=0)
     return size, plan_stack(size, stack.shape, seen, options.method, options.core, options.halo, count)

@@ -15,6 +15,7 @@ from sparsegmrf.stacks._evidence import StackModel
 from sparsegmrf.stacks._modes import Learnt
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._problem import OF_COEFFICIENTS, StackProblem
+from sparsegmrf.stacks._scoring import Scored
 from sparsegmrf.stacks._search import Likelihood
 from sparsegmrf.typing import FloatArray
 
@@ -47,7 +48,7 @@ class StackFit:
     coefficients, coefficient_errors : dict of float
         Of the trend that all pixels share, in intensity: generalized least squares.
     loglik : float
-        Log-density of the observations in nats; of a fit to windows, the sum over these.
+        Log-density of the observations in nats; of a fit that begins with windows, the sum over these.
     n_observed : int
         Observations that count.
     converged : bool
@@ -76,6 +77,7 @@ class StackFit:
     _problem: StackProblem = field(repr=False)
     _likelihood: Likelihood = field(repr=False)
     _at: FloatArray = field(repr=False)
+    _by_score: Scored | None = field(repr=False, default=None)
 
     @classmethod
     def of(
@@ -86,9 +88,15 @@ class StackFit:
         plan: StackPlan,
         beta: tuple[FloatArray, FloatArray],
         spacing: Spacing,
+        by_score: Scored | None = None,
     ) -> "StackFit":
-        """Return the estimates at the end of a search."""
-        lost = _undetermined(likelihood, ended)
+        """Return the estimates at the end of a search, and of the scoring that has gone on from it."""
+        evaluations = likelihood.evaluations
+        if by_score is None:
+            lost = _undetermined(likelihood, ended)
+        else:
+            lost, evaluations = by_score.held, evaluations + by_score.evaluations
+            ended = by_score.ended._replace(at=likelihood.numbers.numbers(by_score.values))
         model = problem.outside(problem.model_of(likelihood.numbers.values(ended.at), problem.start))
         coefficients = beta[0] * problem.unit
         names = problem.seasons.names
@@ -105,14 +113,15 @@ class StackFit:
             likelihood(ended.at).value - parts * float(np.log(problem.unit)),
             count,
             ended.converged,
-            ": ".join([_SAYS[ended.ending], *([", ".join(lost)] if lost else [])]),
+            _said(ended, lost, by_score is not None),
             lost,
-            likelihood.evaluations,
+            evaluations,
             plan,
             spacing,
             problem,
             likelihood,
             ended.at,
+            by_score,
         )
 
     @cached_property
@@ -120,17 +129,22 @@ class StackFit:
         """Standard errors of the parameters by the observed information, which takes two likelihoods a parameter.
 
         The information is minus the Hessian, by central differences of the exact gradient; NaN of what the data do not
-        determine, or of what was held.
+        determine, or of what was held. After scoring it is the average information, and the noise of the score is
+        added.
         """
-        names, found = self._likelihood.names, dict.fromkeys(self.parameters, float("nan"))
-        if not names:
-            return found
-        with one_blas_thread():
-            curvature = Curvature.of(observed_information(self._likelihood, self._at), names, self.undetermined)
-        J = self._likelihood.numbers.jacobian(self._at)
-        values = self._likelihood.numbers.values(self._at)
+        found = dict.fromkeys(self.parameters, float("nan"))
+        if self._by_score is not None:
+            names, numbers, at = self._by_score.numbers.names, self._by_score.numbers, self._by_score.ended.at
+            curvature = Curvature(self._by_score.covariance, self.undetermined, 0)
+        else:
+            names, numbers, at = self._likelihood.names, self._likelihood.numbers, self._at
+            if not names:
+                return found
+            with one_blas_thread():
+                curvature = Curvature.of(observed_information(self._likelihood, at), names, self.undetermined)
+        J, values = numbers.jacobian(at), numbers.values(at)
         outside = self._problem.values_of(self.model)
-        for k, (name, kind) in enumerate(zip(names, self._likelihood.numbers.in_evidence, strict=True)):
+        for k, (name, kind) in enumerate(zip(names, numbers.in_evidence, strict=True)):
             if kind.startswith("log "):
                 J[k] *= values[name]
             J[k] *= outside[name] / values[name] if values[name] else 1.0
@@ -174,6 +188,14 @@ class StackFit:
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.6g}" for name, value in self.parameters.items())
         return f"StackFit({values}, loglik={self.loglik:.6g}, converged={self.converged})"
+
+
+def _said(ended: Ended, lost: tuple[str, ...], by_score: bool) -> str:
+    """Return how a fit has ended in words."""
+    if not by_score:
+        return ": ".join([_SAYS[ended.ending], *([", ".join(lost)] if lost else [])])
+    root = "a root of the score" if ended.converged else "scoring has stopped before a root of the score"
+    return f"{root}; as the windows have it: {', '.join(lost)}" if lost else root
 
 
 def _undetermined(likelihood: Likelihood, ended: Ended) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ class LatticeFactor(StackFactor):
         """Return ``P^-1 b`` for ``(k, R U + K, n)``."""
         return self._apart(self._factor.solve_vectors(self._together(b)))
 
+    def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
+        """Return draws ``(count, R U + K, n)`` of ``N(0, P^-1)``."""
+        return self.unwhiten(rng.standard_normal((count, self.precision.n_unknowns, self.precision.n_pixels)))
+
     def unwhiten(self, e: FloatArray) -> FloatArray:
         """Return draws ``(k, R U + K, n)`` of ``N(0, P^-1)`` for standard normals."""
         return self._apart(self._factor.unwhiten_vectors(self._together(e)))

@@ -79,9 +79,10 @@ class ModesPlan:
     @property
     def _factor_numbers(self) -> float:
         """Of a date's factor and of its selected inverse."""
-        offsets = LocalField((2, 2), 1.0, 0.5).precision.offsets
-        varying = SymmetricStencil(offsets, [np.array([[4.0, 5.0], [4.0, 4.0]]), -np.eye(2), -np.eye(2)], (2, 2))
-        found = plan_dissection(self.shape, varying)
+        smooth = LocalField((4, 4), 1.0, 0.5, order=2).precision  # of second order, which has the larger factor
+        planes = [smooth.plane(k).copy() for k in range(len(smooth.offsets))]
+        planes[0][0, 0] += 1.0
+        found = plan_dissection(self.shape, SymmetricStencil(smooth.offsets, planes, (4, 4)))
         return max(found.peak_bytes, found.inverse_bytes) / 8
 
     def refuse_if_too_large(self) -> None:

@@ -1,14 +1,21 @@
 """What a fitted stack says at every pixel and date: mean, variances, draws."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from sparsegmrf.stacks._evidence import Evidence, StackModel, solved
+from sparsegmrf.stacks._conjugate import ConjugateFactor
+from sparsegmrf.stacks._evidence import Evidence, StackModel, precision_of, solved
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._problem import StackProblem, cropped
 from sparsegmrf.stacks._windows import Window, each
 from sparsegmrf.typing import FloatArray
+
+_FAINT = 1e-6
+"""Variance of maps over that of the noise below which they are left out of deviations."""
+_PROBE = 32
+"""Side in pixels on which the variance of a map is looked at."""
 
 
 class Predicted(NamedTuple):
@@ -24,7 +31,9 @@ class Predicted(NamedTuple):
     loglik : float
         Of the whole; NaN of tiles.
     seam : float
-        Largest difference of means by neighbouring tiles beyond the border of a core, in standard deviations.
+        Largest difference of deviations by neighbouring tiles beyond the border of a core, relative to them.
+    error : float
+        Bound of the error of means in standard deviations, of what is solved for by iterations.
     """
 
     mean: FloatArray
@@ -33,7 +42,8 @@ class Predicted(NamedTuple):
     coefficients: FloatArray
     covariance: FloatArray
     loglik: float
-    seam: float
+    seam: float = 0.0
+    error: float = 0.0
 
 
 def predict(
@@ -43,20 +53,13 @@ def predict(
     if plan.is_exact:
         evidence = Evidence.of(model, problem.data(more=more.tolist()), plan.make)
         return _at_once(evidence, count, rng)
-    return _in_tiles(problem, model, plan, more)
+    return _in_tiles(problem, model, plan, more, count, rng)
 
 
 def _at_once(evidence: Evidence, count: int, rng: np.random.Generator) -> Predicted:
     data = evidence.data
     mean, variance = moments(evidence)
-    draws = np.zeros((0, *mean.shape))
-    if count:
-        beta, covariance = evidence.of_beta
-        e = rng.standard_normal((count, *evidence.unknowns.shape))
-        own = evidence.precision.observe(evidence.factor.unwhiten(e))
-        root = np.linalg.cholesky(covariance) if len(beta) else covariance
-        shares = rng.standard_normal((count, len(beta))) @ root.T
-        draws = mean + own + np.einsum("ki,iup->kup", shares, evidence.left)
+    draws = _draws(evidence, mean, count, rng)
     images = (data.n_dates, *data.shape)
     return Predicted(
         mean.reshape(images),
@@ -64,8 +67,18 @@ def _at_once(evidence: Evidence, count: int, rng: np.random.Generator) -> Predic
         draws.reshape(count, *images),
         *evidence.of_beta,
         evidence.loglik,
-        0.0,
     )
+
+
+def _draws(evidence: Evidence, mean: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
+    """Return draws ``(k, U, n)``, the trend's coefficients being drawn as well."""
+    if not count:
+        return np.zeros((0, *mean.shape))
+    beta, covariance = evidence.of_beta
+    own = evidence.precision.observe(evidence.factor.draw(count, rng))
+    root = np.linalg.cholesky(covariance) if len(beta) else covariance
+    shares = rng.standard_normal((count, len(beta))) @ root.T
+    return np.asarray(mean + own + np.einsum("ki,iup->kup", shares, evidence.left))
 
 
 def moments(evidence: Evidence) -> tuple[FloatArray, FloatArray]:
@@ -76,48 +89,66 @@ def moments(evidence: Evidence) -> tuple[FloatArray, FloatArray]:
     return mean, variance + of_trend
 
 
-def _in_tiles(problem: StackProblem, model: StackModel, plan: StackPlan, more: FloatArray) -> Predicted:
-    """Predict core by core, and compare neighbours one pixel beyond each core, where the other's word counts."""
-    days = np.unique(np.concatenate([problem.days, more]))
-    mean, variance = np.empty((len(days), *problem.shape)), np.empty((len(days), *problem.shape))
-    beyond, shared = [], pooled(problem, model, plan)
+def _in_tiles(
+    problem: StackProblem, model: StackModel, plan: StackPlan, more: FloatArray, count: int, rng: np.random.Generator
+) -> Predicted:
+    """Predict means and draws of all pixels at once, and deviations core by core.
 
-    def of(window: Window) -> tuple[FloatArray, FloatArray]:
-        return _of_window(problem, model, plan, window, more, shared)
+    Neighbours are compared one pixel beyond each core, where the other's word counts.
+    """
+    whole = Evidence.of(model, problem.data(more=more.tolist()), ConjugateFactor)
+    mean, of_trend, draws, error = _solved(whole, count, rng)
+    known = _without_faint_maps(problem, model)
+    variance, beyond = np.empty_like(mean), []
 
-    for (core, window), found in zip(plan.tiles, each(of, [window for _, window in plan.tiles]), strict=True):
-        inner = within(core, window)
-        mean[:, core.rows, core.columns] = found[0][:, inner.rows, inner.columns]
-        variance[:, core.rows, core.columns] = found[1][:, inner.rows, inner.columns]
-        rim = _rim(core, window)
+    def of(tile: tuple[Window, Window]) -> tuple[Window, FloatArray]:
+        core, window = tile
+        found = _variance_of(known, model, plan, window, more)
+        inner, rim = within(core, window), _rim(core, window)
         local = within(rim, window)
-        beyond.append((rim, found[0][:, local.rows, local.columns]))
-    seams = [
-        np.abs(theirs - mean[:, rim.rows, rim.columns]) / np.sqrt(variance[:, rim.rows, rim.columns])
-        for rim, theirs in beyond
-    ]
-    return Predicted(
-        mean,
-        variance,
-        np.zeros((0, *mean.shape)),
-        *shared,
-        float("nan"),
-        float(max(seam.max() for seam in seams)),
-    )
+        variance[:, core.rows, core.columns] = found[:, inner.rows, inner.columns]
+        return rim, found[:, local.rows, local.columns].copy()
+
+    beyond = each(of, plan.tiles)
+    ratios = [theirs / variance[:, rim.rows, rim.columns] for rim, theirs in beyond]
+    seam = max(float(np.abs(np.sqrt(ratio) - 1.0).max()) for ratio in ratios)
+    variance += of_trend
+    return Predicted(mean, variance, draws, *whole.of_beta, float("nan"), seam, error)
 
 
-def _of_window(
-    problem: StackProblem,
-    model: StackModel,
-    plan: StackPlan,
-    window: Window,
-    more: FloatArray,
-    shared: tuple[FloatArray, FloatArray],
-) -> tuple[FloatArray, FloatArray]:
+def _solved(whole: Evidence, count: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+    """Return means, the trend's share of the variances, draws ``(k, U, H, W)``, and the largest error of a mean."""
+    factor, data = whole.factor, whole.data
+    assert isinstance(factor, ConjugateFactor)
+    images = (data.n_dates, *data.shape)
+    right = whole.precision.spread(whole.precision.weight * whole.residual)
+    unknowns, error = factor.certified(right, whole.unknowns)
+    mean = whole.trend + whole.precision.observe(unknowns)
+    of_trend = np.einsum("iup,ij,jup->up", whole.left, whole.of_beta[1], whole.left, optimize=True)
+    draws = _draws(whole, mean, count, rng)
+    return mean.reshape(images), of_trend.reshape(images), draws.reshape(count, *images), error
+
+
+def _variance_of(
+    problem: StackProblem, model: StackModel, plan: StackPlan, window: Window, more: FloatArray
+) -> FloatArray:
+    """Return variances ``(U, h, w)`` of seasons and fields by the observations of a window."""
     data = problem.data(window.rows, window.columns, more.tolist())
-    evidence = Evidence.of(cropped(model, window.rows, window.columns), data, plan.make, shared)
-    mean, variance = moments(evidence)
-    return mean.reshape(-1, *data.shape), variance.reshape(-1, *data.shape)
+    own = cropped(model, window.rows, window.columns)
+    kept = replace(own, deviations=own.deviations[: len(data.groups)])
+    return plan.make(precision_of(kept, data)).covariances().variance.reshape(-1, *data.shape)
+
+
+def _without_faint_maps(problem: StackProblem, model: StackModel) -> StackProblem:
+    """Return the problem without maps of the season if all of them together are a millionth of the noise's variance."""
+    if not problem.seasons.groups:
+        return problem
+    corner = min(problem.shape[0], _PROBE), min(problem.shape[1], _PROBE)
+    spread = model.coefficients.cropped(slice(0, corner[0]), slice(0, corner[1])).gmrf(corner).marginal_variance().max()
+    total = sum(len(members) * sd**2 for members, sd in zip(problem.seasons.groups, model.deviations, strict=True))
+    if total * float(spread) > _FAINT * model.noise_variance:
+        return problem
+    return replace(problem, seasons=replace(problem.seasons, harmonics=None))
 
 
 def pooled(problem: StackProblem, model: StackModel, plan: StackPlan) -> tuple[FloatArray, FloatArray]:

@@ -54,12 +54,14 @@ class StackResult:
     at : StackAt or None
         The same at the dates asked for.
     seam : float
-        Zero where all pixels were computed at once. Of tiles the largest difference of what neighbours say of the
-        pixels at their border, in standard deviations.
+        Zero where standard deviations come from all pixels at once. Of tiles the largest relative difference of what
+        neighbours say of the deviations at their border.
     dates : ndarray, (T,)
         Of the images, in the order given.
     comparison : StackComparison or None
         With ``model="best"``: what was compared, and how each predicts what moved clouds hide.
+    mean_error : float
+        Bound of the error of any mean in standard deviations where it is solved for by iterations, else zero.
     """
 
     mean: FloatArray
@@ -73,6 +75,7 @@ class StackResult:
     seam: float
     dates: Any
     comparison: StackComparison | None = None
+    mean_error: float = 0.0
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -92,7 +95,10 @@ class StackResult:
         if count:
             lines.append(f"{count} observations screened out")
         if self.seam:
-            lines.append(f"tiles differ by {self.seam:.2g} standard deviations at most where they meet")
+            lines.append(
+                f"standard deviations of tiles differ by {100.0 * self.seam:.2g}% at most where they meet; means are "
+                f"off by {self.mean_error:.1g} of them at most"
+            )
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -12,6 +13,13 @@ from sparsegmrf.stacks._chain import Tridiagonal
 from sparsegmrf.stacks._factor import Covariances, StackFactor, as_stencil, planes_of
 from sparsegmrf.stacks._precision import StackPrecision
 from sparsegmrf.typing import FloatArray
+
+
+class _Eliminated(NamedTuple):
+    """Of a date: lower ``L`` with ``S = L L^T``, ``(m, m)``, and ``S^-1 b``, ``(m, K n)``."""
+
+    root: FloatArray
+    coupling: FloatArray
 
 
 class SweepFactor(StackFactor):
@@ -26,10 +34,16 @@ class SweepFactor(StackFactor):
     and the coefficients are left with ``C - sum_u b_u^T S_u^-1 b_u``. The inverse is selected from the last date to the
     first (Takahashi's recursion on blocks). Time grows as ``U m^3``, memory as ``U m (m + K n)``.
 
+    A long series needs no windows in time, whose error would be a halo's and unbounded where all dates share maps of a
+    season: with segments of ``s`` dates only the last of each is kept, and the dates between are eliminated again from
+    there, once a pass. Memory falls to ``s + U / s`` dates, and every number is the same.
+
     Parameters
     ----------
     precision : StackPrecision
         Of any number of dates, on an image of some hundred pixels.
+    segment : int, optional
+        Dates whose blocks are kept at a time; all by default.
 
     Raises
     ------
@@ -37,30 +51,22 @@ class SweepFactor(StackFactor):
         If a block is not positive definite.
     """
 
-    def __init__(self, precision: StackPrecision) -> None:
+    def __init__(self, precision: StackPrecision, segment: int | None = None) -> None:
         self.precision = precision
         U, K = precision.n_dates, len(precision.coefficients)
+        self._step = U if segment is None else segment
         self._Q = [each.tocsr() for each in precision.Q]
-        dense = [each.toarray() for each in self._Q]
-        self._roots: list[FloatArray] = []  # lower L_u with S_u = L_u L_u^T
-        self._coupling: list[FloatArray] = []  # S_u^-1 b_u, (m, K n)
-        rest = self._of_coefficients()
-        for u in range(U):
-            S = self._of_date(u, dense)
-            new = self._to_coefficients(u)
-            if u:
-                C = self._to_next(u - 1)
-                self._take_off(S, C)
-                if K:
-                    new -= C @ self._coupling[-1]
-            self._roots.append(self._root(S, f"date {u}"))
-            if K:
-                half = scipy.linalg.solve_triangular(self._roots[-1], new, lower=True)
-                rest -= half.T @ half
-                new = _from_white(self._roots[-1], half)
-            self._coupling.append(new)
+        self._dense = [each.toarray() for each in self._Q]
+        self._ends: list[_Eliminated] = []  # the last date of each segment
+        self._now: tuple[int, list[_Eliminated]] = (0, [])  # a segment, and its dates
+        rest, logdet = self._of_coefficients(), 0.0
+        for first in range(0, U, self._step):
+            dates = self._eliminated(first, rest)
+            logdet += sum(2.0 * float(np.log(np.diagonal(each.root)).sum()) for each in dates)
+            self._ends.append(dates[-1])
+            self._now = (first // self._step, dates)
         self._last = self._root((rest + rest.T) / 2.0, "the coefficients") if K else np.zeros((0, 0))
-        self.logdet = 2.0 * float(sum(np.log(np.diagonal(L)).sum() for L in [*self._roots, self._last]))
+        self.logdet = logdet + 2.0 * float(np.log(np.diagonal(self._last)).sum())
 
     def solve(self, b: FloatArray) -> FloatArray:
         """Return ``P^-1 b`` for ``(k, R U + K, n)``."""
@@ -69,14 +75,19 @@ class SweepFactor(StackFactor):
         for u, right in enumerate(dates):
             if u:
                 right -= self._to_next(u - 1) @ halves[-1]
-            rest -= self._coupling[u].T @ right
-            halves.append(scipy.linalg.cho_solve((self._roots[u], True), right))
+            date = self._date(u)
+            rest -= date.coupling.T @ right
+            halves.append(scipy.linalg.cho_solve((date.root, True), right))
         return self._back(halves, scipy.linalg.cho_solve((self._last, True), rest) if len(rest) else rest)
+
+    def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
+        """Return draws ``(count, R U + K, n)`` of ``N(0, P^-1)``."""
+        return self.unwhiten(rng.standard_normal((count, self.precision.n_unknowns, self.precision.n_pixels)))
 
     def unwhiten(self, e: FloatArray) -> FloatArray:
         """Return draws ``(k, R U + K, n)`` of ``N(0, P^-1)`` for standard normals."""
         white, rest = self._by_date(e)
-        halves = [_from_white(L, own) for L, own in zip(self._roots, white, strict=True)]
+        halves = [_from_white(self._date(u).root, own) for u, own in enumerate(white)]
         return self._back(halves, _from_white(self._last, rest) if len(rest) else rest)
 
     def covariances(self, weights: Sequence[Sequence[Tridiagonal]] = ()) -> Covariances:
@@ -125,7 +136,8 @@ class SweepFactor(StackFactor):
         Z, with_c = np.zeros((0, 0)), np.zeros((0, 0))
         last = self.precision.n_dates - 1
         for u in range(last, -1, -1):
-            own, V, crossed = _inverse(self._roots[u]), self._coupling[u], None
+            date = self._date(u)
+            own, V, crossed = _inverse(date.root), date.coupling, None
             if u < last:
                 F = own @ self._to_next(u)
                 crossed = -(F @ Z) - V @ with_c.T
@@ -135,6 +147,35 @@ class SweepFactor(StackFactor):
                 with_c = -V @ self._of_last
                 Z = own - with_c @ V.T
             yield u, Z, with_c, crossed
+
+    def _date(self, u: int) -> "_Eliminated":
+        """Return the blocks of a date; those of another segment than the last one asked for are made anew."""
+        number = u // self._step
+        if self._now[0] != number:
+            self._now = (number, [])  # before the new ones are made
+            self._now = (number, self._eliminated(number * self._step))
+        return self._now[1][u - number * self._step]
+
+    def _eliminated(self, first: int, rest: FloatArray | None = None) -> "list[_Eliminated]":
+        """Eliminate the dates of a segment, those before being known; what they take off `rest` is taken off there."""
+        K, found = len(self.precision.coefficients), []
+        before = self._ends[first // self._step - 1] if first else None
+        for u in range(first, min(first + self._step, self.precision.n_dates)):
+            S, new = self._of_date(u), self._to_coefficients(u)
+            if before is not None:
+                C = self._to_next(u - 1)
+                self._take_off(S, C, before.root)
+                if K:
+                    new -= C @ before.coupling
+            L = self._root(S, f"date {u}")
+            if K:
+                half = scipy.linalg.solve_triangular(L, new, lower=True)
+                if rest is not None:
+                    rest -= half.T @ half
+                new = _from_white(L, half)
+            before = _Eliminated(L, new)
+            found.append(before)
+        return found
 
     @cached_property
     def _of_last(self) -> FloatArray:
@@ -153,17 +194,18 @@ class SweepFactor(StackFactor):
         R, U, n = precision.n_fields, precision.n_dates, precision.n_pixels
         dates = np.empty((U, R * n, count))
         for u in reversed(range(U)):
-            dates[u] = halves[u] - self._coupling[u] @ c
+            date = self._date(u)
+            dates[u] = halves[u] - date.coupling @ c
             if u < U - 1:
-                dates[u] -= scipy.linalg.cho_solve((self._roots[u], True), self._to_next(u) @ dates[u + 1])
+                dates[u] -= scipy.linalg.cho_solve((date.root, True), self._to_next(u) @ dates[u + 1])
         fields = np.swapaxes(dates.reshape(U, R, n, count), 0, 1).reshape(R * U, n, count)
         return np.moveaxis(np.concatenate([fields, c.reshape(-1, n, count)]), -1, 0)
 
-    def _of_date(self, u: int, dense: list[FloatArray]) -> FloatArray:
+    def _of_date(self, u: int) -> FloatArray:
         """Return the block ``P_u`` of the fields of a date."""
         n, R = self.precision.n_pixels, self.precision.n_fields
         S = np.zeros((R, n, R, n))
-        for r, (J, Q) in enumerate(zip(self.precision.J, dense, strict=True)):
+        for r, (J, Q) in enumerate(zip(self.precision.J, self._dense, strict=True)):
             S[r, :, r] = J.diagonal[u] * Q
         S[:, np.arange(n), :, np.arange(n)] += self.precision.weight[u][:, np.newaxis, np.newaxis]
         return S.reshape(R * n, R * n)
@@ -173,14 +215,14 @@ class SweepFactor(StackFactor):
         blocks = [float(J.beside[u]) * Q for J, Q in zip(self.precision.J, self._Q, strict=True)]
         return sp.csr_array(sp.block_diag(blocks, format="csr")) if len(blocks) > 1 else blocks[0]
 
-    def _take_off(self, S: FloatArray, C: sp.csr_array) -> None:
+    def _take_off(self, S: FloatArray, C: sp.csr_array, root: FloatArray) -> None:
         """Take ``C S_u^-1 C`` of the date before off the block of a date: of the fields that know of it."""
         n = self.precision.n_pixels
         known = [np.arange(r * n, (r + 1) * n) for r, J in enumerate(self.precision.J) if J.beside.any()]
         if not known:
             return
         at = np.concatenate(known)
-        half = scipy.linalg.solve_triangular(self._roots[-1], C[:, at].toarray(), lower=True)
+        half = scipy.linalg.solve_triangular(root, C[:, at].toarray(), lower=True)
         S[np.ix_(at, at)] -= half.T @ half
 
     def _of_coefficients(self) -> FloatArray:

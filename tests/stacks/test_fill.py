@@ -5,7 +5,7 @@ import pytest
 
 import sparsegmrf
 from sparsegmrf import inference
-from sparsegmrf.errors import ArgumentError, TooLargeError
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.models import BYM, CAR, Matern, Sum, TensionSpline
 from sparsegmrf.stacks import fill
 from tests import reference
@@ -212,8 +212,3 @@ def test_bad_input_is_refused_by_name(changes, said):
     arguments = {"image": stack(), "dates": DAYS} | changes
     with pytest.raises(ArgumentError, match=said):
         fill(arguments.pop("image"), **arguments)
-
-
-def test_draws_of_tiles_are_refused_with_a_remedy():
-    with pytest.raises(TooLargeError, match="n_samples=0"):
-        fill(stack(), dates=DAYS, core=3, n_samples=1, **KNOWN)

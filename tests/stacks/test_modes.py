@@ -184,15 +184,26 @@ def test_an_outlier_of_no_weight_is_as_good_as_missing():
     assert_allclose(a[1], b[1], rtol=1e-8)
 
 
-def test_the_local_field_is_found_in_noisy_gappy_residuals():
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_local_field_is_found_in_noisy_gappy_residuals(order):
     rng = np.random.default_rng(9)
     shape = (24, 24)
-    truth = LocalField(shape, 0.5, 0.5)
+    truth = LocalField(shape, 0.5, 0.5, order)
     root = np.linalg.cholesky(np.linalg.inv(truth.precision.tocsr().toarray()))
     images = np.sqrt(0.5) * rng.standard_normal((60, 576)) @ root.T + np.sqrt(0.5) * rng.standard_normal((60, 576))
     found = estimate_local(shape, [(images, rng.random(images.shape) < 0.7)])
+    assert found.order == order
     assert 0.4 < found.share < 0.62
     assert 0.2 < found.kappa2 < 1.0
+
+
+def test_the_noise_of_a_smooth_local_field_is_not_taken_for_it():
+    rng, shape = np.random.default_rng(3), (32, 32)
+    root = np.linalg.cholesky(np.linalg.inv(LocalField(shape, 0.15, 0.5, 2).precision.tocsr().toarray()))
+    noise = 0.1  # of a variance of one, of which the modes have taken up a fifth
+    images = np.sqrt(0.7) * rng.standard_normal((40, 1024)) @ root.T + np.sqrt(noise) * rng.standard_normal((40, 1024))
+    found = estimate_local(shape, [(images, np.ones(images.shape, dtype=bool))])
+    assert 1.0 - found.share == pytest.approx(noise, rel=0.25)
 
 
 def simulated(count=90, shape=(9, 9), rank=3, gaps=0.4, seed=10, clouds=0.0):

@@ -1,12 +1,18 @@
+import math
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from sparsegmrf import _memory
 from sparsegmrf.errors import TooLargeError
 from sparsegmrf.models import Matern
-from sparsegmrf.stacks import fill
+from sparsegmrf.stacks import Separable, _plan, fill
+from sparsegmrf.stacks._evidence import StackModel
+from sparsegmrf.stacks._plan import plan_stack
 from sparsegmrf.stacks._read import Stack, problem_of
 from sparsegmrf.stacks._search import Likelihood
+from sparsegmrf.stacks._size import Size, decay_rate
 from sparsegmrf.stacks._sweep import SweepFactor
 from sparsegmrf.stacks._windows import Window, best_observed, spread_over, tiles
 
@@ -23,20 +29,93 @@ def values():
     return found
 
 
-def test_tiles_come_near_the_whole_as_halos_grow_and_say_how_near(values):
-    whole = fill(values, dates=DAYS, covariates=None, **KNOWN)
+def test_tiles_have_the_means_of_the_whole_and_deviations_that_come_near_as_halos_grow(values):
+    whole = fill(values, dates=DAYS, at=[5.0], **KNOWN)
     away, seams = [], []
     for halo in (1, 4):
-        found = fill(values, dates=DAYS, covariates=None, core=12, halo=halo, **KNOWN)
-        away.append(float((np.abs(found.mean - whole.mean) / whole.std).max()))
+        found = fill(values, dates=DAYS, at=[5.0], core=12, halo=halo, **KNOWN)
+        error = np.abs(found.mean - whole.mean) / whole.std
+        assert error.max() <= found.mean_error < 1e-3
+        assert (np.abs(found.at.mean - whole.at.mean) <= 1e-3 * whole.at.std).all()
+        away.append(float(np.abs(found.std / whole.std - 1.0).max()))
         seams.append(found.seam)
-        np.testing.assert_allclose(found.std, whole.std, rtol=0.2 if halo == 1 else 0.02)
     assert away[1] < 0.3 * away[0]
     assert seams[1] < 0.3 * seams[0]
-    assert away[1] < 0.1
-    assert whole.seam == 0.0
+    assert away[1] < 0.02
+    assert whole.seam == whole.mean_error == 0.0
+    for name, value in whole.fit.coefficients.items():
+        assert found.fit.coefficients[name] == pytest.approx(value, rel=1e-4)
+        assert found.fit.coefficient_errors[name] == pytest.approx(whole.fit.coefficient_errors[name], rel=1e-6)
     assert "in 6 tiles" in found.summary()
     assert "where they meet" in found.summary()
+
+
+def test_draws_of_tiles_are_those_of_all_pixels_together(values):
+    found = fill(values, dates=DAYS, core=12, halo=4, n_samples=60, rng=0, **KNOWN)
+    scores = (found.samples - found.mean) / found.std
+    # Means of squares over 60 draws; over all pixels they average out, neighbours being alike: 1 within a tenth.
+    assert np.mean(scores**2) == pytest.approx(1.0, abs=0.1)
+    whole = fill(values, dates=DAYS, n_samples=60, rng=0, **KNOWN)
+    hidden, lasting = np.isnan(values[1]), (found.samples, whole.samples)
+    alike, expected = (np.corrcoef(each[:, 1, hidden].T)[0, 1:4] for each in lasting)
+    np.testing.assert_allclose(alike, expected, atol=0.6)  # 60 draws: a deviation of sqrt(2) (1 - r^2) / sqrt(60)
+
+
+def test_halos_follow_from_the_range():
+    wide, narrow = (StackModel((Separable(Matern(range=range_), 20.0),), Matern(), (), 0.1) for range_ in (12.0, 4.0))
+    assert decay_rate(narrow, (40, 40)) == pytest.approx(math.sqrt(8.0) / 4.0, rel=0.1)
+    seen = np.full((300, 300), 3)
+    plans = [plan_stack(Size(40, 0, model), seen.shape, seen, "auto", None, None, 0) for model in (wide, narrow)]
+    assert plans[1].halo == plans[1].wanted == 3
+    assert plans[0].wanted == 9
+    assert plans[0].scored is not None
+    assert "deviations in" in str(plans[0])
+
+
+@pytest.mark.parametrize(("side", "dates", "core", "halo"), [(40, 6, 12, 4), (40, 12, 12, 2)])
+def test_memory_that_is_foreseen_is_what_is_taken(side, dates, core, halo):
+    rng, days = np.random.default_rng(0), 8.0 * np.arange(dates)
+    stack = rng.standard_normal((dates, side, side))
+    stack[rng.random(stack.shape) < 0.3] = np.nan
+    fill(stack[:, :14, :14], dates=days, core=7, halo=2, **KNOWN)  # what is loaded once
+    tracemalloc.start()
+    found = fill(stack, dates=days, core=core, halo=halo, **KNOWN)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0.6 * peak < found.fit.plan.nbytes < 1.7 * peak
+
+
+def test_dates_that_do_not_fit_are_eliminated_again_with_the_same_numbers(values, monkeypatch):
+    days = np.arange(12.0) * 8.0
+    stack = np.concatenate([values[:, :6, :7]] * 4)
+    whole = fill(stack, dates=days, **KNOWN)
+    room = int(1.5 * Size(12, 1, whole.fit.model).sweep_bytes(42))
+    monkeypatch.setattr(_memory, "available_bytes", lambda: room)  # of which a share may be taken
+    found = fill(stack, dates=days, method="sweep", **KNOWN)
+    assert found.fit.plan.segment == 4
+    assert found.fit.plan.is_exact
+    assert "4 of them kept" in found.summary()
+    np.testing.assert_array_equal(found.std, whole.std)
+    assert found.fit.loglik == whole.fit.loglik
+
+
+def test_scoring_goes_on_from_windows_to_the_estimates_of_all_pixels(monkeypatch):
+    rng, days = np.random.default_rng(1), 8.0 * np.arange(6)
+    field, rho = Matern(range=4.0).gmrf((20, 20)), np.exp(-8.0 / 30.0)
+    truth = [field.sample(rng=rng)]
+    for _ in days[1:]:
+        truth.append(rho * truth[-1] + np.sqrt(1.0 - rho**2) * field.sample(rng=rng))
+    stack = np.array(truth) + 0.3 * rng.standard_normal((6, 20, 20))
+    stack[rng.random(stack.shape) < 0.3] = np.nan
+    whole = fill(stack, dates=days, harmonics=None)
+    monkeypatch.setattr(_plan, "_FITTED", 5e7)
+    found = fill(stack, dates=days, harmonics=None)
+    assert found.fit.converged
+    assert "by the score of all pixels" in str(found.fit.plan)
+    for name, value in whole.parameters.items():
+        error = found.standard_errors[name]
+        assert abs(found.parameters[name] - value) < 4.0 * error, name
+        assert 0.8 * whole.standard_errors[name] < error < 2.5 * whole.standard_errors[name], name
 
 
 def test_cores_cover_an_image_once_within_their_windows():
@@ -65,6 +144,15 @@ def test_what_does_not_fit_is_refused_with_remedies(values, monkeypatch):
     monkeypatch.setattr(_memory, "available_bytes", lambda: 100_000)
     with pytest.raises(TooLargeError, match="a smaller core="):
         fill(values, dates=DAYS, **KNOWN)
+
+
+def test_means_and_draws_beyond_memory_are_refused_with_the_numbers(monkeypatch):
+    seen = np.full((400, 400), 30)
+    size = Size(30, 0, StackModel((Separable(Matern(range=3.0), 20.0),), Matern(), (), 0.1))
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 1_500_000_000)
+    with pytest.raises(TooLargeError, match=r"means and draws of a stack of 30 dates .* n_samples=0"):
+        plan_stack(size, seen.shape, seen, "auto", None, None, 20)
+    assert plan_stack(size, seen.shape, seen, "auto", None, None, 0).nbytes < 0.6 * 1_500_000_000
 
 
 def test_likelihood_of_windows_with_a_trend_in_common_has_the_gradient_of_differences(values):
