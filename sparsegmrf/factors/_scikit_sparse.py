@@ -4,6 +4,7 @@ import re
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -170,8 +171,11 @@ class _Numbers05(Numbers):
         return _solved(self._numeric, b)
 
     def solve_transposed(self, e: FloatArray) -> FloatArray:
-        upper = sp.csr_matrix(self.lower().T)
-        return np.asarray(scipy.sparse.linalg.spsolve_triangular(upper, e, lower=False))
+        return np.asarray(scipy.sparse.linalg.spsolve_triangular(self._upper, e, lower=False))
+
+    @cached_property
+    def _upper(self) -> sp.csr_matrix:
+        return sp.csr_matrix(self.lower().T)
 
 
 def _solved(factor: Any, b: FloatArray) -> FloatArray:
