@@ -12,16 +12,16 @@ from sparsegmrf.inference._conclusion import Conclusion, conclude
 from sparsegmrf.inference._default import search_default
 from sparsegmrf.inference._fit_result import FitResult, make_result
 from sparsegmrf.inference._memo import Memo
-from sparsegmrf.inference._objective import Objective
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._result import gaussian_result
 from sparsegmrf.inference._start import best_tile, search, search_tile, start_of
 from sparsegmrf.inference._varying import varying
+from sparsegmrf.inference._weak_priors import spread_of, weak_priors_of
 from sparsegmrf.models import Matern, Sum, TensionSpline
 from sparsegmrf.models._spacing import mean_side
 from sparsegmrf.models.tension_spline import SMOOTHEST
-from sparsegmrf.priors import NOISE, LogNormal, Normal, PCRange, PCSigma, Prior
+from sparsegmrf.priors import PCRange, PCSigma, Prior
 
 _DEFAULT_TOLERANCE, _TOLERANCE = 0.02, 0.3
 """Newton step in standard errors at which the search ends: of the default, as `fill` has it, and of the others.
@@ -36,16 +36,9 @@ _LARGE, _TILE = 64**2, 48
 """Pixels of an image, above which its smoothness is estimated on a tile, and the side of that."""
 _SMOOTHNESSES = (0.5, 2.0, 3.0)
 """Those of large images: of the exponential covariance, and whole numbers, of which a single field has a stencil."""
-_OF_THE_SIDE, _IN_PIXELS = 1.0 / 20.0, 1.0
-"""Range that is shorter with a probability of 5%, over the image's shorter side; a fine field's, in pixels."""
-_OF_THE_SPREAD, _OF_A_COARSE = 3.0, 1.0
-"""Deviation that is larger with a probability of 5%, over that of the image about its trend."""
 _UNLIKELY = 0.05
-_ISOTROPIC = Normal(0.0, 0.5)
-"""Of stretch and shear: a ratio of axes of 2.7 is two standard deviations away."""
-_SMOOTHNESS = LogNormal(1.0, 0.7)
-_NOISE, _FACTOR = 1e-2, 10.0
-"""Median of the noise variance over that of the image, and one standard deviation of its logarithm, as a factor."""
+_FLAT = ("kappa", "tau")
+"""Parameters of splines that are compared by their likelihood alone."""
 
 SPLINE, SMOOTHER, TURNED, MATERN = "tension spline", "smoother spline", "anisotropic spline", "Matern"
 ROUGH, VARYING, SUM = "Matern, other smoothness", "varying Matern", "fine + coarse Matern"
@@ -132,32 +125,16 @@ OTHERS: Mapping[str, tuple[Fitting, tuple[str, ...]]] = {
 
 
 def weak_priors(model: FieldModel, problem: Problem) -> dict[str, Prior]:
-    """Return priors that keep estimates sane, in the units of an image, which leave to the data what these can tell.
+    """Return the priors of `weak_priors_of` for a model, those of ``kappa`` and scales left flat.
 
-    Penalized-complexity priors of ranges, relative to the shorter side of the image (of a fine field to a pixel), and
-    of standard deviations, relative to that of the image about its trend, which take a coarse field towards nothing;
-    normal ones of stretch and shear towards isotropy, and lognormal ones of a smoothness about 1 and of the noise,
-    whose variance would run to zero where an image shows none. Scales of splines have no prior.
+    The range of a fine field may be as short as a pixel, and a coarse field is taken towards nothing.
     """
-    objective = problem.with_model(model).objective
-    assert isinstance(objective, Objective)
-    spread = objective.frame.unit * float(np.std(np.concatenate([each.data.seen for each in objective.images])))
-    side = mean_side((problem.spacing.height, problem.spacing.width))
-    shortest = {"range_fine": _IN_PIXELS * side}
-    usual = max(_IN_PIXELS, _OF_THE_SIDE * min(problem.shape)) * side
-    found: dict[str, Prior] = {}
-    for name in model.parameters:
-        kind = name.partition("_")[0]
-        if kind == "range":
-            found[name] = PCRange(shortest.get(name, usual), _UNLIKELY)
-        elif kind == "sigma":
-            found[name] = PCSigma(spread * (_OF_A_COARSE if name == "sigma_coarse" else _OF_THE_SPREAD), _UNLIKELY)
-        elif kind in ("stretch", "shear"):
-            found[name] = _ISOTROPIC
-        elif kind == "nu":
-            found[name] = _SMOOTHNESS
-    if objective.estimated:
-        found[NOISE] = LogNormal(_NOISE * spread**2, math.log(_FACTOR))
+    own = problem.with_model(model)
+    found = {name: each for name, each in weak_priors_of(own).items() if name.partition("_")[0] not in _FLAT}
+    if "range_fine" in found:
+        found["range_fine"] = PCRange(mean_side((problem.spacing.height, problem.spacing.width)), _UNLIKELY)
+    if "sigma_coarse" in found:
+        found["sigma_coarse"] = PCSigma(spread_of(own), _UNLIKELY)
     return found
 
 

@@ -33,9 +33,8 @@ def weak_priors_of(problem: Problem) -> dict[str, Prior]:
     """
     objective = problem.objective
     assert isinstance(objective, Objective)
-    spread = float(np.std(np.concatenate([each.data.seen for each in objective.images])))
-    scaled = objective.frame.outside(objective.of_variance(spread**2)).parameters
-    spread *= objective.frame.unit
+    spread = spread_of(problem)
+    scaled = objective.frame.outside(objective.of_variance((spread / objective.frame.unit) ** 2)).parameters
     side = mean_side((problem.spacing.height, problem.spacing.width))
     across = min(problem.shape) * side
     found: dict[str, Prior] = {}
@@ -56,3 +55,10 @@ def weak_priors_of(problem: Problem) -> dict[str, Prior]:
     if problem.estimated:
         found[NOISE] = LogNormal(_NOISE * spread**2, _NOISES)
     return found
+
+
+def spread_of(problem: Problem) -> float:
+    """Return the standard deviation of an image about its trend, in intensity."""
+    objective = problem.objective
+    assert isinstance(objective, Objective)
+    return objective.frame.unit * float(np.std(np.concatenate([each.data.seen for each in objective.images])))
