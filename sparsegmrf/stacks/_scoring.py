@@ -21,8 +21,8 @@ _TOLERANCE = 0.1
 _LONGEST = 1.0
 """Longest step in any number."""
 _STEPS = 12
-_INFORMED = 2
-"""Steps whose average information is computed."""
+_INFORMED, _NEAR = 2, 1.0
+"""Steps whose average information is computed, and length in standard errors of a step beyond which it is as well."""
 _NOISY = 10.0
 """Variance of the draws' noise in a slope, over its information, beyond which a number is not moved."""
 _SOLVED = 1e-4
@@ -51,7 +51,7 @@ def scored(problem: StackProblem, window: Window, values: dict[str, float]) -> S
     """Return where steps of the average information end that start at some parameters, on the pixels of a window.
 
     Numbers about which the draws' noise leaves nothing stay where they are. The average information is that of the
-    first two steps, from which parameters move little afterwards. A step to where nothing can be computed is halved.
+    last step longer than a standard error, from which parameters move little afterwards. A step to where nothing can be computed is halved.
     """
     data, start = problem.data(*window), cropped(problem.start, *window)
     numbers = Numbers.of(problem, data.shape, start)
@@ -69,7 +69,7 @@ def scored(problem: StackProblem, window: Window, values: dict[str, float]) -> S
                 raise
             at = (at + last) / 2.0
             continue
-        if step < _INFORMED:
+        if step < _INFORMED or decrement > _NEAR:
             average = information(evidence, names, J)
             moves &= np.diagonal(noise) < _NOISY * np.diagonal(average)
         move, decrement, _ = newton(gradient[moves], average[np.ix_(moves, moves)])
