@@ -22,7 +22,7 @@ _LONGEST = 1.0
 """Longest step in any number."""
 _STEPS = 12
 _INFORMED, _NEAR = 2, 1.0
-"""Steps whose average information is computed, and length in standard errors of a step beyond which it is as well."""
+"""Steps whose average information is computed, and length in standard errors beyond which that of others is."""
 _NOISY = 10.0
 """Variance of the draws' noise in a slope, over its information, beyond which a number is not moved."""
 _SOLVED = 1e-4
