@@ -11,7 +11,7 @@ from sparsegmrf.inference._conclusion import Curvature
 from sparsegmrf.inference._search import Ended, Ending, newton
 from sparsegmrf.stacks._conjugate import PROBES, ConjugateFactor
 from sparsegmrf.stacks._evidence import Evidence, named
-from sparsegmrf.stacks._problem import NOISE, Numbers, StackProblem, cropped
+from sparsegmrf.stacks._problem import NOISE, OF_COEFFICIENTS, Numbers, StackProblem, cropped
 from sparsegmrf.stacks._windows import Window
 from sparsegmrf.typing import BoolArray, FloatArray
 
@@ -21,8 +21,8 @@ _TOLERANCE = 0.1
 _LONGEST = 1.0
 """Longest step in any number."""
 _STEPS = 12
-_INFORMED = 2
-"""Steps whose average information is computed."""
+_INFORMED, _NEAR = 2, 1.0
+"""Steps whose average information is computed, and length in standard errors beyond which that of others is."""
 _NOISY = 10.0
 """Variance of the draws' noise in a slope, over its information, beyond which a number is not moved."""
 _SOLVED = 1e-4
@@ -50,14 +50,15 @@ class Scored(NamedTuple):
 def scored(problem: StackProblem, window: Window, values: dict[str, float]) -> Scored:
     """Return where steps of the average information end that start at some parameters, on the pixels of a window.
 
-    Numbers about which the draws' noise leaves nothing stay where they are. The average information is that of the
-    first two steps, from which parameters move little afterwards. A step to where nothing can be computed is halved.
+    Numbers about which the draws' noise leaves nothing stay where they are, and so do those of maps of the season, of
+    which an image has one draw each. The average information is that of the last step longer than a standard error. A
+    step to where nothing can be computed is halved.
     """
     data, start = problem.data(*window), cropped(problem.start, *window)
     numbers = Numbers.of(problem, data.shape, start)
     at, average = numbers.numbers(values), np.zeros((0, 0))
     last, decrement = at, np.inf
-    moves = np.ones(len(at), dtype=bool)
+    moves = np.array([not _of_maps(name) for name in numbers.names], dtype=bool)
     make = partial(ConjugateFactor, probes=PROBES, tolerance=_SOLVED)
     for step in range(_STEPS):
         J, names = numbers.jacobian(at), numbers.in_evidence
@@ -69,7 +70,7 @@ def scored(problem: StackProblem, window: Window, values: dict[str, float]) -> S
                 raise
             at = (at + last) / 2.0
             continue
-        if step < _INFORMED:
+        if step < _INFORMED or decrement > _NEAR:
             average = information(evidence, names, J)
             moves &= np.diagonal(noise) < _NOISY * np.diagonal(average)
         move, decrement, _ = newton(gradient[moves], average[np.ix_(moves, moves)])
@@ -82,6 +83,11 @@ def scored(problem: StackProblem, window: Window, values: dict[str, float]) -> S
     covariance = _covariance(average, noise, moves, numbers.names)
     held = tuple(np.array(numbers.names)[np.isnan(np.diagonal(covariance))].tolist())
     return Scored(Ended(at, ending, decrement), numbers, covariance, held, step + 1)
+
+
+def _of_maps(name: str) -> bool:
+    """Return whether a number is of the maps of the season."""
+    return name.startswith("sd_") or name.endswith(OF_COEFFICIENTS)
 
 
 def _covariance(average: FloatArray, noise: FloatArray, moves: BoolArray, names: list[str]) -> FloatArray:
