@@ -9,8 +9,10 @@ from sparsegmrf.inference._constrain import constrain
 from sparsegmrf.inference._count_fill import CountFillResult
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._cross_validation import CrossValidation
-from sparsegmrf.inference._diagnose import Diagnosis, Whiteness, diagnose
-from sparsegmrf.inference._fill import FillResult, fill
+from sparsegmrf.inference._diagnose import diagnose
+from sparsegmrf.inference._diagnosis import Diagnosis, Whiteness
+from sparsegmrf.inference._fill import fill
+from sparsegmrf.inference._fill_result import FillResult
 from sparsegmrf.inference._fit import fit
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._integrate import IntegratedFit, IntegratedPrediction

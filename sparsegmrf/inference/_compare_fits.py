@@ -10,7 +10,7 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._count_fill import CountFillResult
 from sparsegmrf.inference._count_fit_result import CountFitResult
 from sparsegmrf.inference._field_fit import FieldFit
-from sparsegmrf.inference._fill import FillResult
+from sparsegmrf.inference._fill_result import FillResult
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._frame import Replicate
 from sparsegmrf.inference._objective import Objective
