@@ -23,8 +23,8 @@ import numpy as np
 import scipy
 
 from sparsegmrf import fill
+from sparsegmrf.inference import Mixture
 from sparsegmrf.inference._cross_validation import error_of_mean
-from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.models import Matern
 
 SIDE = 128

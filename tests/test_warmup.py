@@ -14,13 +14,14 @@ from tests.conftest import require
 USUAL = """
 import numpy as np, sparsegmrf
 from sparsegmrf import warmup
-from sparsegmrf.kernels import _first_use
+from sparsegmrf.kernels import _first_use, dense_products
 
 compiled = warmup.compile_kernels()
 assert compiled == sum(sum(kernel.stats.cache_misses.values()) for kernel in _first_use.all_kernels().values())
 ready = {name: set(kernel.signatures) for name, kernel in _first_use.all_kernels().items()}
-# Names with an underscore are called by other kernels alone, which bring them along.
-missed = [name for name, signatures in ready.items() if not signatures and "._" not in name]
+# Names with an underscore are called by other kernels alone, which bring them along; one stands in for wide registers.
+narrow = {"dissection_front_inverse.subtract_boundary"} if dense_products.WIDE else set()
+missed = [name for name, signatures in ready.items() if not signatures and "._" not in name and name not in narrow]
 assert not missed, f"kernels that no part reaches: {missed}"
 
 rng = np.random.default_rng(1)

@@ -91,6 +91,7 @@ class FillResult:
         Examples
         --------
         >>> import numpy as np
+        >>> from sparsegmrf import fill
         >>> image = np.random.default_rng(0).normal(size=(16, 20)).cumsum(0).cumsum(1)
         >>> image[5:8, 6:10] = np.nan
         >>> low, high = fill(image).quantile([0.05, 0.95])

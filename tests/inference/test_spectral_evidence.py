@@ -24,7 +24,7 @@ MODELS = {**PROPER, **FRACTIONAL, **INTRINSIC, **COMPOSED, **SUMS}
 REFUSED = ("Sum of one, weighted",)
 """Models that are not fitted at all."""
 SPECTRAL = [name for name, each in MODELS.items() if each.spectral_density(SHAPE) is not None and name not in REFUSED]
-HELD = {"Matern stretched": ("shear",)}
+HELD = {"Matern stretched": ("shear",), "TensionSpline 2": ("shear",)}
 """Parameters by which derivatives are not diagonal in the basis."""
 OWN = np.stack([np.ones(SHAPE), np.random.default_rng(1).standard_normal(SHAPE)])
 TRENDS = {"none": None, "constant": "constant", "linear": "linear", "own": OWN}
