@@ -15,8 +15,9 @@ from sparsegmrf.inference._fill import fill
 from sparsegmrf.inference._fill_result import FillResult
 from sparsegmrf.inference._fit import fit
 from sparsegmrf.inference._fit_result import FitResult
-from sparsegmrf.inference._integrate import IntegratedFit, IntegratedPrediction
+from sparsegmrf.inference._integrate import IntegratedFit
 from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, WaldTest
+from sparsegmrf.inference._mixed_prediction import MixedPrediction
 from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.inference._parameter_density import ParameterDensity
 from sparsegmrf.inference._plan import ProblemPlan, plan
@@ -45,9 +46,9 @@ __all__ = [
     "FitResult",
     "HeldOutScores",
     "IntegratedFit",
-    "IntegratedPrediction",
     "LikelihoodProfile",
     "LinearEstimate",
+    "MixedPrediction",
     "Mixture",
     "ModelComparison",
     "ParameterDensity",

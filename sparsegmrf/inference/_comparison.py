@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 
+from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.errors import ArgumentError, SparseGMRFError
 from sparsegmrf.inference._candidates import OTHERS, SPLINE, fit_default
 from sparsegmrf.inference._cross_validation import HeldOut, error_of_mean
@@ -13,12 +15,15 @@ from sparsegmrf.inference._degenerate import degeneracy
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._held_out_sets import held_out_sets
 from sparsegmrf.inference._holdout import Blocks
+from sparsegmrf.inference._linear_estimate import LinearEstimate
+from sparsegmrf.inference._mixed_prediction import mixed_estimate, mixed_prediction
 from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.inference._objective import Objective
+from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._progress import expect, stage
 from sparsegmrf.inference._stacking import held_out_mixture, stacking_weights
-from sparsegmrf.typing import FloatArray, IntArray
+from sparsegmrf.typing import FloatArray, IntArray, Seed
 
 _LEAST = 0.02
 """Weight below which a candidate is left out."""
@@ -70,9 +75,6 @@ class Candidate:
         Share of the mixture; zero: it has no part in it.
     fit : FitResult
         Maximum likelihood on the whole image for the default, posterior mode for the others; of a large image on tiles.
-    loglik : float
-        Restricted log-likelihood in nats at these estimates: the density of the contrasts that see no trend, comparable
-        between fields with and without a level of their own.
     scores : HeldOutScores
         Of its predictions.
     """
@@ -80,8 +82,15 @@ class Candidate:
     name: str
     weight: float
     fit: FitResult
-    loglik: float
     scores: HeldOutScores
+
+    @property
+    def loglik(self) -> float:
+        """Restricted log-likelihood in nats at these estimates, the density of the contrasts that see no trend.
+
+        It is comparable between fields with and without a level of their own.
+        """
+        return self.fit.restricted_loglik
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,32 @@ class ModelComparison:
         """Share of each candidate in the mixture."""
         return {each.name: each.weight for each in self.candidates}
 
+    def predict(self, *, n_samples: int = 0, rng: Seed = None) -> Prediction:
+        """Return what the mixture says of every pixel, a `MixedPrediction`; of one candidate its own prediction.
+
+        Parameters
+        ----------
+        n_samples, rng
+            As for `FitResult.predict`.
+        """
+        stream, mixed = generator(rng), self.mixed
+        if len(mixed) == 1:
+            return mixed[0].fit.predict(n_samples=n_samples, rng=stream)
+        count = integer_at_least("n_samples", n_samples, 0)
+
+        def of_candidate(k: int, draws: int) -> Prediction:
+            return mixed[k].fit.predict(n_samples=draws, rng=stream)
+
+        return mixed_prediction(np.array([each.weight for each in mixed]), of_candidate, count, stream)
+
+    def functional(self, weights: Any) -> LinearEstimate:
+        """Return linear combinations of the pixels by the mixture; see `FitResult.functional`."""
+        mixed = self.mixed
+        if len(mixed) == 1:
+            return mixed[0].fit.functional(weights)
+        shares = np.array([each.weight for each in mixed])
+        return mixed_estimate(shares, [each.fit.functional(weights) for each in mixed])
+
     def summary(self) -> str:
         """Return the table as text."""
         lines = [f"{self.pixels} held-out pixels in {self.blocks} blocks: copies of the gaps, and squares", ""]
@@ -165,17 +200,16 @@ def compare(problem: Problem, stream: np.random.Generator) -> ModelComparison:
         try:
             with stage(name):
                 fit = fitting(problem, found)
-                reason = degeneracy(fit.model)
-                if reason is None:
+                corner = degeneracy(fit.model)
+                if corner is None:
                     found[name] = fit
-                    first = _predictions(fit, sets[:1])
-                    reason = _no_part(first, [each.first(first.size) for each in scored.values()])
-                    if reason is None:
-                        scored[name] = first.with_more(_predictions(fit, sets[1:]))
+                scores = corner or _scored(fit, sets, list(scored.values()))
         except (SparseGMRFError, ArithmeticError, np.linalg.LinAlgError) as error:
-            reason = str(error)
-        if reason:
-            left_out[name] = reason
+            scores = str(error)
+        if isinstance(scores, str):
+            left_out[name] = scores
+        else:
+            scored[name] = scores
     return _stacked({name: (found[name], each) for name, each in scored.items()}, left_out, sets)
 
 
@@ -226,8 +260,7 @@ class _PerPixel(NamedTuple):
         excess, excess_error = _difference(self.crps - default.crps, numbers)
         return HeldOutScores(
             log_score=float(self.log_density.mean()),
-            rmse=float(np.linalg.norm(self.error / np.abs(self.error).max()) * np.abs(self.error).max())
-            / float(np.sqrt(len(self.error))),
+            rmse=float(scipy.linalg.norm(self.error) / np.sqrt(len(self.error))),  # scaled: no square overflows
             crps=float(self.crps.mean()),
             coverage=float(self.covered.mean()),
             gain=gain,
@@ -255,13 +288,7 @@ def _stacked(
     elif np.count_nonzero(weights) == 1:
         verdict = f"{names[int(np.argmax(weights))]} alone fills the gaps: the others have no part in the mixture"
     candidates = tuple(
-        Candidate(
-            name,
-            float(weight),
-            fit,
-            fit.restricted_loglik,
-            _PerPixel.of(each.mixture).against(default, numbers),
-        )
+        Candidate(name, float(weight), fit, _PerPixel.of(each.mixture).against(default, numbers))
         for (name, (fit, each)), weight in zip(scored.items(), weights, strict=True)
     )
     blocks = int(numbers.max()) + 1
@@ -293,6 +320,13 @@ def _pruned(logs: FloatArray) -> FloatArray:
             found[used] = weights
             return found
         used = np.delete(used, least)
+
+
+def _scored(fit: FitResult, sets: list[tuple[Blocks, ...]], others: list[_Predicted]) -> _Predicted | str:
+    """Return what a fit predicts of all sets, or after the first of them why it has no part beside the others."""
+    first = _predictions(fit, sets[:1])
+    reason = _no_part(first, [each.first(first.size) for each in others])
+    return first.with_more(_predictions(fit, sets[1:])) if reason is None else reason
 
 
 def _no_part(own: _Predicted, others: list[_Predicted]) -> str | None:

@@ -1,5 +1,7 @@
 """Corners of a likelihood at which a model is no longer what its name says, and predicts nothing of a gap."""
 
+import math
+
 import numpy as np
 
 from sparsegmrf.inference._parameters import FieldModel
@@ -32,7 +34,7 @@ def degeneracy(model: FieldModel) -> str | None:
     sigmas = [float(np.sqrt(np.mean(np.square(each.sigma)))) for each in members if isinstance(each, Matern)]
     if len(members) > 1 and len(sigmas) == len(members):
         least = int(np.argmin(sigmas))
-        share = sigmas[least] / float(np.linalg.norm(np.array(sigmas) / max(sigmas)) * max(sigmas))
+        share = sigmas[least] / math.hypot(*sigmas)
         if share < _NIL:
             return f"the variance{labels[least]} is nil: its deviation is {share:.2g} of all fields together"
     return None

@@ -20,8 +20,7 @@ from sparsegmrf.inference._fill_result import FillResult, labelled
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._ground import placed
 from sparsegmrf.inference._labels import Labels
-from sparsegmrf.inference._mixed_prediction import predict_mixed
-from sparsegmrf.inference._mixture import Mixture
+from sparsegmrf.inference._mixed_prediction import MixedPrediction
 from sparsegmrf.inference._parameters import FieldModel
 from sparsegmrf.inference._predict_at_end import predict_at_end
 from sparsegmrf.inference._prediction import Prediction
@@ -184,15 +183,12 @@ def fill(
     if parameters == "integrate":
         with stage("integrating"):
             integrated = result.integrate()
-    mixtures: tuple[Mixture | None, Mixture | None] = (None, None)
     found: Prediction
     with stage("predicting"):
         if integrated is not None:
-            found = whole = integrated.predict(n_samples=count, rng=stream)
-            mixtures = (whole.mixture, whole.predictive_mixture)
+            found = integrated.predict(n_samples=count, rng=stream)
         elif comparison is not None:
-            mixed = predict_mixed(comparison.mixed, count, stream)
-            found, mixtures = mixed.prediction, mixed[1:]
+            found = comparison.predict(n_samples=count, rng=stream)
         else:
             assert end is not None
             found = predict_at_end(result, end.memo, end.ended.at, count, stream)
@@ -206,8 +202,8 @@ def fill(
         comparison=comparison,
         relative_error=found.relative_error,
         integrated=integrated,
-        mixture=mixtures[0],
-        predictive_mixture=mixtures[1],
+        mixture=found.mixture if isinstance(found, MixedPrediction) else None,
+        predictive_mixture=found.predictive_mixture if isinstance(found, MixedPrediction) else None,
     )
     return plain if labels is None else labelled(plain, labels)
 

@@ -14,7 +14,6 @@ from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._integrate import IntegratedFit
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
-from sparsegmrf.inference._mixed_prediction import mixed_functional
 from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.typing import ArrayLike, Figure, FloatArray
 
@@ -139,11 +138,7 @@ class FillResult:
         ArgumentError
             If `weights` have another shape, other coordinates, or are not finite.
         """
-        if self.integrated is not None:
-            return self.integrated.functional(weights)
-        if self.mixture is None or self.comparison is None:
-            return self.fit.functional(weights)
-        return mixed_functional(self.comparison.mixed, weights)
+        return (self.integrated or self.comparison or self.fit).functional(weights)
 
     def plot(self, *, title: str | None = None, unit: str | None = None) -> Figure:
         """Draw the image, the mean given the observations, its standard deviation, and a draw.

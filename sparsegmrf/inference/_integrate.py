@@ -1,6 +1,6 @@
 """The posterior of a field's parameters, and of its pixels with the parameters integrated out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -11,54 +11,19 @@ from sparsegmrf.inference._central_composite import central_composite
 from sparsegmrf.inference._grid_marginals import grid_marginals
 from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._log_posterior import LogPosterior
-from sparsegmrf.inference._mixture import Mixture
+from sparsegmrf.inference._mixed_prediction import MixedPrediction, mixed_estimate, mixed_prediction
 from sparsegmrf.inference._parameter_density import ParameterDensity
 from sparsegmrf.inference._posterior_grid import explore_grid
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._split_normals import split_normal_marginals
 from sparsegmrf.inference._standardized import Standardized, check_ends, standardized
-from sparsegmrf.typing import BoolArray, FloatArray, Seed
+from sparsegmrf.typing import FloatArray, Seed
 
 STRATEGIES = ("auto", "grid", "ccd")
 _FEW = 2
 """Parameters up to which a grid has few points, whatever the image."""
 _SMALL = 2**10
 """Pixels up to which it may have a parameter more."""
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class IntegratedPrediction(Prediction):
-    """What observations say of every pixel, and of new measurements, the parameters integrated out.
-
-    As a `Prediction` it has `mean`, `variance`, `predictive_variance` and `samples`, those of the mixtures.
-
-    Attributes
-    ----------
-    mixture : Mixture
-        At every pixel of the field with its trend, a component for each point of the integral: ``(K, H, W)``.
-    predictive_mixture : Mixture
-        Of a new measurement there.
-    """
-
-    mixture: Mixture
-    predictive_mixture: Mixture
-
-    def without(self, unknown: BoolArray) -> "IntegratedPrediction":
-        """Return the prediction with NaN at some pixels ``(H, W)``."""
-        plain = super().without(unknown)
-        both = [
-            Mixture(each.weights, np.where(unknown, np.nan, each.means), np.where(unknown, np.nan, each.stds))
-            for each in (self.mixture, self.predictive_mixture)
-        ]
-        return replace(
-            self,
-            mean=plain.mean,
-            variance=plain.variance,
-            predictive_variance=plain.predictive_variance,
-            samples=plain.samples,
-            mixture=both[0],
-            predictive_mixture=both[1],
-        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,7 +63,7 @@ class IntegratedFit:
     _posterior: LogPosterior
 
     @one_blas_thread()
-    def predict(self, *, n_samples: int = 0, rng: Seed = None) -> IntegratedPrediction:
+    def predict(self, *, n_samples: int = 0, rng: Seed = None) -> MixedPrediction:
         """Return what the observations say of every pixel, the parameters integrated out.
 
         At a point of the integral a pixel is normal as in `FitResult.predict`, the trend estimated there; the result is
@@ -113,26 +78,14 @@ class IntegratedFit:
 
         Returns
         -------
-        IntegratedPrediction
+        MixedPrediction
         """
-        n_samples, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
-        counts = stream.multinomial(n_samples, self.weights)
-        found = [
-            self._posterior.predict(at, int(count), stream) for at, count in zip(self._numbers, counts, strict=True)
-        ]
-        means, stds = np.array([each.mean for each in found]), np.array([each.std for each in found])
-        mixture = Mixture(self.weights, means, stds)
-        measured = Mixture(self.weights, means, np.array([each.predictive_std for each in found]))
-        draws = np.concatenate([each.samples for each in found])
-        return IntegratedPrediction(
-            mean=mixture.mean,
-            variance=mixture.std**2,
-            predictive_variance=measured.std**2,
-            samples=draws[stream.permutation(n_samples)],
-            relative_error=max(each.relative_error for each in found),
-            mixture=mixture,
-            predictive_mixture=measured,
-        )
+        count, stream = integer_at_least("n_samples", n_samples, 0), generator(rng)
+
+        def at_point(k: int, draws: int) -> Prediction:
+            return self._posterior.predict(self._numbers[k], draws, stream)
+
+        return mixed_prediction(self.weights, at_point, count, stream)
 
     def functional(self, weights: Any) -> LinearEstimate:
         """Return area means, totals or differences with their joint covariance, the parameters integrated out.
@@ -153,16 +106,7 @@ class IntegratedFit:
         ArgumentError
             If `weights` have another shape, other coordinates, or are not finite.
         """
-        found = [self._posterior.fit_at(at).functional(weights) for at in self._numbers]
-        estimates = np.array([np.ravel(each.estimate) for each in found])
-        mean = self.weights @ estimates
-        off, inner = estimates - mean, np.tensordot(self.weights, np.array([each.covariance for each in found]), 1)
-        size = np.shape(found[0].estimate)
-        return replace(
-            found[0],
-            estimate=mean.reshape(size) if size else float(mean[0]),
-            covariance=inner + (off.T * self.weights) @ off,
-        )
+        return mixed_estimate(self.weights, [self._posterior.fit_at(at).functional(weights) for at in self._numbers])
 
     def __repr__(self) -> str:
         said = ", ".join(f"{name}={each.median:.4g}" for name, each in self.densities.items())

@@ -1,59 +1,87 @@
-"""What a mixture of fitted fields predicts: moments, draws and functionals."""
+"""Mixtures of predictions: moments, draws and functionals, over points of an integral or over fields."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from sparsegmrf.inference._comparison import Candidate
 from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.inference._prediction import Prediction
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import BoolArray, FloatArray
 
 
-class MixedPrediction(NamedTuple):
-    """A prediction, and the distributions of field and measurements at every pixel; None where it is of one fit."""
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class MixedPrediction(Prediction):
+    """What observations say of every pixel, and of new measurements, as a mixture: the parameters integrated out, say.
 
-    prediction: Prediction
-    mixture: Mixture | None
-    predictive_mixture: Mixture | None
+    As a `Prediction` it has `mean`, `variance`, `predictive_variance` and `samples`, those of the mixtures.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        At every pixel of the field with its trend, a component for each prediction: ``(K, H, W)``.
+    predictive_mixture : Mixture
+        Of a new measurement there.
+    """
+
+    mixture: Mixture
+    predictive_mixture: Mixture
+
+    def without(self, unknown: BoolArray) -> "MixedPrediction":
+        """Return the prediction with NaN at some pixels ``(H, W)``."""
+        plain = super().without(unknown)
+        both = [
+            Mixture(each.weights, np.where(unknown, np.nan, each.means), np.where(unknown, np.nan, each.stds))
+            for each in (self.mixture, self.predictive_mixture)
+        ]
+        return dataclasses.replace(
+            self,
+            mean=plain.mean,
+            variance=plain.variance,
+            predictive_variance=plain.predictive_variance,
+            samples=plain.samples,
+            mixture=both[0],
+            predictive_mixture=both[1],
+        )
 
 
-def predict_mixed(candidates: Sequence[Candidate], count: int, stream: np.random.Generator) -> MixedPrediction:
-    """Return mean, variances and draws of the mixture of the candidates by their weights.
+def mixed_prediction(
+    weights: FloatArray, predict: Callable[[int, int], Prediction], count: int, stream: np.random.Generator
+) -> MixedPrediction:
+    """Return mean, variances and draws of a mixture of what ``predict(k, draws)`` says, by weights ``(K,)``.
 
-    A draw is a whole field of one candidate, which is drawn by the weights: what goes on from pixel to pixel is that of
+    A draw is a whole field of one component, which is drawn by the weights: what goes on from pixel to pixel is that of
     a field, as it would not be if every pixel chose anew.
     """
-    if len(candidates) == 1:
-        return MixedPrediction(candidates[0].fit.predict(n_samples=count, rng=stream), None, None)
-    weights = np.array([each.weight for each in candidates])
-    owners = stream.choice(len(candidates), size=count, p=weights)
-    found = [
-        each.fit.predict(n_samples=int(np.count_nonzero(owners == k)), rng=stream) for k, each in enumerate(candidates)
-    ]
-    mixture = Mixture(weights, np.stack([each.mean for each in found]), np.stack([each.std for each in found]))
-    draws = np.empty((count, *mixture.means.shape[1:]))
+    owners = stream.choice(len(weights), size=count, p=weights)
+    found = [predict(k, int(np.count_nonzero(owners == k))) for k in range(len(weights))]
+    means = np.stack([each.mean for each in found])
+    mixture = Mixture(weights, means, np.stack([each.std for each in found]))
+    measured = Mixture(weights, means, np.stack([each.predictive_std for each in found]))
+    draws = np.empty((count, *means.shape[1:]))
     for k, each in enumerate(found):
         draws[owners == k] = each.samples
-    new = Mixture(weights, mixture.means, np.stack([each.predictive_std for each in found]))
-    error = max(each.relative_error for each in found)
-    return MixedPrediction(Prediction(mixture.mean, mixture.std**2, new.std**2, draws, error), mixture, new)
+    return MixedPrediction(
+        mean=mixture.mean,
+        variance=mixture.std**2,
+        predictive_variance=measured.std**2,
+        samples=draws,
+        relative_error=max(each.relative_error for each in found),
+        mixture=mixture,
+        predictive_mixture=measured,
+    )
 
 
-def mixed_functional(candidates: Sequence[Candidate], weights: Any) -> LinearEstimate:
-    """Return expectations and covariance of functionals: ``sum_k w_k (C_k + (f_k - f)(f_k - f)^T)``."""
-    found = [each.fit.functional(weights) for each in candidates]
-    shares = np.array([each.weight for each in candidates])
-    estimates: FloatArray = np.stack([np.ravel(each.estimate) for each in found])
-    mean = shares @ estimates
-    off = estimates - mean
-    inner = np.tensordot(shares, np.stack([each.covariance for each in found]), 1)
-    first = found[0].estimate
+def mixed_estimate(weights: FloatArray, found: Sequence[LinearEstimate]) -> LinearEstimate:
+    """Return estimates and covariance of a mixture: ``sum_k w_k (C_k + (f_k - f)(f_k - f)^T)``."""
+    estimates = np.array([np.ravel(each.estimate) for each in found])
+    mean = weights @ estimates
+    off, inner = estimates - mean, np.tensordot(weights, np.array([each.covariance for each in found]), 1)
+    size = np.shape(found[0].estimate)
     return dataclasses.replace(
         found[0],
-        estimate=mean.reshape(np.shape(first)) if np.ndim(first) else float(mean[0]),
-        covariance=inner + (off.T * shares) @ off,
+        estimate=mean.reshape(size) if size else float(mean[0]),
+        covariance=inner + (off.T * weights) @ off,
     )
