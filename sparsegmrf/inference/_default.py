@@ -6,8 +6,8 @@ from sparsegmrf.inference._search import Ending
 from sparsegmrf.inference._start import Found, search, search_tile, start_of
 from sparsegmrf.models import TensionSpline
 
-_MOST_PIXELS = {2: 1024**2, 3: 256**2}
-"""Of an image for which a smoothness is tried: its factor takes so many times the memory of one of smoothness 1."""
+_MOST_PIXELS = {2: 512**2, 3: 256**2}
+"""Of an image for which a smoothness is tried: the factor takes two and four times the memory of smoothness 1."""
 
 
 def search_default(problem: Problem, tolerance: float) -> tuple[Problem, Found]:

@@ -74,7 +74,7 @@ def fill(
 
     ``y = trend + field + noise`` with a linear trend and by default a `TensionSpline`: a field without a range, which
     does not fall back to the trend within large gaps. Where the noise of one runs to zero the image is smoother, and
-    splines of smoothness 2 (up to 1024^2 pixels) and 3 (up to 256^2) are tried and taken if they are likelier; give a
+    splines of smoothness 2 (up to 512^2 pixels) and 3 (up to 256^2) are tried and taken if they are likelier; give a
     model for one that is fixed. Its two parameters and the noise are fitted by `fit`, and mean,
     variances and draws are those given the observed pixels, exactly. The variance of the field is ``P^-1``, and of the
     trend's coefficients ``(X - Z) C (X - Z)^T`` is added, ``Z`` being what the field makes of the covariates ``X`` and
