@@ -1,15 +1,13 @@
 """What a fit with Gaussian noise found, and what it predicts."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from sparsegmrf._axes import is_labelled
 from sparsegmrf._blas_threads import one_blas_thread
-from sparsegmrf._libraries import plotting
 from sparsegmrf._validate import boolean_mask, generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.factors.choose import in_precision
@@ -18,7 +16,6 @@ from sparsegmrf.inference._combinations import combined
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._condition import condition, fields_given_total
 from sparsegmrf.inference._cross_validation import CrossValidation
-from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._functional import Given
 from sparsegmrf.inference._gaussian_posterior import GaussianPosterior
 from sparsegmrf.inference._linear_estimate import symmetric_root
@@ -27,12 +24,12 @@ from sparsegmrf.inference._objective import Objective, Solution, spectral_densit
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.inference._prediction import FieldAtPixels, Prediction
 from sparsegmrf.inference._problem import Problem
-from sparsegmrf.inference._profile import LikelihoodProfile, profile_of
+from sparsegmrf.inference._profiled import Profiled
 from sparsegmrf.inference._search import observed_information, tried
 from sparsegmrf.intrinsic_gmrf import IntrinsicGMRF
 from sparsegmrf.likelihoods import Gaussian
 from sparsegmrf.priors import NOISE
-from sparsegmrf.typing import ArrayLike, BoolArray, Figure, FloatArray, Seed
+from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, Seed
 
 
 class TrendEstimate(NamedTuple):
@@ -44,7 +41,7 @@ class TrendEstimate(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class FitResult(FieldFit):
+class FitResult(Profiled):
     """Estimates with their uncertainty, and the field given the observations.
 
     As every fit of a field it has `model`, `parameters` (with ``noise_variance``, intensity^2, if that was estimated),
@@ -92,113 +89,6 @@ class FitResult(FieldFit):
             return self.loglik
         spread = objective.trend.log_gram + float(np.linalg.slogdet(covariance)[1])  # whatever their combinations
         return self.loglik + 0.5 * (spread + len(covariance) * float(np.log(2.0 * np.pi * objective.frame.unit**2)))
-
-    @one_blas_thread()
-    def profile(self, names: Sequence[str] | str | None = None) -> dict[str, LikelihoodProfile]:
-        """Return how the likelihood falls away from the estimates, parameter by parameter, all others following.
-
-        Of a skew likelihood the interval of the profile holds the true value with a probability nearer to its level
-        than `confidence_intervals`, which are those of a parabola. A parameter takes some ten likelihoods.
-
-        Parameters
-        ----------
-        names : sequence of str, optional
-            Parameters; by default all that have a standard error and a range of values of their own, which interactions
-            that are valid in a joint region have not.
-
-        Returns
-        -------
-        dict of LikelihoodProfile
-
-        Raises
-        ------
-        ArgumentError
-            If a name is of no such parameter, or the estimates are those of cross-validation.
-
-        References
-        ----------
-        S. Wilks (1938), The large-sample distribution of the likelihood ratio, Annals of Mathematical Statistics 9.
-
-        Examples
-        --------
-        >>> from sparsegmrf import Matern, fit
-        >>> image = Matern(range=6.0).gmrf((24, 24)).sample(rng=1)
-        >>> low, high = fit(Matern(), image, noise_variance=None).profile("range")["range"].interval()
-        >>> low < 6.0 < high
-        True
-        """
-        if self.method == "cv":
-            raise ArgumentError(
-                "profile is one of a likelihood, but the estimates are those of cross-validation; fit with method='ml'."
-            )
-        full, at, found = self._curvature
-        known = [
-            name
-            for name, variance in zip(full.names, np.diagonal(found.covariance), strict=True)
-            if name not in full.joint and not np.isnan(variance)
-        ]
-        wanted = known if names is None else [names] if isinstance(names, str) else list(names)
-        for name in wanted:
-            if name not in known:
-                raise ArgumentError(
-                    f"names must be among the parameters that have a profile, {', '.join(known) or 'none'}, "
-                    f"got {name!r}."
-                )
-        memo = Memo(full)
-        return {name: profile_of(full, at, found.covariance, full.names.index(name), memo) for name in wanted}
-
-    def plot(
-        self,
-        *,
-        profile: bool = True,
-        densities: Mapping[str, Any] | None = None,
-        replicate: int = 0,
-        title: str | None = None,
-        unit: str | None = None,
-    ) -> Figure:
-        """Draw the likelihood by parameter, and the variogram of what the trend leaves beside that of the model.
-
-        A parameter's relative likelihood is drawn with all others following, and beside it the normal one that
-        `standard_errors` and `confidence_intervals` come from: the two differ where these should not be relied on.
-
-        Parameters
-        ----------
-        profile : bool
-            Whether to follow the likelihood (`profile`), which takes some ten likelihoods per parameter; else the
-            normal ones alone are drawn. Those of cross-validation have neither.
-        densities : mapping, optional
-            By parameter what has `values` and a `density`, such as posterior densities to be drawn in the same panels.
-        replicate : int
-            Of which of several images the variogram is.
-        title : str, optional
-            Of the figure; by default model and estimates.
-        unit : str, optional
-            Of intensity; by default the ``units`` of a labelled image.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-            Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`.
-
-        Raises
-        ------
-        ArgumentError
-            If there is no such image.
-        MissingLibraryError
-            If matplotlib is not installed.
-        """
-        drawn, number = plotting(), self._number(replicate)
-        profiles = self.profile() if profile and self.method != "cv" else {}
-        said = title if title is not None else self.title
-        figure: Figure = drawn.likelihood_figure(
-            self, profiles, densities, replicate=number, title=said, unit=self._unit(unit)
-        )
-        return figure
-
-    def _unit(self, given: str | None) -> str:
-        """Return the unit of intensity: as given, or that of a labelled image."""
-        labels: Any = self.problem.labels
-        return given if given is not None else "" if labels is None else str(labels.image.attrs.get("units", ""))
 
     def posterior(self, replicate: int = 0) -> GMRF:
         """Return the field given the observations, at the estimates: means, variances and draws of every pixel.
