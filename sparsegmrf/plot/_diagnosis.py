@@ -11,9 +11,9 @@ from scipy.special import ndtri
 
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.plot._panels import RESIDUAL, Panel, draw_panel, figure_for, placement
+from sparsegmrf.plot._panels import RESIDUAL, Panel, figure_with_plots, placement
 from sparsegmrf.scores import PITHistogram
-from sparsegmrf.typing import ArrayLike, FloatArray, Offset
+from sparsegmrf.typing import ArrayLike, Offset
 
 _REACH = 4.0
 """Standard errors at the ends of the colour scale."""
@@ -56,13 +56,10 @@ def diagnosis_figure(
     ArgumentError
         If `z` is no image.
     """
-    image = _image(z)
-    place = placement(like, z)
-    figure = figure_for(1, 3, place, title)
-    axes = figure.subplots(1, 3)
-    draw_panel(axes[0], residual_panel(image, "(a) standardized residuals", "standard deviations"), place)
-    draw_histogram(axes[1], histogram, "(b) probability integral transform", given)
-    _draw_correlations(axes[2], correlations)
+    residuals = _residual_panel(z, "(a) standardized residuals", "standard deviations")
+    figure, (middle, right) = figure_with_plots([residuals], 2, 3, placement(like, z), title)
+    _draw_histogram(middle, histogram, given)
+    _draw_correlations(right, correlations)
     return figure
 
 
@@ -103,23 +100,23 @@ def stack_diagnosis_figure(
     ArgumentError
         If `mean_z` is no image.
     """
-    image = _image(mean_z)
-    place = placement(like, mean_z)
-    figure = figure_for(1, 3, place, title)
-    axes = figure.subplots(1, 3)
-    draw_panel(axes[0], residual_panel(image, "(a) mean residual of pixels", "standard errors"), place)
-    draw_histogram(axes[1], histogram, "(b) probability integral transform", "all others")
-    _draw_dates(axes[2], by_date, flagged, what)
+    residuals = _residual_panel(mean_z, "(a) mean residual of pixels", "standard errors")
+    figure, (middle, right) = figure_with_plots([residuals], 2, 3, placement(like, mean_z), title)
+    _draw_histogram(middle, histogram, "all others")
+    _draw_dates(right, by_date, flagged, what)
     return figure
 
 
-def residual_panel(image: FloatArray, title: str, unit: str) -> Panel:
+def _residual_panel(z: ArrayLike, title: str, unit: str) -> Panel:
     """Return a panel of numbers that are standard normal if the model is right."""
+    image = real_array("z", z)
+    if image.ndim != 2 or not image.size:
+        raise ArgumentError(f"z must have shape (H, W), got {image.shape}.")
     said = f"{title} (grey: none)" if np.isnan(image).any() else title
     return Panel(image, said, RESIDUAL, Normalize(-_REACH, _REACH), unit)
 
 
-def draw_histogram(ax: Axes, histogram: PITHistogram, title: str, given: str) -> None:
+def _draw_histogram(ax: Axes, histogram: PITHistogram, given: str) -> None:
     """Draw a histogram of the probability integral transform over what is expected, with its band."""
     edges, expected = histogram.edges, histogram.expected
     ax.bar(
@@ -136,7 +133,8 @@ def draw_histogram(ax: Axes, histogram: PITHistogram, title: str, given: str) ->
     ax.axhline(1.0, color="0.3", linewidth=0.8)
     ax.set_xlim(0.0, 1.0)
     ax.set_ylim(0.0, 1.25 * max(histogram.counts.max(), histogram.high) / expected)
-    ax.set_title(f"{title}\n{histogram.outside} of {len(histogram.counts)} bins outside the band", fontsize=10)
+    outside = f"{histogram.outside} of {len(histogram.counts)} bins outside the band"
+    ax.set_title(f"(b) probability integral transform\n{outside}", fontsize=10)
     ax.set_xlabel(f"transform of measurements given {given}", fontsize=8)
     ax.set_ylabel("measurements over expected", fontsize=8)
     ax.tick_params(labelsize=8)
@@ -183,10 +181,3 @@ def _draw_correlations(ax: Axes, correlations: Mapping[str, Mapping[Offset, tupl
     ax.set_ylabel("correlation in standard errors", fontsize=8)
     ax.tick_params(labelsize=8)
     ax.legend(fontsize=8, frameon=False, loc="upper center", ncols=3)
-
-
-def _image(z: ArrayLike) -> FloatArray:
-    image = real_array("z", z)
-    if image.ndim != 2 or not image.size:
-        raise ArgumentError(f"z must have shape (H, W), got {image.shape}.")
-    return image

@@ -15,8 +15,7 @@ from sparsegmrf.plot._panels import (
     IMAGE,
     Panel,
     described,
-    draw_panel,
-    figure_for,
+    figure_with_plots,
     from_zero,
     panel_figure,
     placement,
@@ -239,9 +238,6 @@ def truth_figure(
     gaps = np.isnan(holes)
     if not gaps.any():
         raise ArgumentError("image must have missing pixels, got none; there is nothing to compare with the truth.")
-    place = placement(like, image)
-    figure = figure_for(2, 3, place, title)
-    axes = figure.subplots(2, 3)
     scale = scale_of(whole)
     panels = [
         Panel(whole, "(a) truth", IMAGE, scale, unit),
@@ -250,9 +246,8 @@ def truth_figure(
         _deviation(spread, "(d) standard deviation of (c)", unit),
         Panel(drawn, "(e) one draw given (b)", IMAGE, scale, unit),
     ]
-    for ax, panel in zip(axes.flat, panels, strict=False):
-        draw_panel(ax, panel, place)
-    _errors(axes[1, 2], (whole - expected)[gaps] / spread[gaps])
+    figure, (last,) = figure_with_plots(panels, 1, 3, placement(like, image), title)
+    _errors(last, (whole - expected)[gaps] / spread[gaps])
     return figure
 
 
