@@ -107,7 +107,7 @@ def _diagnosis_of_fit(result: FitResult, draws: int, stream: np.random.Generator
         return _diagnosis_of_sum(result, data, draws, stream)
     prior = result.gmrf()
     if data.exact.all():
-        innovations = _innovations(prior, data.values)
+        innovations = _innovations([prior], data.values[..., np.newaxis])
         return _diagnosis(prior, _residual_of_white(prior, stream), innovations, None, draws, stream)
     posterior = result.posterior()
     x = posterior.sample(rng=stream)
@@ -118,7 +118,7 @@ def _diagnosis_of_fit(result: FitResult, draws: int, stream: np.random.Generator
         e = np.divide(data.values - x, np.sqrt(variance), out=np.zeros(result.shape), where=noisy)
         noise = whiteness(e, noisy)
     residual = _residual_of_mean(result, prior, posterior)
-    return _diagnosis(posterior, residual, _innovations(prior, x), noise, draws, stream)
+    return _diagnosis(posterior, residual, _innovations([prior], x[..., np.newaxis]), noise, draws, stream)
 
 
 def _with_left_out(found: Diagnosis, result: FitResult) -> Diagnosis:
@@ -180,11 +180,10 @@ def _diagnosis_of_sum(result: FitResult, data: Observations, samples: int, strea
         weight = np.divide(1.0, np.broadcast_to(variance, shape), out=np.zeros(shape), where=data.observed)
         b = data.spread(weight * rest.values)
         rest_of_mean = np.where(posterior.domain, posterior.precision @ posterior.mean - b, 0.0)
-        residual = float(np.linalg.norm(rest_of_mean) / np.linalg.norm(b))
+        residual = _share(rest_of_mean, b)
         noise = whiteness((data.values - result.trend - data.total(x)) * np.sqrt(weight), data.observed)
-    fields = _fields_of(result.model, shape)
-    e = np.stack([_innovations_of(each, x[..., c]) for c, each in enumerate(fields)], axis=-1)
-    return _diagnosis(posterior, residual, whiteness(e, e != 0.0), noise, samples, stream)
+    innovations = _innovations(_fields_of(result.model, shape), x)
+    return _diagnosis(posterior, residual, innovations, noise, samples, stream)
 
 
 def _fields_of(model: FieldModel, shape: Shape) -> list[GMRF]:
@@ -199,7 +198,7 @@ def _fields_of(model: FieldModel, shape: Shape) -> list[GMRF]:
 
 def _diagnosis_of_counts(result: CountFitResult, samples: int, stream: np.random.Generator) -> Diagnosis:
     """Diagnose a fit to counts by a draw of the Laplace approximation, and the counts' quantiles given it."""
-    counts, fields = result.problem.counts[0], _fields_of(result.model, result.shape)
+    counts = result.problem.counts[0]
     posterior = result._of_unknowns(0)
     eta = result._seen(0, posterior)
     z = posterior.mean - (result.trend if counts.combination is None else 0.0)
@@ -208,10 +207,9 @@ def _diagnosis_of_counts(result: CountFitResult, samples: int, stream: np.random
     noise = whiteness(residuals, counts.observed)
     slope, of_mode = counts.derivatives(eta).slope, posterior.curvature * counts.total(z)
     rest = counts.spread(slope) - unknowns_of(result.model, result.shape).precision @ z
-    residual = float(np.linalg.norm(rest) / np.linalg.norm(counts.spread(slope + of_mode)))
-    stacked = (z + d).reshape(*result.shape, -1)
-    e = np.stack([_innovations_of(each, stacked[..., c]) for c, each in enumerate(fields)], axis=-1)
-    found = _diagnosis(posterior, residual, whiteness(e, e != 0.0), noise, samples, stream)
+    residual = _share(rest, counts.spread(slope + of_mode))
+    innovations = _innovations(_fields_of(result.model, result.shape), (z + d).reshape(*result.shape, -1))
+    found = _diagnosis(posterior, residual, innovations, noise, samples, stream)
     return replace(found, z=_labelled(np.where(counts.observed, residuals, np.nan), result))
 
 
@@ -236,9 +234,9 @@ def whiteness(e: FloatArray, seen: BoolArray) -> Whiteness:
     return Whiteness(n, mean, variance, third, fourth, correlations, portmanteau, p_value)
 
 
-def _innovations(prior: GMRF, x: FloatArray) -> Whiteness:
-    """Return the whiteness of ``A (x - mu)``, which is zero where an intrinsic field is pinned: no innovation."""
-    e = _innovations_of(prior, x)
+def _innovations(priors: list[GMRF], x: FloatArray) -> Whiteness:
+    """Return the whiteness of ``A (x - mu)`` of fields that stand last in `x`; zero where one is pinned is none."""
+    e = np.stack([_innovations_of(prior, x[..., c]) for c, prior in enumerate(priors)], axis=-1)
     return whiteness(e, e != 0.0)
 
 
@@ -260,13 +258,17 @@ def _residual_of_mean(result: FitResult, prior: GMRF, posterior: GMRF) -> float:
     z, known = posterior.mean - prior.mean, np.where(data.exact, r, 0.0)
     b = np.where(data.exact, 0.0, weight * r - prior.precision @ known)
     rest = np.where(data.exact, 0.0, weight * (r - z) - prior.precision @ z)
-    return float(np.linalg.norm(rest) / np.linalg.norm(b))
+    return _share(rest, b)
 
 
 def _residual_of_white(field: GMRF, stream: np.random.Generator) -> float:
     """Return ``|Q x - b| / |b|`` for a white ``b``, without its part in the null space."""
     b = field.project(stream.standard_normal(field.lattice.image_shape))
     rest = field.precision @ field.factor.solve(b) - b
+    return _share(rest, b)
+
+
+def _share(rest: FloatArray, b: FloatArray) -> float:
     return float(np.linalg.norm(rest) / np.linalg.norm(b))
 
 

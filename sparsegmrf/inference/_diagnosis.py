@@ -126,6 +126,12 @@ class Diagnosis:
             )
         return self.z
 
+    @property
+    def _whiteness(self) -> dict[str, Whiteness]:
+        """What was found to be white or not, by name."""
+        found = {"innovations": self.innovations, "noise": self.noise}
+        return {name: each for name, each in found.items() if each is not None}
+
     def plot(self, *, title: str = "") -> Figure:
         """Draw how measurements differ from what the others say: on the map, as a histogram, and by lag.
 
@@ -151,11 +157,10 @@ class Diagnosis:
         MissingLibraryError
             If matplotlib is not installed.
         """
-        drawn, whites = plotting(), {"innovations": self.innovations, "noise": self.noise}
-        figure: Figure = drawn.diagnosis_figure(
+        figure: Figure = plotting().diagnosis_figure(
             self._told_z,
             self.pit_histogram(),
-            {name: each.correlations for name, each in whites.items() if each is not None},
+            {name: each.correlations for name, each in self._whiteness.items()},
             title=title,
             given="one draw of the field" if self.left_out is None else "all others",
         )
@@ -164,9 +169,7 @@ class Diagnosis:
     def summary(self) -> str:
         """Return the figures as text."""
         lines = [f"residual of the solve, relative         {self.residual:10.2g}"]
-        for name, white in (("innovations", self.innovations), ("noise", self.noise)):
-            if white is None:
-                continue
+        for name, white in self._whiteness.items():
             lines.append(f"{name}, {white.count} of them, in standard errors:")
             moments = (white.mean_z, white.variance_z, white.third_z, white.fourth_z)
             lines.append("  mean, variance, 3rd and 4th moment   " + "".join(f"{z:+8.2f}" for z in moments))

@@ -40,11 +40,9 @@ class LikelihoodProfile:
         The parameter.
     estimate : float
         Where the likelihood is largest.
-    values : ndarray, (K,)
-        Where it was evaluated, increasing.
     drops : ndarray, (K,)
-        ``log(L / L_max)`` there in nats, the estimate included; with priors of the posterior density of the working
-        parameters. Positive where the estimate is no maximum.
+        ``log(L / L_max)`` at `values` in nats, the estimate included; with priors of the posterior density of the
+        working parameters. Positive where the estimate is no maximum.
     steps : ndarray, (K,)
         ``t`` there.
     standard_error : float
@@ -53,11 +51,15 @@ class LikelihoodProfile:
 
     name: str
     estimate: float
-    values: FloatArray
     drops: FloatArray
     steps: FloatArray
     standard_error: float
     _interval: Interval = field(repr=False)
+
+    @property
+    def values(self) -> FloatArray:
+        """Values of the parameter at which the likelihood was evaluated, increasing."""
+        return self.value(self.steps)
 
     def value(self, steps: FloatArray) -> FloatArray:
         """Return the parameter at distances from the estimate in standard errors of the working parameter."""
@@ -69,14 +71,11 @@ class LikelihoodProfile:
         """Return ``log(L / L_max)`` at distances from the estimate; NaN beyond the points evaluated."""
         from scipy.interpolate import PchipInterpolator
 
-        away = self.steps != 0.0
-        at = np.append(self.steps[away], 0.0)
-        ratios = np.append(self.drops[away] / self.steps[away] ** 2, -0.5)
-        order = np.argsort(at)
-        if len(at) == 1:
+        if len(self.steps) == 1:
             return np.where(steps == 0.0, 0.0, np.nan)
-        ratio = PchipInterpolator(at[order], ratios[order], extrapolate=False)(steps)
-        return np.asarray(ratio * steps**2)
+        at_estimate = np.full(len(self.steps), -0.5)
+        ratios = np.divide(self.drops, self.steps**2, out=at_estimate, where=self.steps != 0.0)
+        return np.asarray(PchipInterpolator(self.steps, ratios, extrapolate=False)(steps) * steps**2)
 
     def curve(self, count: int = 241) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return values of the parameter, and the relative likelihood there: the profile, and the normal one."""
@@ -114,7 +113,7 @@ class LikelihoodProfile:
         return float(self.value(np.array([pair[0] + share * (pair[1] - pair[0])]))[0])
 
     def __repr__(self) -> str:
-        return f"LikelihoodProfile({self.name}={self.estimate:.6g}, {len(self.values)} points)"
+        return f"LikelihoodProfile({self.name}={self.estimate:.6g}, {len(self.steps)} points)"
 
 
 class _Place(NamedTuple):
@@ -145,8 +144,7 @@ def profile_of(objective: Objective, at: FloatArray, covariance: FloatArray, k: 
     steps: FloatArray = np.linspace(-len(sides[-1.0]), len(sides[1.0]), len(sides[-1.0]) + len(sides[1.0]) + 1) * _STEP
     drops = [*(each.drop for each in reversed(sides[-1.0])), 0.0, *(each.drop for each in sides[1.0])]
     interval, estimate = objective.intervals(at)[k], objective.values_at(at)[k]
-    found = LikelihoodProfile(objective.names[k], estimate, steps, np.array(drops), steps, error, interval)
-    return LikelihoodProfile(objective.names[k], estimate, found.value(steps), found.drops, steps, error, interval)
+    return LikelihoodProfile(objective.names[k], estimate, np.array(drops), steps, error, interval)
 
 
 def _side(memo: Memo, at: FloatArray, best: Point, k: int, step: FloatArray) -> list[_Place]:

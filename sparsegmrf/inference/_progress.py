@@ -129,9 +129,13 @@ class _Listener:
         """Take note of how many evaluations a search still needs."""
         self._stages[-1].left = evaluations
 
+    def _is_tile(self, stage: _Stage) -> bool:
+        """Whether a part of the image is searched."""
+        return 0 < stage.pixels < self._whole
+
     def _report(self) -> None:
         stage = self._stages[-1]
-        part = ", on a tile" if 0 < stage.pixels < self._whole else ""
+        part = ", on a tile" if self._is_tile(stage) else ""
         try:
             self._tell(Progress(stage.name + part, stage.done, stage.expected, self._seconds_left(stage)))
         except Exception as error:
@@ -143,7 +147,7 @@ class _Listener:
             return math.nan
         each = (time.monotonic() - stage.since) / (stage.counted - 1)
         own = each * max(0, stage.expected - stage.done)
-        if 0 < stage.pixels < self._whole:  # then the image itself
+        if self._is_tile(stage):  # then the image itself
             own += _AFTER_TILE * each * (self._whole / stage.pixels) ** _POWER
         like = self._finished or [own + time.monotonic() - stage.begun]
         return own + self._ahead * sum(like) / len(like)

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from scipy.special import ndtri
 
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.plot._panels import RESIDUAL, Panel, draw_panel, figure_for, placement
+from sparsegmrf.inference._scores import half_width
+from sparsegmrf.plot._panels import RESIDUAL, Panel, figure_with_plots, placement
 from sparsegmrf.scores import PITHistogram
 from sparsegmrf.typing import ArrayLike, FloatArray, Offset
 
@@ -56,13 +56,10 @@ def diagnosis_figure(
     ArgumentError
         If `z` is no image.
     """
-    image = _image(z)
-    place = placement(like, z)
-    figure = figure_for(1, 3, place, title)
-    axes = figure.subplots(1, 3)
-    draw_panel(axes[0], residual_panel(image, "(a) standardized residuals", "standard deviations"), place)
-    draw_histogram(axes[1], histogram, "(b) probability integral transform", given)
-    _draw_correlations(axes[2], correlations)
+    residuals = _residual_panel(z, "(a) standardized residuals", "standard deviations")
+    figure, (middle, right) = figure_with_plots([residuals], 2, 3, placement(like, z), title)
+    _draw_histogram(middle, histogram, given)
+    _draw_correlations(right, correlations)
     return figure
 
 
@@ -103,23 +100,23 @@ def stack_diagnosis_figure(
     ArgumentError
         If `mean_z` is no image.
     """
-    image = _image(mean_z)
-    place = placement(like, mean_z)
-    figure = figure_for(1, 3, place, title)
-    axes = figure.subplots(1, 3)
-    draw_panel(axes[0], residual_panel(image, "(a) mean residual of pixels", "standard errors"), place)
-    draw_histogram(axes[1], histogram, "(b) probability integral transform", "all others")
-    _draw_dates(axes[2], by_date, flagged, what)
+    residuals = _residual_panel(mean_z, "(a) mean residual of pixels", "standard errors")
+    figure, (middle, right) = figure_with_plots([residuals], 2, 3, placement(like, mean_z), title)
+    _draw_histogram(middle, histogram, "all others")
+    _draw_dates(right, by_date, flagged, what)
     return figure
 
 
-def residual_panel(image: FloatArray, title: str, unit: str) -> Panel:
+def _residual_panel(z: ArrayLike, title: str, unit: str) -> Panel:
     """Return a panel of numbers that are standard normal if the model is right."""
+    image = real_array("z", z)
+    if image.ndim != 2 or not image.size:
+        raise ArgumentError(f"z must have shape (H, W), got {image.shape}.")
     said = f"{title} (grey: none)" if np.isnan(image).any() else title
     return Panel(image, said, RESIDUAL, Normalize(-_REACH, _REACH), unit)
 
 
-def draw_histogram(ax: Axes, histogram: PITHistogram, title: str, given: str) -> None:
+def _draw_histogram(ax: Axes, histogram: PITHistogram, given: str) -> None:
     """Draw a histogram of the probability integral transform over what is expected, with its band."""
     edges, expected = histogram.edges, histogram.expected
     ax.bar(
@@ -136,7 +133,8 @@ def draw_histogram(ax: Axes, histogram: PITHistogram, title: str, given: str) ->
     ax.axhline(1.0, color="0.3", linewidth=0.8)
     ax.set_xlim(0.0, 1.0)
     ax.set_ylim(0.0, 1.25 * max(histogram.counts.max(), histogram.high) / expected)
-    ax.set_title(f"{title}\n{histogram.outside} of {len(histogram.counts)} bins outside the band", fontsize=10)
+    outside = f"{histogram.outside} of {len(histogram.counts)} bins outside the band"
+    ax.set_title(f"(b) probability integral transform\n{outside}", fontsize=10)
     ax.set_xlabel(f"transform of measurements given {given}", fontsize=8)
     ax.set_ylabel("measurements over expected", fontsize=8)
     ax.tick_params(labelsize=8)
@@ -148,17 +146,9 @@ def _draw_dates(ax: Axes, by_date: Sequence[tuple[Any, float]], flagged: Sequenc
     bad = np.isin(at, list(flagged))
     ax.plot(at[~bad], values[~bad], "o", color="C0", markersize=4)
     ax.plot(at[bad], values[bad], "s", color="C3", markersize=5, label="contradict the others")
-    half = float(ndtri(0.5 + _LEVEL / 2.0))
-    ax.axhspan(-half, half, color="0.5", alpha=0.2, linewidth=0.0, label=f"{_LEVEL:.0%}")
-    ax.axhline(0.0, color="0.3", linewidth=0.8)
-    largest = 1.35 * max(float(np.nanmax(np.abs(values), initial=0.0)), half)
-    ax.set_ylim(-largest, largest)
     shown = at[:: max(1, -(-len(at) // _DATES))]
     ax.set_xticks(shown, [_date(by_date[k][0]) for k in shown], rotation=30, ha="right")
-    ax.set_title("(c) dates against all others", fontsize=10)
-    ax.set_ylabel(what, fontsize=8)
-    ax.tick_params(labelsize=8)
-    ax.legend(fontsize=8, frameon=False, loc="upper center", ncols=2)
+    _frame_scores(ax, values, "(c) dates against all others", what, 2)
 
 
 def _date(value: Any) -> str:
@@ -168,25 +158,23 @@ def _date(value: Any) -> str:
 
 def _draw_correlations(ax: Axes, correlations: Mapping[str, Mapping[Offset, tuple[float, float]]]) -> None:
     names = list(dict.fromkeys(lag for each in correlations.values() for lag in each))
-    half = float(ndtri(0.5 + _LEVEL / 2.0))
+    scores = [np.array([value / error for value, error in found.values()]) for found in correlations.values()]
     for k, (name, found) in enumerate(correlations.items()):
         at = np.array([names.index(lag) for lag in found]) + 0.2 * (k - 0.5 * (len(correlations) - 1))
-        scores = [value / error for value, error in found.values()]
-        ax.plot(at, scores, "os"[k % 2], color=f"C{k}", markersize=5, label=name)
+        ax.plot(at, scores[k], "os"[k % 2], color=f"C{k}", markersize=5, label=name)
+    ax.set_xticks(range(len(names)), [f"{di}, {dj}" for di, dj in names])
+    ax.set_xlabel("lag (rows, columns)", fontsize=8)
+    _frame_scores(ax, np.concatenate([[], *scores]), "(c) correlations by lag", "correlation in standard errors", 3)
+
+
+def _frame_scores(ax: Axes, scores: FloatArray, title: str, unit: str, columns: int) -> None:
+    """Draw the band of standard normals behind numbers that are drawn, between limits that they and it keep to."""
+    half = half_width(_LEVEL)
     ax.axhspan(-half, half, color="0.5", alpha=0.2, linewidth=0.0, label=f"{_LEVEL:.0%}")
     ax.axhline(0.0, color="0.3", linewidth=0.8)
-    largest = max((abs(value / error) for each in correlations.values() for value, error in each.values()), default=0.0)
-    ax.set_ylim(-1.35 * max(largest, half), 1.35 * max(largest, half))
-    ax.set_xticks(range(len(names)), [f"{di}, {dj}" for di, dj in names])
-    ax.set_title("(c) correlations by lag", fontsize=10)
-    ax.set_xlabel("lag (rows, columns)", fontsize=8)
-    ax.set_ylabel("correlation in standard errors", fontsize=8)
+    largest = 1.35 * max(float(np.nanmax(np.abs(scores), initial=0.0)), half)
+    ax.set_ylim(-largest, largest)
+    ax.set_title(title, fontsize=10)
+    ax.set_ylabel(unit, fontsize=8)
     ax.tick_params(labelsize=8)
-    ax.legend(fontsize=8, frameon=False, loc="upper center", ncols=3)
-
-
-def _image(z: ArrayLike) -> FloatArray:
-    image = real_array("z", z)
-    if image.ndim != 2 or not image.size:
-        raise ArgumentError(f"z must have shape (H, W), got {image.shape}.")
-    return image
+    ax.legend(fontsize=8, frameon=False, loc="upper center", ncols=columns)

@@ -1,6 +1,7 @@
 """Figures of a filled image: its gaps, what is filled in, how sure it is, and how good where the truth is known."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,14 @@ from sparsegmrf.plot._panels import (
     IMAGE,
     Panel,
     described,
-    draw_panel,
-    figure_for,
+    figure_with_plots,
     from_zero,
     panel_figure,
     placement,
     planes,
     scale_of,
 )
+from sparsegmrf.plot._placement import Placement
 from sparsegmrf.typing import ArrayLike, FloatArray
 
 
@@ -58,7 +59,7 @@ def fill_figure(
     panels = [
         Panel(holes, f"(a) image, {described(holes)}", IMAGE, scale, unit),
         Panel(whole, "(b) filled", IMAGE, scale, unit),
-        Panel(spread, "(c) standard deviation", DEVIATION, from_zero(spread), unit, "max"),
+        _deviation(spread, "(c) standard deviation", unit),
     ]
     return panel_figure(panels, 3, placement(like, image), title)
 
@@ -100,15 +101,10 @@ def posterior_figure(
     """
     holes, expected, spread = planes("image", image=image, mean=mean, std=std)
     scale = scale_of(holes)
-    panels = [
-        Panel(holes, f"(a) image, {described(holes)}", IMAGE, scale, unit),
-        Panel(expected, "(b) mean given (a)", IMAGE, scale, unit),
-        Panel(spread, "(c) standard deviation of (b)", DEVIATION, from_zero(spread), unit, "max"),
-    ]
-    if draw is not None:
-        drawn = planes("image", image=image, draw=draw)[1]
-        panels.append(Panel(drawn, "(d) one draw given (a)", IMAGE, scale, unit))
-    return panel_figure(panels, 3 if draw is None else 2, placement(like, image), title)
+    drawn = None if draw is None else planes("image", image=image, draw=draw)[1]
+    given = Panel(holes, f"(a) image, {described(holes)}", IMAGE, scale, unit)
+    mean_of_field = Panel(expected, "(b) mean given (a)", IMAGE, scale, unit)
+    return _given_figure(given, mean_of_field, spread, drawn, placement(like, image), title)
 
 
 def risk_figure(
@@ -147,16 +143,10 @@ def risk_figure(
         If the shapes differ, or no pixel is observed.
     """
     holes, expected, spread = planes("counts", counts=counts, mean=mean, std=std)
-    scale = scale_of(expected)
-    panels = [
-        Panel(holes, f"(a) counts, {described(holes)}", IMAGE, scale_of(holes), "counts"),
-        Panel(expected, f"(b) mean of the {risk}", IMAGE, scale, risk),
-        Panel(spread, "(c) standard deviation of (b)", DEVIATION, from_zero(spread), risk, "max"),
-    ]
-    if draw is not None:
-        drawn = planes("counts", counts=counts, draw=draw)[1]
-        panels.append(Panel(drawn, "(d) one draw given (a)", IMAGE, scale, risk))
-    return panel_figure(panels, 3 if draw is None else 2, placement(like, counts), title)
+    drawn = None if draw is None else planes("counts", counts=counts, draw=draw)[1]
+    given = Panel(holes, f"(a) counts, {described(holes)}", IMAGE, scale_of(holes), "counts")
+    mean_of_risk = Panel(expected, f"(b) mean of the {risk}", IMAGE, scale_of(expected), risk)
+    return _given_figure(given, mean_of_risk, spread, drawn, placement(like, counts), title)
 
 
 def channels_figure(
@@ -205,7 +195,7 @@ def channels_figure(
         panels += [
             Panel(holes, f"channel {name}, {described(holes)}", IMAGE, scale, unit),
             Panel(expected, f"mean of {name}", IMAGE, scale, unit),
-            Panel(spread, f"standard deviation of {name}", DEVIATION, from_zero(spread), unit, "max"),
+            _deviation(spread, f"standard deviation of {name}", unit),
         ]
     return panel_figure(panels, 3, placement(like, stacks[0][0]), title)
 
@@ -248,21 +238,31 @@ def truth_figure(
     gaps = np.isnan(holes)
     if not gaps.any():
         raise ArgumentError("image must have missing pixels, got none; there is nothing to compare with the truth.")
-    place = placement(like, image)
-    figure = figure_for(2, 3, place, title)
-    axes = figure.subplots(2, 3)
     scale = scale_of(whole)
     panels = [
         Panel(whole, "(a) truth", IMAGE, scale, unit),
         Panel(holes, f"(b) measured, {described(holes)}", IMAGE, scale, unit),
         Panel(expected, "(c) filled: mean given (b)", IMAGE, scale, unit),
-        Panel(spread, "(d) standard deviation of (c)", DEVIATION, from_zero(spread), unit, "max"),
+        _deviation(spread, "(d) standard deviation of (c)", unit),
         Panel(drawn, "(e) one draw given (b)", IMAGE, scale, unit),
     ]
-    for ax, panel in zip(axes.flat, panels, strict=False):
-        draw_panel(ax, panel, place)
-    _errors(axes[1, 2], (whole - expected)[gaps] / spread[gaps])
+    figure, (last,) = figure_with_plots(panels, 1, 3, placement(like, image), title)
+    _errors(last, (whole - expected)[gaps] / spread[gaps])
     return figure
+
+
+def _given_figure(
+    given: Panel, mean: Panel, spread: FloatArray, drawn: FloatArray | None, place: Placement, title: str
+) -> Figure:
+    """Draw what is observed, and mean, standard deviation and a draw, where there is one, of the field given it."""
+    panels = [given, mean, _deviation(spread, "(c) standard deviation of (b)", mean.unit)]
+    if drawn is None:
+        return panel_figure(panels, 3, place, title)
+    return panel_figure([*panels, replace(mean, picture=drawn, title="(d) one draw given (a)")], 2, place, title)
+
+
+def _deviation(spread: FloatArray, title: str, unit: str) -> Panel:
+    return Panel(spread, title, DEVIATION, from_zero(spread), unit, "max")
 
 
 def _errors(ax: Axes, standardized: FloatArray) -> None:

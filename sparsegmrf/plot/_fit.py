@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from sparsegmrf.errors import ArgumentError, TooLargeError
 from sparsegmrf.inference import FitResult
 from sparsegmrf.inference._profile import LikelihoodProfile
+from sparsegmrf.inference._scores import half_width
 from sparsegmrf.models import Model
 from sparsegmrf.plot._panels import wrapped
 from sparsegmrf.plot._variogram import variogram_panel
@@ -25,7 +26,7 @@ _PANEL = (4.2, 3.3)
 _STEPS = np.linspace(0.02, 3.0, 76)
 """Distances from the estimate in standard errors at which the normal likelihood is drawn."""
 _LEVEL = 0.95
-_RATIO = math.exp(-0.5 * 1.959963984540054**2)
+_RATIO = math.exp(-0.5 * half_width(_LEVEL) ** 2)
 """Relative likelihood at the ends of an interval of that level."""
 
 
@@ -119,22 +120,22 @@ def _parameter(
     density: Density | None,
 ) -> None:
     estimate = fit.parameters[name]
-    ends: list[float] = []
+    drawn: list[FloatArray] = []
     if density is not None:
         values, heights = np.asarray(density.values), np.asarray(density.density)
         ax.fill_between(values, heights / heights.max(), color="0.85", label="posterior density")
-        ends += [float(values[0]), float(values[-1])]
-    if profile is not None and len(profile.values) > 1:
+        drawn.append(values)
+    if profile is not None and len(profile.steps) > 1:
         values, followed, _ = profile.curve()
         ax.plot(values, followed, color="C0", linewidth=1.8, label="profile")
-        ends += [float(values[0]), float(values[-1])]
+        drawn.append(values)
     if normal is not None:
         ax.plot(*normal, color="C1", linewidth=1.3, linestyle="--", label="normal")
-        ends += [float(normal[0][0]), float(normal[0][-1])]
+        drawn.append(normal[0])
     ax.set_title(_told(fit, name, profile), fontsize=10)
     ax.set_ylabel("relative posterior" if fit.priors else "relative likelihood", fontsize=9)
     ax.tick_params(labelsize=8)
-    if not ends:
+    if not drawn:
         ax.set_xticks([])
         ax.set_yticks([])
         ax.set_ylabel("")
@@ -143,7 +144,7 @@ def _parameter(
         return
     ax.axvline(estimate, color="0.7", linewidth=0.8)
     ax.axhline(_RATIO, color="0.6", linewidth=0.8, linestyle=":")
-    ax.set_xlim(min(ends), max(ends))
+    ax.set_xlim(min(float(each[0]) for each in drawn), max(float(each[-1]) for each in drawn))
     ax.set_ylim(0.0, max(1.05, 1.05 * max(float(np.nanmax(line.get_ydata())) for line in ax.lines[:2])))
     ax.xaxis.set_major_locator(MaxNLocator(5))
 

@@ -70,20 +70,22 @@ def draw_panel(ax: Axes, panel: Panel, place: Placement) -> None:
 
 
 def panel_figure(panels: list[Panel], columns: int, place: Placement, title: str) -> Figure:
-    """Draw images in rows of so many."""
-    rows = -(-len(panels) // columns)
-    figure = figure_for(rows, columns, place, title)
-    for ax, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=True):
-        draw_panel(ax, panel, place)
-    return figure
+    """Draw images in rows of so many, which they fill."""
+    return figure_with_plots(panels, 0, columns, place, title)[0]
 
 
-def figure_for(rows: int, columns: int, place: Placement, title: str) -> Figure:
-    """Return a figure of panels as high as images need."""
+def figure_with_plots(
+    panels: list[Panel], plots: int, columns: int, place: Placement, title: str
+) -> tuple[Figure, list[Axes]]:
+    """Draw images, and return the axes after them for so many plots: rows that they fill, as high as images need."""
+    rows = -(-(len(panels) + plots) // columns)
     height = WIDTH * min(max(place.proportion, _LOWEST), _HIGHEST) + _AROUND
     figure = Figure(figsize=(columns * (WIDTH + _BESIDE), rows * height + 0.4), layout="constrained")
     figure.suptitle(wrapped(title, figure.get_figwidth()), fontsize=11)
-    return figure
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for ax, panel in zip(axes[: len(axes) - plots], panels, strict=True):
+        draw_panel(ax, panel, place)
+    return figure, axes[len(panels) :]
 
 
 def wrapped(title: str, width: float) -> str:

@@ -1,6 +1,8 @@
 """Figure of an empirical variogram beside that of a model."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -80,17 +82,15 @@ def variogram_figure(
     noise = _level_of_noise(noise_variance, image, mask)
     ground = of_model(spacing, model, image)
     found = [variogram(image, mask, max_lag=max_lag, direction=each, spacing=ground) for each in angles]
-    expected = None if model is None else [each.expected(model, noise) for each in found]
-    variance = None if model is None else _variance(model, found[0])
+    compared = _Compared.of(found, angles, model, noise)
+    variance = compared.variance
     figure = Figure(figsize=(6.2 if variance is None else 11.4, 4.4), layout="constrained")
     if title:
         figure.suptitle(title, fontsize=11)
     axes = figure.subplots(1, 1 if variance is None else 2, squeeze=False)[0]
-    named = type(model).__name__
-    _draw_semivariances(axes[0], found, expected, angles, named, noise, variance, unit)
-    if variance is not None and expected is not None:
-        points = [1.0 - (each.semivariances - noise) / variance for each in found]
-        _draw(axes[1], found, points, [1.0 - (each - noise) / variance for each in expected], angles, named)
+    _draw_semivariances(axes[0], compared, unit)
+    if variance is not None:
+        _draw(axes[1], compared, lambda semivariances: 1.0 - (semivariances - noise) / variance)
         axes[1].axhline(0.0, color="0.6", linewidth=0.8)
         axes[1].set_ylabel("correlation", fontsize=9)
     return figure
@@ -107,9 +107,7 @@ def variogram_panel(
     """Draw the variogram of an image that is NaN where missing, and that of a model, all directions together."""
     noise = _level_of_noise(noise_variance, image, "nan")
     found = [variogram(image, spacing=of_model(spacing, model, image))]
-    expected = None if model is None else [each.expected(model, noise) for each in found]
-    variance = None if model is None else _variance(model, found[0])
-    _draw_semivariances(ax, found, expected, [None], type(model).__name__, noise, variance, unit)
+    _draw_semivariances(ax, _Compared.of(found, [None], model, noise), unit)
 
 
 def of_model(spacing: SpacingLike, model: Model | None, image: ArrayLike) -> SpacingLike:
@@ -121,17 +119,28 @@ def of_model(spacing: SpacingLike, model: Model | None, image: ArrayLike) -> Spa
     return spacing
 
 
-def _draw_semivariances(
-    ax: Axes,
-    found: list[Variogram],
-    expected: list[FloatArray] | None,
-    angles: list[float | None],
-    named: str,
-    noise: float,
-    variance: float | None,
-    unit: str,
-) -> None:
-    _draw(ax, found, [each.semivariances for each in found], expected, angles, named)
+@dataclass(frozen=True, eq=False)
+class _Compared:
+    """Variograms of an image by direction beside those expected of a model with noise; without one there are none."""
+
+    found: list[Variogram]
+    angles: list[float | None]
+    named: str
+    expected: list[FloatArray]
+    noise: float
+    variance: float | None
+
+    @classmethod
+    def of(cls, found: list[Variogram], angles: list[float | None], model: Model | None, noise: float) -> "_Compared":
+        if model is None:
+            return cls(found, angles, "", [], noise, None)
+        expected = [each.expected(model, noise) for each in found]
+        return cls(found, angles, type(model).__name__, expected, noise, _variance(model, found[0]))
+
+
+def _draw_semivariances(ax: Axes, compared: _Compared, unit: str) -> None:
+    noise, variance = compared.noise, compared.variance
+    _draw(ax, compared, lambda semivariances: semivariances)
     if noise > 0.0:
         ax.axhline(noise, color="0.6", linewidth=0.8, linestyle=":", label="noise variance")
     if variance is not None:
@@ -141,20 +150,17 @@ def _draw_semivariances(
     ax.legend(fontsize=8, frameon=False)
 
 
-def _draw(
-    ax: Axes,
-    found: list[Variogram],
-    points: list[FloatArray],
-    lines: list[FloatArray] | None,
-    angles: list[float | None],
-    named: str,
-) -> None:
-    for k, (each, angle) in enumerate(zip(found, angles, strict=True)):
+def _draw(ax: Axes, compared: _Compared, shown: Callable[[FloatArray], FloatArray]) -> None:
+    """Draw what is made of semivariances: those of the image as points, those of the model as lines."""
+    found = compared.found
+    for k, (each, angle) in enumerate(zip(found, compared.angles, strict=True)):
         along = "" if angle is None else f", {math.degrees(angle):.0f}\N{DEGREE SIGN}"
         area = 4.0 + _AREA * each.counts / each.counts.max()
-        ax.scatter(each.lags, points[k], s=area, color=f"C{k}", alpha=0.55, linewidth=0.0, label=f"image{along}")
-        if lines is not None:
-            ax.plot(each.lags, lines[k], color=f"C{k}", linewidth=1.6, label=f"{named}{along}")
+        points = shown(each.semivariances)
+        ax.scatter(each.lags, points, s=area, color=f"C{k}", alpha=0.55, linewidth=0.0, label=f"image{along}")
+        if compared.expected:
+            line = shown(compared.expected[k])
+            ax.plot(each.lags, line, color=f"C{k}", linewidth=1.6, label=f"{compared.named}{along}")
     ax.set_xlim(left=0.0)
     length = found[0].spacing.unit
     ax.set_xlabel(f"lag ({length})" if length else "lag", fontsize=9)

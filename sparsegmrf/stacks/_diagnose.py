@@ -133,9 +133,8 @@ class StackDiagnosis:
         """
         drawn, z = plotting(), self.left_out
         counts = np.isfinite((z.observed - z.mean) / z.std)
-        compared = any(each.degrees for each in self.by_date)
         values = [
-            each.offset / each.offset_error if compared else each.mean_z * float(np.sqrt(counts[t].sum()))
+            each.offset / each.offset_error if self._compared else each.mean_z * float(np.sqrt(counts[t].sum()))
             for t, each in enumerate(self.by_date)
         ]
         figure: Figure = drawn.stack_diagnosis_figure(
@@ -143,11 +142,16 @@ class StackDiagnosis:
             self.pit_histogram(20, 0.99),
             [(each.date, value) for each, value in zip(self.by_date, values, strict=True)],
             self.flagged.tolist(),
-            what="offset in standard errors" if compared else "mean residual in standard errors",
+            what="offset in standard errors" if self._compared else "mean residual in standard errors",
             title=title,
             like=self.z[0] if hasattr(self.z, "isel") else None,
         )
         return figure
+
+    @property
+    def _compared(self) -> bool:
+        """Whether dates are compared with all others."""
+        return any(each.degrees for each in self.by_date)
 
     @property
     def flagged(self) -> IntArray:
@@ -170,7 +174,7 @@ class StackDiagnosis:
         if self.untold:
             lines.append(f"{self.untold} observations are not told by the others")
         flagged = self.flagged.tolist()
-        if not any(each.degrees for each in self.by_date):
+        if not self._compared:
             return "\n".join([*lines, "dates are not compared with all others"])
         lines.append(
             f"{len(flagged)} of {len(self.by_date)} dates contradict all others, dispersion {self.dispersion:.3g}"
