@@ -83,11 +83,15 @@ def _draws(evidence: Evidence, mean: FloatArray, count: int, rng: np.random.Gene
 
 def moments(evidence: Evidence) -> tuple[FloatArray, FloatArray]:
     """Return mean and variance of seasons, trend and field, ``(U, n)``, those of the trend's coefficients included."""
-    mean = evidence.trend + evidence.precision.observe(evidence.unknowns)
-    return mean, evidence.factor.covariances().variance + _of_trend(evidence)
+    return mean_of(evidence), evidence.factor.covariances().variance + trend_variance(evidence)
 
 
-def _of_trend(evidence: Evidence) -> FloatArray:
+def mean_of(evidence: Evidence) -> FloatArray:
+    """Return the mean of seasons, trend and field, ``(U, n)``."""
+    return np.asarray(evidence.trend + evidence.precision.observe(evidence.unknowns))
+
+
+def trend_variance(evidence: Evidence) -> FloatArray:
     """Return what the trend's coefficients add to variances, ``(U, n)``."""
     return np.asarray(np.einsum("iup,ij,jup->up", evidence.left, evidence.of_beta[1], evidence.left, optimize=True))
 
@@ -128,7 +132,7 @@ def _solved(whole: Evidence, count: int, rng: np.random.Generator) -> tuple[Floa
     unknowns, error = factor.certified(right, whole.unknowns)
     mean = whole.trend + whole.precision.observe(unknowns)
     draws = _draws(whole, mean, count, rng)
-    return mean.reshape(images), _of_trend(whole).reshape(images), draws.reshape(count, *images), error
+    return mean.reshape(images), trend_variance(whole).reshape(images), draws.reshape(count, *images), error
 
 
 def _variance_of(
