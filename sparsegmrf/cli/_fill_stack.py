@@ -122,7 +122,8 @@ class StackOptions:
     def _model(self) -> Any:
         if self.fields:
             if self.model != "auto" or self.settings:
-                raise ArgumentError("model and set must be left out with field, which has its own.")
+                given = f"model {self.model}" + (f" and set {', '.join(self.settings)}" if self.settings else "")
+                raise ArgumentError(f"model and set must be left out with field, which has its own, got {given}.")
             return [field_of(text) for text in self.fields]
         if self.model in ("modes", BEST) and self.settings:
             raise ArgumentError(f"set must be left out with model {self.model}, got {', '.join(self.settings)}.")
@@ -239,16 +240,20 @@ def _images(rasters: Sequence[Raster], paths: Sequence[Path], options: StackOpti
 def _names(paths: Sequence[Path], rasters: Sequence[Raster], options: StackOptions) -> list[str]:
     """Return the names of the files that are written."""
     suffix = _suffix(rasters[0])
-    found = [f"{stem_of(path)}-{name.replace('_', '-')}{suffix}" for path in paths for name in _IMAGES]
+    found = [_file(stem_of(path), name, suffix) for path in paths for name in _IMAGES]
     first = stem_of(paths[0])
     if len(paths) == 1:
         found += [f"{first}-samples{suffix}"] if options.samples else []
-        found += [f"{first}-at-{name.replace('_', '-')}{suffix}" for name in _OF_MORE] if options.at else []
+        found += [_file(f"{first}-at", name, suffix) for name in _OF_MORE] if options.at else []
     else:
         found += [f"{stem_of(path)}-samples{rasters[0].stack_suffix}" for path in paths] if options.samples else []
         more = dates_of(options.at) if options.at else []
-        found += [f"{first}-at-{date}-{name.replace('_', '-')}{suffix}" for date in more for name in _OF_MORE]
+        found += [_file(f"{first}-at-{date}", name, suffix) for date in more for name in _OF_MORE]
     return [*found, f"{first}-fit.json"]
+
+
+def _file(stem: str, name: str, suffix: str) -> str:
+    return f"{stem}-{name.replace('_', '-')}{suffix}"
 
 
 def _suffix(raster: Raster) -> str:
@@ -258,10 +263,10 @@ def _suffix(raster: Raster) -> str:
 def _write_series(folder: Path, stem: str, raster: Raster, result: StackResult, storage: dict[str, Any]) -> None:
     suffix = _suffix(raster)
     for name, meaning in _IMAGES.items():
-        target = folder / f"{stem}-{name.replace('_', '-')}{suffix}"
+        target = folder / _file(stem, name, suffix)
         raster.write(target, getattr(result, name), meaning, **storage)
         if result.at is not None and name in _OF_MORE:
-            target = folder / f"{stem}-at-{name.replace('_', '-')}{suffix}"
+            target = folder / _file(f"{stem}-at", name, suffix)
             raster.write(target, getattr(result.at, name), meaning, **storage)
     if len(result.samples):
         raster.write(folder / f"{stem}-samples{suffix}", result.samples, "draw")
@@ -278,7 +283,7 @@ def _write_images(
     suffix = _suffix(rasters[0])
     for k, (path, raster) in enumerate(zip(paths, rasters, strict=True)):
         for name, meaning in _IMAGES.items():
-            target = folder / f"{stem_of(path)}-{name.replace('_', '-')}{suffix}"
+            target = folder / _file(stem_of(path), name, suffix)
             raster.write(target, getattr(result, name)[k], meaning, **storage)
         if len(result.samples):
             raster.write(folder / f"{stem_of(path)}-samples{raster.stack_suffix}", result.samples[:, k], "draw")
@@ -286,7 +291,7 @@ def _write_images(
         return
     for k, date in enumerate(dates_of(options.at)):
         for name in _OF_MORE:
-            target = folder / f"{stem_of(paths[0])}-at-{date}-{name.replace('_', '-')}{suffix}"
+            target = folder / _file(f"{stem_of(paths[0])}-at-{date}", name, suffix)
             rasters[0].write(target, getattr(result.at, name)[k], _IMAGES[name], **storage)
 
 

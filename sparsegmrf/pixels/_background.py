@@ -36,16 +36,14 @@ def background_of_chunks(
     """Return the Gaussian of an image on dask, whose chunks are computed one after the other if it is its own."""
     if isinstance(background, PixelGaussian | DenseGaussian):
         _refuse_shrinkage(shrinkage)
-        law, channels = background, len(background.mean)
+        law = background
     else:
         law = PixelGaussian(shrinkage=shrinkage, ddof=1.0)
         if background is None:
             law.fit(chunks.tiles(), channel_axis=chunks.moved.ndim - 1)
         else:
             law.fit(background, channel_axis=channel_axis)
-        channels = len(law.mean)
-    if channels != chunks.channels:
-        raise ImageLayoutError(_other_channels(chunks.channels, channels))
+    _refuse_other_channels(chunks.channels, law.mean)
     return law
 
 
@@ -55,10 +53,12 @@ def _refuse_shrinkage(shrinkage: Shrinkage) -> None:
 
 
 def _fitting(channels: int, mean: FloatArray, factor: FloatArray) -> tuple[FloatArray, FloatArray]:
-    if len(mean) != channels:
-        raise ImageLayoutError(_other_channels(channels, len(mean)))
+    _refuse_other_channels(channels, mean)
     return mean, factor
 
 
-def _other_channels(wanted: int, found: int) -> str:
-    return f"background must have the {wanted} channels of image, got {found}; check channel_axis."
+def _refuse_other_channels(channels: int, mean: FloatArray) -> None:
+    if len(mean) != channels:
+        raise ImageLayoutError(
+            f"background must have the {channels} channels of image, got {len(mean)}; check channel_axis."
+        )

@@ -79,8 +79,8 @@ def _amount(moments: Moments, shrinkage: Shrinkage) -> float:
     if shrinkage == "ledoit-wolf":  # Ledoit & Wolf 2004, eq. 14: squared error of S over its distance from the target
         if not LEAST_SQUARE <= moments.fourth / n < np.inf:
             raise ArgumentError(
-                "image values must have fourth powers that double precision can sum, for shrinkage='ledoit-wolf'; "
-                "divide the image by its standard deviation, or take 'oas'."
+                "image values must have fourth powers that double precision can sum, for shrinkage='ledoit-wolf', "
+                f"got {moments.fourth / n:.3g} in the mean; divide the image by its standard deviation, or take 'oas'."
             )
         return min(max(moments.fourth / n / total / total - square, 0.0) / n / spread, 1.0)
     # Chen, Wiesel, Eldar & Hero 2010, eq. 23, with the 1/C corrections left out as scikit-learn does.

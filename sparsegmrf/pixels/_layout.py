@@ -228,6 +228,13 @@ def check_channels(found: int, axis: int | None, moved: tuple[int, ...], channel
     )
 
 
+def is_nan(mask: object) -> bool:
+    """Return whether a mask is ``"nan"``, and refuse any other word."""
+    if isinstance(mask, str) and mask != "nan":
+        raise ArgumentError(f'mask must be None, "nan" or a boolean image, True where missing, got {mask!r}.')
+    return isinstance(mask, str)
+
+
 def restored(plane: Any, axis: int | None, labels: Labels | None, name: str, meaning: str) -> FloatArray:
     """Give a map ``(...,)`` the labels of an image, or its channel axis with length 1; of dask it stays."""
     if labels is not None:
@@ -251,9 +258,7 @@ def restored_stack(
 def _missing(image: object, moved: npt.NDArray[Any], axis: int | None, mask: object, name: str) -> BoolArray | None:
     sites = moved.shape[:-1]
     missing: BoolArray | None = None
-    if isinstance(mask, str):
-        if mask != "nan":
-            raise ArgumentError(f'mask must be None, "nan" or a boolean image, True where missing, got {mask!r}.')
+    if is_nan(mask):
         missing = np.zeros(sites, dtype=np.bool_)
         for channel in range(moved.shape[-1]):
             np.logical_or(missing, np.isnan(moved[..., channel]), out=missing)

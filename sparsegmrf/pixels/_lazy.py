@@ -12,8 +12,8 @@ from sparsegmrf._axes import is_labelled
 from sparsegmrf._cf import OF_RANGE, OF_STORED_VALUES
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.pixels._labels import Labels, channel_axis_of, marked_in
-from sparsegmrf.pixels._layout import axis_of, check_channels, fitted_axis, refuse_ambiguous, restored
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.pixels._layout import axis_of, check_channels, fitted_axis, is_nan, refuse_ambiguous, restored
+from sparsegmrf.typing import BoolArray, FloatArray
 
 Maps = Callable[[Any, Any], Sequence[FloatArray]]
 """Pixels (..., C) and a mask to as many maps (...,)."""
@@ -75,12 +75,11 @@ class Chunks:
             moved = np.moveaxis(array, axis, -1)
         moved = moved.rechunk({moved.ndim - 1: -1})
         labels = Labels.of(image, axis)
-        if isinstance(mask, str) and mask != "nan":
-            raise ArgumentError(f'mask must be None, "nan" or a boolean image, True where missing, got {mask!r}.')
-        given = None if mask is None or isinstance(mask, str) else _mask(mask, moved, labels)
+        nan = is_nan(mask)
+        given = None if mask is None or nan else _mask(mask, moved, labels)
         marked = None if labels is None else _marked(image, moved)
-        missing = marked if given is None else given if marked is None else given | marked
-        return cls(moved, axis, missing, isinstance(mask, str), labels)
+        missing = given if marked is None else marked if given is None else given | marked
+        return cls(moved, axis, missing, nan, labels)
 
     @property
     def channels(self) -> int:
@@ -92,11 +91,7 @@ class Chunks:
         blocks = self.moved.blocks
         for index in np.ndindex(self.moved.numblocks[:-1]):
             tile = np.asarray(blocks[(*index, 0)])
-            missing = np.zeros(tile.shape[:-1], dtype=np.bool_)
-            if self.missing is not None:
-                missing |= np.asarray(self.missing.blocks[index])
-            if self.nan and tile.dtype.kind == "f":
-                missing |= np.isnan(tile).any(axis=-1)
+            missing = _left_out(tile, None if self.missing is None else self.missing.blocks[index], self.nan)
             yield np.ma.masked_array(tile, np.broadcast_to(missing[..., np.newaxis], tile.shape))
 
     def maps(self, function: Maps, count: int) -> list[Any]:
@@ -126,13 +121,17 @@ def fitted_chunks(
 
 
 def _maps_of_chunk(function: Maps, nan: bool, tile: Any, missing: Any = None) -> FloatArray:
-    mask = np.zeros(tile.shape[:-1], dtype=np.bool_) if missing is None else np.asarray(missing[..., 0])
-    if nan and tile.dtype.kind == "f":
-        mask = mask | np.isnan(tile).any(axis=-1)
+    mask = _left_out(tile, None if missing is None else missing[..., 0], nan)
     found: list[FloatArray] = []
     # Chunks are in threads of dask's already.
     _threads.as_task(lambda: found.append(np.stack(list(function(tile, mask)), axis=-1)))
     return found[0]
+
+
+def _left_out(tile: Any, missing: Any, nan: bool) -> BoolArray:
+    """Return which pixels of a chunk (..., C) are left out: by a mask (...,), and for a NaN if that is asked for."""
+    found = np.zeros(tile.shape[:-1], dtype=np.bool_) if missing is None else np.asarray(missing)
+    return np.asarray(found | np.isnan(tile).any(axis=-1)) if nan and tile.dtype.kind == "f" else found
 
 
 def _mask(mask: Any, moved: Any, labels: Labels | None) -> Any:

@@ -44,15 +44,16 @@ class AveragedPrecision:
         K = len(precision.coefficients)
         self._coupling = np.empty((K, R * U, n))  # T^-1 G
         self._last = np.empty((K, K, n))
+        G = self._weight[:, np.newaxis] * precision.basis
+        self._border = np.tile(G, (R, 1))  # (R U, K), the same at all frequencies
         if K:
-            G = self._weight[:, np.newaxis] * precision.basis
-            right = np.broadcast_to(np.tile(G.T, (1, R))[:, :, np.newaxis], self._coupling.shape)
+            right = np.broadcast_to(self._border.T[:, :, np.newaxis], self._coupling.shape)
             self._coupling[...] = self._over_dates(right)
             C = np.empty((K, K, n))
             C[...] = (precision.basis.T @ G)[:, :, np.newaxis]
             for k, Q in enumerate(precision.coefficients):
                 C[k, k] += _symbol(Q)
-            C -= np.einsum("un,kud->knd", np.tile(G, (R, 1)), self._coupling)
+            C -= np.einsum("un,kud->knd", self._border, self._coupling)
             self._last = _inverse(C)
 
     def solve(self, b: FloatArray) -> FloatArray:
@@ -64,8 +65,7 @@ class AveragedPrecision:
         found = np.empty(shape)
         found[:, :many] = self._over_dates(waves[:, :many])
         if shape[1] > many:
-            G = np.tile(self._weight[:, np.newaxis] * self.precision.basis, (self.precision.n_fields, 1))
-            rest = waves[:, many:] - np.einsum("uk,xud->xkd", G, found[:, :many], optimize=True)
+            rest = waves[:, many:] - np.einsum("uk,xud->xkd", self._border, found[:, :many], optimize=True)
             c = np.einsum("kld,xld->xkd", self._last, rest)
             found[:, many:] = c
             for k in range(c.shape[1]):

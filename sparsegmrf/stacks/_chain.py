@@ -26,6 +26,19 @@ class Tridiagonal(NamedTuple):
         y[..., :-1, :] += self.beside[:, np.newaxis] * x[..., 1:, :]
         return np.asarray(y)
 
+    @property
+    def banded(self) -> FloatArray:
+        """The upper band as LAPACK has it, ``(2, U)``."""
+        found = np.zeros((2, len(self.diagonal)))
+        found[0, 1:], found[1] = self.beside, self.diagonal
+        return found
+
+    def solve(self, x: FloatArray) -> FloatArray:
+        """Return ``J^-1 x`` for ``(U, n)``."""
+        if not len(self.beside):
+            return x / self.diagonal[:, np.newaxis]
+        return np.asarray(scipy.linalg.solveh_banded(self.banded, x))
+
 
 @dataclass(frozen=True, eq=False)
 class Chain:
@@ -84,12 +97,7 @@ class Chain:
 
     def solve(self, x: FloatArray) -> FloatArray:
         """Return ``J^-1 x`` for ``(U, n)``."""
-        J = self.precision
-        if not len(J.beside):
-            return x / J.diagonal[:, np.newaxis]
-        banded = np.zeros((2, len(J.diagonal)))
-        banded[0, 1:], banded[1] = J.beside, J.diagonal
-        return np.asarray(scipy.linalg.solveh_banded(banded, x))
+        return self.precision.solve(x)
 
     @property
     def _steps(self) -> FloatArray:

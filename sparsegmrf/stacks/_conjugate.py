@@ -120,7 +120,7 @@ class ConjugateFactor(StackFactor):
         r, precision = b - self._times(x), self.precision
         square, many = 0.0, precision.n_fields * precision.n_dates
         for f, J, own in zip(precision.apart(r)[0], precision.J, self._of_fields, strict=True):
-            square += float(np.vdot(f, _on(own, _in_time(J, f), precision)))
+            square += float(np.vdot(f, _on(own, J.solve(f), precision)))
         for c, own in zip(r[many:], self._of_coefficients, strict=True):
             square += float(np.vdot(c, _on(own, c[np.newaxis], precision)))
         return float(np.sqrt(square))
@@ -238,25 +238,12 @@ def _products(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.array([np.vdot(one, other) for one, other in zip(x, y, strict=True)])
 
 
-def _in_time(J: Tridiagonal, x: FloatArray) -> FloatArray:
-    """Return ``J^-1 x`` of ``(U, n)``."""
-    if not len(J.beside):
-        return x / J.diagonal[:, np.newaxis]
-    return np.asarray(scipy.linalg.solveh_banded(_banded(J), x))
-
-
 def _coloured(J: Tridiagonal, white: FloatArray) -> FloatArray:
     """Return ``U^-1`` times ``(U, n)`` with ``J = U^T U``: of white dates a process of the precision ``J``."""
     if not len(J.beside):
         return white / np.sqrt(J.diagonal)[:, np.newaxis]
-    root = scipy.linalg.cholesky_banded(_banded(J))
+    root = scipy.linalg.cholesky_banded(J.banded)
     return np.asarray(scipy.linalg.solve_banded((0, 1), root, white))
-
-
-def _banded(J: Tridiagonal) -> FloatArray:
-    found = np.zeros((2, len(J.diagonal)))
-    found[0, 1:], found[1] = J.beside, J.diagonal
-    return found
 
 
 def _on(own: Factor, x: FloatArray, precision: StackPrecision) -> FloatArray:

@@ -376,3 +376,9 @@ def _solved_derivatives(model: Model, x: FloatArray, shape: Shape) -> dict[str, 
 def named(values: Mapping[str, float], names: list[str]) -> FloatArray:
     """Return values in the order of names."""
     return np.array([values[name] for name in names])
+
+
+def named_information(known: tuple[list[str], FloatArray], names: list[str]) -> FloatArray:
+    """Return rows and columns of an information in the order of names."""
+    order = [known[0].index(name) for name in names]
+    return known[1][np.ix_(order, order)]

@@ -58,6 +58,18 @@ class StackFactor(ABC):
         """Return the covariances that gradients and variances need, of each field weighted over dates."""
 
 
+class RootFactor(StackFactor):
+    """Factorization with a square root, by which standard normals become draws."""
+
+    @abstractmethod
+    def unwhiten(self, e: FloatArray) -> FloatArray:
+        """Return draws ``(k, R U + K, n)`` of ``N(0, P^-1)`` for standard normals."""
+
+    def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
+        """Return draws ``(count, R U + K, n)`` of ``N(0, P^-1)``."""
+        return self.unwhiten(rng.standard_normal((count, self.precision.n_unknowns, self.precision.n_pixels)))
+
+
 def planes_of(dense: FloatArray, Q: SymmetricStencil) -> FloatArray:
     """Return the entries ``[p, p + o]`` of a dense matrix ``(n, n)`` on the offsets of a stencil, ``(O, H, W)``."""
     height, width = Q.shape

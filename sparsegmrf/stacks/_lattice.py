@@ -6,13 +6,13 @@ import numpy as np
 
 from sparsegmrf.factors.dissection import DissectionFactor
 from sparsegmrf.stacks._chain import Tridiagonal
-from sparsegmrf.stacks._factor import Covariances, StackFactor
+from sparsegmrf.stacks._factor import Covariances, RootFactor
 from sparsegmrf.stacks._precision import StackPrecision
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray, IntArray
 
 
-class LatticeFactor(StackFactor):
+class LatticeFactor(RootFactor):
     """Dissection of a lattice with ``R U + K`` unknowns at each pixel: for few dates of larger images.
 
     Parameters
@@ -36,10 +36,6 @@ class LatticeFactor(StackFactor):
     def solve(self, b: FloatArray) -> FloatArray:
         """Return ``P^-1 b`` for ``(k, R U + K, n)``."""
         return self._apart(self._factor.solve_vectors(self._together(b)))
-
-    def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
-        """Return draws ``(count, R U + K, n)`` of ``N(0, P^-1)``."""
-        return self.unwhiten(rng.standard_normal((count, self.precision.n_unknowns, self.precision.n_pixels)))
 
     def unwhiten(self, e: FloatArray) -> FloatArray:
         """Return draws ``(k, R U + K, n)`` of ``N(0, P^-1)`` for standard normals."""

@@ -9,7 +9,7 @@ import numpy as np
 from sparsegmrf.stacks._evidence import Evidence, Make, StackModel
 from sparsegmrf.stacks._observed import StackData
 from sparsegmrf.stacks._plan import StackPlan
-from sparsegmrf.stacks._predict import moments, pooled, within
+from sparsegmrf.stacks._predict import mean_of, pooled, trend_variance, within
 from sparsegmrf.stacks._problem import StackProblem, cropped
 from sparsegmrf.stacks._seasons import are_told_apart
 from sparsegmrf.stacks._sweep import SweepFactor
@@ -97,14 +97,11 @@ def _without_one(evidence: Evidence) -> tuple[FloatArray, FloatArray, FloatArray
     no matter of this observation: ``v`` is without them, and they add the variance of what is left of the covariates,
     which grows alike. NaN where the others do not tell an observation.
     """
-    mean, v = moments(evidence)
-    extra = np.zeros_like(v)
-    if evidence.shared is not None:
-        v = evidence.factor.covariances([]).variance
-        extra = np.einsum("iup,ij,jup->up", evidence.left, evidence.shared[1], evidence.left)
+    v, of_trend = evidence.factor.covariances().variance, trend_variance(evidence)
+    v, extra = (v + of_trend, np.zeros_like(v)) if evidence.shared is None else (v, of_trend)
     share = 1.0 - v / evidence.model.noise_variance
     factor = np.divide(1.0, share, out=np.full(v.shape, np.nan), where=share > _DIGITS)
-    return mean, factor, extra * factor**2
+    return mean_of(evidence), factor, extra * factor**2
 
 
 def _differences(evidence: Evidence, make: Make, inside: BoolArray) -> dict[float, DateDifference]:
@@ -144,7 +141,7 @@ def _difference_from(others: Evidence, evidence: Evidence, u: int) -> DateDiffer
     """Return the same by two factorizations: ``d^T C^-1 d`` is what the squares of all and of all others differ by."""
     on = evidence.data.weight[u] > 0.0
     n = int(on.sum())
-    d = evidence.data.values[u, on] - moments(others)[0][u, on]
+    d = evidence.data.values[u, on] - mean_of(others)[u, on]
     mean = np.zeros_like(others.data.weight)
     mean[u, on] = 1.0 / n
     a = others.precision.spread(mean)

@@ -118,11 +118,11 @@ class StackPlan:
     def _filled(self) -> str:
         if self.is_exact:
             return "filled at once"
-        largest = max((window.shape for _, window in self.tiles), key=lambda each: each[0] * each[1])
+        largest = max((window for _, window in self.tiles), key=lambda window: window.n_pixels)
         less = f" of the {self.wanted} wanted" if self.halo < self.wanted else ""
         return (
             f"means of all pixels at once, deviations in {len(self.tiles)} tiles with windows of up to "
-            f"{_sides(largest)}, a halo of {self.halo}{less}"
+            f"{_sides(largest.shape)}, a halo of {self.halo}{less}"
         )
 
 
@@ -136,7 +136,7 @@ def work_of(size: Size, plan: StackPlan) -> tuple[float, float]:
         return plan.operations, plan.operations
     fit, filled = size.operations_of(plan.fit_windows), size.operations_of([window for _, window in plan.tiles])
     if plan.scored is not None:
-        fit += _A_STEP * size.n_unknowns * plan.scored.shape[0] * plan.scored.shape[1]
+        fit += _A_STEP * size.n_unknowns * plan.scored.n_pixels
     return fit, filled + (0.0 if plan.is_exact else _A_SOLUTION * size.n_unknowns * plan.shape[0] * plan.shape[1])
 
 
@@ -198,7 +198,7 @@ def tiled(plan: StackPlan, size: Size, core: int | None, halo: int | None, n_sam
     for margin in range(wanted, (wanted if halo is not None else 1) - 1, -1):
         inner = max(_CORE, margin) if core is None else core
         cut = tuple(tiles(shape, inner, margin))
-        largest = max(window.shape[0] * window.shape[1] for _, window in cut)
+        largest = max(window.n_pixels for _, window in cut)
         segment = _segment(size, largest, share)
         needed = size.sweep_bytes(largest, segment)
         if needed <= share and (halo is not None or size.operations_of([window for _, window in cut]) <= _TILED):
@@ -216,7 +216,7 @@ def tiled(plan: StackPlan, size: Size, core: int | None, halo: int | None, n_sam
             f"part of the dates{', or n_samples=0' if n_samples else ''}."
         )
     in_tiles = _results(size, shape) + min(get_num_threads(), len(cut)) * needed
-    scored = 0 if plan.scored is None else size.score_bytes(plan.scored.shape[0] * plan.scored.shape[1])
+    scored = 0 if plan.scored is None else size.score_bytes(plan.scored.n_pixels)
     nbytes = math.ceil(max(in_tiles, at_once, scored, size.fit_bytes(plan.fit_windows)))
     return replace(plan, tiles=cut, halo=margin, wanted=wanted, segment=segment, nbytes=nbytes)
 

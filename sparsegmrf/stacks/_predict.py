@@ -83,10 +83,17 @@ def _draws(evidence: Evidence, mean: FloatArray, count: int, rng: np.random.Gene
 
 def moments(evidence: Evidence) -> tuple[FloatArray, FloatArray]:
     """Return mean and variance of seasons, trend and field, ``(U, n)``, those of the trend's coefficients included."""
-    mean = evidence.trend + evidence.precision.observe(evidence.unknowns)
-    variance = evidence.factor.covariances().variance
-    of_trend = np.einsum("iup,ij,jup->up", evidence.left, evidence.of_beta[1], evidence.left)
-    return mean, variance + of_trend
+    return mean_of(evidence), evidence.factor.covariances().variance + trend_variance(evidence)
+
+
+def mean_of(evidence: Evidence) -> FloatArray:
+    """Return the mean of seasons, trend and field, ``(U, n)``."""
+    return np.asarray(evidence.trend + evidence.precision.observe(evidence.unknowns))
+
+
+def trend_variance(evidence: Evidence) -> FloatArray:
+    """Return what the trend's coefficients add to variances, ``(U, n)``."""
+    return np.asarray(np.einsum("iup,ij,jup->up", evidence.left, evidence.of_beta[1], evidence.left, optimize=True))
 
 
 def _in_tiles(
@@ -99,7 +106,7 @@ def _in_tiles(
     whole = Evidence.of(model, problem.data(more=more.tolist()), ConjugateFactor)
     mean, of_trend, draws, error = _solved(whole, count, rng)
     known = _without_faint_maps(problem, model)
-    variance, beyond = np.empty_like(mean), []
+    variance = np.empty_like(mean)
 
     def of(tile: tuple[Window, Window]) -> tuple[Window, FloatArray]:
         core, window = tile
@@ -124,9 +131,8 @@ def _solved(whole: Evidence, count: int, rng: np.random.Generator) -> tuple[Floa
     right = whole.precision.spread(whole.precision.weight * whole.residual)
     unknowns, error = factor.certified(right, whole.unknowns)
     mean = whole.trend + whole.precision.observe(unknowns)
-    of_trend = np.einsum("iup,ij,jup->up", whole.left, whole.of_beta[1], whole.left, optimize=True)
     draws = _draws(whole, mean, count, rng)
-    return mean.reshape(images), of_trend.reshape(images), draws.reshape(count, *images), error
+    return mean.reshape(images), trend_variance(whole).reshape(images), draws.reshape(count, *images), error
 
 
 def _variance_of(

@@ -9,8 +9,8 @@ import numpy as np
 from sparsegmrf.errors import SparseGMRFError
 from sparsegmrf.inference._conclusion import Curvature
 from sparsegmrf.inference._search import Ended, Ending, newton
-from sparsegmrf.stacks._conjugate import PROBES, ConjugateFactor
-from sparsegmrf.stacks._evidence import Evidence, named
+from sparsegmrf.stacks._conjugate import ConjugateFactor
+from sparsegmrf.stacks._evidence import Evidence, named, named_information
 from sparsegmrf.stacks._problem import NOISE, OF_COEFFICIENTS, Numbers, StackProblem, cropped
 from sparsegmrf.stacks._windows import Window
 from sparsegmrf.typing import BoolArray, FloatArray
@@ -59,7 +59,7 @@ def scored(problem: StackProblem, window: Window, values: dict[str, float]) -> S
     at, average = numbers.numbers(values), np.zeros((0, 0))
     last, decrement = at, np.inf
     moves = np.array([not _of_maps(name) for name in numbers.names], dtype=bool)
-    make = partial(ConjugateFactor, probes=PROBES, tolerance=_SOLVED)
+    make = partial(ConjugateFactor, tolerance=_SOLVED)
     for step in range(_STEPS):
         J, names = numbers.jacobian(at), numbers.in_evidence
         try:
@@ -128,6 +128,4 @@ def score(evidence: Evidence, names: list[str], J: FloatArray) -> tuple[FloatArr
 
 def information(evidence: Evidence, names: list[str], J: FloatArray) -> FloatArray:
     """Return the average information about the numbers."""
-    known, average = evidence.information()
-    order = [known.index(name) for name in names]
-    return np.asarray(J.T @ average[np.ix_(order, order)] @ J)
+    return np.asarray(J.T @ named_information(evidence.information(), names) @ J)

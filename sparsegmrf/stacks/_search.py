@@ -6,7 +6,7 @@ import numpy as np
 
 from sparsegmrf.inference._memo import Point
 from sparsegmrf.inference._search import Ended, maximize, tried
-from sparsegmrf.stacks._evidence import Evidence, Make, StackModel, named, together
+from sparsegmrf.stacks._evidence import Evidence, Make, StackModel, named, named_information, together
 from sparsegmrf.stacks._observed import StackData
 from sparsegmrf.stacks._problem import NOISE, Numbers, StackProblem, cropped
 from sparsegmrf.stacks._windows import Window, best_observed, each
@@ -89,11 +89,10 @@ class Likelihood:
         share = None
         parts = self._evidence(values)
         said = each(lambda found: (found.loglik, found.gradient(), found.information()), parts)
-        for found, (loglik, slopes, (known, average)) in zip(parts, said, strict=True):
+        for found, (loglik, slopes, known) in zip(parts, said, strict=True):
             value += loglik
             gradient += named(slopes, names) @ J
-            order = [known.index(name) for name in names]
-            information += J.T @ average[np.ix_(order, order)] @ J
+            information += J.T @ named_information(known, names) @ J
             if share is None and NOISE in self.names:
                 pairs = zip(found.precision.Q, found.precision.J, strict=True)
                 given_others = sum(1.0 / float(Q.diagonal().mean() * J.diagonal.mean()) for Q, J in pairs)

@@ -89,7 +89,7 @@ class Size:
 
     def fit_bytes(self, windows: Sequence[Window]) -> int:
         """Return the memory of the sweeps of some windows, which are kept at a time."""
-        return sum(self.sweep_bytes(window.shape[0] * window.shape[1]) for window in windows)
+        return sum(self.sweep_bytes(window.n_pixels) for window in windows)
 
     def lattice(self, shape: Shape) -> tuple[float, int]:
         """Return operations, in those of the sweep, and memory of the dissection; infinite where it cannot be."""
@@ -113,7 +113,7 @@ class Size:
 
     def operations_of(self, windows: Sequence[Window]) -> float:
         """Return the operations of the sweep on some windows."""
-        return sum(self.sweep_operations(window.shape[0] * window.shape[1]) for window in windows)
+        return sum(self.sweep_operations(window.n_pixels) for window in windows)
 
 
 def decay_rate(model: StackModel, shape: Shape) -> float:

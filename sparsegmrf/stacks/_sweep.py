@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from sparsegmrf.errors import NotPositiveDefiniteError
 from sparsegmrf.stacks._chain import Tridiagonal
-from sparsegmrf.stacks._factor import Covariances, StackFactor, as_stencil, planes_of
+from sparsegmrf.stacks._factor import Covariances, RootFactor, as_stencil, planes_of
 from sparsegmrf.stacks._precision import StackPrecision
 from sparsegmrf.typing import FloatArray
 
@@ -22,7 +22,7 @@ class _Eliminated(NamedTuple):
     coupling: FloatArray
 
 
-class SweepFactor(StackFactor):
+class SweepFactor(RootFactor):
     """Block Cholesky factor over dates, with the coefficients, which all dates see, eliminated last.
 
     The ``m = R n`` unknowns of a date are its R fields one after the other. With ``P_u`` the blocks ``J_uu Q`` of the
@@ -79,10 +79,6 @@ class SweepFactor(StackFactor):
             rest -= date.coupling.T @ right
             halves.append(scipy.linalg.cho_solve((date.root, True), right))
         return self._back(halves, scipy.linalg.cho_solve((self._last, True), rest) if len(rest) else rest)
-
-    def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
-        """Return draws ``(count, R U + K, n)`` of ``N(0, P^-1)``."""
-        return self.unwhiten(rng.standard_normal((count, self.precision.n_unknowns, self.precision.n_pixels)))
 
     def unwhiten(self, e: FloatArray) -> FloatArray:
         """Return draws ``(k, R U + K, n)`` of ``N(0, P^-1)`` for standard normals."""

@@ -24,6 +24,11 @@ class Window(NamedTuple):
         """Height and width in pixels."""
         return self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
 
+    @property
+    def n_pixels(self) -> int:
+        """Rows times columns."""
+        return self.shape[0] * self.shape[1]
+
 
 def whole(shape: Shape) -> Window:
     """Return all rows and columns."""

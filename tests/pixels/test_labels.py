@@ -207,3 +207,10 @@ def test_a_background_of_other_channels_is_refused_on_dask_before_anything_is_co
         rx(on_dask(labelled(scene())), background=PixelGaussian.fit(scene()[..., :2]))
     with pytest.raises(ArgumentError, match="shrinkage must be left out"):
         rx(on_dask(labelled(scene())), background=PixelGaussian.fit(scene()), shrinkage=0.1)
+
+
+def test_an_image_on_dask_may_have_another_image_for_its_background():
+    values, other = scene(), scene()[:, :9]
+    for background in (other, on_dask(labelled(other))):
+        found = rx(on_dask(labelled(values)), background=background)
+        np.testing.assert_allclose(found, rx(values, background=other)[..., 0], rtol=1e-10)

@@ -1,3 +1,4 @@
+import logging
 import math
 import tracemalloc
 
@@ -7,7 +8,7 @@ import pytest
 from sparsegmrf import _memory
 from sparsegmrf.errors import TooLargeError
 from sparsegmrf.models import Matern
-from sparsegmrf.stacks import Separable, _plan, fill
+from sparsegmrf.stacks import Separable, _conjugate, _plan, fill
 from sparsegmrf.stacks._evidence import StackModel
 from sparsegmrf.stacks._plan import plan_stack
 from sparsegmrf.stacks._read import Stack, problem_of
@@ -116,6 +117,21 @@ def test_scoring_goes_on_from_windows_to_the_estimates_of_all_pixels(monkeypatch
         error = found.standard_errors[name]
         assert abs(found.parameters[name] - value) < 4.0 * error, name
         assert 0.8 * whole.standard_errors[name] < error < 2.5 * whole.standard_errors[name], name
+
+
+def test_where_scoring_cannot_solve_the_estimates_are_those_of_the_windows(values, monkeypatch, caplog):
+    monkeypatch.setattr(_plan, "_FITTED", 5e7)
+    monkeypatch.setattr(_conjugate, "_MOST", 1)
+    free = KNOWN | {"noise_variance": "estimate"}
+    with caplog.at_level(logging.WARNING, "sparsegmrf.stacks"):
+        found = fill(values, dates=DAYS, **free)
+    assert "parameters are those of the windows alone: a stack of 3 dates of (24, 26) pixels was not" in caplog.text
+    assert found.fit.plan.scored is None
+    assert "by the score" not in found.summary()
+    assert found.fit.reason == "a maximum of the likelihood"
+    at = found.fit._likelihood(found.fit._at)
+    assert abs(float(at.gradient[0])) < 0.1 * math.sqrt(float(at.information[0, 0]))
+    assert found.standard_errors["noise_variance"] > 0.0
 
 
 def test_cores_cover_an_image_once_within_their_windows():
