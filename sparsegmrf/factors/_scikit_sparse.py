@@ -137,8 +137,9 @@ class _Analysis05(Analysis):
             numeric.factorize(_own(matrix), ldl=False)
         except self.cholmod.CholmodNotPositiveDefiniteError as error:
             told = re.search(r"column (\d+)", str(error))  # it stands nowhere else
-            column = int(told[1]) if told else 0
-            order = self.symbolic.get_perm()
+            if told is None:
+                raise
+            column, order = int(told[1]), self.symbolic.get_perm()
             raise IndefiniteError(int(order[column]), self._failed_pivot(order[: column + 1], matrix)) from None
         return _Numbers05(numeric)
 
@@ -148,8 +149,9 @@ class _Analysis05(Analysis):
         column = matrix[:, [unknown]].toarray().ravel()
         if not len(done):
             return float(column[unknown])
-        before = self.cholmod.CholeskyFactor(_own(matrix[done][:, done]))
-        before.factorize(_own(matrix[done][:, done]), ldl=False)
+        leading = matrix[done][:, done]
+        before = self.cholmod.CholeskyFactor(_own(leading))
+        before.factorize(_own(leading), ldl=False)
         return float(column[unknown] - column[done] @ _solved(before, column[done]))
 
 
