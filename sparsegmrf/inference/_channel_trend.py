@@ -10,15 +10,18 @@ import scipy.linalg
 
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
-from sparsegmrf.inference._channel_members import OfChannels, channels_of
+from sparsegmrf.inference._channel_members import OfChannels, channels_of, members_of
+from sparsegmrf.inference._null_vectors import NullVectors
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.stencil import SymmetricStencil
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.typing import BoolArray, FloatArray
 
 _COLLINEAR = 1e-10
 """Smallest eigenvalue of the information on the coefficients, in units of its diagonal."""
 _ROUNDING = 1e3 * float(np.finfo(np.float64).eps)
 """Information on a coefficient, in units of what its pixels would have each by itself, that is rounding."""
+_NOTHING = 1e-11
+"""What a null space leaves of a covariate, over all of it, that counts as nothing."""
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
@@ -181,3 +184,12 @@ def traces(Q: SymmetricStencil, covariances: SymmetricStencil, channels: slice |
         term = np.einsum("ij,ijab->ab", Q.plane(k), covariances.plane(place[tuple(offset)])[..., own, own])
         total += term if offset == [0, 0] else term + term.T
     return total
+
+
+def held_by(model: OfChannels, images: FloatArray) -> BoolArray:
+    """Return which covariates ``(K, H, W)`` a spatial model holds itself: those in its null space."""
+    spatial = members_of(model)[0].model.gmrf((images.shape[1], images.shape[2]))
+    if not len(images) or not spatial.null_vectors.shape[1]:
+        return np.zeros(len(images), dtype=bool)
+    left = NullVectors.of(spatial, np.ones(images.shape[1:], dtype=bool), None).remainder(images)
+    return np.asarray(np.linalg.norm(left, axis=(1, 2)) <= _NOTHING * np.linalg.norm(images, axis=(1, 2)))

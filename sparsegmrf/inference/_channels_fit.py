@@ -25,7 +25,7 @@ from sparsegmrf.inference._channel_members import (
     with_covariances,
 )
 from sparsegmrf.inference._channel_search import ChannelObjective, ChannelSearch
-from sparsegmrf.inference._channel_trend import EvidenceOfChannels
+from sparsegmrf.inference._channel_trend import EvidenceOfChannels, held_by
 from sparsegmrf.inference._covariates import Covariates
 from sparsegmrf.inference._ground import placed, told, units_of
 from sparsegmrf.inference._labels import names_along
@@ -34,7 +34,7 @@ from sparsegmrf.inference._spacing import Spacing, SpacingLike
 from sparsegmrf.lattice import Lattice
 from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.models import Channels, Sum
-from sparsegmrf.typing import Figure, FloatArray, Seed, Shape
+from sparsegmrf.typing import Figure, FloatArray, IntArray, Seed, Shape
 
 _DRAWN = 6
 """Channels in a figure, unless it is said which."""
@@ -87,6 +87,11 @@ class ChannelsFit:
     def covariates(self) -> tuple[str, ...]:
         """Names of the covariates, in the order of the coefficients."""
         return self._covariates.names
+
+    @property
+    def observed_of_channels(self) -> IntArray:
+        """Observed values of each channel, ``(C,)``."""
+        return np.asarray(self._evidence.data.observed.sum(axis=(0, 1)), dtype=np.int64)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -324,6 +329,7 @@ def fit_channels(
     trend = Covariates.of(covariates, (shape[0], shape[1]), np.asarray(data.observed.any(axis=-1)))
     for c in range(channels):
         trend.check_seen(data.observed[..., c])
+    trend = trend.without(held_by(model, trend.images))
     held = (fixed,) if isinstance(fixed, str) else tuple(fixed)
     objective = ChannelObjective.of(model, data, trend.images, held, estimated)
     found = objective.maximize(tolerance)

@@ -1,7 +1,7 @@
 """Images of the covariates of a trend."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +89,23 @@ class Covariates:
             return cls(tuple(names), array, tuple(terms))
         array = np.array([_completed(image, ~missing) for image, missing in zip(array, unknown, strict=True)])
         return cls(tuple(names), array, tuple(terms), unknown)
+
+    def without(self, held: BoolArray) -> "Covariates":
+        """Return the others than those, ``(K,)``, which the field holds itself; a factor of several stays whole."""
+        held = held.copy()
+        for term in self.terms:
+            held[term.columns] &= term.columns.stop - term.columns.start == 1
+        if not held.any():
+            return self
+        place = np.cumsum(~held) - 1
+        terms = [term for term in self.terms if not held[term.columns].all()]
+        moved = [
+            term._replace(columns=slice(int(place[term.columns.start]), int(place[term.columns.stop - 1]) + 1))
+            for term in terms
+        ]
+        names = tuple(name for name, left_out in zip(self.names, held, strict=True) if not left_out)
+        unknown = None if self.unknown is None else self.unknown[~held]
+        return replace(self, names=names, images=self.images[~held], terms=tuple(moved), unknown=unknown)
 
     def unknown_of(self, names: Iterable[str]) -> BoolArray:
         """Return the pixels ``(H, W)`` at which one of some covariates is not known."""

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from sparsegmrf import CAR, Channels, Matern, condition, fill, fit
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import ChannelsFillResult, ChannelsFit
+from sparsegmrf.models import Intrinsic, TensionSpline
 from tests.inference.dense import log_density
 
 S = np.array([[1.0, 0.8, 0.3], [0.8, 2.0, 0.1], [0.3, 0.1, 0.5]])
@@ -187,3 +188,32 @@ def test_the_summary_has_covariance_noise_and_trend():
     assert "noise variance 0.1" in text
     assert dataclasses.is_dataclass(found)
     assert found.gmrf().mean.shape == (12, 12, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "covariates", "kept"),
+    [
+        (TensionSpline(kappa=0.5), "linear", {"row", "column"}),
+        (Intrinsic(order=2), "linear", set()),
+        (
+            Intrinsic(order=2),
+            {"row": np.arange(12.0)[:, None] * np.ones(9), "square": np.arange(108.0).reshape(12, 9) ** 2},
+            {"square"},
+        ),
+        (Intrinsic(), "constant", set()),
+        (CAR(0.2), "linear", {"constant", "row", "column"}),
+    ],
+)
+def test_covariates_that_an_intrinsic_field_has_itself_are_left_out(model, covariates, kept):
+    y = drawn((12, 9), 0.1)
+    held = [*model.parameters, "covariance"]
+    given = {"noise_variance": 0.1, "fixed": held}
+    found = fill(y, model=Channels(model, S), covariates=covariates, **given)
+    assert set(found.fit.covariates) == kept
+    assert found.fit.coefficients.shape == (len(kept), 3)
+    whole = fit(Channels(model, S), y, covariates=covariates, **given)
+    assert whole.loglik == found.fit.loglik
+    if not isinstance(model, CAR):
+        again = fill(y, model=Channels(model, S), covariates=list(found.fit._covariates.images) or None, **given)
+        assert_allclose(again.mean, found.mean, rtol=0.0, atol=1e-12)
+        assert again.fit.loglik == pytest.approx(found.fit.loglik, rel=1e-12)
