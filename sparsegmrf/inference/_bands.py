@@ -68,7 +68,11 @@ class Bands:
 
     def mask(self, mask: Any) -> Any:
         """Return what is missing, with channels last; joined by what a labelled image's attributes say."""
-        return self._last(mask) if self.labels is None else _moved(self.labels.aligned("mask", mask))
+        if self.labels is None:
+            return self._last(mask)
+        if np.ndim(mask) == 3 and not is_labelled(mask):  # laid out as the image was given
+            mask = np.moveaxis(np.asarray(mask), self.axis, 0)
+        return _moved(self.labels.aligned("mask", mask))
 
     def likelihood(self, likelihood: Gaussian) -> Gaussian:
         """Return a likelihood whose variances have channels last."""

@@ -71,6 +71,8 @@ def test_labelled_images_give_labelled_ones_as_they_stand(dims):
     missing = image.isnull().transpose("x", "band", "y")  # in an order of its own
     again = fill(image.fillna(0.0), mask=missing, spacing=None, **HELD)
     assert_array_equal(again.mean, found.mean)
+    bare = fill(image.fillna(0.0), mask=image.isnull().values, spacing=None, **HELD)  # laid out as the image is
+    assert_array_equal(bare.mean, found.mean)
 
 
 def test_a_band_with_a_gap_borrows_from_the_others():
