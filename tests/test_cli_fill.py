@@ -322,7 +322,7 @@ def test_place_of_the_outputs_is_checked_before_the_fit(holes, capsys, monkeypat
     def refuse(*_, **__):
         raise AssertionError("the fit began")
 
-    monkeypatch.setattr("sparsegmrf.cli._fill.fill_gaps", refuse)
+    monkeypatch.setattr("sparsegmrf.cli._fill_options.fill_gaps", refuse)
     for out in ("nowhere/out", "holes.npy"):
         assert main(["fill", "holes.npy", "--out", out]) == 2
     np.save("holes-mean.npy", holes)

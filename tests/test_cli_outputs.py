@@ -92,7 +92,7 @@ def test_folder_that_cannot_be_written_is_told_before_the_work(here, refused, mo
     def refuse(*_, **__):
         raise AssertionError("the work began")
 
-    monkeypatch.setattr("sparsegmrf.cli._fill.fill_gaps", refuse)
+    monkeypatch.setattr("sparsegmrf.cli._fill_options.fill_gaps", refuse)
     monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path).is_dir() and mode & os.W_OK))
     assert "cannot be written: permission denied" in refused("fill", "in.tif", "--out", "out", *FIELD)
     assert "cannot be written: permission denied" in refused("rx", "in.tif", "--values", "map.tif")
@@ -251,7 +251,7 @@ def test_what_cannot_be_written_or_chosen_is_refused_before_the_work(here, refus
     def refuse(*_, **__):
         raise AssertionError("the work began")
 
-    monkeypatch.setattr("sparsegmrf.cli._fill.fill_gaps", refuse)
+    monkeypatch.setattr("sparsegmrf.cli._fill_options.fill_gaps", refuse)
     monkeypatch.setattr("sparsegmrf.cli._pixels.rx", refuse)
     before = sorted(here.iterdir())
     assert message in refused(*words)

@@ -11,7 +11,8 @@ import scipy.ndimage
 import typer
 
 from sparsegmrf._files import directory_of_outputs, replacing_in
-from sparsegmrf.cli._fill import FillOptions, write_results
+from sparsegmrf.cli._fill import write_results
+from sparsegmrf.cli._fill_options import FillOptions
 from sparsegmrf.cli._fill_out import Destination, FillStorage
 from sparsegmrf.cli._options import Writing, with_groups
 from sparsegmrf.cli._rasters import Loaded, figure_path

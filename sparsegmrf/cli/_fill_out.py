@@ -16,7 +16,7 @@ from sparsegmrf.io._write import check_several, placed_as, storage_of, writer_fo
 
 _OF_ONE = (".tif", ".tiff", ".nc", ".nc4", ".cdf", ".zarr", ".fits", ".fit", ".fts", ".nii", ".npz")
 """Suffixes of a file that holds several images."""
-_OPTIONS: Mapping[str, str] = {"tiled": "cog"}
+CALLED: Mapping[str, str] = {"tiled": "cog"}
 """Options by the arguments of `sparsegmrf.io.write` that they become."""
 
 
@@ -119,8 +119,12 @@ class Destination:
             )
         directory_of_outputs(self.folder)
         self.storage.check_in_directory([self.folder / name for name in self.names(fields, samples)], inputs)
+        self.check_formats(fields, samples)
+
+    def check_formats(self, fields: Mapping[str, str], samples: int) -> None:
+        """Refuse formats that do not hold the images, or not as they are asked for."""
         if self.is_file:
-            check_several(self.out, self.raster, "out", **self.storage.given, called=_OPTIONS)
+            check_several(self.out, self.raster, "out", **self.storage.given, called=CALLED)
         else:
             path = self.folder / self.image("filled")
             writer_for(path, self.raster, "format" if self.storage.format else "out")
@@ -151,4 +155,4 @@ def suffix_of(raster: Raster) -> str:
 
 def check_storage(path: Path, raster: Raster, storage: Storage) -> None:
     """Refuse a way of storing that a format has not."""
-    storage_of(path, placed_as(path, raster), **storage.given, called=_OPTIONS)
+    storage_of(path, placed_as(path, raster), **storage.given, called=CALLED)

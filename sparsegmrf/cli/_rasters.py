@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -12,6 +13,7 @@ from sparsegmrf._address import stem_of, url_of
 from sparsegmrf._validate import one_of
 from sparsegmrf.cli._tell import tell
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.geo._common import NoChannelChosenError
 from sparsegmrf.io import Picture, Raster, read, read_mask, write
 from sparsegmrf.io._formats import FORMATS
 from sparsegmrf.plot import FIGURE_SUFFIXES
@@ -28,7 +30,10 @@ _FAR = 1e4
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A raster, where a mask or a mark says that it is missing besides, and what lies outside the domain."""
+    """A raster, where a mask or a mark says that it is missing besides, and what lies outside the domain.
+
+    What is missing besides is ``(H, W)``, or ``(H, W, C)`` where a mark is that of single channels.
+    """
 
     raster: Raster
     masked: BoolArray | None
@@ -49,7 +54,7 @@ class Loaded:
         """Where pixels are missing, or None: nowhere."""
         missing = self.raster.missing
         for more in (self.masked, self.outside):
-            missing = missing if more is None else missing | more
+            missing = missing if more is None else missing | _any_channel(more)
         return missing if missing.any() else None
 
     def inside(self, image: Any) -> Any:
@@ -61,9 +66,18 @@ class Loaded:
 
     @property
     def gaps(self) -> BoolArray:
-        """Where pixels are missing or NaN."""
+        """Where values are missing or NaN, (H, W), or channel by channel (H, W, C)."""
         missing = np.isnan(self.pixels)
-        return missing if self.missing is None else np.asarray(missing | self.missing)
+        if missing.ndim == 2:
+            return missing if self.missing is None else np.asarray(missing | self.missing)
+        for more in (self.masked, self.outside):
+            if more is not None:
+                missing = missing | (more if more.ndim == 3 else more[..., np.newaxis])
+        return missing
+
+    def channels_inside(self, values: FloatArray) -> FloatArray:
+        """Return a result ``(..., H, W, C)`` with NaN outside the domain."""
+        return values if self.outside is None else np.where(self.outside[..., np.newaxis], np.nan, values)
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,7 @@ class Reading:
         scale = "none" if self.raw else "unit"
         select = selection(self.select or ())
         options: dict[str, Any] = {"variable": self.variable, "channel_axis": self.channel_axis, "select": select}
-        raster = read(image, scale=scale, **options, **self._wanted())
+        raster = self._read(image, {"scale": scale, **options})
         masks: list[BoolArray] = []
         if self.mask == NAN:
             masks.append(_any_channel(np.isnan(np.asarray(raster.image, dtype=np.float64))))
@@ -123,9 +137,9 @@ class Reading:
         if self.valid is not None:
             masks.append(self._mask("valid", self.valid, image, raster))
         if self.nodata is not None:
-            masks.append(_any_channel(_is(self.nodata, raster)))
+            masks.append(_is(self.nodata, raster))
         outside = None if self.domain is None else self._mask("domain", self.domain, image, raster)
-        loaded = Loaded(raster, np.logical_or.reduce(masks) if masks else None, outside)
+        loaded = Loaded(raster, _union(masks), outside)
         _tell_of_marks(loaded)
         return loaded
 
@@ -133,6 +147,10 @@ class Reading:
         """Read a mask."""
         path, variable = file_and_variable(text, image)
         return read_mask(path, like=raster, variable=variable, valid=name != "mask", name=name)
+
+    def _read(self, image: Path, options: dict[str, Any]) -> Raster:
+        """Read the channels that are wanted."""
+        return read(image, **options, **self._wanted())
 
     def _wanted(self) -> dict[str, Any]:
         """Return which channels are wanted, as `read` takes it."""
@@ -154,6 +172,41 @@ class ReadingOne(Reading):
 
 
 @dataclass(frozen=True)
+class ReadingOneOrSeveral(ReadingOne):
+    """Options of a command that takes one channel of an image or several of them."""
+
+    channels: Annotated[
+        str | None, typer.Option(help="Channels (bands) to fill in one run: all, or numbers such as 0,1,2.")
+    ] = None
+
+    def numbers(self, count: int) -> list[int]:
+        """Return the numbers of the channels read, of which there are so many."""
+        wanted = self._several
+        return list(range(count)) if isinstance(wanted, str) or wanted is None else wanted
+
+    @property
+    def _several(self) -> Literal["all"] | list[int] | None:
+        if self.channels is None or self.channels.strip() == "all":
+            return None if self.channels is None else "all"
+        return channel_numbers(self.channels, "all, or numbers")
+
+    def _read(self, image: Path, options: dict[str, Any]) -> Raster:
+        wanted = self._several
+        if wanted is None:
+            try:
+                return super()._read(image, options)
+            except NoChannelChosenError as error:
+                raise ArgumentError(f"{error} All of them are filled with --channels all.") from error
+        for name, given in (("channel", self.channel), ("grey", self.grey or None)):
+            if given is not None:
+                raise ArgumentError(f"{name} and channels exclude each other, got {given} and {self.channels}.")
+        raster = read(image, channel=wanted, **options)
+        if raster.image.ndim == 3 and raster.image.shape[2] > 1:
+            return raster
+        return _only_channel(image, None if isinstance(wanted, str) else wanted[0], options)
+
+
+@dataclass(frozen=True)
 class ReadingSeveral(Reading):
     """Options of the commands on several channels of an image."""
 
@@ -162,10 +215,26 @@ class ReadingSeveral(Reading):
     def _wanted(self) -> dict[str, Any]:
         if self.channels is None:
             return super()._wanted()
-        parts = [part.strip() for part in self.channels.split(",")]
-        if not all(part.isdecimal() for part in parts):
-            raise ArgumentError(f"channels must be numbers from 0 with commas, got {self.channels}.")
-        return {"channel": [int(part) for part in parts]}
+        return {"channel": channel_numbers(self.channels, "numbers")}
+
+
+def channel_numbers(text: str, expected: str) -> list[int]:
+    """Return the numbers of channels that are written with commas, each once."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ArgumentError(f"channels must be {expected} from 0 with commas, got {text}.")
+    numbers = [int(part) for part in parts]
+    if len(set(numbers)) < len(numbers):
+        raise ArgumentError(f"channels must be different numbers, got {text}.")
+    return numbers
+
+
+def _only_channel(image: Path, number: int | None, options: dict[str, Any]) -> Raster:
+    """Read the channel of an image that has one only, or the one of a number."""
+    try:
+        return read(image, channel=number, **options)
+    except NoChannelChosenError:  # an array with an axis of one channel
+        return read(image, channel=0, **options)
 
 
 def file_and_variable(text: str, image: Path) -> tuple[Path, str | None]:
@@ -185,6 +254,16 @@ def selection(texts: Sequence[str]) -> dict[str, str]:
             raise ArgumentError(f"select must be DIMENSION=VALUE, each dimension once, got {text}.")
         found[name] = value
     return found
+
+
+def _union(masks: Sequence[BoolArray]) -> BoolArray | None:
+    """Return where any of some masks is, channel by channel if one of them is."""
+    if not masks:
+        return None
+    channels = any(mask.ndim == 3 for mask in masks)
+    return np.asarray(
+        reduce(np.logical_or, [mask[..., np.newaxis] if channels and mask.ndim == 2 else mask for mask in masks])
+    )
 
 
 def _any_channel(where: BoolArray) -> BoolArray:

@@ -1,9 +1,10 @@
 """What the commands print: tables on standard output, progress on standard error."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TypeAlias
 
 import numpy as np
 from rich import box
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from sparsegmrf.cli._causal import Outcome
 from sparsegmrf.inference import (
+    ChannelsFillResult,
     CountFillResult,
     CountFitResult,
     FillResult,
@@ -22,11 +24,16 @@ from sparsegmrf.inference import (
 )
 from sparsegmrf.inference import Progress as FitProgress
 from sparsegmrf.inference._around import offer_around
+from sparsegmrf.inference._channel_members import covariance_names, members_of
 from sparsegmrf.inference._ground import told
 from sparsegmrf.inference._progress_bar import described
 from sparsegmrf.large import TiledResult
+from sparsegmrf.models import Channels, Sum
 from sparsegmrf.stacks import StackCrossValidation, StackResult
 from sparsegmrf.typing import FloatArray
+
+Report: TypeAlias = list[Table | str]
+"""Tables and texts that are to be printed."""
 
 
 class Progress:
@@ -102,14 +109,16 @@ def show_causal_fit(name: str, outcome: Outcome) -> None:
 
 def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> None:
     """Print the parameters of a filled image with standard errors, and the figures of its fit."""
+    show(filled_report(name, result, unit))
+
+
+def filled_report(name: str, result: FillResult | CountFillResult, unit: str) -> Report:
+    """Return the tables of a filled image, which hold neither images nor factors."""
     fit = result.fit
-    _show_comparison(getattr(result, "comparison", None))
     integrated = getattr(result, "integrated", None)
     kinds = ("estimate", "std. error") if integrated is None else ("mode", "median", "2.5%", "97.5%")
     columns = ("", *kinds, *(["unit"] if fit.units else []))
-    table = Table(*columns, box=box.SIMPLE_HEAD, title=f"{name}: {type(fit.model).__name__}")
-    for column in table.columns:
-        column.justify = "right"
+    table = _right(*columns, title=f"{name}: {type(fit.model).__name__}")
     for parameter in fit.parameters:
         of_length = [fit.units.get(parameter, "")] if fit.units else []
         table.add_row(parameter, *_numbers_of(fit, integrated, parameter), *of_length)
@@ -118,13 +127,12 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
         for covariate, value in fit.coefficients.items():
             table.add_row(covariate, f"{value:.6g}", f"{errors[covariate]:.2g}")
     trend = ", ".join(f"{each} {value:.6g} +- {errors[each]:.2g}" for each, value in fit.coefficients.items())
-    Console(highlight=False, markup=False).print(table)
     ground = told(fit.model, fit.problem.spacing, fit.problem.fixed)
     around = offer_around(fit.model, fit.problem.labels)
     filled = np.count_nonzero(np.isfinite(np.asarray(result.mean))) - fit.n_observed
     std = np.asarray(result.std)
     std, of_risk = std[np.isfinite(std)], " of the risk" if isinstance(result, CountFillResult) else ""
-    show_table(
+    figures = _table_of(
         {
             "unit": unit,
             "pixels": f"{fit.n_observed} observed, {filled} filled",
@@ -138,6 +146,42 @@ def show_filled(name: str, result: FillResult | CountFillResult, unit: str) -> N
             **({"boundary": around[0]} if around else {}),
         }
     )
+    return [*_comparison_report(getattr(result, "comparison", None)), table, figures]
+
+
+def channels_report(name: str, result: ChannelsFillResult, names: Sequence[str], unit: str) -> Report:
+    """Return the tables of channels that were filled together: spatial parameters, each channel, correlations."""
+    fit, titles = result.fit, [f"channel {each}" for each in names]
+    units = ["unit"] if fit.units else []
+    spatial = _right("", "estimate", "std. error", *units, title=f"{name}: {_fields(fit.model)}")
+    for parameter, value in fit.parameters.items():
+        error = fit.standard_errors.get(parameter)
+        written = "held" if error is None else f"{error:.2g}"
+        spatial.add_row(parameter, f"{value:.6g}", written, *([fit.units.get(parameter, "")] if fit.units else []))
+    each = _right("", *titles)
+    for covariate, values, errors in zip(fit.covariates, fit.coefficients, fit.coefficient_errors, strict=True):
+        each.add_row(covariate, *(f"{v:.6g} +- {e:.2g}" for v, e in zip(values, errors, strict=True)))
+    noise = np.asarray(fit.noise_variance)
+    if noise.ndim < 2:
+        each.add_row("noise variance", *(f"{v:.6g}" for v in np.broadcast_to(noise, len(names))))
+    std, gaps = np.asarray(result.std), np.isfinite(result.mean).sum(axis=(0, 1)) - fit.observed_of_channels
+    each.add_row("observed", *map(str, fit.observed_of_channels))
+    each.add_row("filled", *map(str, gaps))
+    each.add_row("std", *(f"{np.nanmin(s):.4g} to {np.nanmax(s):.4g}" for s in np.moveaxis(std, -1, 0)))
+    tables: Report = [spatial, each]
+    for label, member in zip(covariance_names(fit.model), members_of(fit.model), strict=True):
+        deviations = np.sqrt(np.diagonal(member.covariance))
+        own = _right(f"{label}: correlation", *titles)
+        for title, deviation, row in zip(titles, deviations, member.covariance, strict=True):
+            own.add_row(title, *(f"{value:.4f}" for value in row / (deviation * deviations)))
+        tables.append(own)
+    figures = {
+        "unit": unit,
+        "log-likelihood": f"{fit.loglik:.4f} nats",
+        "AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}",
+        "converged" if fit.converged else "NOT CONVERGED": fit.reason,
+    }
+    return [*tables, _table_of(figures)]
 
 
 def _numbers_of(fit: FitResult | CountFitResult, integrated: IntegratedFit | None, parameter: str) -> list[str]:
@@ -205,23 +249,45 @@ def show_stack(name: str, result: StackResult, scored: StackCrossValidation | No
 
 def show_fit(name: str, fit: FitResult | CountFitResult, comparison: ModelComparison | None, unit: str) -> None:
     """Print the estimates of a fit with standard errors, and the fields that it was chosen from."""
-    _show_comparison(comparison)
+    show(_comparison_report(comparison))
     Console(highlight=False, markup=False, soft_wrap=True).print(f"{name}, unit {unit}\n{fit.summary()}")
 
 
-def _show_comparison(comparison: ModelComparison | None) -> None:
-    if comparison is not None:
-        Console(highlight=False, markup=False, soft_wrap=True).print(comparison.summary(), "\n")
+def _fields(model: Channels | Sum) -> str:
+    """Return the fields of a model of channels in words."""
+    return " + ".join(type(each.model).__name__ for each in members_of(model))
+
+
+def _comparison_report(comparison: ModelComparison | None) -> Report:
+    return [] if comparison is None else [f"{comparison.summary()} \n"]
+
+
+def show(report: Report) -> None:
+    """Print tables and texts."""
+    for each in report:
+        Console(highlight=False, markup=False, soft_wrap=isinstance(each, str)).print(each)
 
 
 def show_table(rows: Mapping[str, str]) -> None:
     """Print names and values."""
+    show([_table_of(rows)])
+
+
+def _table_of(rows: Mapping[str, str]) -> Table:
     table = Table(box=None, show_header=False)
     table.add_column(justify="right")
     table.add_column()
     for name, value in rows.items():
         table.add_row(name, value)
-    Console(highlight=False, markup=False).print(table)
+    return table
+
+
+def _right(*columns: str, title: str = "") -> Table:
+    """Return a table of numbers."""
+    table = Table(*columns, box=box.SIMPLE_HEAD, title=title or None)
+    for column in table.columns:
+        column.justify = "right"
+    return table
 
 
 def show_written(paths: Iterable[Path | None], stretch: tuple[float, float] | None = None) -> None:

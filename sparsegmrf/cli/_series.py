@@ -10,8 +10,8 @@ from typer.core import TyperGroup
 from sparsegmrf.stacks._labels import time_of
 
 _SERIES = (".nc", ".nc4")
-_ONE = ("--select", "--channel", "--channel-axis")
-"""Options by which ``fill`` takes one image of a file."""
+_ONE = ("--select", "--channel", "--channels", "--channel-axis")
+"""Options by which ``fill`` takes one image of a file, or its channels as they are."""
 
 
 class Commands(TyperGroup):

@@ -17,6 +17,10 @@ Bands = int | Sequence[int] | Literal["all"] | None
 _SINGLE = np.finfo(np.float32)
 
 
+class NoChannelChosenError(ArgumentError):
+    """There are several channels, and it is not said which one is wanted."""
+
+
 class Placed:
     """An image that was read, and others of the same pixels, which are written as they are."""
 
@@ -50,7 +54,9 @@ def chosen(what: str, name: str, count: int, wanted: Bands, note: str = "") -> l
     if wanted is None:
         if count == 1:
             return [0]
-        raise ArgumentError(f"{name} has {count} {what}; choose one with channel (--channel) 0 to {count - 1}.{note}")
+        raise NoChannelChosenError(
+            f"{name} has {count} {what}; choose one with channel (--channel) 0 to {count - 1}.{note}"
+        )
     several = isinstance(wanted, Sequence)
     numbers: list[int] = [wanted] if isinstance(wanted, int | np.integer) else [*wanted]
     if not numbers:

@@ -6,6 +6,7 @@ import numpy as np
 
 from sparsegmrf._libraries import library
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.geo._bands import BandNotes
 from sparsegmrf.geo._geotiff import GeoTiff
 from sparsegmrf.geo._netcdf import NetCdf
 from sparsegmrf.inference._around import is_latitude, is_longitude, longitude_steps
@@ -32,8 +33,11 @@ def as_netcdf(raster: GeoTiff, path: object, argument: str = "path") -> NetCdf:
         )
     height, width = raster.image.shape[:2]
     coordinates = coordinates_of(transform, place["crs"], (height, width))
-    plane = raster.image if raster.image.ndim == 2 else raster.image[..., 0]
-    image = library("xarray").DataArray(plane, coordinates, ("y", "x"), "image")
+    dims: tuple[str, ...] = ("y", "x")
+    if raster.image.ndim == 3:
+        dims, coordinates["band"] = ("y", "x", "band"), ("band", band_names(raster))
+    name = "image" if raster.image.ndim == 2 else None
+    image = library("xarray").DataArray(raster.image, coordinates, dims, name)
     image.encoding = {"grid_mapping": "spatial_ref", "dtype": raster.dtype}
     if raster.unit:
         image.attrs["units"] = raster.unit
@@ -41,7 +45,14 @@ def as_netcdf(raster: GeoTiff, path: object, argument: str = "path") -> NetCdf:
         image.encoding |= {"scale_factor": raster.scaling[0], "add_offset": raster.scaling[1]}
     if raster.nodata is not None:
         image.encoding["_FillValue"] = raster.nodata
-    return NetCdf(image, dict(raster.tags))
+    return NetCdf(image, dict(raster.tags), dims=dims[2:] + dims[:2])
+
+
+def band_names(raster: GeoTiff) -> list[Any]:
+    """Return what a coordinate calls the bands: their descriptions if each has one of its own, or numbers from 1."""
+    names: list[Any] = [each.name for each in raster.notes]
+    count = raster.image.shape[2]
+    return names if all(names) and len(set(names)) == count else list(range(1, count + 1))
 
 
 def as_geotiff(raster: NetCdf, path: object, argument: str = "path") -> GeoTiff:
@@ -64,6 +75,9 @@ def as_geotiff(raster: NetCdf, path: object, argument: str = "path") -> GeoTiff:
     encoding = image.encoding
     dtype = np.dtype(encoding.get("dtype", image.dtype))
     fill = encoding.get("_FillValue")
+    scaling = (float(encoding.get("scale_factor", 1.0)), float(encoding.get("add_offset", 0.0)))
+    along = image.dims[2] if image.ndim == 3 else None
+    names = [""] if along is None else [str(each) for each in np.asarray(image[along])]
     return GeoTiff(
         image=np.asarray(image, dtype=np.float64),
         band=0 if image.ndim == 2 else None,
@@ -79,7 +93,8 @@ def as_geotiff(raster: NetCdf, path: object, argument: str = "path") -> GeoTiff:
             "area_or_point": "Area",
         },
         tags={str(key): str(value) for key, value in raster.attributes.items()},
-        scaling=(float(encoding.get("scale_factor", 1.0)), float(encoding.get("add_offset", 0.0))),
+        scaling=scaling,
+        notes=tuple(BandNotes(name, raster.unit, scaling=scaling) for name in names),
     )
 
 

@@ -1,7 +1,7 @@
 """Images of FITS files through astropy, in the order of their rows, with header and world coordinates."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sparsegmrf._libraries import library
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
+from sparsegmrf.geo._layers import Layer
 from sparsegmrf.typing import ArrayLike, FloatArray
 
 _OF_STORED_VALUES = ("BSCALE", "BZERO", "BLANK", "DATAMIN", "DATAMAX", "CHECKSUM", "DATASUM", "ZBLANK")
@@ -39,12 +40,15 @@ class Fits(Placed):
         Headers of the image and of the file; the same if the image is the first.
     dtype : numpy.dtype
         Type of the stored values.
+    is_whole : bool
+        Whether all planes were read.
     """
 
     image: FloatArray
     header: Any
     primary: Any
     dtype: np.dtype[Any]
+    is_whole: bool = False
     suffixes = (".fits", ".fit", ".fts")
     stack_suffix = ".fits"
     storage = ()
@@ -101,10 +105,29 @@ class Fits(Placed):
         FileError
             If the directory does not exist.
         """
-        fits = library("astropy.io.fits")
         array = self._of_same_pixels(image)
-        header = self._header(name, unit)
-        values = array.astype(self._type_of(array, self.dtype, exact))
+        self._write(path, array.astype(self._type_of(array, self.dtype, exact)), self._header(name, unit))
+
+    def write_channels(self, path: PathLike, layers: Sequence[Layer], *, exact: bool = False) -> None:
+        """Write what was computed of several planes as a cube, draws along a fourth axis, or cubes as extensions.
+
+        World coordinates of the third axis are kept where all planes were read.
+        """
+        fits = library("astropy.io.fits")
+        arrays = [each.planes for each in layers]
+        values = [array.astype(self._type_of(array, self.dtype, exact)) for array in arrays]
+        headers = [self._header(each.meaning, None, 3 if self.is_whole else 2) for each in layers]
+        if len(layers) == 1:
+            self._write(path, values[0], headers[0])
+            return
+        primary = fits.Header() if self.primary is self.header else self.primary
+        units = [fits.PrimaryHDU(header=primary)]
+        units += [fits.ImageHDU(v, h, name=each.name) for v, h, each in zip(values, headers, layers, strict=True)]
+        with replacing(path) as temporary:
+            fits.HDUList(units).writeto(temporary)
+
+    def _write(self, path: PathLike, values: FloatArray, header: Any) -> None:
+        fits = library("astropy.io.fits")
         if self.primary is self.header:
             units = [fits.PrimaryHDU(values, header)]
         else:
@@ -132,14 +155,14 @@ class Fits(Placed):
         with replacing(path) as temporary:
             fits.HDUList(units).writeto(temporary)
 
-    def _header(self, name: str, unit: str | None) -> Any:
-        """Return the header of another image of the same place."""
+    def _header(self, name: str, unit: str | None, axes: int = 2) -> Any:
+        """Return the header of another image of the same place, with the world coordinates of some axes."""
         header = self.header.copy()
         for keyword in list(header):
-            if keyword in _OF_STORED_VALUES or _OF_FURTHER_AXES.fullmatch(keyword):
+            if keyword in _OF_STORED_VALUES or _is_of_further_axes(keyword, axes):
                 header.remove(keyword, remove_all=True, ignore_missing=True)
-        if header.get("WCSAXES", 2) > 2:
-            header["WCSAXES"] = 2
+        if header.get("WCSAXES", axes) > axes:
+            header["WCSAXES"] = axes
         if unit is not None:
             header["BUNIT"] = unit
         if name:
@@ -203,7 +226,8 @@ def read_fits(path: PathLike, *, extension: str | None = None, plane: Bands = No
     planes = chosen("planes along its third axis", Path(path).name, len(cube), plane)
     images = [_values(cube[k], header) for k in planes]
     image = images[0] if is_one(plane) else np.stack(images, axis=-1)
-    return Fits(image, header, primary, stored.dtype.newbyteorder("="))
+    is_whole = len(cube) > 1 and planes == list(range(len(cube)))
+    return Fits(image, header, primary, stored.dtype.newbyteorder("="), is_whole)
 
 
 def write_fits(path: PathLike, image: ArrayLike, name: str = "", unit: str = "") -> None:
@@ -231,6 +255,11 @@ def write_fits(path: PathLike, image: ArrayLike, name: str = "", unit: str = "")
         raise ArgumentError(f"image must have shape (H, W) or (K, H, W) to be written as FITS, got {array.shape}.")
     plane = array if array.ndim == 2 else array[0]
     Fits(plane, header, header, plane.dtype).write(path, array, name, unit=unit or None, exact=True)
+
+
+def _is_of_further_axes(keyword: str, axes: int) -> bool:
+    """Return whether a keyword is of an axis after so many."""
+    return _OF_FURTHER_AXES.fullmatch(keyword) is not None and max(map(int, re.findall(r"\d+", keyword))) > axes
 
 
 def _values(stored: Any, header: Any) -> FloatArray:

@@ -1,9 +1,8 @@
 """Rasters that rasterio opens, and GeoTIFF on the same ground."""
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,11 @@ import numpy as np
 from sparsegmrf._address import name_of, url_of
 from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
-from sparsegmrf._validate import real_array
-from sparsegmrf.errors import ArgumentError, DataWarning
+from sparsegmrf.errors import ArgumentError
+from sparsegmrf.geo._bands import BandNotes, bands_of, notes_of, opacity_of, put_notes, tell_of_colours, values_of
 from sparsegmrf.geo._blocks import blocks_of, is_optimized, optimized
 from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
+from sparsegmrf.geo._layers import Layer, opaque_where_filled
 from sparsegmrf.geo._packing import Packing, pack
 from sparsegmrf.geo._quiet import quiet
 from sparsegmrf.geo._spacing import spacing_of_transform
@@ -55,6 +55,10 @@ class GeoTiff(Placed):
         Blocks in which a tiled file is written, as rasterio has them; empty for rows.
     is_optimized : bool
         Whether the file is a cloud-optimized GeoTIFF.
+    notes : tuple of BandNotes
+        Description, unit, metadata, colour and scaling of each band that was read.
+    opacity : (ndarray, float) or None
+        Transparency ``(H, W)`` as it is stored, where several bands were read, and what stands for opaque.
     """
 
     image: FloatArray
@@ -69,6 +73,8 @@ class GeoTiff(Placed):
     scaling: tuple[float, float] = (1.0, 0.0)
     blocks: dict[str, Any] = field(default_factory=dict)
     is_optimized: bool = False
+    notes: tuple[BandNotes, ...] = ()
+    opacity: tuple[Any, float] | None = None
     suffixes = (".tif", ".tiff")
     stack_suffix = ".tif"
     storage = ("tiled", "packed")
@@ -143,7 +149,8 @@ class GeoTiff(Placed):
         array = self._of_same_pixels(image)
         bands = array[np.newaxis] if array.ndim == 2 else array
         names = [name if len(bands) == 1 else f"{name} {k}".strip() for k in range(1, len(bands) + 1)]
-        self._write(path, bands, names, unit=unit, exact=exact, tiled=tiled, packed=packed)
+        like = self._packing(name, unit) if packed else None
+        self._write(path, bands, self._notes(names, unit), like, exact=exact, tiled=tiled, packed=packed)
 
     def write_several(
         self,
@@ -166,23 +173,53 @@ class GeoTiff(Placed):
         if packed:
             raise ArgumentError("packed must be left out of a GeoTIFF of several images, which has one no-data value.")
         bands = np.stack([self._of_same_pixels(image, several=False) for image in images.values()])
-        self._write(path, bands, list(images), unit=None, exact=exact, tiled=tiled, packed=False)
+        self._write(path, bands, self._notes(list(images), None), None, exact=exact, tiled=tiled, packed=False)
+
+    def write_channels(
+        self,
+        path: PathLike,
+        layers: Sequence[Layer],
+        *,
+        exact: bool = False,
+        tiled: bool | None = None,
+        packed: bool = False,
+    ) -> None:
+        """Write what was computed of all bands as bands of one GeoTIFF: one after the other of each layer.
+
+        In a file of its own a layer of the kind of the bands has their colours, and the image that is filled their
+        descriptions and its transparency, opaque where it was filled.
+        """
+        alone, names = len(layers) == 1, [each.name for each in self.notes]
+        bands, notes = [], []
+        for layer in layers:
+            count = layer.values.size // (layer.values.shape[-1] * layer.values.shape[-2] * layer.values.shape[-3])
+            bands.append(layer.planes.reshape(-1, *self.image.shape[:2]))
+            for own, name in zip(self.notes * count, layer.names(names, alone), strict=True):
+                colour = own.colour if alone and layer.is_image and count == 1 else ""
+                notes.append(replace(own, name=name, colour=colour))
+        like = self._packing(layers[0].meaning, None) if packed else None
+        opacity = None
+        if alone and layers[0].is_filled and self.opacity is not None:
+            opacity = opaque_where_filled(*self.opacity, layers[0].values), self.opacity[1]
+        self._write(path, np.concatenate(bands), notes, like, exact=exact, tiled=tiled, packed=packed, opacity=opacity)
 
     def _write(
         self,
         path: PathLike,
         bands: FloatArray,
-        names: list[str],
+        notes: list[BandNotes],
+        like: Packing | None,
         *,
-        unit: str | None,
         exact: bool,
         tiled: bool | None,
         packed: bool,
+        opacity: tuple[FloatArray, float] | None = None,
     ) -> None:
+        """Write bands ``(K, H, W)`` with what is said of each; packed like a packing, if there is one."""
         rasterio = library("rasterio")
         scale, offset = 1.0, 0.0
         if packed:
-            stored, packing = pack(bands, self._packing(names[0], unit))
+            stored, packing = pack(bands, like)
             dtype, scale, offset = packing.dtype, packing.scale, packing.offset
             nodata: float | None = packing.nodata
         else:
@@ -190,16 +227,24 @@ class GeoTiff(Placed):
             floats = bands.astype(dtype)
             nodata = self._nodata_for(floats)
             stored = np.where(np.isnan(floats), dtype.type(nodata), floats)
+        scalings = [(scale, offset)] * len(bands)
+        if opacity is not None:
+            most = float(np.iinfo(dtype).max) if packed else opacity[1]
+            stored = np.concatenate([stored, np.rint(opacity[0] * (most / opacity[1])).astype(dtype)[np.newaxis]])
+            notes, scalings = [*notes, BandNotes(colour="alpha")], [*scalings, (1.0, 0.0)]
+        of_colours = [each.colour for each in notes[:3]] == ["red", "green", "blue"]
         profile = {"driver": "GTiff", "dtype": dtype, "compress": "deflate", "BIGTIFF": "IF_SAFER", **self.blocks}
+        profile["photometric"] = "RGB" if of_colours else "MINISBLACK"
         placed = {key: self.georeference[key] for key in ("crs", "transform")}
         # Within memory first: what GDAL cannot write to a disk for want of space, it does not always tell.
         with quiet(rasterio), rasterio.io.MemoryFile() as memory:
             with memory.open(
-                count=len(bands), height=bands.shape[1], width=bands.shape[2], nodata=nodata, **profile, **placed
+                count=len(stored), height=bands.shape[1], width=bands.shape[2], nodata=nodata, **profile, **placed
             ) as target:
-                self._describe(target, names, unit)
+                put_in_place(target, self.georeference, self.tags)
+                put_notes(rasterio, target, notes)
                 if packed:
-                    target.scales, target.offsets = [scale] * len(bands), [offset] * len(bands)
+                    target.scales, target.offsets = zip(*scalings, strict=True)
                 target.write(stored)
             content = bytes(memory.getbuffer())
         if self.is_optimized if tiled is None else tiled:
@@ -214,14 +259,10 @@ class GeoTiff(Placed):
         nodata = self.nodata if self.nodata is not None and float(self.nodata).is_integer() else None
         return Packing(self.dtype, *self.scaling, None if nodata is None else int(nodata))
 
-    def _describe(self, target: Any, names: list[str], unit: str | None) -> None:
-        """Give a file that is written its place, its metadata and its bands' names and unit."""
-        put_in_place(target, self.georeference, self.tags)
-        for k, name in enumerate(names, start=1):
-            target.set_band_description(k, name)
-            if unit is None and self.band_tags:
-                target.update_tags(k, **self.band_tags)
-        target.units = [self.unit if unit is None else unit] * target.count
+    def _notes(self, names: list[str], unit: str | None) -> list[BandNotes]:
+        """Return what is said of images of the band that was read, or of others in another unit."""
+        own = BandNotes(unit=self.unit, tags=self.band_tags) if unit is None else BandNotes(unit=unit)
+        return [replace(own, name=name) for name in names]
 
     def _nodata_for(self, stored: Any) -> float:
         if self.nodata is None:
@@ -282,23 +323,25 @@ def read_geotiff(path: PathLike, *, band: Bands = None) -> GeoTiff:
             taken = [bands[number] for number in numbers]
             tell_of_colours(rasterio, taken, name_of(path))
             images = [values_of(page, k, alpha.get(id(page))) for page, k in taken]
-            units = {page.units[k] or "" for page, k in taken}
+            notes = [notes_of(page, k) for page, k in taken]
+            units = {each.unit for each in notes}
             nodata = {page.nodatavals[k] for page, k in taken}
             one = is_one(band)
-            first, k = taken[0]
             return GeoTiff(
                 image=images[0] if one else np.stack(images, axis=-1),
                 band=numbers[0] if one else None,
-                name=(first.descriptions[k] or "") if one else "",
+                name=notes[0].name if one else "",
                 unit=units.pop() if len(units) == 1 else "",
                 nodata=nodata.pop() if len(nodata) == 1 else None,
                 dtype=np.result_type(*(page.dtypes[k] for page, k in taken)),
                 georeference=georeference_of(source),
                 tags=copied_tags(source),
-                band_tags=_without_statistics(first.tags(k + 1)) if one else {},
-                scaling=(first.scales[k], first.offsets[k]),
+                band_tags=notes[0].tags if one else {},
+                scaling=notes[0].scaling,
                 blocks=blocks_of(source),
                 is_optimized=is_optimized(source),
+                notes=tuple(notes),
+                opacity=None if one else opacity_of(taken, alpha),
             )
     except rasterio.errors.RasterioError as error:
         raise unreadable(path, "a raster", error) from error
@@ -328,57 +371,3 @@ def put_in_place(target: Any, georeference: dict[str, Any], tags: dict[str, str]
 def copied_tags(source: Any) -> dict[str, str]:
     """Return the metadata of a data set that hold of others on its ground."""
     return {key: value for key, value in source.tags().items() if key not in _NOT_COPIED}
-
-
-def bands_of(rasterio: Any, source: Any, opened: ExitStack) -> tuple[list[tuple[Any, int]], dict[int, int]]:
-    """Return the bands of all pages as (data set, number), and the transparency of those pages that have one."""
-    pages = [source]
-    if source.driver == "GTiff" and len(source.subdatasets) > 1:
-        each = (opened.enter_context(rasterio.open(name)) for name in source.subdatasets)
-        pages = [page for page in each if page.shape == source.shape]
-    kinds = [page.colorinterp for page in pages]
-    transparency = rasterio.enums.ColorInterp.alpha
-    alpha = {
-        id(page): kind.index(transparency) for page, kind in zip(pages, kinds, strict=True) if transparency in kind
-    }
-    bands = [
-        (page, k)
-        for page, kind in zip(pages, kinds, strict=True)
-        for k in range(page.count)
-        if kind[k] != transparency or page.count == 1
-    ]
-    return bands, {} if all(page.count == 1 for page in pages) else alpha
-
-
-def values_of(page: Any, k: int, alpha: int | None, window: Any = None) -> FloatArray:
-    """Return a band, or a window of it, in its unit, NaN where anything in the file says that there is no data."""
-    stored = page.read(k + 1, window=window)
-    values: FloatArray = real_array("image", stored) * page.scales[k] + page.offsets[k]
-    missing = page.read_masks(k + 1, window=window) == 0
-    # Where there is a mask, GDAL takes it alone; what is no data by another rule is no data all the same.
-    nodata = page.nodatavals[k]
-    if nodata is not None:
-        with np.errstate(over="ignore"):
-            missing |= (stored == nodata) | (stored.astype(np.float64) == float(np.float32(nodata))) & (
-                stored.dtype == np.float32
-            )
-    if alpha is not None:
-        missing |= page.read(alpha + 1, window=window) == 0
-    values[missing] = np.nan
-    return values
-
-
-def tell_of_colours(rasterio: Any, bands: list[tuple[Any, int]], name: str) -> None:
-    """Warn of a band whose numbers are those of a table of colours."""
-    for page, k in bands:
-        if page.colorinterp[k] == rasterio.enums.ColorInterp.palette:
-            warnings.warn(
-                f"band {k} of {name} has a table of colours: its numbers are likely categories, and numbers between "
-                "them, which a field and a mean have, stand for none of them; fill an image of each category.",
-                DataWarning,
-                stacklevel=3,
-            )
-
-
-def _without_statistics(tags: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in tags.items() if not key.startswith("STATISTICS_")}

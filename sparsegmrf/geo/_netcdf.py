@@ -1,7 +1,7 @@
 """Variables of NetCDF files, and others of the same grid."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +16,11 @@ from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo._common import Bands, Placed, check_file, unreadable
 from sparsegmrf.geo._dimensions import Selection
+from sparsegmrf.geo._layers import Layer
 from sparsegmrf.geo._netcdf_out import prepared, write_dataset
-from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_at, image_of, single, with_ancestors
+from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_at, image_of, order_of, single, with_ancestors
 from sparsegmrf.inference import Spacing
+from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._spacing import read_spacing
 
 
@@ -39,6 +41,8 @@ class NetCdf(Placed):
         Whether it was read from Zarr.
     place : dict
         Positions of the image along the further dimensions of the variable.
+    dims : tuple
+        Dimensions of the image in the order of the variable; empty: its own.
     """
 
     image: Any
@@ -46,6 +50,7 @@ class NetCdf(Placed):
     bounds: dict[str, Any] = field(default_factory=dict)
     is_zarr: bool = False
     place: dict[str, int] = field(default_factory=dict)
+    dims: tuple[Any, ...] = ()
     of_netcdf = (".nc", ".nc4", ".cdf")
     storage = ("packed",)
 
@@ -138,6 +143,32 @@ class NetCdf(Placed):
         """
         ready = [self._prepared(array, name, None, exact, packed).rename(name) for name, array in images.items()]
         self._write(path, ready)
+
+    def write_channels(
+        self, path: PathLike, layers: Sequence[Layer], *, exact: bool = False, packed: bool = False
+    ) -> None:
+        """Write what was computed of all positions along a dimension as variables along the same one.
+
+        Dimensions are in the order of the variable read, draws along a first one, ``sample``. A layer alone in its file
+        has the name of that variable, followed by its own if it is of another kind.
+        """
+        ready = []
+        for layer in layers:
+            array = self._layer(layer)
+            array = array.rename(layer.name) if len(layers) > 1 or array.name is None else array
+            ready.append(self._prepared(array, "", None, exact, packed))
+        self._write(path, ready)
+
+    def _layer(self, layer: Layer) -> Any:
+        """Return what was computed under the labels of the variable read."""
+        labels, order = Labels(self.image), self.dims or self.image.dims
+        if layer.values.ndim > 3:
+            found, order = labels.draws(layer.values), ("sample", *order)
+        elif layer.is_image:
+            found = labels.values(layer.values)
+        else:
+            found = labels.deviation(layer.values, layer.name, layer.meaning)
+        return found.isel({dim: 0 for dim in found.dims if dim not in order}).transpose(*order)
 
     def _prepared(self, array: Any, name: str, unit: str | None, exact: bool, packed: bool) -> Any:
         given = array if hasattr(array, "dims") else self._labelled(array, name, unit)
@@ -235,7 +266,8 @@ def read_netcdf(
             array, stored = dataset[name], data(group, **undecoded)[name]
             image, place = image_of(array, select or {}, index, name_of(path), at)
             known = _known(image, image_at(stored, image, place), stored.attrs)
-            return NetCdf(known, dict(whole[""].attrs), bounds_of(known, dataset, place), place=single(place))
+            bounds, dims = bounds_of(known, dataset, place), order_of(array, known)
+            return NetCdf(known, dict(whole[""].attrs), bounds, place=single(place), dims=dims)
     except ArgumentError:
         raise
     except (OSError, ValueError, RuntimeError) as error:

@@ -1,6 +1,6 @@
 """Slices of NIfTI volumes through nibabel, with the affine that places them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sparsegmrf._validate import integer_at_least, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
 from sparsegmrf.geo._dimensions import Selection
+from sparsegmrf.geo._layers import Layer, one_layer
 from sparsegmrf.inference import Spacing
 from sparsegmrf.inference._spacing import in_unit, pixels
 from sparsegmrf.typing import ArrayLike, FloatArray
@@ -38,12 +39,15 @@ class Nifti(Placed):
         Takes ``(row, column, 0, 1)`` of the first slice read to millimetres.
     dtype : numpy.dtype
         Type of the stored values.
+    slices : tuple of int
+        Which were read.
     """
 
     image: FloatArray
     header: Any
     affine: FloatArray
     dtype: np.dtype[Any]
+    slices: tuple[int, ...] = (0,)
     suffixes = (".nii", ".nii.gz")
     stack_suffix = ".nii"
     storage = ()
@@ -108,6 +112,20 @@ class Nifti(Placed):
         arrays = [self._of_same_pixels(image, several=False) for image in images.values()]
         self._write(path, np.stack(arrays, axis=-1)[:, :, np.newaxis], ", ".join(images), exact)
 
+    def write_channels(self, path: PathLike, layers: Sequence[Layer], *, exact: bool = False) -> None:
+        """Write what was computed of slices side by side as a volume, draws along the fourth axis.
+
+        Raises
+        ------
+        ArgumentError
+            If there are several, or the slices are not side by side.
+        """
+        if any(step != 1 for step in np.diff(self.slices)):
+            raise ArgumentError(f"channels must be slices side by side to be written as NIfTI, got {self.slices}.")
+        layer = one_layer(layers, "NIfTI")
+        volume = layer.values if layer.values.ndim == 3 else np.moveaxis(layer.values, 0, -1)
+        self._write(path, volume, layer.meaning, exact)
+
     def _write(self, path: PathLike, volume: FloatArray, name: str, exact: bool) -> None:
         nibabel = library("nibabel")
         dtype = self._type_of(volume, self.dtype, exact)
@@ -171,7 +189,7 @@ def read_nifti(path: PathLike, *, plane: Bands = None, select: Selection | None 
     placed = affine.copy()
     placed[:3, 3] += numbers[0] * affine[:3, 2]
     image = images[0] if is_one(plane) else np.stack(images, axis=-1)
-    return Nifti(image, header, placed, header.get_data_dtype().newbyteorder("="))
+    return Nifti(image, header, placed, header.get_data_dtype().newbyteorder("="), tuple(numbers))
 
 
 def write_nifti(path: PathLike, image: ArrayLike, name: str = "", unit: str = "") -> None:

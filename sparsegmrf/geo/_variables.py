@@ -87,6 +87,11 @@ def single(place: Mapping[Any, Any]) -> dict[str, int]:
     return {str(dim): int(np.ravel(k)[0]) for dim, k in place.items() if np.size(k) == 1}
 
 
+def order_of(array: Any, image: Any) -> tuple[Any, ...]:
+    """Return the dimensions of an image in the order of the variable."""
+    return tuple(dim for dim in array.dims if dim in image.dims)
+
+
 def image_at(stored: Any, image: Any, place: Mapping[Any, Any]) -> Any:
     """Return values as they are stored, laid out as an image of the same variable."""
     found = stored.isel(place)

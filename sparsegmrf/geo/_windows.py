@@ -13,8 +13,9 @@ from sparsegmrf._address import name_of, url_of
 from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.geo._bands import bands_of, values_of
 from sparsegmrf.geo._common import check_file, chosen, unreadable
-from sparsegmrf.geo._geotiff import bands_of, copied_tags, georeference_of, put_in_place, values_of
+from sparsegmrf.geo._geotiff import copied_tags, georeference_of, put_in_place
 from sparsegmrf.geo._quiet import quiet
 from sparsegmrf.geo._spacing import spacing_of_transform
 from sparsegmrf.inference import Spacing

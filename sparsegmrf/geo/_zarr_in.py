@@ -17,7 +17,7 @@ from sparsegmrf.errors import ArgumentError, DataWarning, FileError
 from sparsegmrf.geo._common import Bands, unreadable
 from sparsegmrf.geo._dimensions import Selection
 from sparsegmrf.geo._netcdf import NetCdf
-from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_of, single, with_ancestors
+from sparsegmrf.geo._variables import bounds_of, chosen_variable, image_of, order_of, single, with_ancestors
 
 _MARKERS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 """Files that make a directory a Zarr store."""
@@ -82,9 +82,8 @@ def read_zarr(
             dataset = with_ancestors(groups, group)
             image, place = image_of(dataset[name], select or {}, index, file, at)
             known = _decoded(image, file)
-            return NetCdf(
-                known, dict(groups[""].attrs), bounds_of(known, dataset, place), is_zarr=True, place=single(place)
-            )
+            bounds, dims = bounds_of(known, dataset, place), order_of(dataset[name], known)
+            return NetCdf(known, dict(groups[""].attrs), bounds, is_zarr=True, place=single(place), dims=dims)
     except ArgumentError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError) as error:

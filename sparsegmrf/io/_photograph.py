@@ -44,7 +44,8 @@ def read_photograph(path: Path, request: Request, hidden: BoolArray | None = Non
     if array.ndim == 3 and array.shape[2] in (2, 4) and mode != "CMYK":
         array, alpha = array[..., :-1], array[..., -1]
         array = array[..., 0] if array.shape[2] == 1 else array
-    return picture_of(array, request, path, ".tif", alpha=alpha, hidden=hidden)
+    is_colour = array.ndim == 3 and mode != "CMYK"
+    return picture_of(array, request, path, ".tif", alpha=alpha, hidden=hidden, is_colour=is_colour)
 
 
 def read_tiff(path: Path, request: Request, hidden: BoolArray | None = None) -> Picture:
@@ -70,7 +71,8 @@ def read_tiff(path: Path, request: Request, hidden: BoolArray | None = None) -> 
         moved = np.delete(moved, opaque, axis=2)
         array = moved[..., 0] if moved.shape[2] == 1 else moved
         request = replace(request, channel_axis=-1)
-    return picture_of(array, request, path, ".tif", alpha=alpha, hidden=hidden)
+    is_colour = "S" in axes and getattr(page.photometric, "name", "") == "RGB"
+    return picture_of(array, request, path, ".tif", alpha=alpha, hidden=hidden, is_colour=is_colour)
 
 
 def needs_rasterio(path: Path) -> bool:

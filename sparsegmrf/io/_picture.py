@@ -38,6 +38,12 @@ class Picture:
         Unit of the intensities; empty if it is not known.
     suffix : str
         Suffix of files made of this one.
+    opacity : (ndarray, float) or None
+        Transparency ``(H, W)`` as it is stored, and what stands for opaque.
+    axis : int
+        Axis of the channels as they are stored.
+    is_colour : bool
+        Whether the channels are red, green and blue.
     """
 
     image: FloatArray
@@ -46,6 +52,9 @@ class Picture:
     channel: str = "only"
     unit: str = ""
     suffix: str = ".tif"
+    opacity: tuple[npt.NDArray[Any], float] | None = None
+    axis: int = -1
+    is_colour: bool = False
     suffixes = ()
     stack_suffix = ".npy"
     nodata = None
@@ -70,6 +79,7 @@ def picture_of(
     alpha: npt.NDArray[Any] | None = None,
     hidden: BoolArray | None = None,
     raw: bool = False,
+    is_colour: bool = False,
 ) -> Picture:
     """Return the channels that are wanted of a stored array.
 
@@ -89,6 +99,8 @@ def picture_of(
         Further missing pixels.
     raw : bool
         Whether counts stay what they are.
+    is_colour : bool
+        Whether the format says that the first three channels are red, green and blue.
     """
     if not array.size:
         raise FileError(f"path must be an image with at least one pixel, got {path} of shape {array.shape}.")
@@ -109,6 +121,7 @@ def picture_of(
         shape = array.shape if alpha is None else (*array.shape[:2], moved.shape[2] + 1)
         numbers = request.numbers(moved.shape[2], name, shape, plane)
         taken, channel = moved[..., numbers], "only" if plane else ", ".join(map(str, numbers))
+        is_colour &= numbers == [0, 1, 2]
     image = np.ascontiguousarray(taken[..., 0] if is_one(request.channel) else taken, dtype=np.float64)
     image = image / divisor if divisor != 1.0 else image
     missing = np.zeros(image.shape[:2], dtype=np.bool_)
@@ -119,7 +132,14 @@ def picture_of(
     if suffix != ".npy":
         missing = missing | (np.isnan(image) if image.ndim == 2 else np.isnan(image).any(axis=2))
     unit = "" if divisor == 1.0 else f"intensity (counts / {divisor:g})"
-    return Picture(image, missing, divisor, channel, unit, suffix)
+    opacity = None if alpha is None else (alpha, _opaque(alpha))
+    axis = -1 if request.channel_axis is None or suffix != ".npy" else request.channel_axis
+    return Picture(image, missing, divisor, channel, unit, suffix, opacity, axis, is_colour and image.ndim == 3)
+
+
+def _opaque(alpha: npt.NDArray[Any]) -> float:
+    """Return the number that stands for no transparency."""
+    return float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind == "u" else 1.0
 
 
 def _luminance(moved: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, name: str) -> npt.NDArray[Any]:
@@ -131,8 +151,6 @@ def _luminance(moved: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, name: st
         raise ArgumentError(
             f"grey needs red, green and blue, got {moved.shape[-1]} channels in {name}; choose a channel."
         )
-    if alpha is not None:
-        opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind == "u" else 1.0
-        if not np.isin(alpha, (0, opaque)).all():
-            raise ArgumentError(f"grey needs opaque pixels, got half transparent ones in {name}; choose a channel.")
+    if alpha is not None and not np.isin(alpha, (0, _opaque(alpha))).all():
+        raise ArgumentError(f"grey needs opaque pixels, got half transparent ones in {name}; choose a channel.")
     return np.asarray(moved.astype(np.float64) @ _LUMINANCE)[..., np.newaxis]

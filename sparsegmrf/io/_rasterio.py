@@ -91,6 +91,7 @@ def _decoded(rasterio: Any, source: Any, path: Path, request: Request, hidden: B
         ".tif",
         alpha=source.read(opacity[0] + 1) if opacity else None,
         hidden=hidden,
+        is_colour=[kind.name for kind in source.colorinterp[:3]] == ["red", "green", "blue"],
     )
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError, ImageLayoutError
-from sparsegmrf.geo._common import Bands, is_one
+from sparsegmrf.geo._common import Bands, NoChannelChosenError, is_one
 from sparsegmrf.geo._dimensions import Selection
 
 _FEW = 4
@@ -68,7 +68,7 @@ class Request:
                 raise ArgumentError(f"channel must be left out for {name}, which has one channel only, got {wanted}.")
             return [0]
         if wanted is None:
-            raise ArgumentError(
+            raise NoChannelChosenError(
                 f"{name} has {count} channels, shape {shape}; choose one with channel (--channel) 0 to {count - 1}, or "
                 "grey (--grey) for the luminance."
             )
