@@ -333,8 +333,9 @@ def test_dates_taken_as_channels_are_no_stack(here, run):
     assert (here / "out" / "dates-fit-1.json").exists()
 
 
-@pytest.mark.parametrize("out", ["all.tif", "all.nc"])
-def test_one_file_holds_all_images_of_all_bands(here, run, out):
+@pytest.mark.parametrize(("out", "library"), [("all.tif", "rasterio"), ("all.nc", "netCDF4"), ("all.zarr", "zarr")])
+def test_one_file_holds_all_images_of_all_bands(here, run, out, library):
+    require(library)
     bands()
     run("fill", "in.tif", "--out", "parts", *EACH)
     run("fill", "in.tif", "--out", out, *EACH)
