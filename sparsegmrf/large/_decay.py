@@ -14,6 +14,8 @@ _PLACES = 3
 """Along each side of a window, at which maps are looked at."""
 _FARTHEST = 1e4
 """Distance in pixels at which something counts as not forgotten."""
+_NEAR = 256
+"""Pixels around a core that are looked at first where the core itself would have more."""
 
 
 def decay_rate(cuts: Cuts, window: Window, precision: float) -> float:
@@ -94,8 +96,7 @@ def halo_for(cuts: Cuts, raster: Raster, core: Window, tolerance: float, most: i
     to the nearest observation from the pixel of that surrounding that is farthest from any, across which less is
     forgotten.
     """
-    seen = raster.seen(core)
-    first = _halo(cuts, core, seen.weight.sum() / core.n_pixels, tolerance, most)
+    first = _surrounding(cuts, raster, core, tolerance, most)
     window = core.grown(first, cuts.shape)
     seen = raster.seen(window)
     found = _halo(cuts, core, seen.weight.sum() / window.n_pixels, tolerance, most)
@@ -104,6 +105,26 @@ def halo_for(cuts: Cuts, raster: Raster, core: Window, tolerance: float, most: i
     gap = distance_transform_edt(~seen.observed)
     gap[_inner(core, first, cuts.shape).within(window)] = 0.0  # far from any cut
     return int(min(most, math.ceil(found + gap.max())))
+
+
+def _surrounding(cuts: Cuts, raster: Raster, core: Window, tolerance: float, most: int) -> int:
+    """Return how many pixels around a core are looked at: a halo by what is observed of it, or no more than needed.
+
+    Within a gap nothing is observed by which anything would be forgotten. Surroundings are doubled there until what is
+    observed of them asks for no wider ones, so that of a large raster only a part is read.
+    """
+
+    def wanted(margin: int) -> int:
+        window = core.grown(margin, cuts.shape)
+        return _halo(cuts, core, raster.seen(window).weight.sum() / window.n_pixels, tolerance, most)
+
+    first = wanted(0)
+    if first <= _NEAR:
+        return first
+    margin = _NEAR
+    while margin < min(most, wanted(margin)):
+        margin *= 2
+    return min(margin, most)
 
 
 def _inner(core: Window, margin: int, shape: Shape) -> Window:

@@ -175,3 +175,22 @@ def test_memory_waits_for_windows_of_the_last_shape_alone():
     assert idle[1] > 0
     factor = analyses.factor(model.stencil(shapes[0]).plus_diagonal(2.0))
     assert factor.logdet == DissectionFactor(model.stencil(shapes[0]).plus_diagonal(2.0)).logdet
+
+
+def test_in_a_gap_of_a_large_raster_no_more_is_read_than_a_halo_needs():
+    """A core within a gap has no observation by which anything is forgotten; the raster is not read whole for it."""
+    shape, radius, read = (3000, 3200), 120, []
+
+    def image(rows, columns):
+        i, j = np.ogrid[rows, columns]
+        read.append((rows.stop - rows.start, columns.stop - columns.start))
+        return np.where((i - 1500) ** 2 + (j - 1600) ** 2 <= radius**2, np.nan, 1.0)
+
+    cuts = Cuts.of(TensionSpline(kappa=0.3, tau=2.0), shape)
+    core = Window(1490, 1510, 1590, 1610)
+    raster = Raster.of(image, shape, "nan", 0.1)
+    found = halo_for(cuts, raster, core, 0.01, max(shape))
+    assert max(max(each) for each in read) <= 20 + 2 * 512
+    observed = Window(100, 120, 100, 120)
+    plain = halo_for(cuts, raster, observed, 0.01, max(shape))
+    assert radius <= found <= radius + 2 * plain
