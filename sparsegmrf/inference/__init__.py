@@ -16,6 +16,7 @@ from sparsegmrf.inference._fill_result import FillResult
 from sparsegmrf.inference._fit import fit
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._integrate import IntegratedFit
+from sparsegmrf.inference._integrated_counts import IntegratedCountFit
 from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, WaldTest
 from sparsegmrf.inference._mixed_prediction import MixedPrediction
 from sparsegmrf.inference._mixture import Mixture
@@ -45,6 +46,7 @@ __all__ = [
     "FitComparison",
     "FitResult",
     "HeldOutScores",
+    "IntegratedCountFit",
     "IntegratedFit",
     "LikelihoodProfile",
     "LinearEstimate",
