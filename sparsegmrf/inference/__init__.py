@@ -28,6 +28,7 @@ from sparsegmrf.inference._profile import LikelihoodProfile
 from sparsegmrf.inference._progress import Progress
 from sparsegmrf.inference._risk import Risk
 from sparsegmrf.inference._saved_fit import SavedFit
+from sparsegmrf.inference._saved_integral import SavedIntegral
 from sparsegmrf.inference._spacing import Spacing, spacing_of, spacing_on_sphere
 from sparsegmrf.inference._variogram import Variogram, variogram
 
@@ -60,6 +61,7 @@ __all__ = [
     "Progress",
     "Risk",
     "SavedFit",
+    "SavedIntegral",
     "Spacing",
     "Variogram",
     "WaldTest",
