@@ -254,6 +254,17 @@ def test_several_images_and_sums_are_integrated_too():
     assert found.exceedance(1.0).shape == (2, *SHAPE)
 
 
+def test_pixels_outside_the_domain_of_the_field_have_no_value():
+    y, size, observed = data("poisson")
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[:, 3] = True
+    given = {"likelihood": Poisson(size), "mask": ~observed | mask, "fixed": "phi"}
+    found = fit(BYM(mask=mask), y, priors={"sigma": LogNormal(0.8, 0.5)}, **given).integrate()
+    pixels, risk = found.predict(n_samples=1, rng=0), found.relative_risk()
+    for each in (pixels.mean, pixels.std, pixels.samples[0], risk.mean, risk.upper, found.exceedance(1.0)):
+        np.testing.assert_array_equal(np.isnan(each), mask)
+
+
 def test_a_variance_that_the_counts_do_not_keep_from_zero_is_refused_without_a_prior():
     rng = np.random.default_rng(0)
     result = fit(Matern(3.0), rng.poisson(3.0, SHAPE), likelihood=Poisson(), fixed="range")
