@@ -4,12 +4,12 @@ import html
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
+from sparsegmrf._field_types import check_types
 from sparsegmrf._saved import Saved
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.gmrf import GMRF
@@ -129,45 +129,12 @@ class Fitted(Saved, ABC):
     @classmethod
     def _from_saved(cls, given: Mapping[str, Any]) -> Saved:
         """Return the fit; nothing but this has looked at what its constructor is given."""
-        for name, hint in get_type_hints(cls).items():
-            if name in given and not _is_of(given[name], hint):
-                raise ArgumentError(f"{name} of {cls.__name__} must be of type {_named(hint)}, got {given[name]!r}.")
+        check_types(cls, given)
         return super()._from_saved(given)
 
     def _maximal_loglik(self, criterion: str) -> float:
         """Return `loglik`; a fit that has not maximized it refuses the criterion instead."""
         return self.loglik
-
-
-def _is_of(value: object, hint: Any) -> bool:
-    """Return whether a value is of the type of a field, as far as types are simple."""
-    if hint is Any:
-        return True
-    if hint is float:
-        return isinstance(value, float | int) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    origin, arguments = get_origin(hint) or hint, get_args(hint)
-    if origin is UnionType:
-        return any(_is_of(value, each) for each in arguments)
-    if not isinstance(origin, type):
-        return True
-    if not isinstance(value, origin):
-        return False
-    if origin is dict:
-        return all(isinstance(key, str) and _is_of(each, arguments[1]) for key, each in value.items())  # type: ignore[attr-defined]
-    if origin is tuple and Ellipsis not in arguments:
-        parts: tuple[object, ...] = value  # type: ignore[assignment]
-        return len(parts) == len(arguments) and all(map(_is_of, parts, arguments))
-    return True
-
-
-def _named(hint: Any) -> str:
-    return (
-        " or ".join(map(_named, get_args(hint)))
-        if isinstance(hint, UnionType)
-        else getattr(get_origin(hint) or hint, "__name__", str(hint))
-    )
 
 
 def akaike(loglik: float, n_parameters: int) -> float:

@@ -434,3 +434,15 @@ def test_integrated_parameters_are_those_of_the_library(here, holes, run):
     for number in (density.median, *density.interval(0.95)):
         assert f"{number:.4g}" in printed
     assert f"over {len(result.integrated.weights)} points (grid)" in printed
+
+
+def test_integrated_parameters_of_counts_are_those_of_the_library(here, run):
+    counts = np.random.default_rng(0).poisson(3.0 * np.exp(0.6 * Matern(range=4.0).gmrf((10, 12)).sample(rng=1)))
+    np.save("cases.npy", counts.astype(float))
+    options = ("--model", "matern", "--set", "range=4", "--fixed", "range", "--likelihood", "poisson")
+    printed = run("fill", "cases.npy", "--out", "out", *options, "--parameters", "integrate")
+    given = {"fixed": "range", "likelihood": Poisson(), "parameters": "integrate"}
+    result = fill(counts.astype(float), model=Matern(range=4.0), **given)
+    np.testing.assert_allclose(np.load("out/cases-std.npy"), result.std, rtol=1e-12)
+    np.testing.assert_allclose(np.load("out/cases-upper.npy"), result.relative_risk().upper, rtol=1e-12)
+    assert f"{result.integrated.densities['sigma'].median:.4g}" in printed

@@ -16,6 +16,7 @@ from sparsegmrf.inference._fill_result import FillResult
 from sparsegmrf.inference._fit import fit
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._integrate import IntegratedFit
+from sparsegmrf.inference._integrated_counts import IntegratedCountFit
 from sparsegmrf.inference._linear_estimate import Contrast, LinearEstimate, WaldTest
 from sparsegmrf.inference._mixed_prediction import MixedPrediction
 from sparsegmrf.inference._mixture import Mixture
@@ -27,6 +28,7 @@ from sparsegmrf.inference._profile import LikelihoodProfile
 from sparsegmrf.inference._progress import Progress
 from sparsegmrf.inference._risk import Risk
 from sparsegmrf.inference._saved_fit import SavedFit
+from sparsegmrf.inference._saved_integral import SavedIntegral
 from sparsegmrf.inference._spacing import Spacing, spacing_of, spacing_on_sphere
 from sparsegmrf.inference._variogram import Variogram, variogram
 
@@ -45,6 +47,7 @@ __all__ = [
     "FitComparison",
     "FitResult",
     "HeldOutScores",
+    "IntegratedCountFit",
     "IntegratedFit",
     "LikelihoodProfile",
     "LinearEstimate",
@@ -58,6 +61,7 @@ __all__ = [
     "Progress",
     "Risk",
     "SavedFit",
+    "SavedIntegral",
     "Spacing",
     "Variogram",
     "WaldTest",

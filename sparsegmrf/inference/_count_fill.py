@@ -7,9 +7,12 @@ import numpy as np
 
 from sparsegmrf._libraries import plotting
 from sparsegmrf.inference._count_fit_result import CountFitResult
+from sparsegmrf.inference._integrated_counts import IntegratedCountFit
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
-from sparsegmrf.inference._risk import Risk
+from sparsegmrf.inference._mixture import Mixture
+from sparsegmrf.inference._prediction import Prediction
+from sparsegmrf.inference._risk import Risk, mixed_exceedance, mixed_moments, mixed_risk
 from sparsegmrf.likelihoods import Binomial
 from sparsegmrf.typing import ArrayLike, Figure, FloatArray
 
@@ -32,6 +35,10 @@ class CountFillResult:
         The counts where they are observed, `predictive_mean` in the gaps.
     fit : CountFitResult
         The fit behind it.
+    integrated : IntegratedCountFit or None
+        With ``parameters="integrate"``: the posterior of the parameters.
+    mixture : Mixture or None
+        With it: the distribution of the linear predictor at every pixel, plain arrays, of which everything here is.
     """
 
     mean: FloatArray
@@ -41,6 +48,8 @@ class CountFillResult:
     samples: FloatArray
     filled: FloatArray
     fit: CountFitResult
+    integrated: IntegratedCountFit | None = None
+    mixture: Mixture | None = None
 
     def relative_risk(self, level: float = 0.95) -> Risk:
         """Return mean, median and interval of the risk at every pixel; see `CountFitResult.relative_risk`.
@@ -55,7 +64,8 @@ class CountFillResult:
         ArgumentError
             If `level` is not between 0 and 1.
         """
-        found, labels = self.fit.relative_risk(level), self.fit.problem.labels
+        labels, likelihood = self.fit.problem.labels, self.fit._given_likelihood
+        found = self.fit.relative_risk(level) if self.mixture is None else mixed_risk(likelihood, self.mixture, level)
         if labels is None:
             return found
         return replace(
@@ -80,7 +90,12 @@ class CountFillResult:
         ArgumentError
             If `threshold` has another shape or can be no risk.
         """
-        found, labels = self.fit.exceedance(threshold), self.fit.problem.labels
+        labels, likelihood = self.fit.problem.labels, self.fit._given_likelihood
+        found = (
+            self.fit.exceedance(threshold)
+            if self.mixture is None
+            else mixed_exceedance(likelihood, self.mixture, threshold)
+        )
         name = "probability of a risk above the threshold"
         return found if labels is None else labels.deviation(found, "exceedance", name)
 
@@ -97,7 +112,7 @@ class CountFillResult:
         ArgumentError
             If `weights` have another shape, other coordinates, or are not finite.
         """
-        return self.fit.functional(weights)
+        return (self.integrated or self.fit).functional(weights)
 
     def plot(self, *, title: str | None = None) -> Figure:
         """Draw the counts, the mean of the risk, its standard deviation, and a draw of it.
@@ -123,7 +138,7 @@ class CountFillResult:
         drawn, counts, likelihood = plotting(), self.fit.problem.counts[0], self.fit._given_likelihood
         draws = self.samples
         if not len(draws):
-            draws = likelihood.inverse_link(self.fit.predict(n_samples=1, rng=0).samples)
+            draws = likelihood.inverse_link((self.integrated or self.fit).predict(n_samples=1, rng=0).samples)
         figure: Figure = drawn.risk_figure(
             np.where(counts.observed, counts.values, np.nan),
             self.mean,
@@ -140,11 +155,20 @@ class CountFillResult:
         return f"CountFillResult(shape={self.mean.shape}, {gaps} pixels filled, {self.fit!r})"
 
 
-def count_fill(fit: CountFitResult, count: int, stream: np.random.Generator) -> CountFillResult:
-    """Return the filled counts of a fit to one image, with `count` draws."""
-    found, likelihood, counts = fit.predict(n_samples=count, rng=stream), fit._given_likelihood, fit.problem.counts[0]
-    mean, variance = likelihood.risk_moments(found.mean, found.variance)
-    new_mean, new_variance = likelihood.new_moments(found.mean, found.variance)
+def count_fill(
+    fit: CountFitResult, count: int, stream: np.random.Generator, integrated: IntegratedCountFit | None = None
+) -> CountFillResult:
+    """Return the filled counts of a fit to one image, with `count` draws; parameters known, or integrated out."""
+    likelihood, counts, mixture = fit._given_likelihood, fit.problem.counts[0], None
+    if integrated is None:
+        found: Prediction = fit.predict(n_samples=count, rng=stream)
+        mean, variance = likelihood.risk_moments(found.mean, found.variance)
+        new_mean, new_variance = likelihood.new_moments(found.mean, found.variance)
+    else:
+        found = mixed = integrated.predict(n_samples=count, rng=stream)
+        mixture = mixed.mixture
+        mean, variance = mixed_moments(mixture, likelihood.risk_moments)
+        new_mean, new_variance = mixed_moments(mixture, likelihood.new_moments)
     plain = CountFillResult(
         mean=mean,
         std=np.sqrt(variance),
@@ -153,6 +177,8 @@ def count_fill(fit: CountFitResult, count: int, stream: np.random.Generator) -> 
         samples=likelihood.inverse_link(found.samples),
         filled=np.where(counts.observed, counts.values, new_mean),
         fit=fit,
+        integrated=integrated,
+        mixture=mixture,
     )
     labels = fit.problem.labels
     return plain if labels is None else _labelled(plain, labels)

@@ -69,7 +69,7 @@ class CountObjective:
     def of(cls, problem: "Problem") -> "CountObjective":
         """Return the objective after looking for coefficients to start from."""
         counts = problem.counts
-        gaussian = Objective.as_given(problem, tuple(_working(each, each.first_guess()) for each in counts))
+        gaussian = Objective.as_given(problem, tuple(working(each, each.first_guess()) for each in counts))
         gaussian = dataclasses.replace(gaussian, model=_scaled_to_data(gaussian))
         first, covariance = _first_coefficients(counts, gaussian)
         return cls(counts, gaussian, first, np.asarray(np.linalg.cholesky(covariance), dtype=np.float64))
@@ -146,15 +146,15 @@ class CountObjective:
             directions = [derivatives[name] for name in self.gaussian.searched]
         found = []
         for k, counts in enumerate(self.counts):
-            starts = [_moved(counts, last, mean) for last in workspace.modes[k : k + 1]]
+            starts = [moved(counts, last, mean) for last in workspace.modes[k : k + 1]]
             starts.append(first_deviation(counts, mean))
             columns = self.gaussian.trend.columns
             found.append(
                 laplace_evidence(prior, mean, factor, counts, columns, workspace.posterior, starts, directions)
             )
         workspace.modes[:] = [each.mode for each in found]
-        working = tuple(_working(each, mode.eta) for each, mode in zip(self.counts, workspace.modes, strict=True))
-        gaussian = self.gaussian.with_data(working)
+        responses = tuple(working(each, mode.eta) for each, mode in zip(self.counts, workspace.modes, strict=True))
+        gaussian = self.gaussian.with_data(responses)
         del factor  # its memory is the next one's
         evaluated = None
         if gradient:
@@ -193,7 +193,7 @@ class CountObjective:
         return found
 
 
-def _moved(counts: Counts, last: Place, mean: FloatArray) -> FloatArray:
+def moved(counts: Counts, last: Place, mean: FloatArray) -> FloatArray:
     """Return the deviations from another mean that have the linear predictor of a mode."""
     return last.deviation + counts.lifted(last.eta - counts.total(last.deviation) - mean)
 
@@ -222,7 +222,7 @@ def _first_coefficients(counts: tuple[Counts, ...], gaussian: Objective) -> tupl
     etas = [each.first_guess() for each in counts]
     beta = np.full(len(gaussian.trend.names), np.inf)
     for _ in range(_MOST):
-        at_modes = gaussian.with_data(tuple(_working(each, eta) for each, eta in zip(counts, etas, strict=True)))
+        at_modes = gaussian.with_data(tuple(working(each, eta) for each, eta in zip(counts, etas, strict=True)))
         found = evidence(precision, prior, at_modes.images, gaussian.trend, workspace.posterior)
         move, beta = found.beta - beta, found.beta
         if not len(beta) or np.abs(move).max() <= _NEAR * np.sqrt(np.diagonal(found.beta_covariance).min()):
@@ -235,7 +235,7 @@ def _first_coefficients(counts: tuple[Counts, ...], gaussian: Objective) -> tupl
     return beta, found.beta_covariance
 
 
-def _working(counts: Counts, eta: FloatArray) -> Observations:
+def working(counts: Counts, eta: FloatArray) -> Observations:
     """Return the Gaussian observations ``eta + l'/W`` with precision ``W`` that have the same Newton step."""
     at = counts.derivatives(eta)
     observed = counts.observed

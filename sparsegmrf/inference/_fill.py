@@ -19,6 +19,7 @@ from sparsegmrf.inference._default import search_default
 from sparsegmrf.inference._fill_result import FillResult, labelled
 from sparsegmrf.inference._fit_result import FitResult
 from sparsegmrf.inference._ground import placed
+from sparsegmrf.inference._integrated_counts import IntegratedCountFit
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._mixed_prediction import MixedPrediction
 from sparsegmrf.inference._parameters import FieldModel
@@ -116,13 +117,15 @@ def fill(
         As for `fit`: a bar, or a function that is called with a `Progress`.
     parameters : {"plug-in", "integrate"}
         Whether the estimates are taken as known, or every pixel is a mixture over the posterior of the parameters
-        (`FitResult.integrate`), which is wider where an image tells little of them. This takes some ten to fifty
-        factorizations more. Not with ``model="best"``, counts or `Channels`.
+        (`FitResult.integrate`), which is wider where an image tells little of them. Of counts, means are then those to
+        first order (`CountFitResult.integrate`), not modes. This takes some ten to fifty
+        factorizations more. Not with ``model="best"`` or `Channels`.
     priors : mapping of Prior, optional
         As for `fit`. With ``parameters="integrate"`` parameters of known names have weak ones by default: a range over
         a twentieth of the image, a standard deviation below three times that of the data, a ``kappa`` and a scale
         within some factors of what image and data have, a noise variance about a hundredth of the data's, of which a
-        factor of ten is a standard deviation. An empty mapping leaves all of them flat.
+        factor of ten is a standard deviation; of counts "data" are the linear predictors that they suggest by
+        themselves. An empty mapping leaves all of them flat.
 
     Returns
     -------
@@ -157,7 +160,7 @@ def fill(
     distribution = as_likelihood(likelihood, noise_variance, left_out="estimate")
     one_of("parameters", parameters, ("plug-in", "integrate"))
     if parameters == "integrate":
-        _check_integrable(model, distribution)
+        _check_integrable(model)
     if is_of_channels(model):
         if priors is not None:
             raise ArgumentError(f"priors must be None with Channels, got {priors!r}.")
@@ -177,12 +180,15 @@ def fill(
     result, comparison, end = _fit(
         image, mask, start, model, distribution, covariates, fixed, stream, labels, ground, precision, held
     )
-    if isinstance(result, CountFitResult):
-        return count_fill(result, count, stream)
-    data, integrated = result.problem.images[0], None
+    integrated = None
     if parameters == "integrate":
         with stage("integrating"):
             integrated = result.integrate()
+    if isinstance(result, CountFitResult):
+        assert integrated is None or isinstance(integrated, IntegratedCountFit)
+        with stage("predicting"):
+            return count_fill(result, count, stream, integrated)
+    data = result.problem.images[0]
     found: Prediction
     with stage("predicting"):
         if integrated is not None:
@@ -208,10 +214,9 @@ def fill(
     return plain if labels is None else labelled(plain, labels)
 
 
-def _check_integrable(model: object, likelihood: Gaussian | Likelihood) -> None:
+def _check_integrable(model: object) -> None:
     """Refuse what has no parameters to integrate over."""
     what = "Channels" if is_of_channels(model) else f'model="{model}"' if isinstance(model, str) else ""
-    what = what if isinstance(likelihood, Gaussian) else f"a {likelihood.name} likelihood"
     if what:
         raise ArgumentError(f'parameters must be "plug-in" with {what}, got "integrate".')
 

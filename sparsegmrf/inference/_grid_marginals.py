@@ -10,51 +10,69 @@ from sparsegmrf.typing import BoolArray, FloatArray
 
 _NODES = 121
 """Values of a parameter at which its density is computed."""
-_SPACING = 0.25
-"""Distance in standard deviations at the mode of the points over which the others are summed: sums of smooth densities
-converge faster than any power of it."""
+_SPACING = 0.125
+"""Distance of the points over which the others are summed, in standard deviations of the narrower side of an axis: sums
+of smooth densities converge faster than any power of it, but a side may be several times narrower than at the mode."""
+
+_COARSE = 0.25
+"""The same of four parameters and more, of which points are many."""
+_AT_ONCE = 2**17
+"""Points at which the density is interpolated in one go."""
 
 
 def grid_marginals(posterior: LogPosterior, grid: PosteriorGrid) -> dict[str, ParameterDensity]:
     """Return the density of every parameter, the splines of the joint one summed over planes on which it is constant.
 
     With ``v = m + B z`` and the parameter's row ``b`` of ``B``, ``z`` is turned so that its first coordinate lies along
-    ``b``: the parameter then is that coordinate alone. Parameters that are valid in a joint region take the place of
-    working numbers in ``v``.
+    ``b``: the parameter then is that coordinate alone. The next one is as near as can be to the axis with the narrowest
+    side, so that steps are short along it alone. Parameters that are valid in a joint region take the place of working
+    numbers in ``v``.
     """
     J, joint = posterior.jacobian(grid.axes.mode), np.isin(posterior.names, list(posterior.joint))
     change = np.where(joint[:, np.newaxis], J, np.eye(len(J)))  # dv / du
     B = change @ grid.axes.root
     values, intervals = posterior.values_at(grid.axes.mode), posterior.intervals(grid.axes.mode)
+    narrow = np.minimum(1.0, np.minimum(grid.axes.below, grid.axes.above))
     near = grid.values > -np.inf
     places = _places(posterior, grid, joint)[near] @ np.linalg.inv(B).T
     found = {}
     for k, name in enumerate(posterior.names):
         length = float(np.linalg.norm(B[k]))
-        turned = _turned(B[k] / length)
-        first, plane, cells = _planes(places @ turned.T)
-        z = first[:, np.newaxis, np.newaxis] * turned[0] + plane @ turned[1:]
-        logs = _in_joint_region(posterior, grid, z @ B.T, joint) if joint.any() else grid.log_density(z)
-        weights = np.exp(logs) @ cells
+        turned = _turned(B[k] / length, narrow)
+        first, plane, cells = _planes(places @ turned.T, _widths(turned[1:], narrow))
+        rest, weights = plane @ turned[1:], []
+        for part in np.array_split(first, 1 + first.size * len(plane) // _AT_ONCE):
+            z = part[:, np.newaxis, np.newaxis] * turned[0] + rest
+            logs = _in_joint_region(posterior, grid, z @ B.T, joint) if joint.any() else grid.log_density(z)
+            weights.append(np.exp(logs) @ cells)
         interval = Interval(-np.inf, np.inf) if joint[k] else intervals[k]
-        found[name] = ParameterDensity.of(name, interval, interval.outward(values[k]) + length * first, weights)
+        found[name] = ParameterDensity.of(
+            name, interval, interval.outward(values[k]) + length * first, np.concatenate(weights)
+        )
     return found
 
 
-def _turned(b: FloatArray) -> FloatArray:
-    """Return an orthogonal matrix whose first row is a unit vector."""
-    turned = np.linalg.qr(np.column_stack([b, np.eye(len(b))]))[0].T
+def _turned(b: FloatArray, narrow: FloatArray) -> FloatArray:
+    """Return an orthogonal matrix with a unit vector as first row, then what it leaves of axes, narrowest first."""
+    axes = np.eye(len(b))[:, np.argsort(narrow, kind="stable")]
+    turned = np.linalg.qr(np.column_stack([b, axes]))[0].T
     return np.asarray(turned * np.sign(turned[0] @ b))
 
 
-def _planes(places: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _widths(directions: FloatArray, narrow: FloatArray) -> FloatArray:
+    """Return standard deviations along directions (rows) of a normal density with those of the axes."""
+    return np.asarray(1.0 / np.sqrt(np.sum((directions / narrow) ** 2, axis=1)))
+
+
+def _planes(places: FloatArray, widths: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return values of the first coordinate, points ``(n, K - 1)`` of the others as far as places go, and their cells.
 
-    Steps grow with the distance from the mode, as those of the grid do.
+    Steps are shorter along narrow directions, and grow with the distance from the mode as those of the grid do.
     """
     low, high = np.arcsinh(places.min(axis=0)), np.arcsinh(places.max(axis=0))
     first = np.sinh(np.linspace(low[0], high[0], _NODES))
-    rest = [np.arange(a, b + _SPACING, _SPACING) for a, b in zip(low[1:], high[1:], strict=True)]
+    steps = (_SPACING if len(widths) < 3 else _COARSE) * widths
+    rest = [np.arange(a, b + step, step) for a, b, step in zip(low[1:], high[1:], steps, strict=True)]
     if not rest:
         return first, np.zeros((1, 0)), np.ones(1)
     t = np.stack(np.meshgrid(*rest, indexing="ij"), axis=-1).reshape(-1, len(rest))

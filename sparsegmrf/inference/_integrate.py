@@ -1,23 +1,29 @@
 """The posterior of a field's parameters, and of its pixels with the parameters integrated out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
+from sparsegmrf._libraries import plotting
+from sparsegmrf._saved import Saved, kind_of, loaded
 from sparsegmrf._validate import generator, integer_at_least, one_of
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._central_composite import central_composite
 from sparsegmrf.inference._grid_marginals import grid_marginals
+from sparsegmrf.inference._ground import units_of
 from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._log_posterior import LogPosterior
 from sparsegmrf.inference._mixed_prediction import MixedPrediction, mixed_estimate, mixed_prediction
 from sparsegmrf.inference._parameter_density import ParameterDensity
 from sparsegmrf.inference._posterior_grid import explore_grid
 from sparsegmrf.inference._prediction import Prediction
+from sparsegmrf.inference._saved_integral import SavedIntegral
 from sparsegmrf.inference._split_normals import split_normal_marginals
 from sparsegmrf.inference._standardized import Standardized, check_ends, standardized
-from sparsegmrf.typing import FloatArray, Seed
+from sparsegmrf.typing import Figure, FloatArray, Seed
 
 STRATEGIES = ("auto", "grid", "ccd")
 _FEW = 2
@@ -27,7 +33,7 @@ _SMALL = 2**10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class IntegratedFit:
+class IntegratedFit(Saved):
     """The posterior of the parameters of a field, the coefficients of its trend integrated out.
 
     Attributes
@@ -108,9 +114,111 @@ class IntegratedFit:
         """
         return mixed_estimate(self.weights, [self._posterior.fit_at(at).functional(weights) for at in self._numbers])
 
+    def plot(self, *, title: str | None = None, unit: str | None = None) -> Figure:
+        """Draw the density of every parameter with its median and its interval of 95%, and its prior.
+
+        Parameters
+        ----------
+        title : str, optional
+            Of the figure; by default the model.
+        unit : str, optional
+            Of intensity; by default the ``units`` of a labelled image.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`. `FitResult.plot` takes `densities`
+            for the panels of the likelihood.
+
+        Raises
+        ------
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
+        drawn, problem = plotting(), self._posterior.problem
+        labels: Any = problem.labels
+        own = "" if labels is None else str(labels.image.attrs.get("units", ""))
+        figure: Figure = drawn.densities_figure(
+            self.densities,
+            problem.priors,
+            model=problem.model,
+            lengths=units_of(problem.model, problem.spacing),
+            title=type(problem.model).__name__ if title is None else title,
+            unit=own if unit is None else unit,
+        )
+        return figure
+
+    def saved(self) -> SavedIntegral:
+        """Return what is kept in a file: everything but the images and what is made of them.
+
+        Raises
+        ------
+        ArgumentError
+            If the model is none of the package's kind.
+        """
+        problem = self._posterior.problem
+        own = {name: value for name, value in self.mode.items() if name in problem.model.parameters}
+        model: Any = problem.model.replace(**own)
+        if not isinstance(model, Saved):
+            raise ArgumentError(
+                f"model must derive from sparsegmrf.models.Model to be saved, got {type(model).__name__}; save its "
+                "parameters yourself."
+            )
+        return SavedIntegral(
+            kind=kind_of(type(self)),
+            model=model,
+            likelihood=problem.likelihood.name,
+            shape=problem.shape,
+            n_observed=problem.n_observed,
+            densities=self.densities,
+            mode=self.mode,
+            log_evidence=float(self.log_evidence),
+            strategy=self.strategy,
+            without_prior=self.without_prior,
+            points=self.points,
+            weights=self.weights,
+            evaluations=self.evaluations,
+            units=units_of(problem.model, problem.spacing),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> SavedIntegral:  # type: ignore[override]
+        """Return what `to_json` has written: a `SavedIntegral`, which has no images.
+
+        Parameters
+        ----------
+        text : str
+            As `to_json` writes it.
+
+        Raises
+        ------
+        ArgumentError
+            If the text is no such object, or that of another kind.
+
+        Examples
+        --------
+        >>> from sparsegmrf import fit
+        >>> from sparsegmrf.models import Intrinsic
+        >>> found = fit(Intrinsic(), np.random.default_rng(0).normal(size=(8, 8)), noise_variance=0.1).integrate()
+        >>> again = type(found).from_json(found.to_json())
+        >>> again.densities["tau"].interval() == found.densities["tau"].interval()
+        True
+        """
+        found = loaded(text, cls)
+        if not isinstance(found, SavedIntegral) or found.kind != kind_of(cls):
+            raise ArgumentError(f"text must hold an {cls.__name__}, got kind {found._saved_kind()!r}.")
+        return found
+
+    def _saved_fields(self) -> Mapping[str, object]:
+        return self.saved()._saved_fields()
+
+    @classmethod
+    def _from_saved(cls, given: Mapping[str, Any]) -> Saved:
+        return SavedIntegral._from_saved({**given, "kind_of_integral": kind_of(cls)})
+
     def __repr__(self) -> str:
         said = ", ".join(f"{name}={each.median:.4g}" for name, each in self.densities.items())
-        return f"IntegratedFit({self.strategy}, medians {said}, {len(self.weights)} points)"
+        return f"{type(self).__name__}({self.strategy}, medians {said}, {len(self.weights)} points)"
 
 
 def integrate(posterior: LogPosterior, n_pixels: int, strategy: Literal["auto", "grid", "ccd"]) -> IntegratedFit:

@@ -7,6 +7,7 @@ import numpy as np
 from sparsegmrf._interval import Interval
 from sparsegmrf.inference._linear_predictions import LinearPredictions
 from sparsegmrf.inference._prediction import Prediction
+from sparsegmrf.inference._problem import Problem
 from sparsegmrf.typing import BoolArray, FloatArray
 
 DEPTH = 7.0
@@ -23,6 +24,10 @@ class LogPosterior(Protocol):
     mode : ndarray, (K,)
         Numbers at which it is largest.
     """
+
+    @property
+    def problem(self) -> Problem:
+        """What was fitted."""
 
     @property
     def names(self) -> list[str]:

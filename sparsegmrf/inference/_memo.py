@@ -34,11 +34,14 @@ class Workspace:
         Of the precisions of the field, and of the field given the data.
     modes : list of Place
         Modes of the field given counts, image by image, where it was evaluated last.
+    coefficients : ndarray, (p,), or None
+        Of the trend's columns, at that mode, where they were integrated out.
     """
 
     def __init__(self, digits: str = "double") -> None:
         self.prior, self.posterior = Refactorizer(digits), Refactorizer(digits)
         self.modes: list[Place] = []
+        self.coefficients: FloatArray | None = None
 
 
 class Memo:
@@ -50,11 +53,13 @@ class Memo:
         The function.
     evaluations : int
         Times it was evaluated.
+    workspace : Workspace
+        What makes the next evaluation cheaper.
     """
 
     def __init__(self, objective: Any, workspace: Workspace | None = None) -> None:
         self.objective, self.evaluations = objective, 0
-        self._workspace = Workspace(objective.digits) if workspace is None else workspace
+        self.workspace = Workspace(objective.digits) if workspace is None else workspace
         self._points: dict[bytes, Point] = {}
         self._last: tuple[bytes, Any] | None = None
         of_size(objective.n_observed)
@@ -71,7 +76,7 @@ class Memo:
         if key not in self._points:
             self.evaluations += 1
             self.let_go()
-            found = self.objective.evaluate(at, self._workspace)
+            found = self.objective.evaluate(at, self.workspace)
             self._last = key, found  # the images in it are kept of one point only
             self._points[key] = self.objective.point(at, found)
             evaluated(self.objective.n_observed)
@@ -81,7 +86,7 @@ class Memo:
         """Return the value alone, at a third of the cost."""
         self.evaluations += 1
         self.let_go()
-        value = float(self.objective.value(at, self._workspace))
+        value = float(self.objective.value(at, self.workspace))
         evaluated(self.objective.n_observed)
         return value
 
@@ -90,7 +95,7 @@ class Memo:
         key = _key(at)
         if self._last is None or self._last[0] != key:
             self.evaluations += 1
-            self._last = key, self.objective.evaluate(at, self._workspace, gradient=False)
+            self._last = key, self.objective.evaluate(at, self.workspace, gradient=False)
         return self.objective.solution(self._last[1])
 
     def last(self, at: FloatArray) -> Any | None:
@@ -103,7 +108,7 @@ class Memo:
             return self, at
         full, numbers = self.objective.unprofiled(self.solution(at))
         self.let_go()
-        return Memo(full, self._workspace), numbers
+        return Memo(full, self.workspace), numbers
 
     def let_go(self) -> None:
         """Keep of the last point what has no factors: the next evaluation makes its own."""

@@ -17,11 +17,11 @@ from sparsegmrf.likelihoods import Derivatives
 from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 
-_MOST = 100
-_HALVINGS = 40
-_SUFFICIENT = 1e-4
+MOST = 100
+HALVINGS = 40
+SUFFICIENT = 1e-4
 """Share of the gain that the slope promises which a step must bring."""
-_SETTLED = 1e-16
+SETTLED = 1e-16
 """Squared Newton decrement per pixel at which the step after it is the last: convergence is quadratic."""
 _ROUNDING = 4.0 * float(np.finfo(float).eps)
 """Relative rounding of a linear predictor and of its gradient, below which no decrement falls."""
@@ -93,11 +93,11 @@ def find_mode(
         starts = [np.where(prior.outside, 0.0, start) for start in starts]
     u = max(starts, key=lambda start: log_joint(prior, mean, counts, start))
     settled, square, length = False, np.inf, 1.0
-    for steps in range(_MOST):
+    for steps in range(MOST):
         eta = mean + counts.total(u)
         at = counts.derivatives(eta)
         gradient = counts.spread(at.slope) - Q @ prior.without_level(u)
-        P = _with_curvature(Q, counts, at.curvature)
+        P = with_curvature(Q, counts, at.curvature)
         try:
             factor = factorizer(P)
         except NotPositiveDefiniteError as error:
@@ -106,7 +106,7 @@ def find_mode(
             raise _not_converged(steps, square, length, "the curvature has vanished") from error
         step = factor.solve(gradient)
         square = float(np.sum(gradient * step))
-        small = square <= max(_SETTLED * eta.size, _rounding(Q, counts, at.curvature, eta, u))
+        small = square <= max(SETTLED * eta.size, rounding(Q, counts, at.curvature, eta, u))
         if settled and small:
             return Mode(u, eta, at, P, factor, steps, float(np.sqrt(max(square, 0.0))))
         length = _length(Q, counts, eta, step, square)
@@ -115,10 +115,10 @@ def find_mode(
         u = u + length * step
         settled = small
         del factor  # its memory is the next one's
-    raise _not_converged(_MOST, square, length, "the decrement must fall to rounding")
+    raise _not_converged(MOST, square, length, "the decrement must fall to rounding")
 
 
-def _rounding(Q: SymmetricStencil, counts: Counts, W: FloatArray, eta: FloatArray, u: FloatArray) -> float:
+def rounding(Q: SymmetricStencil, counts: Counts, W: FloatArray, eta: FloatArray, u: FloatArray) -> float:
     """Return the squared decrement that rounding of the linear predictor, and of stacked fields, makes."""
     of_eta = _ROUNDING * (1.0 + np.abs(eta))
     if counts.combination is None:
@@ -138,7 +138,7 @@ def log_joint(prior: PriorPrecision, mean: FloatArray, counts: Counts, u: FloatA
     return counts.log_density(mean + counts.total(u)) - 0.5 * quadratic
 
 
-def _with_curvature(Q: SymmetricStencil, counts: Counts, curvature: FloatArray) -> SymmetricStencil | CongruentForm:
+def with_curvature(Q: SymmetricStencil, counts: Counts, curvature: FloatArray) -> SymmetricStencil | CongruentForm:
     """Return ``Q + a W a^T``."""
     if counts.combination is None:
         return Q.plus_diagonal(curvature)
@@ -153,9 +153,9 @@ def _length(Q: SymmetricStencil, counts: Counts, eta: FloatArray, step: FloatArr
     """
     quadratic, moved = float(np.sum(step * (Q @ step))), counts.total(step)
     length = 1.0
-    for _ in range(_HALVINGS):
+    for _ in range(HALVINGS):
         gain = length * square - 0.5 * length**2 * quadratic - counts.divergence(eta, length * moved)
-        if gain >= _SUFFICIENT * length * square:
+        if gain >= SUFFICIENT * length * square:
             return length
         length /= 2.0
     return 0.0

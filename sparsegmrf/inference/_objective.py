@@ -173,7 +173,7 @@ class Objective:
         else:
             name, exponent = self.scale
             inside, shrunk = model, (model.parameters[name] / self.model.parameters[name]) ** exponent
-        at = self._coordinates.outward([inside.parameters[name] for name in self.searched])
+        at = self.coordinates.outward([inside.parameters[name] for name in self.searched])
         if not self.estimated:
             return at
         variance = _NOISE * self._variance_of(self.model) if noise_variance is None else noise_variance * shrunk
@@ -195,7 +195,7 @@ class Objective:
                 least = _NOISE * max(variance, 1.0 / float(np.mean(weights)))
                 variance = max(variance - largest * float(np.mean(share)), least)
             model = self.of_variance(variance)
-        at = self._coordinates.outward([model.parameters[name] for name in self.searched])
+        at = self.coordinates.outward([model.parameters[name] for name in self.searched])
         if not self.estimated:
             return at
         own = self._variance_of(model)
@@ -244,7 +244,7 @@ class Objective:
     @property
     def joint(self) -> frozenset[str]:
         """Searched parameters that are valid together, which have no interval of their own."""
-        return self._coordinates.joint
+        return self.coordinates.joint
 
     def evaluate(self, at: FloatArray, workspace: Workspace, *, gradient: bool = True) -> Evaluated:
         """Return the evidence at working parameters, and what it is made of."""
@@ -346,7 +346,7 @@ class Objective:
             for k, (name, interval) in enumerate(zip(self.names, self._intervals, strict=True)):
                 if name not in self.priors:
                     continue
-                if name in self._coordinates.joint:
+                if name in self.coordinates.joint:
                     total += self.priors[name].log_density(float(values[k]))
                     gradient += self.priors[name].derivative(float(values[k])) * slopes[k]
                     continue
@@ -364,27 +364,28 @@ class Objective:
 
     def _parameters_at(self, at: FloatArray) -> tuple[FieldModel, float]:
         """Return model and noise variance in the frame."""
-        values = self._coordinates.inward(at[: len(self.searched)])
+        values = self.coordinates.inward(at[: len(self.searched)])
         model = self.model.replace(**dict(zip(self.searched, values.tolist(), strict=True)))
         return model, float(np.exp(at[-1])) if self.estimated else 0.0
 
     def _values_at(self, at: FloatArray) -> FloatArray:
-        values = self._coordinates.inward(at[: len(self.searched)])
+        values = self.coordinates.inward(at[: len(self.searched)])
         return np.append(values, np.exp(at[-1])) if self.estimated else values
 
     def _jacobian(self, at: FloatArray) -> FloatArray:
-        J = self._coordinates.jacobian(at[: len(self.searched)])
+        J = self.coordinates.jacobian(at[: len(self.searched)])
         if self.estimated:
             J = np.asarray(scipy.linalg.block_diag(J, float(np.exp(at[-1]))))
         return J
 
     @cached_property
-    def _coordinates(self) -> Coordinates:
+    def coordinates(self) -> Coordinates:
+        """Working parameters of those that are searched, the noise variance left out."""
         return Coordinates.of(self.model, self.shape, self.searched)
 
     @property
     def _intervals(self) -> list[Interval]:
-        return [*self._coordinates.intervals, *([Interval(0.0, float("inf"))] if self.estimated else [])]
+        return [*self.coordinates.intervals, *([Interval(0.0, float("inf"))] if self.estimated else [])]
 
     @cached_property
     def _units(self) -> FloatArray:

@@ -1,18 +1,24 @@
 """The posterior density of one parameter."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from sparsegmrf._field_types import check_types
 from sparsegmrf._interval import Interval
+from sparsegmrf._saved import Saved, check_names
 from sparsegmrf._validate import finite_number, real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import ArrayLike, FloatArray
 
+_FIELDS = ("name", "interval", "values", "density", "numbers", "by_number")
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ParameterDensity:
+class ParameterDensity(Saved):
     """Posterior density of one parameter, the others integrated out.
 
     It is kept on the scale of the parameter's working number (the logarithm of what is positive), on which it is near a
@@ -93,6 +99,34 @@ class ParameterDensity:
         """Return the interval between whose ends the parameter lies with probability `level`, alike beyond either."""
         tail = 0.5 * (1.0 - finite_number("level", level))
         return self.quantile(tail), self.quantile(1.0 - tail)
+
+    def _saved_fields(self) -> dict[str, object]:
+        """Return the density, and the interval of the parameter, which makes its working number."""
+        return {
+            "name": self.name,
+            "interval": (self._interval.low, self._interval.high),
+            "values": self.values,
+            "density": self.density,
+            "numbers": self._numbers,
+            "by_number": self._by_number,
+        }
+
+    @classmethod
+    def _from_saved(cls, given: Mapping[str, Any]) -> Saved:
+        check_names(cls, given, dict.fromkeys(_FIELDS), _FIELDS)
+        ends = given["interval"]
+        if not isinstance(ends, tuple) or len(ends) != 2 or not all(isinstance(end, float) for end in ends):
+            raise ArgumentError(f"interval of {cls.__name__} must be two numbers, got {ends!r}.")
+        named = {"_interval": Interval(*ends), "_numbers": given["numbers"], "_by_number": given["by_number"]}
+        whole = {**{each: given[each] for each in ("name", "values", "density")}, **named}
+        check_types(cls, whole)
+        arrays = [given[each] for each in _FIELDS[2:]]
+        count = len(arrays[0])
+        if count < 2 or not all(each.shape == (count,) and np.isfinite(each).all() for each in arrays):
+            raise ArgumentError(f"{cls.__name__} must have arrays of one length of at least 2, of finite numbers.")
+        if not all((np.diff(given[each]) > 0.0).all() for each in ("values", "numbers")):
+            raise ArgumentError(f"values and numbers of {cls.__name__} must increase.")
+        return cls(**whole)
 
     @property
     def _masses(self) -> FloatArray:

@@ -10,11 +10,12 @@ from sparsegmrf.autoregression import CausalAR
 from sparsegmrf.ensembles import CholeskyField, SymmetricField
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.fitted import Fitted
+from sparsegmrf.inference import IntegratedFit, SavedIntegral
 from sparsegmrf.models import Model
 from sparsegmrf.pixels import PixelGaussian, PixelMixture
 
 AnyModel: TypeAlias = Model | CausalAR | CholeskyField | SymmetricField
-AnyFit: TypeAlias = Fitted | PixelGaussian | PixelMixture
+AnyFit: TypeAlias = Fitted | IntegratedFit | SavedIntegral | PixelGaussian | PixelMixture
 
 
 def write_model(path: PathLike, model: AnyModel | AnyFit, *, about: Mapping[str, object] | None = None) -> None:
@@ -69,7 +70,7 @@ def read_model(path: PathLike) -> AnyModel:
     [0.5, 0.4]
     """
     found = _read(path)
-    model = found.model if isinstance(found, Fitted) else found
+    model = found.model if isinstance(found, Fitted | SavedIntegral) else found
     if not isinstance(model, AnyModel):
         raise FileError(f"path must hold a model, or a fit of one, got {Path(path)} of kind {found._saved_kind()!r}.")
     return model
@@ -85,8 +86,9 @@ def read_fit(path: PathLike) -> AnyFit:
 
     Returns
     -------
-    SavedFit, CausalARFit, CholeskyFit, SymmetricFit, PixelGaussian or PixelMixture
-        A `SavedFit` of what `sparsegmrf.fit` has found: its images are not in the file.
+    SavedFit, SavedIntegral, CausalARFit, CholeskyFit, SymmetricFit, PixelGaussian or PixelMixture
+        A `SavedFit` of what `sparsegmrf.fit` has found, a `SavedIntegral` of what `FitResult.integrate` has: their
+        images are not in the file.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """Figures: fitted and filled images, images of pixels, the limit on a weight; with the extra ``cli``."""
 
 from sparsegmrf.plot._correlation import correlation_figure
+from sparsegmrf.plot._densities import densities_figure
 from sparsegmrf.plot._diagnosis import diagnosis_figure, stack_diagnosis_figure
 from sparsegmrf.plot._fill import channels_figure, fill_figure, posterior_figure, risk_figure, truth_figure
 from sparsegmrf.plot._fit import likelihood_figure
@@ -20,6 +21,7 @@ __all__ = [
     "averaged_periodogram",
     "channels_figure",
     "correlation_figure",
+    "densities_figure",
     "diagnosis_figure",
     "experiment_figure",
     "fill_figure",

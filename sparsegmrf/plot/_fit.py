@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,9 +15,9 @@ from sparsegmrf.inference import FitResult
 from sparsegmrf.inference._profile import LikelihoodProfile
 from sparsegmrf.inference._scores import half_width
 from sparsegmrf.models import Model
+from sparsegmrf.plot._densities import parameter_unit
 from sparsegmrf.plot._panels import wrapped
 from sparsegmrf.plot._variogram import variogram_panel
-from sparsegmrf.priors import NOISE
 from sparsegmrf.typing import FloatArray
 
 _COLUMNS = 3
@@ -25,6 +25,8 @@ _PANEL = (4.2, 3.3)
 """Width and height in inches."""
 _STEPS = np.linspace(0.02, 3.0, 76)
 """Distances from the estimate in standard errors at which the normal likelihood is drawn."""
+_THIN = 1e-3
+"""Of the largest density, what is not seen."""
 _LEVEL = 0.95
 _RATIO = math.exp(-0.5 * half_width(_LEVEL) ** 2)
 """Relative likelihood at the ends of an interval of that level."""
@@ -86,7 +88,7 @@ def likelihood_figure(
     normal = _normal(fit)
     for ax, name in zip(axes, names, strict=False):
         _parameter(ax, fit, name, normal.get(name), (profiles or {}).get(name), (densities or {}).get(name))
-        of = _unit_of(fit, name, unit)
+        of = parameter_unit(fit.model, fit.units, name, unit)
         ax.set_xlabel(f"{name} ({of})" if of else name, fontsize=9)
     for ax in axes[: len(names)]:
         if ax.get_legend_handles_labels()[0]:
@@ -124,7 +126,7 @@ def _parameter(
     if density is not None:
         values, heights = np.asarray(density.values), np.asarray(density.density)
         ax.fill_between(values, heights / heights.max(), color="0.85", label="posterior density")
-        drawn.append(values)
+        drawn.append(values[heights > _THIN * heights.max()])
     if profile is not None and len(profile.steps) > 1:
         values, followed, _ = profile.curve()
         ax.plot(values, followed, color="C0", linewidth=1.8, label="profile")
@@ -159,17 +161,6 @@ def _told(fit: FitResult, name: str, profile: LikelihoodProfile | None) -> str:
     digits = 2 + max(0, int(math.log10(abs(estimate) / width))) if estimate and 0.0 < width < math.inf else 3
     low, high = ("..." if math.isnan(each) else f"{each:.{digits + 1}g}" for each in ends)
     return f"{name} = {estimate:.{digits + 1}g}, {_LEVEL:.0%} {low} to {high}"
-
-
-def _unit_of(fit: FitResult, name: str, unit: str) -> str:
-    """Return the unit of a parameter: of its length, or of the intensity that it goes with."""
-    if name in fit.units:
-        return fit.units[name].replace("intensity", unit) if unit else fit.units[name]
-    if name == NOISE:
-        return f"{unit}$^2$" if unit else ""
-    model: Any = fit.model
-    doubled = model.scaled(2.0).parameters if hasattr(model, "scaled") else model.parameters
-    return unit if doubled[name] == 2.0 * model.parameters[name] else ""
 
 
 def _residuals(ax: Axes, fit: FitResult, replicate: int, unit: str) -> None:

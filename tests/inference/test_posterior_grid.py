@@ -115,3 +115,13 @@ def test_a_density_with_too_many_points_is_refused():
     posterior = Synthetic(lambda u: -1e-3 * u @ u - np.sum(u**4), [0.0, 0.0])
     with pytest.raises(ArgumentError, match="points of a grid"):
         explored(posterior)
+
+
+@pytest.mark.parametrize(("steepness", "limit"), [(8.0, 8e-3), (20.0, 1.5e-2)])
+def test_sums_over_the_other_parameters_see_how_narrow_a_bent_ridge_is(steepness, limit):
+    posterior = Synthetic(lambda u: -0.5 * u[0] ** 2 - steepness * (u[1] - 0.4 * u[0] ** 2) ** 2, [0.0, 0.0])
+    own = grid_marginals(posterior, explored(posterior))["p1"]
+    v = np.linspace(-7.0, 7.0, 4001)
+    exact = np.exp(-steepness * (own.values[:, np.newaxis] - 0.4 * v * v) ** 2 - 0.5 * v * v).sum(axis=1)
+    exact /= np.sum(exact * np.gradient(own.values))
+    assert 0.5 * np.sum(np.abs(own.density - exact) * np.gradient(own.values)) < limit

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
+from sparsegmrf.inference._problem import Problem
 from sparsegmrf.inference._weak_priors import weak_priors_of
-from sparsegmrf.models import CAR, Matern, TensionSpline
+from sparsegmrf.likelihoods import Poisson
+from sparsegmrf.models import BYM, CAR, Matern, TensionSpline
 from sparsegmrf.priors import LogNormal, Normal, PCRange, PCSigma
 from tests.inference.problems import read
 
@@ -31,6 +33,16 @@ def test_what_is_held_or_given_has_none():
 
 def test_other_parameters_have_none():
     assert set(priors(CAR())) == {"tau", "noise_variance"}
+
+
+def test_counts_have_those_of_what_they_suggest_by_themselves():
+    counts = np.random.default_rng(0).poisson(np.exp(1.0 + 0.02 * IMAGE))
+    problem = Problem.read(BYM(), counts, "nan", Poisson(2.0), "constant")
+    found, eta = weak_priors_of(problem), np.log((counts + 0.5) / 2.0)
+    assert set(found) == {"sigma", "phi"}
+    assert found["sigma"].s0 == pytest.approx(3.0 * eta.std(), rel=1e-9)
+    twice = Problem.read(BYM(), counts, "nan", Poisson(4.0), "constant")
+    assert weak_priors_of(twice)["sigma"].s0 == pytest.approx(found["sigma"].s0, rel=1e-9)
 
 
 def test_priors_follow_the_unit_of_the_image_and_not_its_level():

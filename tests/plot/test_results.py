@@ -11,7 +11,8 @@ from sparsegmrf import CAR, Channels, Matern, Sum, diagnose, fill, fit
 from sparsegmrf.errors import ArgumentError, MissingLibraryError, SparseGMRFError
 from sparsegmrf.inference import variogram
 from sparsegmrf.likelihoods import Binomial, Poisson
-from sparsegmrf.plot import write_figure
+from sparsegmrf.plot import densities_figure, write_figure
+from sparsegmrf.priors import PCRange, PCSigma
 from tests.conftest import require
 
 
@@ -123,6 +124,28 @@ def test_a_parameter_without_a_standard_error_is_told():
     figure = found.plot()
     said = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert said == ["not determined by the image"]
+
+
+def test_densities_of_integrated_parameters_are_drawn_with_intervals_and_priors():
+    priors = {"range": PCRange(3.0, 0.05), "sigma": PCSigma(3.0, 0.05)}
+    found = fit(Matern(), noisy((12, 14)), noise_variance=0.1, priors=priors).integrate(strategy="ccd")
+    figure = found.plot(unit="K")
+    assert [ax.get_xlabel() for ax in figure.axes] == ["range (pixels)", "sigma (K)"]
+    for ax, own, prior in zip(figure.axes, found.densities.values(), priors.values(), strict=True):
+        posterior, median, dashed = ax.get_lines()
+        values, heights = posterior.get_data()
+        np.testing.assert_allclose(heights, own.pdf(values))
+        np.testing.assert_allclose(dashed.get_ydata(), np.exp([prior.log_density(v) for v in values]))
+        assert median.get_xdata()[0] == own.median
+        (filled,) = ax.collections
+        ends = filled.get_paths()[0].vertices[:, 0]
+        np.testing.assert_allclose((ends.min(), ends.max()), own.interval(0.95))
+    again = type(found).from_json(found.to_json()).plot(title="a title", unit="K")
+    assert again.get_suptitle() == "a title"
+    assert [ax.get_xlabel() for ax in again.axes] == ["range (pixels)", "sigma (K)"]
+    assert [len(ax.get_lines()) for ax in again.axes] == [2, 2]  # priors are not in a file
+    with pytest.raises(ArgumentError, match="densities"):
+        densities_figure({})
 
 
 def test_a_fit_by_cross_validation_has_no_likelihood_to_draw():
