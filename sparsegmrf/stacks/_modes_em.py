@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sparsegmrf.inference._progress import evaluated, stage
 from sparsegmrf.stacks import _modes_spread
 from sparsegmrf.stacks._modes_scores import RANGES, ScoreKernel, Scores, smooth
 from sparsegmrf.stacks._modes_spread import Spread, blocks, dual, pack, pairs, rows_of, summed, unpack
@@ -144,13 +145,19 @@ def learn(series: Series, rank: int, harmonics: int, *, sweeps: int = 12, refine
     -------
     Learned
     """
-    state = _start(series, rank, harmonics)
+    with stage("learning seasons", _SCREENS if rank else _SCREENS + sweeps):
+        state = _seasonal(series, harmonics, _SCREENS if rank else _SCREENS + sweeps)
     if rank == 0:
-        for _ in range(sweeps):
-            state = _update_pixels(series, state)
         return state
+    with stage("learning modes", sweeps + refinements):
+        return _with_modes(series, _start(series, rank, state), sweeps, refinements)
+
+
+def _with_modes(series: Series, state: Learned, sweeps: int, refinements: int) -> Learned:
+    """Return modes and scores after iterations from a start."""
     for _ in range(sweeps):
         state = _rotated(_update_pixels(series, _independent_scores(series, state)))
+    rank = state.modes.kernel.rank
     kernel = ScoreKernel(np.array(RANGES), np.full((len(RANGES), rank), 1 / 3), np.full(rank, 1 / 3))
     state = replace(state, modes=replace(state.modes, kernel=kernel))
     for _ in range(refinements):
@@ -179,11 +186,8 @@ def weigh(squares: FloatArray, seen: BoolArray, noise: FloatArray, scales: Float
     return weights, scales
 
 
-def _start(series: Series, rank: int, harmonics: int) -> Learned:
-    """Return robust seasonal means, and the principal components of the fullest images."""
-    state = _seasonal(series, harmonics)
-    if rank == 0:
-        return state
+def _start(series: Series, rank: int, state: Learned) -> Learned:
+    """Return seasonal means with the principal components of the fullest images."""
     fullness = series.seen.mean(axis=1)
     fullest = np.argsort(-fullness, kind="stable")[: max(rank + 5, int((fullness > 0.6).sum()))]
     residuals = series.seen[fullest] * (series.values[fullest] - state.modes.seasonal(series.days[fullest]))
@@ -197,7 +201,7 @@ def _start(series: Series, rank: int, harmonics: int) -> Learned:
     power = (loadings**2).mean(axis=0)
     precision = 1.0 / np.maximum(power, _SMALLEST**2)
     modes = Modes(
-        harmonics,
+        modes.harmonics,
         np.concatenate([modes.mean, loadings], axis=1),
         modes.spread.padded(modes.fixed + rank),
         modes.noise / 4.0,
@@ -208,7 +212,7 @@ def _start(series: Series, rank: int, harmonics: int) -> Learned:
     return replace(state, modes=modes)
 
 
-def _seasonal(series: Series, harmonics: int) -> Learned:
+def _seasonal(series: Series, harmonics: int, passes: int) -> Learned:
     """Return the model without modes after robust regressions on the season."""
     count, pixels = series.values.shape
     k = 1 + 2 * harmonics
@@ -221,7 +225,7 @@ def _seasonal(series: Series, harmonics: int) -> Learned:
         harmonics, np.zeros((pixels, k)), Spread(np.zeros((pixels, k * (k + 1) // 2))), noise, centre, precision, none
     )
     state = Learned(modes, scores, series.seen.astype(float), np.ones(count))
-    for _ in range(_SCREENS):
+    for _ in range(passes):
         state = _update_pixels(series, state)
     return state
 
@@ -257,6 +261,7 @@ def _update_pixels(series: Series, state: Learned) -> Learned:
     _modes_spread.over(of, pixels)
     modes = _with_prior(modes, mean, Spread(spread))
     noise, scales = _noise_of(series.seen, squares, modes.noise, state.scales)
+    evaluated()
     return Learned(replace(modes, noise=noise), state.scores, squares, scales)
 
 
