@@ -104,6 +104,14 @@ class ModesModel:
         rank = int((size > 0.01 * np.sqrt(np.median(modes.noise))).sum())
         return ModesParameters(modes.harmonics, rank, self.local.kappa2, self.local.share)
 
+    @property
+    def images(self) -> FloatArray:
+        """Modes that count ``(rank, H, W)`` times the deviation of their scores, in intensity, the largest first."""
+        modes = self.modes
+        found = self.unit * (modes.loadings * np.sqrt(modes.kernel.marginal)).T
+        order = np.argsort(-(found**2).mean(axis=1), kind="stable")[: self.parameters.rank]
+        return found[order].reshape(-1, *self.shape)
+
     def usual_scales(self, days: FloatArray) -> FloatArray:
         """Return the median scale of the noise in the season of each day."""
         apart = np.abs((days[:, None] - self.days + YEAR / 2) % YEAR - YEAR / 2)
