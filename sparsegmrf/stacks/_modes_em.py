@@ -156,12 +156,12 @@ def learn(series: Series, rank: int, harmonics: int, *, sweeps: int = 12, refine
 def _with_modes(series: Series, state: Learned, sweeps: int, refinements: int) -> Learned:
     """Return modes and scores after iterations from a start."""
     for _ in range(sweeps):
-        state = _rotated(_update_pixels(series, _independent_scores(series, state)))
+        state = _rotated(update_pixels(series, _independent_scores(series, state)))
     rank = state.modes.kernel.rank
     kernel = ScoreKernel(np.array(RANGES), np.full((len(RANGES), rank), 1 / 3), np.full(rank, 1 / 3))
     state = replace(state, modes=replace(state.modes, kernel=kernel))
     for _ in range(refinements):
-        state = _update_pixels(series, update_scores(series, state))
+        state = update_pixels(series, update_scores(series, state))
         state = replace(state, modes=replace(state.modes, kernel=state.scores.kernel))
     return update_scores(series, state)
 
@@ -171,6 +171,33 @@ def update_scores(series: Series, state: Learned) -> Learned:
     modes = state.modes
     information, shift = modes.information(series, state.weights, state.scales)
     return replace(state, scores=smooth(modes.kernel, series.days, information, shift))
+
+
+def update_pixels(series: Series, state: Learned) -> Learned:
+    """Return coefficients of the pixels given the scores, their prior, and the noise."""
+    modes, (count, pixels) = state.modes, series.values.shape
+    k, size = modes.fixed, len(modes.centre)
+    terms, products = modes.products(series.days, state.scores)
+    sums, duals = pack(products), np.concatenate([dual(products), dual(state.scores.covariance)], axis=1)
+    mean, spread = np.empty((pixels, size)), np.empty((pixels, sums.shape[1]))
+    squares = np.empty((count, pixels))  # expected ones of the noise, and at last its weights
+
+    def of(first: int, last: int) -> None:
+        for some in blocks(first, last, size):
+            values = series.values[:, some]
+            precision = state.weights[:, some] / (modes.noise[some] * state.scales[:, None])
+            covariance = np.linalg.inv(unpack(precision.T @ sums) + np.diag(modes.precision))
+            right = (precision * values).T @ terms + modes.precision * modes.centre
+            mean[some] = (covariance @ right[:, :, None])[:, :, 0]
+            spread[some] = pack(np.asarray(covariance, dtype=np.float64))
+            both = np.concatenate([spread[some], pairs(mean[some, k:])], axis=1)
+            squares[:, some] = (values - terms @ mean[some].T) ** 2 + duals @ both.T
+
+    _modes_spread.over(of, pixels)
+    modes = _with_prior(modes, mean, Spread(spread))
+    noise, scales = _noise_of(series.seen, squares, modes.noise, state.scales)
+    evaluated()
+    return Learned(replace(modes, noise=noise), state.scores, squares, scales)
 
 
 def weigh(squares: FloatArray, seen: BoolArray, noise: FloatArray, scales: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -226,7 +253,7 @@ def _seasonal(series: Series, harmonics: int, passes: int) -> Learned:
     )
     state = Learned(modes, scores, series.seen.astype(float), np.ones(count))
     for _ in range(passes):
-        state = _update_pixels(series, state)
+        state = update_pixels(series, state)
     return state
 
 
@@ -236,33 +263,6 @@ def _independent_scores(series: Series, state: Learned) -> Learned:
     covariance = np.asarray(np.linalg.inv(information + np.eye(state.modes.kernel.rank)), dtype=np.float64)
     mean = np.einsum("tab,tb->ta", covariance, shift)
     return replace(state, scores=Scores(mean, covariance, state.modes.kernel))
-
-
-def _update_pixels(series: Series, state: Learned) -> Learned:
-    """Return coefficients of the pixels given the scores, their prior, and the noise."""
-    modes, (count, pixels) = state.modes, series.values.shape
-    k, size = modes.fixed, len(modes.centre)
-    terms, products = modes.products(series.days, state.scores)
-    sums, duals = pack(products), np.concatenate([dual(products), dual(state.scores.covariance)], axis=1)
-    mean, spread = np.empty((pixels, size)), np.empty((pixels, sums.shape[1]))
-    squares = np.empty((count, pixels))  # expected ones of the noise, and at last its weights
-
-    def of(first: int, last: int) -> None:
-        for some in blocks(first, last, size):
-            values = series.values[:, some]
-            precision = state.weights[:, some] / (modes.noise[some] * state.scales[:, None])
-            covariance = np.linalg.inv(unpack(precision.T @ sums) + np.diag(modes.precision))
-            right = (precision * values).T @ terms + modes.precision * modes.centre
-            mean[some] = (covariance @ right[:, :, None])[:, :, 0]
-            spread[some] = pack(np.asarray(covariance, dtype=np.float64))
-            both = np.concatenate([spread[some], pairs(mean[some, k:])], axis=1)
-            squares[:, some] = (values - terms @ mean[some].T) ** 2 + duals @ both.T
-
-    _modes_spread.over(of, pixels)
-    modes = _with_prior(modes, mean, Spread(spread))
-    noise, scales = _noise_of(series.seen, squares, modes.noise, state.scales)
-    evaluated()
-    return Learned(replace(modes, noise=noise), state.scores, squares, scales)
 
 
 def _noise_of(

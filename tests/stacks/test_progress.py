@@ -138,6 +138,19 @@ def test_learning_modes_is_told_by_rounds_and_filling_by_dates(rank, expected, m
     assert own[-1].total == expected * len(days)
 
 
+def test_modes_are_refined_beside_a_local_field_date_by_date():
+    days, seen = 16.0 * np.arange(60), []
+    stack = Matern(range=4.0).gmrf((7, 8)).sample(60, rng=0) + 0.2 * np.random.default_rng(0).standard_normal(
+        (60, 7, 8)
+    )
+    stack[::3, 2:5, 2:5] = np.nan
+    found = fill(stack, dates=days, model="modes", progress=seen.append)
+    assert found.parameters["share"] > 0.0
+    assert stages(seen) == ["learning seasons", "learning modes", "refining modes", "predicting"]
+    own = [each for each in seen if each.stage == "refining modes"]
+    assert [each.done for each in own] == list(range(own[0].total + 1))
+
+
 def test_a_comparison_tells_its_candidates_and_folds():
     seen, found = told(values((5, 6)), model="best", noise_variance=0.04)
     names = stages(seen)
