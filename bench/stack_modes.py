@@ -49,7 +49,7 @@ def main(count="6"):
     simulated = [[stack_of(seed, lasts) for seed in range(int(count))] for lasts in (True, False)]
     for name, options in ROWS.items():
         line(name, [[held(each, **options) for each in some] for some in simulated])
-    line("nothing, refined", [[refined(each) for each in some] for some in simulated])
+    line("nothing; modes refined", [[refined(each) for each in some] for some in simulated])
 
 
 def line(name, shares):
