@@ -102,23 +102,31 @@ def measure(model, dates, shape):
 
 def simulated(model, dates, shape, seed=0):
     """Return a stack under clouds, its days, and the surface: a field in space and time, for modes with patterns."""
+    return simulated_parts(model, dates, shape, seed)[:3]
+
+
+def simulated_parts(model, dates, shape, seed=0, ell=ELL):
+    """Return the same with patterns ``(4, H, W)`` and scores ``(T, 4)``; `ell` is the field's, 0 one of each date."""
     rng = np.random.default_rng(seed)
     days = np.cumsum(rng.integers(1, 2 * REVISIT, dates)).astype(float)
     local = Matern(range=8.0, sigma=1.0).gmrf(shape)
     rows, columns = np.meshgrid(*(np.linspace(0.0, 1.0, side) for side in shape), indexing="ij")
     patterns = np.array([np.cos(3.0 * k * rows + 5.0 * columns + k) for k in range(1, 5)]) * (model == "modes")
-    truth, scores, field = np.empty((dates, *shape)), rng.standard_normal(4), local.sample(rng=rng)
+    truth, weights = np.empty((dates, *shape)), np.empty((dates, 4))
+    scores, field = rng.standard_normal(4), local.sample(rng=rng)
     for t, gap in enumerate(np.diff(days, prepend=days[0])):
         rho = np.exp(-gap / ELL)
         scores = rho * scores + np.sqrt(1.0 - rho**2) * rng.standard_normal(4)
+        rho = np.exp(-gap / ell) if ell else 0.0
         field = rho * field + np.sqrt(1.0 - rho**2) * local.sample(rng=rng)
-        truth[t] = 20.0 + field + np.tensordot(3.0 * scores, patterns, 1)
+        weights[t] = 3.0 * scores
+        truth[t] = 20.0 + field + np.tensordot(weights[t], patterns, 1)
     stack = truth + 0.3 * rng.standard_normal(truth.shape)
     clouds = Matern(range=0.3 * min(shape)).gmrf(shape)
     for image in stack:
         sky = clouds.sample(rng=rng)
         image[sky > np.quantile(sky, 1.0 - HIDDEN)] = np.nan
-    return stack, days, truth
+    return stack, days, truth, patterns, weights
 
 
 if __name__ == "__main__":

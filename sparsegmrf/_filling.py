@@ -5,6 +5,7 @@ from typing import Any, Literal, overload
 
 from sparsegmrf import inference, stacks
 from sparsegmrf.inference import ChannelsFillResult, CountFillResult, FillResult
+from sparsegmrf.inference._progress import ProgressLike
 from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.models import Channels, Model
@@ -36,6 +37,7 @@ def fill(
     method: Literal["auto", "sweep", "lattice"] = "auto",
     core: int | None = None,
     halo: int | None = None,
+    progress: ProgressLike = False,
 ) -> StackResult: ...
 
 
@@ -70,7 +72,7 @@ def fill(
     **options
         Of an image ``mask``, ``model``, ``noise_variance``, ``covariates``, ``fixed``, ``n_samples``, ``rng``,
         ``likelihood``, ``spacing``, ``precision``, ``progress``. Of a stack also ``at``, ``harmonics``, ``mean_model``,
-        ``start``, ``outliers``, ``limits``, ``method``, ``core``, ``halo``, and no ``likelihood`` or ``progress``.
+        ``start``, ``outliers``, ``limits``, ``method``, ``core``, ``halo``, and no ``likelihood``.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """``sparsegmrf fill-stack``: what the library computes of images of several dates, or nothing."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -125,6 +126,19 @@ def test_models_are_compared_on_the_command_line(folder, capsys, monkeypatch):
     assert said["chosen"] == said["default"] == "field, no maps"
     assert set(said["left_out"]) == {"field, level maps", "field, level of each pixel by itself", "modes"}
     assert "<- chosen" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["fill", "fill-stack"])
+def test_a_terminal_is_told_how_far_a_stack_is(folder, capsys, monkeypatch, command):
+    for name in ("TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"TERM": "xterm", "FORCE_COLOR": "1", "COLUMNS": "100"}.items():
+        monkeypatch.setenv(name, value)
+    assert main([command, "series.nc", "--out", "out", "--hold-out", "2", *OPTIONS]) == 0
+    err = capsys.readouterr().err
+    assert re.search(r"fitting, \d+ of about \d+", err)
+    assert re.search(r"predicting, \d of about 6", err)
+    assert "fold 1 of 2" in err
 
 
 def test_modes_are_written_with_what_they_have(folder):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +22,7 @@ from sparsegmrf.cli._rasters import map_suffix
 from sparsegmrf.cli._report import Progress, show_stack, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo import NetCdf
+from sparsegmrf.inference import Progress as FitProgress
 from sparsegmrf.io import Picture, Raster, read
 from sparsegmrf.models import Model
 from sparsegmrf.stacks import Separable, StackComparison, StackCrossValidation, StackFit, StackResult, StackScores
@@ -82,23 +83,32 @@ class StackOptions:
     samples: Annotated[int, typer.Option(help="Number of draws given the observed pixels.")] = 0
     seed: Annotated[int, typer.Option(help="Seed of the draws, and of the clouds that are moved.")] = 0
 
-    def fill(self, stack: Any, dates: Any, spacing: Any) -> StackResult:
-        """Fill the gaps of a stack."""
+    def fill(self, stack: Any, dates: Any, spacing: Any, tell: Callable[[FitProgress], None]) -> StackResult:
+        """Fill the gaps of a stack, and tell how far that is."""
         return stacks.fill(
             stack,
             dates=dates,
             at=None if self.at is None else dates_of(self.at),
             n_samples=self.samples,
             rng=self.seed,
+            progress=tell,
             **self._options(spacing),
         )
 
-    def cross_validate(self, stack: Any, dates: Any, spacing: Any) -> StackCrossValidation | None:
-        """Score how a stack is filled; None if that is not asked for."""
+    def cross_validate(
+        self, stack: Any, dates: Any, spacing: Any, tell: Callable[[FitProgress], None]
+    ) -> StackCrossValidation | None:
+        """Score how a stack is filled, and tell how far that is; None if it is not asked for."""
         if not self.hold_out:
             return None
         return stacks.cross_validate(
-            stack, dates=dates, clouds=self.hold_out, rng=self.seed, refit=False, **self._options(spacing)
+            stack,
+            dates=dates,
+            clouds=self.hold_out,
+            rng=self.seed,
+            refit=False,
+            progress=tell,
+            **self._options(spacing),
         )
 
     def check(self) -> None:
@@ -159,10 +169,10 @@ def fill_stack(
         check_storage(out / names[0], rasters[0], writing)
         writing.check_in_directory([out / name for name in names], [*images, *files(options.model)])
         step("fitting and filling")
-        result = options.fill(stack, dates, spacing)
+        result = options.fill(stack, dates, spacing, step.tell)
         if options.hold_out:
             step("moving clouds")
-        scored = options.cross_validate(stack, dates, spacing)
+        scored = options.cross_validate(stack, dates, spacing, step.tell)
         step("writing")
         with replacing_in(out) as staging:
             if read_as_series:

@@ -14,6 +14,7 @@ from sparsegmrf.plot._pictures import (
     write_figure,
 )
 from sparsegmrf.plot._pixels import pixel_figure
+from sparsegmrf.plot._stack import season_figure, stack_figure
 from sparsegmrf.plot._variogram import variogram_figure
 
 __all__ = [
@@ -30,8 +31,10 @@ __all__ = [
     "pixel_figure",
     "posterior_figure",
     "risk_figure",
+    "season_figure",
     "show_picture",
     "stack_diagnosis_figure",
+    "stack_figure",
     "truth_figure",
     "variogram_figure",
     "write_figure",

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._scores import half_width
+from sparsegmrf.plot._dates import mark_dates
 from sparsegmrf.plot._panels import RESIDUAL, Panel, figure_with_plots, placement
 from sparsegmrf.scores import PITHistogram
 from sparsegmrf.typing import ArrayLike, FloatArray, Offset
@@ -18,8 +19,6 @@ from sparsegmrf.typing import ArrayLike, FloatArray, Offset
 _REACH = 4.0
 """Standard errors at the ends of the colour scale."""
 _LEVEL = 0.99
-_DATES = 6
-"""Dates that are written on an axis at most."""
 
 
 def diagnosis_figure(
@@ -142,18 +141,12 @@ def _draw_histogram(ax: Axes, histogram: PITHistogram, given: str) -> None:
 
 
 def _draw_dates(ax: Axes, by_date: Sequence[tuple[Any, float]], flagged: Sequence[int], what: str) -> None:
-    at, values = np.arange(len(by_date)), np.array([value for _, value in by_date])
+    at, values = np.arange(len(by_date), dtype=np.float64), np.array([value for _, value in by_date])
     bad = np.isin(at, list(flagged))
     ax.plot(at[~bad], values[~bad], "o", color="C0", markersize=4)
     ax.plot(at[bad], values[bad], "s", color="C3", markersize=5, label="contradict the others")
-    shown = at[:: max(1, -(-len(at) // _DATES))]
-    ax.set_xticks(shown, [_date(by_date[k][0]) for k in shown], rotation=30, ha="right")
+    mark_dates(ax, [date for date, _ in by_date], at)
     _frame_scores(ax, values, "(c) dates against all others", what, 2)
-
-
-def _date(value: Any) -> str:
-    """Return a date to the day; a number of days as it is."""
-    return f"{float(value):g}" if isinstance(value, int | float | np.number) else str(value)[:10]
 
 
 def _draw_correlations(ax: Axes, correlations: Mapping[str, Mapping[Offset, tuple[float, float]]]) -> None:

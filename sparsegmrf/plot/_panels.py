@@ -59,11 +59,13 @@ class Panel:
     extend: str = "both"
 
 
-def draw_panel(ax: Axes, panel: Panel, place: Placement) -> None:
-    """Draw an image with its colour bar, its axes named."""
+def draw_panel(ax: Axes, panel: Panel, place: Placement, *, with_bar: bool = True) -> None:
+    """Draw an image, its axes named, with its colour bar if it has none in common with another."""
     shown, notes = show_picture(ax, panel.picture, panel.colours, panel.norm, place.extent)
     ax.set_title(", ".join([panel.title, *notes]), fontsize=10)
     place.label(ax)
+    if not with_bar:
+        return
     bar = ax.figure.colorbar(shown, cax=ax.inset_axes((1.03, 0.0, 0.05, 1.0)), extend=panel.extend)
     bar.ax.tick_params(labelsize=8)
     bar.set_label(panel.unit, fontsize=9)
@@ -79,13 +81,18 @@ def figure_with_plots(
 ) -> tuple[Figure, list[Axes]]:
     """Draw images, and return the axes after them for so many plots: rows that they fill, as high as images need."""
     rows = -(-(len(panels) + plots) // columns)
-    height = WIDTH * min(max(place.proportion, _LOWEST), _HIGHEST) + _AROUND
+    height = image_height(place)
     figure = Figure(figsize=(columns * (WIDTH + _BESIDE), rows * height + 0.4), layout="constrained")
     figure.suptitle(wrapped(title, figure.get_figwidth()), fontsize=11)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for ax, panel in zip(axes[: len(axes) - plots], panels, strict=True):
         draw_panel(ax, panel, place)
     return figure, axes[len(panels) :]
+
+
+def image_height(place: Placement) -> float:
+    """Return the height in inches of an image with what stands above and below it."""
+    return WIDTH * min(max(place.proportion, _LOWEST), _HIGHEST) + _AROUND
 
 
 def wrapped(title: str, width: float) -> str:
@@ -119,6 +126,12 @@ def scale_of(image: FloatArray) -> Normalize:
     """Return a scale between the ends of what is finite, the outermost values aside."""
     low, high = (float(value) for value in np.nanpercentile(image, [0.1, 99.9]))
     return Normalize(low, high if high > low else low + 1.0)
+
+
+def around_zero(values: FloatArray) -> Normalize:
+    """Return a scale around zero."""
+    high = float(np.nanpercentile(np.abs(values), 99.9)) if values.size else 0.0
+    return Normalize(-high, high) if high > 0.0 else Normalize(-1.0, 1.0)
 
 
 def from_zero(values: FloatArray) -> Normalize:

@@ -9,12 +9,14 @@ from sparsegmrf.stacks._fit import SeriesFit, StackFit
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._result import StackAt, StackResult
 from sparsegmrf.stacks._scores import StackScores
+from sparsegmrf.stacks._season_curve import SeasonCurve
 from sparsegmrf.stacks._separable import Separable
 
 __all__ = [
     "CloudScores",
     "DateDiagnosis",
     "MovedClouds",
+    "SeasonCurve",
     "Separable",
     "SeriesFit",
     "StackAt",

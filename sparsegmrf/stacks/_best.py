@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError, NotPositiveDefiniteError, TooLargeError
+from sparsegmrf.inference._progress import expect, stage
 from sparsegmrf.inference._scores import crps, log_score
 from sparsegmrf.models import Independent
 from sparsegmrf.stacks._clouds import MovedClouds
@@ -33,16 +34,20 @@ def compare(stack: Stack, options: FillOptions, stream: np.random.Generator) -> 
     clouds = clouds_of(stack, None, None, stream)
     left_out: dict[str, str] = {}
     scored: dict[str, tuple[FillOptions, StackCrossValidation]] = {}
+    worth: dict[str, FillOptions] = {}
     for name, own in _candidates(stack, options, left_out):
-        first = not scored
+        reason = _too_much(stack, own, clouds) if worth else ""  # the first one is the default
+        if reason:
+            left_out[name] = reason
+        else:
+            worth[name] = own
+    expect(len(worth))
+    for name, own in worth.items():
         try:
-            reason = "" if first else _too_much(stack, own, clouds)
-            if reason:
-                left_out[name] = reason
-                continue
-            scored[name] = own, score(stack, own, clouds, False)
+            with stage(name):
+                scored[name] = own, score(stack, own, clouds, False)
         except (ArgumentError, NotPositiveDefiniteError, TooLargeError) as error:
-            if first:
+            if not scored:
                 raise
             left_out[name] = str(error)
     default = next(iter(scored.values()))[1]
@@ -84,11 +89,14 @@ def _no_modes(stack: Stack, field: FillOptions) -> str:
 
 
 def _too_much(stack: Stack, options: FillOptions, clouds: MovedClouds) -> str:
-    """Return why a candidate takes too long to be compared; empty if it does not."""
+    """Return why a candidate cannot be compared or takes too long to be; empty if it does not."""
     if options.series_model() is not None:
         return ""
-    problem = options.problem(stack, clouds.held_out)[0]
-    fit, filled = work_of(*plan_of(stack, problem, options, np.zeros(0), 0))
+    try:
+        problem = options.problem(stack, clouds.held_out)[0]
+        fit, filled = work_of(*plan_of(stack, problem, options, np.zeros(0), 0))
+    except (ArgumentError, NotPositiveDefiniteError, TooLargeError) as error:
+        return str(error)
     operations = _LIKELIHOODS * fit + clouds.n_folds * (fit + filled)
     if operations <= _WORTH:
         return ""

@@ -1,5 +1,6 @@
 """Solutions for stacks of any size: conjugate gradients on all pixels and dates, draws by perturbing and solving."""
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -8,6 +9,7 @@ import scipy.linalg
 
 from sparsegmrf.errors import ConvergenceError
 from sparsegmrf.factors import Factor, factorize
+from sparsegmrf.inference._progress import evaluated, remaining, stage
 from sparsegmrf.stacks._averaged import AveragedPrecision
 from sparsegmrf.stacks._chain import Tridiagonal
 from sparsegmrf.stacks._factor import Covariances, StackFactor, as_stencil
@@ -68,7 +70,8 @@ class ConjugateFactor(StackFactor):
         """Return ``P^-1 b`` for ``(k, R U + K, n)``."""
         found, step = np.empty_like(b), together(self.precision.n_unknowns * self.precision.n_pixels)
         for first in range(0, len(b), step):
-            found[first : first + step] = self._solved(b[first : first + step])
+            with stage("solving", counts="steps", is_part=True):
+                found[first : first + step] = self._solved(b[first : first + step])
         return found
 
     def draw(self, count: int, rng: np.random.Generator) -> FloatArray:
@@ -146,9 +149,10 @@ class ConjugateFactor(StackFactor):
         x, r = np.zeros_like(b), np.array(b)
         z = self._near.solve(r)
         d, rz = z, _products(r, z)
-        gained = np.zeros(len(b))
-        for _ in range(_MOST):
-            if (rz <= self.tolerance**2 * np.maximum(gained, np.finfo(float).tiny)).all():
+        gained, first = np.zeros(len(b)), 0.0
+        for taken in range(_MOST):
+            wanted = self.tolerance**2 * np.maximum(gained, np.finfo(float).tiny)
+            if (rz <= wanted).all():
                 return x
             Pd = self._times(d)
             along = _products(d, Pd)
@@ -162,6 +166,9 @@ class ConjugateFactor(StackFactor):
             d *= turn[:, np.newaxis, np.newaxis]
             d += z
             self.steps += 1
+            now = float(np.max(rz / np.maximum(gained, np.finfo(float).tiny)))
+            first = first if taken else now
+            _tell(taken, first, now, self.tolerance**2)
         raise ConvergenceError(
             f"a stack of {self.precision.n_dates} dates of {self.precision.shape} pixels was not solved in {_MOST} "
             f"steps, its error is {float(np.sqrt(rz.max() / gained.max())):.2g} of the solution; take a shorter range, "
@@ -232,6 +239,13 @@ def _pairs(x: FloatArray, y: FloatArray, Q: SymmetricStencil) -> FloatArray:
         both = np.einsum("uij,uij->ij", a[:, *here], b[:, *there]) + np.einsum("uij,uij->ij", b[:, *here], a[:, *there])
         plane[here] = both / 2.0
     return found
+
+
+def _tell(steps: int, first: float, now: float, wanted: float) -> None:
+    """Tell a step, and how many more there will be if the square of the error goes on falling as it has."""
+    evaluated(what="steps")
+    if wanted < now < first:
+        remaining(max(1, round(steps * math.log(now / wanted) / math.log(first / now))))
 
 
 def _products(x: FloatArray, y: FloatArray) -> FloatArray:

@@ -9,6 +9,7 @@ import numpy as np
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._progress import ProgressLike, expect, stage, with_progress
 from sparsegmrf.inference._scores import Predictions
 from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.models import Model
@@ -93,6 +94,7 @@ class StackCrossValidation:
         return f"StackCrossValidation\n{self.summary()}"
 
 
+@with_progress
 @one_blas_thread()
 def cross_validate(
     image: ArrayLike,
@@ -115,6 +117,7 @@ def cross_validate(
     method: Literal["auto", "sweep", "lattice"] = "auto",
     core: int | None = None,
     halo: int | None = None,
+    progress: ProgressLike = False,
 ) -> StackCrossValidation:
     """Score how gaps are filled: move clouds of other dates to clear ones, fill, and compare with what they hide.
 
@@ -135,6 +138,8 @@ def cross_validate(
         Seed of the choice of gaps; fixed by default.
     model, mean_model, harmonics, covariates, noise_variance, fixed, start, outliers, spacing, method, core, halo
         As for `fill`.
+    progress : bool or callable
+        As for `fill`; folds are stages.
 
     Returns
     -------
@@ -209,14 +214,18 @@ def score(stack: Stack, options: FillOptions, clouds: MovedClouds, refit: bool) 
     """Return how a model predicts what clouds hide."""
     options = options.resolved(stack)
     none, stream = np.zeros(0), np.random.default_rng(0)  # nothing is drawn
-    if not refit and options.series_model() is None:
-        whole = fill_stack(stack.without(clouds.held_out), options, none, 0, stream)
+    once = not refit and options.series_model() is None
+    expect(clouds.n_folds + once)
+    if once:
+        with stage("all folds"):
+            whole = fill_stack(stack.without(clouds.held_out), options, none, 0, stream)
         options = options.held_at(whole.fit)
     mean, std = np.full(stack.values.shape, np.nan), np.full(stack.values.shape, np.nan)
     fits = []
     for fold in range(clouds.n_folds):
         hidden = clouds.hidden(fold)
-        found = fill_stack(stack.without(hidden), options, none, 0, stream)
+        with stage(f"fold {fold + 1} of {clouds.n_folds}"):
+            found = fill_stack(stack.without(hidden), options, none, 0, stream)
         variance = np.broadcast_to(found.images.variance + found.images.noise_variance, stack.values.shape)
         mean[hidden], std[hidden] = found.images.mean[hidden], np.sqrt(variance[hidden])
         fits.append(found.fit)

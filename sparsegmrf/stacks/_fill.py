@@ -9,6 +9,7 @@ import numpy as np
 from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import finite_number, generator, integer_at_least
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._progress import ProgressLike, with_progress
 from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.models import Model
 from sparsegmrf.stacks._best import compare
@@ -22,6 +23,7 @@ from sparsegmrf.stacks._series import SeriesModel
 from sparsegmrf.typing import ArrayLike, Seed
 
 
+@with_progress
 @one_blas_thread()
 def fill(
     image: ArrayLike,
@@ -44,6 +46,7 @@ def fill(
     method: Literal["auto", "sweep", "lattice"] = "auto",
     core: int | None = None,
     halo: int | None = None,
+    progress: ProgressLike = False,
 ) -> StackResult:
     """Fill the gaps of images of one place at several dates: what is under a cloud, other dates have seen.
 
@@ -112,6 +115,9 @@ def fill(
     core, halo : int, optional
         Side of the tiles of which standard deviations are computed where that of all pixels is too much, and pixels
         around them, in the place of what follows from the fitted range.
+    progress : bool or callable
+        True shows a bar on a terminal or in a notebook; a function is told a `Progress` after every likelihood, round
+        of learning, date, tile, or step of an iteration. Results do not depend on it.
 
     Returns
     -------

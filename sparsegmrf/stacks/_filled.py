@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsegmrf.errors import ConvergenceError
+from sparsegmrf.inference._progress import stage
 from sparsegmrf.stacks._fit import SeriesFit, StackFit
 from sparsegmrf.stacks._images import Images
 from sparsegmrf.stacks._options import FillOptions
@@ -51,7 +52,8 @@ def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int,
     likelihood, ended = search(asked, list(plan.fit_windows), plan.make)
     for _ in range(0 if options.outliers is None else _ROUNDS):
         reached = asked.model_of(likelihood.numbers.values(ended.at), asked.start)
-        new = screen(asked, reached, plan)
+        with stage("screening", len(plan.tiles), counts="tiles"):
+            new = screen(asked, reached, plan)
         if not new.any():
             break
         bad = bad | new
@@ -61,7 +63,8 @@ def fill_stack(stack: Stack, options: FillOptions, more: FloatArray, count: int,
     by_score = None
     if plan.scored is not None and values:
         try:
-            by_score = scored(asked, plan.scored, values)
+            with stage("scoring"):
+                by_score = scored(asked, plan.scored, values)
             values = by_score.values
         except ConvergenceError as error:
             _log.warning("stack: parameters are those of the windows alone: %s", error)

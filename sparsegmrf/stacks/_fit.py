@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from sparsegmrf._blas_threads import one_blas_thread
+from sparsegmrf._libraries import plotting
+from sparsegmrf._validate import integer_at_least
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._conclusion import Curvature
 from sparsegmrf.inference._ground import units_of
 from sparsegmrf.inference._search import Ended, Ending, observed_information
@@ -17,7 +20,8 @@ from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._problem import OF_COEFFICIENTS, StackProblem
 from sparsegmrf.stacks._scoring import Scored
 from sparsegmrf.stacks._search import Likelihood
-from sparsegmrf.typing import FloatArray
+from sparsegmrf.stacks._season_curve import SeasonCurve, curve_of_field, curve_of_modes
+from sparsegmrf.typing import Figure, FloatArray
 
 _FAR = 8.0
 """How far a working parameter has moved that has run away."""
@@ -171,6 +175,60 @@ class StackFit:
         found |= {f"{name}{OF_COEFFICIENTS}": unit for name, unit in own.items()}
         return {name: unit for name, unit in found.items() if name in self.parameters}
 
+    @one_blas_thread()
+    def season(self, pixel: tuple[int, int] | None = None) -> SeasonCurve:
+        """Return the season of a pixel through a year, with its standard deviation.
+
+        It is the trend with the maps of level and season and fields that all dates have; without maps it is that of all
+        pixels.
+
+        Parameters
+        ----------
+        pixel : (int, int), optional
+            Row and column from 0; by default the pixel with the most observations.
+
+        Raises
+        ------
+        ArgumentError
+            If `pixel` is none of the image.
+        """
+        return curve_of_field(self._problem, self.inner_model, self.plan, pixel)
+
+    def plot(self, *, pixel: tuple[int, int] | None = None, title: str | None = None, unit: str = "") -> Figure:
+        """Draw the season of a pixel with its 90% band, and its observations by the day of the year.
+
+        Parameters
+        ----------
+        pixel : (int, int), optional
+            As for `season`.
+        title : str, optional
+            Of the figure; by default model and estimates.
+        unit : str
+            Of intensity.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`.
+
+        Raises
+        ------
+        ArgumentError
+            If `pixel` is none of the image.
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
+        figure: Figure = plotting().season_figure(
+            self.season(pixel), title=self.title if title is None else title, unit=unit
+        )
+        return figure
+
+    @property
+    def title(self) -> str:
+        """Fields and estimates in a line, as figures have it."""
+        fields = " + ".join(type(part.model).__name__ for part in self.model.fields)
+        return ", ".join([fields, *(f"{name} = {value:.3g}" for name, value in self.parameters.items())])
+
     def summary(self) -> str:
         """Return estimates with standard errors, and how they were found, as text."""
         lines = [f"stack of {self.n_observed} observations: {' + '.join(map(str, self.model.fields))}", ""]
@@ -238,6 +296,82 @@ class SeriesFit:
             images.append(np.full((len(self._days), *some.shape[1:]), np.nan))
             images[-1][self._learnt.dates] = some
         return self._days, images[0], images[1], images[2]
+
+    def season(self, pixel: tuple[int, int] | None = None) -> SeasonCurve:
+        """Return the season of a pixel through a year, as modes have it, with its standard deviation.
+
+        Parameters
+        ----------
+        pixel : (int, int), optional
+            Row and column from 0; by default the pixel with the most observations.
+
+        Raises
+        ------
+        ArgumentError
+            If `pixel` is none of the image, or the model of a series is no ``"modes"``.
+        """
+        return curve_of_modes(self._with_modes, pixel)
+
+    @property
+    def modes(self) -> FloatArray:
+        """Images ``(rank, H, W)`` that keep coming back, times the deviation of their scores, the largest first.
+
+        Raises
+        ------
+        ArgumentError
+            If the model of a series is no ``"modes"``.
+        """
+        return self._with_modes.model.images
+
+    def plot(
+        self, *, pixel: tuple[int, int] | None = None, n_modes: int = 5, title: str | None = None, unit: str = ""
+    ) -> Figure:
+        """Draw the season of a pixel with its 90% band and its observations, and the modes as images.
+
+        Parameters
+        ----------
+        pixel : (int, int), optional
+            As for `season`.
+        n_modes : int
+            How many are drawn at most, the largest first.
+        title : str, optional
+            Of the figure; by default the estimates.
+        unit : str
+            Of intensity.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`. A mode has the size of what it
+            changes typically, one deviation of its scores.
+
+        Raises
+        ------
+        ArgumentError
+            If `pixel` is none of the image, or the model of a series is no ``"modes"``.
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
+        count = integer_at_least("n_modes", n_modes, 0)
+        figure: Figure = plotting().season_figure(
+            self.season(pixel), self.modes[:count], title=self.title if title is None else title, unit=unit
+        )
+        return figure
+
+    @property
+    def title(self) -> str:
+        """Estimates in a line, as figures have it."""
+        numbers = {name: value for name, value in self.parameters.items() if isinstance(value, int | float | np.number)}
+        return ", ".join([self.name, *(f"{name} = {value:.3g}" for name, value in numbers.items())])
+
+    @property
+    def _with_modes(self) -> Learnt:
+        if self._learnt is None:
+            raise ArgumentError(
+                f'model must be "modes" for a series to have a season and modes to draw, got {self.name}; plot() of '
+                "what fill returns draws any model's images."
+            )
+        return self._learnt
 
     @property
     def standard_errors(self) -> dict[str, float]:

@@ -36,8 +36,9 @@ def result_of(
         clipped = images._replace(mean=np.clip(images.mean, *bounds), draws=np.clip(images.draws, *bounds))
     first = Images(clipped.mean[:T], clipped.variance[:T], clipped.noise_variance[:T], clipped.draws[:, :T])
     rest = Images(clipped.mean[T:], clipped.variance[T:], clipped.noise_variance[T:], clipped.draws[:, T:])
+    observed = ~(np.isnan(stack.values) | bad)
     filled = stack.values.copy()
-    np.copyto(filled, first.mean, where=np.isnan(stack.values) | bad)
+    np.copyto(filled, first.mean, where=~observed)
     asked = None
     if at is not None:
         dates = stack.calendar.dates(at, "at")
@@ -49,7 +50,8 @@ def result_of(
         predictive,
         filled if labels is None else labels.values(filled),
         draws,
-        bad if labels is None else labels.mask(bad),
+        bad if labels is None else labels.mask(bad, "outliers"),
+        observed if labels is None else labels.mask(observed, "observed"),
         fit,
         asked,
         seam,

@@ -98,8 +98,8 @@ class StackLabels:
         """Return draws under the labels, along a first dimension ``sample``."""
         return self.labels.draws(values).transpose("sample", *self.dims)
 
-    def mask(self, values: Any) -> Any:
+    def mask(self, values: Any, name: str) -> Any:
         """Return a mask under the labels."""
         found = self.labels.values(values).transpose(*self.dims)
         found.attrs = {}
-        return found.rename("outliers")
+        return found.rename(name)

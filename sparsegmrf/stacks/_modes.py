@@ -11,13 +11,13 @@ to the pixel's noise and the date's scale. The noise is Student's t, so that clo
 All pixels that are seen at any date inform all others.
 
 Modes, their number and everything else are estimated from the series by variational Bayes (`_modes_em.py`), which
-takes gaps as they are and carries the uncertainty of the modes into the variances. Given the modes, the posterior of
+takes gaps as they are and carries the uncertainty of the modes into the variances, and then beside the local field
+(`_modes_refine.py`), which is no independent noise. Given the modes, the posterior of
 scores and fields is exact: a smoother in time of ``r`` scores, and one sparse factor a date with ``r`` solves. The
 modes are a low rank, the fields are sparse.
 """
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,16 +33,13 @@ from sparsegmrf.stacks._modes_em import (
     Series,
     learn,
 )
-from sparsegmrf.stacks._modes_local import TAIL, LocalField, estimate_local
+from sparsegmrf.stacks._modes_local import TAIL, LocalField
 from sparsegmrf.stacks._modes_plan import plan_modes
 from sparsegmrf.stacks._modes_posterior import WeightedSeries, left_out, posterior
-from sparsegmrf.stacks._modes_spread import rows_of
-from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Seed, Shape
+from sparsegmrf.stacks._modes_refine import refine
+from sparsegmrf.typing import ArrayLike, FloatArray, IntArray, Seed, Shape
 
 _log = logging.getLogger("sparsegmrf.stacks")
-_LIMIT = 4.0
-"""Deviations at which residuals are cut when the local field's correlation is estimated."""
-
 _SEASON_DAYS = 45.0
 
 
@@ -103,6 +100,14 @@ class ModesModel:
         size = np.sqrt((modes.loadings**2).mean(axis=0) * modes.kernel.marginal)
         rank = int((size > 0.01 * np.sqrt(np.median(modes.noise))).sum())
         return ModesParameters(modes.harmonics, rank, self.local.kappa2, self.local.share)
+
+    @property
+    def images(self) -> FloatArray:
+        """Modes that count ``(rank, H, W)`` times the deviation of their scores, in intensity, the largest first."""
+        modes = self.modes
+        found = self.unit * (modes.loadings * np.sqrt(modes.kernel.marginal)).T
+        order = np.argsort(-(found**2).mean(axis=1), kind="stable")[: self.parameters.rank]
+        return found[order].reshape(-1, *self.shape)
 
     def usual_scales(self, days: FloatArray) -> FloatArray:
         """Return the median scale of the noise in the season of each day."""
@@ -207,8 +212,7 @@ def learn_modes(stack: FloatArray, days: FloatArray, rank: int | None = None) ->
     values[~seen] = 0.0
     series = Series(values, seen, days[order])
     plan = plan_modes(seen, shape, rank=rank)
-    learned = learn(series, plan.rank, plan.harmonics)
-    local = estimate_local(shape, _residuals(series, learned))
+    learned, local = refine(series, learn(series, plan.rank, plan.harmonics), shape)
     model = ModesModel(shape, learned.modes, local, centre, unit, learned.scales, series.days)
     return Learnt(model, learned, series, order)
 
@@ -220,16 +224,6 @@ def _standard(known: FloatArray) -> tuple[float, float]:
     known -= centre
     np.abs(known, out=known)
     return centre, float(np.median(known, overwrite_input=True)) or deviation or 1.0
-
-
-def _residuals(series: Series, learned: Learned) -> Iterator[tuple[FloatArray, BoolArray]]:
-    """Yield by blocks of dates what season and modes leave, in deviations of the noise and cut, and what is seen."""
-    modes = learned.modes
-    terms, _ = modes.products(series.days, learned.scores)
-    for some in rows_of(0, len(terms), series.values.shape[1]):
-        residuals = series.values[some] - terms[some] @ modes.mean.T
-        residuals /= np.sqrt(modes.noise * learned.scales[some, None])
-        yield np.clip(residuals, -_LIMIT, _LIMIT, out=residuals), series.seen[some]
 
 
 def _fill(learnt: Learnt, days: FloatArray, wanted: FloatArray, count: int, rng: np.random.Generator) -> ModesFill:

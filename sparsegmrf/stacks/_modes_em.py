@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sparsegmrf.inference._progress import evaluated, stage
 from sparsegmrf.stacks import _modes_spread
 from sparsegmrf.stacks._modes_scores import RANGES, ScoreKernel, Scores, smooth
 from sparsegmrf.stacks._modes_spread import Spread, blocks, dual, pack, pairs, rows_of, summed, unpack
@@ -144,17 +145,23 @@ def learn(series: Series, rank: int, harmonics: int, *, sweeps: int = 12, refine
     -------
     Learned
     """
-    state = _start(series, rank, harmonics)
+    with stage("learning seasons", _SCREENS if rank else _SCREENS + sweeps):
+        state = _seasonal(series, harmonics, _SCREENS if rank else _SCREENS + sweeps)
     if rank == 0:
-        for _ in range(sweeps):
-            state = _update_pixels(series, state)
         return state
+    with stage("learning modes", sweeps + refinements):
+        return _with_modes(series, _start(series, rank, state), sweeps, refinements)
+
+
+def _with_modes(series: Series, state: Learned, sweeps: int, refinements: int) -> Learned:
+    """Return modes and scores after iterations from a start."""
     for _ in range(sweeps):
-        state = _rotated(_update_pixels(series, _independent_scores(series, state)))
+        state = _rotated(update_pixels(series, _independent_scores(series, state)))
+    rank = state.modes.kernel.rank
     kernel = ScoreKernel(np.array(RANGES), np.full((len(RANGES), rank), 1 / 3), np.full(rank, 1 / 3))
     state = replace(state, modes=replace(state.modes, kernel=kernel))
     for _ in range(refinements):
-        state = _update_pixels(series, update_scores(series, state))
+        state = update_pixels(series, update_scores(series, state))
         state = replace(state, modes=replace(state.modes, kernel=state.scores.kernel))
     return update_scores(series, state)
 
@@ -166,75 +173,7 @@ def update_scores(series: Series, state: Learned) -> Learned:
     return replace(state, scores=smooth(modes.kernel, series.days, information, shift))
 
 
-def weigh(squares: FloatArray, seen: BoolArray, noise: FloatArray, scales: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return weights of Student's t and scales of images, given the expected squares ``(T, n)`` of the noise."""
-    standard = squares / noise
-    count = _IMAGE_DEGREES + seen.sum(axis=1)
-    for _ in range(3):
-        weights = standard / scales[:, None]
-        weights += DEGREES
-        np.divide(DEGREES + 1.0, weights, out=weights)
-        weights *= seen
-        scales = (_IMAGE_DEGREES + np.einsum("tp,tp->t", weights, standard)) / count
-    return weights, scales
-
-
-def _start(series: Series, rank: int, harmonics: int) -> Learned:
-    """Return robust seasonal means, and the principal components of the fullest images."""
-    state = _seasonal(series, harmonics)
-    if rank == 0:
-        return state
-    fullness = series.seen.mean(axis=1)
-    fullest = np.argsort(-fullness, kind="stable")[: max(rank + 5, int((fullness > 0.6).sum()))]
-    residuals = series.seen[fullest] * (series.values[fullest] - state.modes.seasonal(series.days[fullest]))
-    limit = 3.0 * np.sqrt(state.modes.noise)
-    np.clip(residuals, -limit, limit, out=residuals)
-    _, singular, axes = np.linalg.svd(residuals, full_matrices=False)
-    loadings = np.zeros((series.values.shape[1], rank))
-    found = min(rank, len(singular))
-    loadings[:, :found] = axes[:found].T * singular[:found] / np.sqrt(len(fullest))
-    modes = state.modes
-    power = (loadings**2).mean(axis=0)
-    precision = 1.0 / np.maximum(power, _SMALLEST**2)
-    modes = Modes(
-        harmonics,
-        np.concatenate([modes.mean, loadings], axis=1),
-        modes.spread.padded(modes.fixed + rank),
-        modes.noise / 4.0,
-        np.concatenate([modes.centre, np.zeros(rank)]),
-        np.concatenate([modes.precision, precision]),
-        ScoreKernel(np.zeros(0), np.zeros((0, rank)), np.ones(rank)),
-    )
-    return replace(state, modes=modes)
-
-
-def _seasonal(series: Series, harmonics: int) -> Learned:
-    """Return the model without modes after robust regressions on the season."""
-    count, pixels = series.values.shape
-    k = 1 + 2 * harmonics
-    none = ScoreKernel(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
-    scores = Scores(np.zeros((count, 0)), np.zeros((count, 0, 0)), none)
-    centre = np.zeros(k)
-    precision = np.full(k, 1.0)
-    noise = np.ones(pixels)
-    modes = Modes(
-        harmonics, np.zeros((pixels, k)), Spread(np.zeros((pixels, k * (k + 1) // 2))), noise, centre, precision, none
-    )
-    state = Learned(modes, scores, series.seen.astype(float), np.ones(count))
-    for _ in range(_SCREENS):
-        state = _update_pixels(series, state)
-    return state
-
-
-def _independent_scores(series: Series, state: Learned) -> Learned:
-    """Return the posterior of scores that are independent and of unit variance."""
-    information, shift = state.modes.information(series, state.weights, state.scales)
-    covariance = np.asarray(np.linalg.inv(information + np.eye(state.modes.kernel.rank)), dtype=np.float64)
-    mean = np.einsum("tab,tb->ta", covariance, shift)
-    return replace(state, scores=Scores(mean, covariance, state.modes.kernel))
-
-
-def _update_pixels(series: Series, state: Learned) -> Learned:
+def update_pixels(series: Series, state: Learned) -> Learned:
     """Return coefficients of the pixels given the scores, their prior, and the noise."""
     modes, (count, pixels) = state.modes, series.values.shape
     k, size = modes.fixed, len(modes.centre)
@@ -257,7 +196,73 @@ def _update_pixels(series: Series, state: Learned) -> Learned:
     _modes_spread.over(of, pixels)
     modes = _with_prior(modes, mean, Spread(spread))
     noise, scales = _noise_of(series.seen, squares, modes.noise, state.scales)
+    evaluated()
     return Learned(replace(modes, noise=noise), state.scores, squares, scales)
+
+
+def weigh(squares: FloatArray, seen: BoolArray, noise: FloatArray, scales: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return weights of Student's t and scales of images, given the expected squares ``(T, n)`` of the noise."""
+    standard = squares / noise
+    count = _IMAGE_DEGREES + seen.sum(axis=1)
+    for _ in range(3):
+        weights = standard / scales[:, None]
+        weights += DEGREES
+        np.divide(DEGREES + 1.0, weights, out=weights)
+        weights *= seen
+        scales = (_IMAGE_DEGREES + np.einsum("tp,tp->t", weights, standard)) / count
+    return weights, scales
+
+
+def _start(series: Series, rank: int, state: Learned) -> Learned:
+    """Return seasonal means with the principal components of the fullest images."""
+    fullness = series.seen.mean(axis=1)
+    fullest = np.argsort(-fullness, kind="stable")[: max(rank + 5, int((fullness > 0.6).sum()))]
+    residuals = series.seen[fullest] * (series.values[fullest] - state.modes.seasonal(series.days[fullest]))
+    limit = 3.0 * np.sqrt(state.modes.noise)
+    np.clip(residuals, -limit, limit, out=residuals)
+    _, singular, axes = np.linalg.svd(residuals, full_matrices=False)
+    loadings = np.zeros((series.values.shape[1], rank))
+    found = min(rank, len(singular))
+    loadings[:, :found] = axes[:found].T * singular[:found] / np.sqrt(len(fullest))
+    modes = state.modes
+    power = (loadings**2).mean(axis=0)
+    precision = 1.0 / np.maximum(power, _SMALLEST**2)
+    modes = Modes(
+        modes.harmonics,
+        np.concatenate([modes.mean, loadings], axis=1),
+        modes.spread.padded(modes.fixed + rank),
+        modes.noise / 4.0,
+        np.concatenate([modes.centre, np.zeros(rank)]),
+        np.concatenate([modes.precision, precision]),
+        ScoreKernel(np.zeros(0), np.zeros((0, rank)), np.ones(rank)),
+    )
+    return replace(state, modes=modes)
+
+
+def _seasonal(series: Series, harmonics: int, passes: int) -> Learned:
+    """Return the model without modes after robust regressions on the season."""
+    count, pixels = series.values.shape
+    k = 1 + 2 * harmonics
+    none = ScoreKernel(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
+    scores = Scores(np.zeros((count, 0)), np.zeros((count, 0, 0)), none)
+    centre = np.zeros(k)
+    precision = np.full(k, 1.0)
+    noise = np.ones(pixels)
+    modes = Modes(
+        harmonics, np.zeros((pixels, k)), Spread(np.zeros((pixels, k * (k + 1) // 2))), noise, centre, precision, none
+    )
+    state = Learned(modes, scores, series.seen.astype(float), np.ones(count))
+    for _ in range(passes):
+        state = update_pixels(series, state)
+    return state
+
+
+def _independent_scores(series: Series, state: Learned) -> Learned:
+    """Return the posterior of scores that are independent and of unit variance."""
+    information, shift = state.modes.information(series, state.weights, state.scales)
+    covariance = np.asarray(np.linalg.inv(information + np.eye(state.modes.kernel.rank)), dtype=np.float64)
+    mean = np.einsum("tab,tb->ta", covariance, shift)
+    return replace(state, scores=Scores(mean, covariance, state.modes.kernel))
 
 
 def _noise_of(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparsegmrf.inference._progress import evaluated, stage
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.stacks._modes_em import Modes, Series, coefficient_variance
 from sparsegmrf.stacks._modes_images import Given, image_given
@@ -36,6 +37,14 @@ def posterior(
     modes: Modes, local: LocalField, data: WeightedSeries, count: int, rng: np.random.Generator
 ) -> SeriesPosterior:
     """Return the posterior of all dates given modes and local field."""
+    with stage("predicting", len(data.series.days) * (2 if modes.kernel.rank else 1)):
+        return _posterior(modes, local, data, count, rng)
+
+
+def _posterior(
+    modes: Modes, local: LocalField, data: WeightedSeries, count: int, rng: np.random.Generator
+) -> SeriesPosterior:
+    """Return the posterior; a date is told twice where there are modes, with its scores and with its image."""
     series, days = data.series, data.series.days
     first, information, scores = _scores_of(modes, local, data)
     draws = _draws(modes.kernel, days, information, scores.mean, count, rng)
@@ -122,6 +131,7 @@ def _each_image(
         for k, t in enumerate(range(some.start, some.stop)):
             scale = float(data.scales[t])
             work(t, image_given(modes, local, residuals[k], data.weights[t], uncertain[k], scale, make), season[k])
+            evaluated()
 
 
 def _draws(

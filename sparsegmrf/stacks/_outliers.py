@@ -60,7 +60,7 @@ def screen(problem: StackProblem, model: StackModel, plan: StackPlan) -> BoolArr
     def of(tile: tuple[Window, Window]) -> BoolArray:
         return _of_tile(problem, model, plan, *tile)
 
-    for (core, _), bad in zip(plan.tiles, each(of, plan.tiles), strict=True):
+    for (core, _), bad in zip(plan.tiles, each(of, plan.tiles, "tiles"), strict=True):
         found[:, core.rows, core.columns] = bad
     return found
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sparsegmrf.inference._progress import stage
 from sparsegmrf.stacks._conjugate import ConjugateFactor
 from sparsegmrf.stacks._evidence import Evidence, StackModel, precision_of, solved
 from sparsegmrf.stacks._plan import StackPlan
@@ -51,9 +52,12 @@ def predict(
 ) -> Predicted:
     """Return what a model says of a stack, also at dates without an image."""
     if plan.is_exact:
-        evidence = Evidence.of(model, problem.data(more=more.tolist()), plan.make)
-        return _at_once(evidence, count, rng)
-    return _in_tiles(problem, model, plan, more, count, rng)
+        data = problem.data(more=more.tolist())
+        passes = 2 * data.n_dates if plan.method == "sweep" else None  # eliminated, and their covariances selected
+        with stage("predicting", passes, counts="dates"):
+            return _at_once(Evidence.of(model, data, plan.make), count, rng)
+    with stage("predicting"):
+        return _in_tiles(problem, model, plan, more, count, rng)
 
 
 def _at_once(evidence: Evidence, count: int, rng: np.random.Generator) -> Predicted:
@@ -116,7 +120,8 @@ def _in_tiles(
         variance[:, core.rows, core.columns] = found[:, inner.rows, inner.columns]
         return rim, found[:, local.rows, local.columns].copy()
 
-    beyond = each(of, plan.tiles)
+    with stage("tiles", len(plan.tiles), counts="tiles"):
+        beyond = each(of, plan.tiles, "tiles")
     ratios = [theirs / variance[:, rim.rows, rim.columns] for rim, theirs in beyond]
     seam = max(float(np.abs(np.sqrt(ratio) - 1.0).max()) for ratio in ratios)
     variance += of_trend

@@ -1,13 +1,15 @@
 """The filled stack."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sparsegmrf.stacks._comparison import StackComparison
+from sparsegmrf.stacks._drawing import draw_stack
 from sparsegmrf.stacks._fit import SeriesFit, StackFit
-from sparsegmrf.typing import BoolArray, FloatArray
+from sparsegmrf.typing import BoolArray, Figure, FloatArray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -49,6 +51,8 @@ class StackResult:
         Draws given the observations: correlated in space and time as the field is.
     outliers : ndarray of bool, (T, H, W)
         Observations that were screened out; see ``outliers=`` of `fill`.
+    observed : ndarray of bool, (T, H, W)
+        Where there is an observation that counts.
     fit : StackFit or SeriesFit
         Estimates.
     at : StackAt or None
@@ -70,6 +74,7 @@ class StackResult:
     filled: FloatArray
     samples: FloatArray
     outliers: BoolArray
+    observed: BoolArray
     fit: StackFit | SeriesFit
     at: StackAt | None
     seam: float
@@ -86,6 +91,46 @@ class StackResult:
     def standard_errors(self) -> dict[str, float]:
         """Their standard errors, which are computed when they are first asked for."""
         return self.fit.standard_errors
+
+    def plot(
+        self,
+        *,
+        dates: Sequence[int] | None = None,
+        pixel: tuple[int, int] | None = None,
+        title: str | None = None,
+        unit: str | None = None,
+    ) -> Figure:
+        """Draw some dates, each as observed, its mean and its standard deviation, and the series of a pixel.
+
+        The series has the mean with a 90% band at the dates of the images and at those asked for, and the observations.
+        ``result.fit.plot()`` draws the season of a pixel, and modes as images.
+
+        Parameters
+        ----------
+        dates : sequence of int, optional
+            Positions of the dates that are drawn; by default five or as many as there are, spread over time.
+        pixel : (int, int), optional
+            Row and column from 0; by default the pixel with the most observations.
+        title : str, optional
+            Of the figure; by default model and estimates.
+        unit : str, optional
+            Of intensity; by default the ``units`` of a labelled stack.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`. The axes of a labelled stack are
+            its coordinates, where these are evenly spaced numbers.
+
+        Raises
+        ------
+        ArgumentError
+            If `dates` are no positions of images, or `pixel` is none of them.
+        MissingLibraryError
+            If matplotlib is not installed.
+        """
+        figure: Figure = draw_stack(self, dates, pixel, title, unit)
+        return figure
 
     def summary(self) -> str:
         """Return estimates with standard errors, what was screened out, and how it was computed, as text."""

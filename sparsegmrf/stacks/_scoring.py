@@ -8,6 +8,7 @@ import numpy as np
 
 from sparsegmrf.errors import SparseGMRFError
 from sparsegmrf.inference._conclusion import Curvature
+from sparsegmrf.inference._progress import approaching, evaluated
 from sparsegmrf.inference._search import Ended, Ending, newton
 from sparsegmrf.stacks._conjugate import ConjugateFactor
 from sparsegmrf.stacks._evidence import Evidence, named, named_information
@@ -74,6 +75,8 @@ def scored(problem: StackProblem, window: Window, values: dict[str, float]) -> S
             average = information(evidence, names, J)
             moves &= np.diagonal(noise) < _NOISY * np.diagonal(average)
         move, decrement, _ = newton(gradient[moves], average[np.ix_(moves, moves)])
+        evaluated()
+        approaching(decrement, _TOLERANCE)
         _log.info("stack: scoring step %d is %.2g standard errors long", step + 1, decrement)
         if decrement <= _TOLERANCE or step == _STEPS - 1:
             break

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sparsegmrf.inference._memo import Point
+from sparsegmrf.inference._progress import evaluated, of_size
 from sparsegmrf.inference._search import Ended, maximize, tried
 from sparsegmrf.stacks._evidence import Evidence, Make, StackModel, named, named_information, together
 from sparsegmrf.stacks._observed import StackData
@@ -16,6 +17,8 @@ _TOLERANCE = 0.03
 """Newton step in standard errors at which a search ends."""
 _SMALL = 8
 """Side in pixels of the window on which points to start from are compared."""
+_POWER = 2.0
+"""Of the number of pixels, with which the time of a likelihood grows from that window to all that is fitted."""
 _TIMES = (1.0, 4.0, 16.0, 64.0)
 """Gaps between dates, as multiples of the median, that are tried as scale in time."""
 _NOISES = (0.01, 0.1, 1.0)
@@ -47,6 +50,12 @@ class Likelihood:
         self.parts = [(self.problem.data(*window), cropped(self.problem.start, *window)) for window in self.windows]
         data, start = self.parts[0]
         self.numbers = Numbers.of(self.problem, data.shape, start)
+        of_size(self.n_pixels, _POWER)
+
+    @property
+    def n_pixels(self) -> int:
+        """Of all windows."""
+        return sum(data.n_pixels for data, _ in self.parts)
 
     @property
     def names(self) -> list[str]:
@@ -68,7 +77,9 @@ class Likelihood:
     def value(self, at: FloatArray) -> float:
         """Return the value alone."""
         self.evaluations += 1
-        return float(sum(found.loglik for found in self._evidence(self.numbers.values(at))))
+        found = float(sum(each.loglik for each in self._evidence(self.numbers.values(at))))
+        evaluated(self.n_pixels)
+        return found
 
     def _evidence(self, values: dict[str, float]) -> list[Evidence]:
         """Return the windows at parameters, with the coefficients of the trend that they have together."""
@@ -97,6 +108,7 @@ class Likelihood:
                 pairs = zip(found.precision.Q, found.precision.J, strict=True)
                 given_others = sum(1.0 / float(Q.diagonal().mean() * J.diagonal.mean()) for Q, J in pairs)
                 share = found.model.noise_variance / given_others
+        evaluated(self.n_pixels)
         return Point(value, gradient, information, share)
 
 

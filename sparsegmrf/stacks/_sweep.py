@@ -9,6 +9,7 @@ import scipy.linalg
 import scipy.sparse as sp
 
 from sparsegmrf.errors import NotPositiveDefiniteError
+from sparsegmrf.inference._progress import evaluated
 from sparsegmrf.stacks._chain import Tridiagonal
 from sparsegmrf.stacks._factor import Covariances, RootFactor, as_stencil, planes_of
 from sparsegmrf.stacks._precision import StackPrecision
@@ -143,6 +144,7 @@ class SweepFactor(RootFactor):
                 with_c = -V @ self._of_last
                 Z = own - with_c @ V.T
             yield u, Z, with_c, crossed
+            evaluated(what="dates")
 
     def _date(self, u: int) -> "_Eliminated":
         """Return the blocks of a date; those of another segment than the last one asked for are made anew."""
@@ -171,6 +173,8 @@ class SweepFactor(RootFactor):
                 new = _from_white(L, half)
             before = _Eliminated(L, new)
             found.append(before)
+            if rest is not None:  # for the first time
+                evaluated(what="dates")
         return found
 
     @cached_property

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from sparsegmrf import _threads
+from sparsegmrf.inference._progress import reached
 from sparsegmrf.typing import BoolArray, IntArray, Shape
 
 _In = TypeVar("_In")
@@ -72,12 +73,19 @@ def tiles(shape: Shape, core: int, halo: int) -> list[tuple[Window, Window]]:
     return found
 
 
-def each(work: Callable[[_In], _Out], items: Sequence[_In]) -> list[_Out]:
-    """Return what is made of each of some windows or other items, which are worked on in threads."""
+def each(work: Callable[[_In], _Out], items: Sequence[_In], what: str = "") -> list[_Out]:
+    """Return what is made of each of some windows or other items, which are worked on in threads.
+
+    A stage that counts `what` they are is told how many are done.
+    """
     found: list[_Out | None] = [None] * len(items)
+    done: list[int] = []
 
     def put(k: int) -> None:
         found[k] = work(items[k])
+        done.append(k)
+        if what:
+            reached(len(done), what)
 
     _threads.run([partial(put, k) for k in range(len(items))])
     return [one for one in found if one is not None]

@@ -8,7 +8,7 @@ import pytest
 from sparsegmrf import Channels, Matern, fill, fit
 from sparsegmrf.errors import ArgumentError, MissingLibraryError
 from sparsegmrf.inference import Progress
-from sparsegmrf.inference._progress import approaching, evaluated, expect, listening, of_size, stage
+from sparsegmrf.inference._progress import approaching, evaluated, expect, listening, of_size, reached, stage
 from sparsegmrf.inference._progress_bar import described
 from tests.conftest import require
 
@@ -199,3 +199,50 @@ def test_a_listener_within_another_is_told_instead():
 )
 def test_progress_in_words(progress, words):
     assert described(progress) == words
+
+
+def test_parts_are_named_within_their_stage_and_what_that_still_needs_is_added(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("sparsegmrf.inference._progress.time.monotonic", lambda: now[0])
+    seen = []
+    with listening(seen.append), stage("scoring", 4):
+        for second in (1.0, 3.0):  # two seconds each
+            now[0] = second
+            evaluated()
+        with stage("solving", 3, counts="steps", is_part=True):
+            evaluated()  # none of its steps
+            for second in (4.0, 4.5):
+                now[0] = second
+                evaluated(what="steps")
+    assert [(each.stage, each.done) for each in seen] == [
+        *(("scoring", done) for done in range(3)),
+        *(("scoring: solving", done) for done in range(3)),
+    ]
+    assert seen[2].seconds_left == pytest.approx(2 * 2.0)
+    assert seen[-1].seconds_left == pytest.approx(0.5 + 2 * 3.5)  # a step, and two scores as slow as this one by now
+
+
+def test_stages_within_a_stage_are_expected_apart(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("sparsegmrf.inference._progress.time.monotonic", lambda: now[0])
+    seen = []
+    with listening(seen.append):
+        expect(2)
+        with stage("model"):
+            expect(3)
+            with stage("fold", 2):
+                for second in (1.0, 2.0):
+                    now[0] = second
+                    evaluated()
+    # two more folds of two seconds each, then another model that takes as long as the six of this one
+    assert seen[-1].stage == "model: fold"
+    assert seen[-1].seconds_left == pytest.approx(2 * 2.0 + 6.0)
+
+
+def test_what_threads_have_done_is_told_up_to_a_number_and_never_back():
+    seen = []
+    with listening(seen.append), stage("tiles", 5, counts="tiles"):
+        for done in (2, 1, 4, 5):
+            reached(done, "tiles")
+        reached(9, "dates")
+    assert [each.done for each in seen] == [0, 2, 4, 5]

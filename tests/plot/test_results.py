@@ -10,10 +10,12 @@ from scipy.special import ndtr
 from sparsegmrf import CAR, Channels, Matern, Sum, diagnose, fill, fit
 from sparsegmrf.errors import ArgumentError, MissingLibraryError, SparseGMRFError
 from sparsegmrf.inference import variogram
+from sparsegmrf.inference._scores import half_width
 from sparsegmrf.likelihoods import Binomial, Poisson
 from sparsegmrf.plot import densities_figure, write_figure
 from sparsegmrf.priors import PCRange, PCSigma
 from tests.conftest import require
+from tests.stacks.test_modes import simulated
 
 
 def noisy(shape=(24, 30), seed=0):
@@ -237,3 +239,138 @@ def test_plot_of_a_stacks_diagnosis_shows_pixels_their_histogram_and_dates(tmp_p
     np.testing.assert_allclose(wrong.get_ydata(), [offsets[2]])
     np.testing.assert_allclose(right.get_ydata(), np.delete(offsets, 2))
     write_figure(tmp_path / "figure.png", figure, dpi=40)
+
+
+STACK_DAYS = np.array([40.0, 10.0, 200.0, 100.0, 300.0, 330.0])
+STACK_HELD = {
+    "fixed": ["ell", "range", "sigma", "range_mean", "sd_level", "sd_harmonic_1"],
+    "start": {"ell": 5.0, "range": 4.0, "sigma": 1.0, "range_mean": 3.0, "sd_level": 1.0, "sd_harmonic_1": 0.5},
+    "harmonics": 1,
+    "noise_variance": 0.09,
+}
+
+
+def stack_with_gaps():
+    rng = np.random.default_rng(0)
+    stack = Matern(range=4.0).gmrf((6, 7)).sample(6, rng=rng) + 0.3 * rng.standard_normal((6, 6, 7))
+    stack[2, 1:4, 2:5] = stack[0] = np.nan
+    stack[:, 0, 0] = np.nan
+    stack[0, 5, 6] = 1.0
+    return stack
+
+
+@pytest.fixture(scope="module")
+def filled():
+    return fill(stack_with_gaps(), dates=STACK_DAYS, at=[150.0], **STACK_HELD)
+
+
+def images_of(figure):
+    return [ax for ax in figure.axes if ax.get_images()]
+
+
+def test_plot_of_a_filled_stack_shows_dates_in_columns_and_the_series_of_a_pixel(filled, tmp_path):
+    stack = stack_with_gaps()
+    figure = filled.plot(dates=[2, 0], unit="K")
+    images = images_of(figure)
+    expected = [each[k] for each in (stack, filled.mean, filled.std) for k in (2, 0)]
+    for ax, image in zip(images, expected, strict=True):
+        np.testing.assert_array_equal(shown(ax), image)
+    assert images[0].get_title().startswith("200\n")
+    limits = [ax.get_images()[0].get_clim() for ax in images]
+    assert limits[0] == limits[1] == limits[2] == limits[3]
+    assert units(figure) == ["K"] * 3
+    (series,) = (ax for ax in figure.axes if ax.get_title().startswith("pixel"))
+    assert series.get_title() == "pixel in row 5, column 6"  # the only one that is seen at all dates
+    order = np.argsort([*STACK_DAYS, 150.0])
+    mean, observed = (line.get_xydata() for line in series.lines)
+    np.testing.assert_array_equal(mean[:, 0], np.append(STACK_DAYS, 150.0)[order])
+    np.testing.assert_array_equal(mean[:, 1], np.append(filled.mean[:, 5, 6], filled.at.mean[:, 5, 6])[order])
+    np.testing.assert_array_equal(observed[:, 1], np.append(stack[:, 5, 6], np.nan)[order])
+    (band,) = series.collections
+    low = filled.at.mean[0, 5, 6] - half_width(0.9) * filled.at.std[0, 5, 6]
+    assert np.isclose(band.get_paths()[0].vertices, [150.0, low]).all(axis=1).any()
+    assert figure.get_suptitle().startswith("Matern, range = 4")
+    write_figure(tmp_path / "figure.png", figure, dpi=40)
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_a_labelled_stack_is_drawn_on_its_coordinates_whatever_the_order_of_its_dimensions():
+    xr = require("xarray")
+    stack = stack_with_gaps()
+    time = (np.datetime64("2020-01-01") + STACK_DAYS.astype("timedelta64[D]")).astype("datetime64[ns]")
+    coordinates = {"time": time, "y": ("y", 30.0 * np.arange(6.0), {"units": "m"})}
+    cube = xr.DataArray(stack, dims=("time", "y", "x"), coords=coordinates, attrs={"units": "K"})
+    found = fill(cube.transpose("y", "x", "time"), spacing=None, **STACK_HELD)
+    assert found.observed.dims == ("y", "x", "time")
+    np.testing.assert_array_equal(found.observed.transpose("time", ...), np.isfinite(stack))
+    figure = found.plot(pixel=(2, 3), title="a title")
+    images = images_of(figure)
+    assert len(images) == 15
+    np.testing.assert_array_equal(shown(images[5]), found.mean.transpose("time", ...)[1])  # the earliest
+    assert images[0].get_title().startswith("2020-01-11")
+    assert images[0].get_ylabel() == "y (m)"
+    assert units(figure) == ["K"] * 3
+    assert figure.get_suptitle() == "a title"
+
+
+def test_plot_of_a_fitted_stack_shows_the_season_of_a_pixel(filled):
+    stack, curve = stack_with_gaps(), filled.fit.season((3, 4))
+    (ax,) = filled.fit.plot(pixel=(3, 4)).axes
+    mean, observed = ax.lines
+    np.testing.assert_array_equal(mean.get_xydata(), np.c_[curve.days, curve.mean])
+    seen = np.isfinite(stack[:, 3, 4])
+    np.testing.assert_allclose(observed.get_xydata(), np.c_[STACK_DAYS, stack[:, 3, 4]][seen])
+    assert ax.get_title() == "season of the pixel in row 3, column 4"
+
+
+def test_modes_are_drawn_as_images_the_largest_first(tmp_path):
+    stack, days, _, _ = simulated(count=60, shape=(6, 7), rank=2)
+    result = fill(stack, dates=days, model="modes")
+    modes = result.fit.modes
+    assert len(modes) == result.parameters["rank"] > 1
+    assert (np.diff((modes**2).mean(axis=(1, 2))) <= 0.0).all()
+    figure = result.fit.plot(n_modes=2, unit="K")
+    images = images_of(figure)
+    for ax, mode in zip(images, modes[:2], strict=True):
+        np.testing.assert_array_equal(shown(ax), mode)
+    low, high = images[0].get_images()[0].get_clim()
+    assert low == -high
+    curve = result.fit.season()
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), np.c_[curve.days, curve.mean])
+    write_figure(tmp_path / "figure.png", figure, dpi=40)
+    assert len(images_of(result.plot())) == 15
+
+
+def test_a_model_of_ones_own_has_images_but_no_season():
+    def mean_of_all(values, days, at, *, n_samples, rng):
+        images = np.broadcast_to(np.nanmean(values, axis=0), values.shape)
+        return SimpleNamespace(
+            mean=images,
+            variance=1.0 + 0.0 * images,
+            noise_variance=0.0 * images,
+            samples=np.zeros((0, *images.shape)),
+            parameters={"level": 2.0, "name": "x"},
+        )
+
+    stack = np.random.default_rng(0).standard_normal((3, 4, 5))
+    result = fill(stack, dates=[1.0, 2.0, 3.0], model=mean_of_all)
+    assert result.plot().get_suptitle() == "mean_of_all, level = 2"
+    for ask in (result.fit.season, result.fit.plot, lambda: result.fit.modes):
+        with pytest.raises(ArgumentError, match='model must be "modes"'):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"dates": [6]}, "positions of images between 0 and 5, got"),
+        ({"dates": []}, "positions of images between 0 and 5, got"),
+        ({"dates": [0.5]}, r"dates\[0\]"),
+        ({"pixel": (6, 0)}, "pixel must lie in the image of shape"),
+        ({"pixel": 3}, "pixel must be a pair"),
+        ({"pixel": (-1, 0)}, r"pixel\[0\] must be at least 0"),
+    ],
+)
+def test_dates_and_pixels_that_are_none_are_refused(filled, options, said):
+    with pytest.raises(ArgumentError, match=said):
+        filled.plot(**options)

@@ -11,7 +11,7 @@ from sparsegmrf import _memory
 from sparsegmrf.errors import TooLargeError
 from sparsegmrf.stacks import _modes_spread
 from sparsegmrf.stacks._modes import fill_modes
-from sparsegmrf.stacks._modes_em import Learned, Modes, Series, _update_pixels, expected_squares, season_of, weigh
+from sparsegmrf.stacks._modes_em import Learned, Modes, Series, expected_squares, season_of, update_pixels, weigh
 from sparsegmrf.stacks._modes_plan import plan_modes
 from sparsegmrf.stacks._modes_scores import ScoreKernel, Scores
 from sparsegmrf.stacks._modes_spread import Spread, dual, pack, unpack
@@ -82,7 +82,7 @@ def test_coefficients_of_pixels_are_those_of_a_regression_each(state, numbers, m
     before = learned.modes
     terms, products = before.products(series.days, learned.scores)
     precision = learned.weights / (before.noise * learned.scales[:, None])
-    found = _update_pixels(series, learned)
+    found = update_pixels(series, learned)
     covariances = []
     for p in range(PIXELS):
         covariance = np.linalg.inv(np.einsum("t,tab->ab", precision[:, p], products) + np.diag(before.precision))
