@@ -61,7 +61,10 @@ def _positions(dates: Sequence[int] | None, days: FloatArray) -> IntArray:
     if dates is None:
         order = np.argsort(days, kind="stable")
         return order[np.unique(np.linspace(0, count - 1, min(_SHOWN, count)).round().astype(np.int64))]
-    found = [integer_at_least(f"dates[{k}]", each, 0) for k, each in enumerate(dates)]
+    try:
+        found = [integer_at_least(f"dates[{k}]", each, 0) for k, each in enumerate(dates)]
+    except TypeError:
+        raise ArgumentError(f"dates must be positions of images from 0, such as [0, 2], got {dates!r}.") from None
     wrong = [each for each in found if each >= count]
     if wrong or not found:
         raise ArgumentError(f"dates must be positions of images between 0 and {count - 1}, got {list(dates)!r}.")

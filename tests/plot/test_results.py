@@ -366,6 +366,7 @@ def test_a_model_of_ones_own_has_images_but_no_season():
         ({"dates": [6]}, "positions of images between 0 and 5, got"),
         ({"dates": []}, "positions of images between 0 and 5, got"),
         ({"dates": [0.5]}, r"dates\[0\]"),
+        ({"dates": 5}, r"positions of images from 0, such as \[0, 2\], got 5"),
         ({"pixel": (6, 0)}, "pixel must lie in the image of shape"),
         ({"pixel": 3}, "pixel must be a pair"),
         ({"pixel": (-1, 0)}, r"pixel\[0\] must be at least 0"),
