@@ -10,7 +10,7 @@ from sparsegmrf._libraries import plotting
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.stacks._dates import Calendar
-from sparsegmrf.stacks._labels import StackLabels
+from sparsegmrf.stacks._labels import StackLabels, unit_of
 from sparsegmrf.stacks._season_curve import pixel_of
 from sparsegmrf.typing import FloatArray, IntArray
 
@@ -40,7 +40,6 @@ def draw_stack(result: Any, dates: Sequence[int] | None, pixel: Any, title: str 
         series = [np.concatenate(pair) for pair in zip(series, own, strict=True)]
         written += list(result.at.dates)
     order = np.argsort(series[0], kind="stable")
-    unit = unit if unit is not None else str(getattr(result.mean, "attrs", {}).get("units", ""))
     return plotting().stack_figure(
         observed[shown],
         mean[shown],
@@ -50,7 +49,7 @@ def draw_stack(result: Any, dates: Sequence[int] | None, pixel: Any, title: str 
         *(each[order] for each in series),
         pixel=(i, j),
         title=result.fit.title if title is None else title,
-        unit=unit,
+        unit=unit_of(result.mean) if unit is None else unit,
         like=None if labels is None else labels.stack[0],
     )
 
