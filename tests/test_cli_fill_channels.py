@@ -524,6 +524,20 @@ def test_the_figure_has_a_row_for_each_of_the_first_channels(tmp_path, monkeypat
     assert len(titles) == (18 if how else 6)
 
 
+@pytest.mark.parametrize("how", [ALL, EACH])
+def test_bands_keep_their_own_units_in_figure_table_and_fits(here, run, monkeypatch, how):
+    drawn = []
+    monkeypatch.setattr("sparsegmrf.cli._fill.write_figure", lambda path, figure: drawn.append(figure))
+    bands()
+    printed = run("fill", "in.tif", "--out", "out", *how)
+    labels = [bar.get_ylabel() for each in drawn[0].axes for bar in each.child_axes]
+    assert labels == ["1"] * 6 + ["K"] * 3
+    kept = ["1", "1", "K"] if how is EACH else ["1, 1, K"]
+    assert [line.split(maxsplit=1)[1].strip() for line in printed.splitlines() if line.split()[:1] == ["unit"]] == kept
+    fits = sorted((here / "out").glob("in-fit*.json"))
+    assert [json.loads(each.read_text())["about"]["unit"] for each in fits] == kept
+
+
 def test_files_that_are_there_are_told_before_the_work(here, refused):
     bands()
     Path("in-fit-1.json").write_text("old")

@@ -236,6 +236,9 @@ def test_integrated_parameters_are_saved_without_images(integrals):
             assert again.model_at(number).parameters == values
         with pytest.raises(ArgumentError, match="number must lie from 0 to"):
             again.model_at(len(found.weights))
+        for number in (-1, 1.0, "first"):
+            with pytest.raises(ArgumentError, match="number must be"):
+                again.model_at(number)
 
 
 def test_a_density_is_saved_by_itself(integrals):

@@ -11,7 +11,7 @@ from sparsegmrf._address import name_of, stem_of
 from sparsegmrf._files import PathLike, replacing_in
 from sparsegmrf.cli._channels_out import DestinationOfChannels
 from sparsegmrf.cli._field import about, files
-from sparsegmrf.cli._fill_channels import channel_names, check_together, figure_of, fill_channels, fit_names
+from sparsegmrf.cli._fill_channels import check_together, figure_of, fill_channels, fit_names
 from sparsegmrf.cli._fill_options import FillOptions, image_of
 from sparsegmrf.cli._fill_out import Destination, FillStorage
 from sparsegmrf.cli._options import with_groups
@@ -98,7 +98,7 @@ def _fill_several(
     step("writing")
     with replacing_in(target.folder) as staging:
         target.write_channels(staging, found, options.images, loaded)
-        write_figure(staging / f"{target.first}-fill.png", figure_of(found, loaded, channel_names(loaded, numbers)))
+        write_figure(staging / f"{target.first}-fill.png", figure_of(found, loaded, numbers))
     return found.report
 
 

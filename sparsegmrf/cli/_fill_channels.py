@@ -65,6 +65,13 @@ def channel_names(loaded: Loaded, numbers: Sequence[int]) -> list[str]:
     return [name or str(number) for name, number in zip(found, numbers, strict=True)]
 
 
+def channel_units(loaded: Loaded, numbers: Sequence[int]) -> list[str]:
+    """Return the units of channels; bands of a GeoTIFF may have different ones."""
+    raster = loaded.raster
+    own = [each.unit for each in raster.notes] if isinstance(raster, GeoTiff) else [raster.unit] * len(numbers)
+    return [unit or "intensity" for unit in own]
+
+
 def fit_names(options: FillOptions, numbers: Sequence[int]) -> list[str]:
     """Return what the files of fits are called after."""
     return [f"{TOGETHER}-{number}" for number in numbers] if options.separately else [TOGETHER]
@@ -98,13 +105,14 @@ def fill_channels(
     name: str, options: FillOptions, loaded: Loaded, numbers: Sequence[int], tell: Tell
 ) -> FilledChannels:
     """Fill the gaps of all channels as it is asked for, and tell how far that is."""
-    names = channel_names(loaded, numbers)
+    names, units = channel_names(loaded, numbers), channel_units(loaded, numbers)
     if options.separately:
-        return _fill_each(name, options, loaded, numbers, names, tell)
-    return _fill_together(name, options, loaded, names, tell)
+        return _fill_each(name, options, loaded, numbers, names, units, tell)
+    unit = units[0] if len(set(units)) == 1 else ", ".join(units)
+    return _fill_together(name, options, loaded, names, unit, tell)
 
 
-def figure_of(filled: FilledChannels, loaded: Loaded, names: Sequence[str]) -> Figure:
+def figure_of(filled: FilledChannels, loaded: Loaded, numbers: Sequence[int]) -> Figure:
     """Return the figure of the first channels: each with its gaps, filled, and the standard deviation."""
     mean, std = ("predictive_mean", "predictive_std") if "predictive_mean" in filled.images else ("mean", "std")
     holes = np.where(loaded.gaps, np.nan, loaded.pixels)
@@ -112,14 +120,16 @@ def figure_of(filled: FilledChannels, loaded: Loaded, names: Sequence[str]) -> F
     image = loaded.raster.image
     return channels_figure(
         *(np.moveaxis(each, -1, 0)[:_DRAWN] for each in shown),
-        names=names[:_DRAWN],
+        names=channel_names(loaded, numbers)[:_DRAWN],
         title=filled.title,
-        unit=loaded.unit,
+        unit=channel_units(loaded, numbers)[:_DRAWN],
         like=image[..., 0] if hasattr(image, "dims") else loaded.raster,
     )
 
 
-def _fill_together(name: str, options: FillOptions, loaded: Loaded, names: Sequence[str], tell: Tell) -> FilledChannels:
+def _fill_together(
+    name: str, options: FillOptions, loaded: Loaded, names: Sequence[str], unit: str, tell: Tell
+) -> FilledChannels:
     start = options.start()
     if isinstance(start, str):
         raise ArgumentError(f"model must be one field, got {start}.")
@@ -138,12 +148,12 @@ def _fill_together(name: str, options: FillOptions, loaded: Loaded, names: Seque
         raise TooLargeError(
             f"{error} --separately takes the memory of one channel at a time, and fill-tiles --channel that of a tile."
         ) from error
-    said = {**about(options, None, loaded.unit), "channels": list(names), "fit": _said(result.fit)}
+    said = {**about(options, None, unit), "channels": list(names), "fit": _said(result.fit)}
     return FilledChannels(
         {field: np.asarray(getattr(result, field)) for field in options.images},
         np.asarray(result.samples),
         {TOGETHER: saved(result.fit.model, said)},
-        channels_report(name, result, names, loaded.unit),
+        channels_report(name, result, names, unit),
         f"{name}: {len(names)} channels, {', '.join(type(each.model).__name__ for each in members_of(start))}",
     )
 
@@ -175,21 +185,27 @@ def _said(fit: ChannelsFit) -> dict[str, object]:
 
 
 def _fill_each(
-    name: str, options: FillOptions, loaded: Loaded, numbers: Sequence[int], names: Sequence[str], tell: Tell
+    name: str,
+    options: FillOptions,
+    loaded: Loaded,
+    numbers: Sequence[int],
+    names: Sequence[str],
+    units: Sequence[str],
+    tell: Tell,
 ) -> FilledChannels:
     """Fill the channels one after the other; no factor outlives its channel."""
     images: dict[str, list[FloatArray]] = {field: [] for field in options.images}
     draws: list[FloatArray] = []
     report: Report = []
     fits: dict[str, str] = {}
-    for k, (number, called) in enumerate(zip(numbers, names, strict=True)):
+    for k, (number, called, unit) in enumerate(zip(numbers, names, units, strict=True)):
         result = options.fill(loaded, _telling(tell, f"channel {k + 1} of {len(numbers)}"), channel=k)
         for field, stack in images.items():
             stack.append(np.asarray(image_of(result, field, options.exceedance)))
         draws.append(np.asarray(result.samples))
-        said = {**about(options, getattr(result, "comparison", None), loaded.unit), "channel": called}
+        said = {**about(options, getattr(result, "comparison", None), unit), "channel": called}
         fits[f"{TOGETHER}-{number}"] = saved(result.fit, said)
-        report += filled_report(f"{name}, channel {called}", result, loaded.unit)
+        report += filled_report(f"{name}, channel {called}", result, unit)
     title = f"{name}: {len(numbers)} channels, each by itself"
     stacked = {field: np.stack(stack, axis=-1) for field, stack in images.items()}
     return FilledChannels(stacked, np.stack(draws, axis=-1), fits, report, title)

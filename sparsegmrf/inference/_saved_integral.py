@@ -9,6 +9,7 @@ import numpy as np
 from sparsegmrf._field_types import check_types
 from sparsegmrf._libraries import plotting
 from sparsegmrf._saved import Saved, check_names
+from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._parameter_density import ParameterDensity
 from sparsegmrf.typing import Figure, FloatArray, Shape
@@ -64,9 +65,10 @@ class SavedIntegral(Saved):
         ArgumentError
             If there is no such point.
         """
-        if not 0 <= number < len(self.weights):
-            raise ArgumentError(f"number must lie from 0 to {len(self.weights) - 1}, got {number}.")
-        values = {name: float(each[number]) for name, each in self.points.items() if name in self.model.parameters}
+        k = integer_at_least("number", number, 0)
+        if k >= len(self.weights):
+            raise ArgumentError(f"number must lie from 0 to {len(self.weights) - 1}, got {k}.")
+        values = {name: float(each[k]) for name, each in self.points.items() if name in self.model.parameters}
         return self.model.replace(**values)
 
     def plot(self, *, title: str | None = None, unit: str = "") -> Figure:

@@ -156,7 +156,7 @@ def channels_figure(
     *,
     names: Sequence[str] | None = None,
     title: str = "",
-    unit: str = "",
+    unit: str | Sequence[str] = "",
     like: Any = None,
 ) -> Figure:
     """Draw the channels of an image with gaps, mean and standard deviation of each, a row for a channel.
@@ -169,8 +169,10 @@ def channels_figure(
         Expectation and standard deviation of the field.
     names : sequence of str, optional
         Of the channels.
-    title, unit
+    title
         As for `fill_figure`.
+    unit : str or sequence of str
+        Of intensity, or of each channel.
     like : DataArray or raster, optional
         What has the coordinates of the axes.
 
@@ -188,14 +190,17 @@ def channels_figure(
     if any(each.ndim != 3 or each.shape != stacks[0].shape for each in stacks):
         raise ArgumentError(f"images, means and stds must have one shape (C, H, W), got {[x.shape for x in stacks]}.")
     called = [str(k) for k in range(len(stacks[0]))] if names is None else list(names)
+    units = [unit] * len(called) if isinstance(unit, str) else list(unit)
+    if len(units) != len(called):
+        raise ArgumentError(f"unit must be one, or one for each of the {len(called)} channels, got {units}.")
     panels = []
-    for name, image, mean, std in zip(called, *stacks, strict=True):
+    for name, own, image, mean, std in zip(called, units, *stacks, strict=True):
         holes, expected, spread = planes("images", images=image, means=mean, stds=std)
         scale = scale_of(holes)
         panels += [
-            Panel(holes, f"channel {name}, {described(holes)}", IMAGE, scale, unit),
-            Panel(expected, f"mean of {name}", IMAGE, scale, unit),
-            _deviation(spread, f"standard deviation of {name}", unit),
+            Panel(holes, f"channel {name}, {described(holes)}", IMAGE, scale, own),
+            Panel(expected, f"mean of {name}", IMAGE, scale, own),
+            _deviation(spread, f"standard deviation of {name}", own),
         ]
     return panel_figure(panels, 3, placement(like, stacks[0][0]), title)
 

@@ -10,7 +10,7 @@ from sparsegmrf._libraries import plotting
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.stacks._dates import Calendar
-from sparsegmrf.stacks._labels import StackLabels
+from sparsegmrf.stacks._labels import StackLabels, unit_of
 from sparsegmrf.stacks._season_curve import pixel_of
 from sparsegmrf.typing import FloatArray, IntArray
 
@@ -40,7 +40,6 @@ def draw_stack(result: Any, dates: Sequence[int] | None, pixel: Any, title: str 
         series = [np.concatenate(pair) for pair in zip(series, own, strict=True)]
         written += list(result.at.dates)
     order = np.argsort(series[0], kind="stable")
-    unit = unit if unit is not None else str(getattr(result.mean, "attrs", {}).get("units", ""))
     return plotting().stack_figure(
         observed[shown],
         mean[shown],
@@ -50,7 +49,7 @@ def draw_stack(result: Any, dates: Sequence[int] | None, pixel: Any, title: str 
         *(each[order] for each in series),
         pixel=(i, j),
         title=result.fit.title if title is None else title,
-        unit=unit,
+        unit=unit_of(result.mean) if unit is None else unit,
         like=None if labels is None else labels.stack[0],
     )
 
@@ -61,7 +60,10 @@ def _positions(dates: Sequence[int] | None, days: FloatArray) -> IntArray:
     if dates is None:
         order = np.argsort(days, kind="stable")
         return order[np.unique(np.linspace(0, count - 1, min(_SHOWN, count)).round().astype(np.int64))]
-    found = [integer_at_least(f"dates[{k}]", each, 0) for k, each in enumerate(dates)]
+    try:
+        found = [integer_at_least(f"dates[{k}]", each, 0) for k, each in enumerate(dates)]
+    except TypeError:
+        raise ArgumentError(f"dates must be positions of images from 0, such as [0, 2], got {dates!r}.") from None
     wrong = [each for each in found if each >= count]
     if wrong or not found:
         raise ArgumentError(f"dates must be positions of images between 0 and {count - 1}, got {list(dates)!r}.")

@@ -15,6 +15,7 @@ from sparsegmrf.inference._ground import units_of
 from sparsegmrf.inference._search import Ended, Ending, observed_information
 from sparsegmrf.inference._spacing import Spacing
 from sparsegmrf.stacks._evidence import StackModel
+from sparsegmrf.stacks._labels import unit_of
 from sparsegmrf.stacks._modes import Learnt
 from sparsegmrf.stacks._plan import StackPlan
 from sparsegmrf.stacks._problem import OF_COEFFICIENTS, StackProblem
@@ -82,6 +83,7 @@ class StackFit:
     _likelihood: Likelihood = field(repr=False)
     _at: FloatArray = field(repr=False)
     _by_score: Scored | None = field(repr=False, default=None)
+    _like: Any = field(repr=False, default=None)
 
     @classmethod
     def of(
@@ -194,7 +196,9 @@ class StackFit:
         """
         return curve_of_field(self._problem, self.inner_model, self.plan, pixel)
 
-    def plot(self, *, pixel: tuple[int, int] | None = None, title: str | None = None, unit: str = "") -> Figure:
+    def plot(
+        self, *, pixel: tuple[int, int] | None = None, title: str | None = None, unit: str | None = None
+    ) -> Figure:
         """Draw the season of a pixel with its 90% band, and its observations by the day of the year.
 
         Parameters
@@ -203,8 +207,8 @@ class StackFit:
             As for `season`.
         title : str, optional
             Of the figure; by default model and estimates.
-        unit : str
-            Of intensity.
+        unit : str, optional
+            Of intensity; by default the ``units`` of a labelled stack.
 
         Returns
         -------
@@ -219,7 +223,9 @@ class StackFit:
             If matplotlib is not installed.
         """
         figure: Figure = plotting().season_figure(
-            self.season(pixel), title=self.title if title is None else title, unit=unit
+            self.season(pixel),
+            title=self.title if title is None else title,
+            unit=unit_of(self._like) if unit is None else unit,
         )
         return figure
 
@@ -285,6 +291,7 @@ class SeriesFit:
     name: str
     _days: FloatArray = field(repr=False)
     _learnt: Learnt | None = field(repr=False)
+    _like: Any = field(repr=False, default=None)
 
     def left_out(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray] | None:
         """Return days, observations, and mean and variance of each by all others, ``(T, H, W)``; None if not known."""
@@ -324,7 +331,12 @@ class SeriesFit:
         return self._with_modes.model.images
 
     def plot(
-        self, *, pixel: tuple[int, int] | None = None, n_modes: int = 5, title: str | None = None, unit: str = ""
+        self,
+        *,
+        pixel: tuple[int, int] | None = None,
+        n_modes: int = 5,
+        title: str | None = None,
+        unit: str | None = None,
     ) -> Figure:
         """Draw the season of a pixel with its 90% band and its observations, and the modes as images.
 
@@ -336,14 +348,14 @@ class SeriesFit:
             How many are drawn at most, the largest first.
         title : str, optional
             Of the figure; by default the estimates.
-        unit : str
-            Of intensity.
+        unit : str, optional
+            Of intensity; by default the ``units`` of a labelled stack.
 
         Returns
         -------
         matplotlib.figure.Figure
             Not registered with pyplot; save it with `sparsegmrf.plot.write_figure`. A mode has the size of what it
-            changes typically, one deviation of its scores.
+            changes typically, one deviation of its scores, and the axes of `StackResult.plot`.
 
         Raises
         ------
@@ -354,7 +366,11 @@ class SeriesFit:
         """
         count = integer_at_least("n_modes", n_modes, 0)
         figure: Figure = plotting().season_figure(
-            self.season(pixel), self.modes[:count], title=self.title if title is None else title, unit=unit
+            self.season(pixel),
+            self.modes[:count],
+            title=self.title if title is None else title,
+            unit=unit_of(self._like) if unit is None else unit,
+            like=self._like,
         )
         return figure
 

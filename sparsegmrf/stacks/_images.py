@@ -1,5 +1,6 @@
 """Results in the order and under the labels of the stack, whatever has computed them."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ def result_of(
         draws,
         bad if labels is None else labels.mask(bad, "outliers"),
         observed if labels is None else labels.mask(observed, "observed"),
-        fit,
+        fit if labels is None else replace(fit, _like=labels.stack[0].copy()),
         asked,
         seam,
         stack.dates,

@@ -30,6 +30,11 @@ def time_of(stack: Any) -> Any | None:
     return found[0] if found else None
 
 
+def unit_of(image: Any) -> str:
+    """Return the unit of intensity that an image or a stack says; empty if it says none or has no labels."""
+    return str(getattr(image, "attrs", {}).get("units", ""))
+
+
 @dataclass(frozen=True, eq=False)
 class StackLabels:
     """Labels of a stack ``(T, H, W)``, and the order of dimensions in which it was given."""

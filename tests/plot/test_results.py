@@ -311,6 +311,23 @@ def test_a_labelled_stack_is_drawn_on_its_coordinates_whatever_the_order_of_its_
     assert images[0].get_ylabel() == "y (m)"
     assert units(figure) == ["K"] * 3
     assert figure.get_suptitle() == "a title"
+    assert found.fit.plot().axes[0].get_ylabel() == "K"
+    assert found.fit.plot(unit="mK").axes[0].get_ylabel() == "mK"
+
+
+def test_modes_of_a_labelled_stack_are_drawn_on_its_coordinates_in_its_unit():
+    xr = require("xarray")
+    stack, days, _, _ = simulated(count=60, shape=(6, 7), rank=2)
+    coordinates = {"time": days, "y": ("y", 30.0 * np.arange(6.0)[::-1], {"units": "m"})}
+    cube = xr.DataArray(stack, dims=("time", "y", "x"), coords=coordinates, attrs={"units": "K"})
+    fitted = fill(cube.transpose("y", "x", "time"), dates=days, model="modes").fit
+    figure = fitted.plot(n_modes=1)
+    (mode,) = images_of(figure)
+    np.testing.assert_array_equal(shown(mode), fitted.modes[0])
+    assert mode.get_ylabel() == "y (m)"
+    assert mode.get_images()[0].get_extent()[2:] == [-15.0, 165.0]
+    assert figure.axes[0].get_ylabel() == "K"
+    assert units(figure) == ["K"]
 
 
 def test_plot_of_a_fitted_stack_shows_the_season_of_a_pixel(filled):
@@ -366,6 +383,7 @@ def test_a_model_of_ones_own_has_images_but_no_season():
         ({"dates": [6]}, "positions of images between 0 and 5, got"),
         ({"dates": []}, "positions of images between 0 and 5, got"),
         ({"dates": [0.5]}, r"dates\[0\]"),
+        ({"dates": 5}, r"positions of images from 0, such as \[0, 2\], got 5"),
         ({"pixel": (6, 0)}, "pixel must lie in the image of shape"),
         ({"pixel": 3}, "pixel must be a pair"),
         ({"pixel": (-1, 0)}, r"pixel\[0\] must be at least 0"),
