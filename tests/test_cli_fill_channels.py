@@ -11,8 +11,9 @@ import pytest
 
 from sparsegmrf import fill
 from sparsegmrf.cli import main
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io import read, read_fit, read_model
-from sparsegmrf.io._layers import write_layers
+from sparsegmrf.io._layers import check_layers, write_layers
 from sparsegmrf.models import Channels, Matern, TensionSpline
 from tests.conftest import require
 from tests.kinds_of_files import HOLE, SHAPE, raster, scene, where
@@ -536,6 +537,23 @@ def test_bands_keep_their_own_units_in_figure_table_and_fits(here, run, monkeypa
     assert [line.split(maxsplit=1)[1].strip() for line in printed.splitlines() if line.split()[:1] == ["unit"]] == kept
     fits = sorted((here / "out").glob("in-fit*.json"))
     assert [json.loads(each.read_text())["about"]["unit"] for each in fits] == kept
+
+
+@pytest.mark.parametrize(
+    ("make", "image", "count", "suffixes"),
+    [
+        (bands, "in.tif", 1, ".tif, .tiff, .nc, .nc4, .cdf, .zarr, .npy, .npz"),
+        (bands, "in.tif", 4, ".tif, .tiff, .nc, .nc4, .cdf, .zarr, .npz"),
+        (series, "in.nc", 4, ".nc, .nc4, .cdf, .zarr, .tif, .tiff, .npz"),
+    ],
+)
+def test_formats_that_do_not_hold_channels_are_refused_with_all_that_do(here, make, image, count, suffixes):
+    make()
+    raster = read(image, channel="all")
+    with pytest.raises(ArgumentError, match=re.escape(f"must end in {suffixes} to hold")):
+        check_layers("all.png", raster, count)
+    for suffix in suffixes.split(", "):
+        check_layers(f"all{suffix}", raster, count)
 
 
 def test_files_that_are_there_are_told_before_the_work(here, refused):

@@ -89,9 +89,7 @@ def check_layers(
     place = placed_as(path, like, argument)
     storage_of(path, place, tiled, packed, called)
     if place is None:
-        allowed = (*like.suffixes, *_ARRAYS) if like.suffixes else (".tif", ".tiff", *_GRIDS, *_ARRAYS)
-        several = tuple(each for each in allowed if each not in (".npy", ".tif", ".tiff"))
-        allowed = several if count > 1 else allowed
+        allowed = _allowed(like, count)
         if Path(path).suffix.lower() not in allowed:
             what = "several images of several channels" if count > 1 else "several channels of this image"
             raise ArgumentError(f"{argument} must end in {', '.join(allowed)} to hold {what}, got {path}.")
@@ -108,6 +106,17 @@ def check_layers(
                 f"{called.get('packed', 'packed')} must be left out where bands have scales of their own, as those of "
                 "this file have."
             )
+
+
+def _allowed(like: Raster, count: int) -> tuple[str, ...]:
+    """Return the suffixes of files that hold so many images of several channels, where they lie if they do."""
+    single: tuple[str, ...]
+    if like.suffixes:
+        other = _GRIDS if isinstance(like, GeoTiff) else GeoTiff.suffixes if isinstance(like, NetCdf) else ()
+        places, single = (*like.suffixes, *other), like.suffixes if isinstance(like, Nifti) else ()
+    else:
+        places, single = (*GeoTiff.suffixes, *_GRIDS), GeoTiff.suffixes
+    return tuple(each for each in (*places, *_ARRAYS) if count == 1 or each not in (".npy", *single))
 
 
 def _grid(like: Raster) -> NetCdf:
