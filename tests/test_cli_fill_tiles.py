@@ -74,6 +74,19 @@ def test_rasters_are_filled_as_by_the_library_and_written_on_their_ground(raster
     assert not list(raster.glob("**/.*"))
 
 
+def test_means_are_as_near_as_is_asked(raster):
+    """Passes end earlier, at a mean that is farther from the whole raster's and still as near as it says."""
+    image = read_geotiff("ground.tif", band=1).image
+    command = ["fill-tiles", "ground.tif", "--channel", "1", *TILES[:-1], "4"]  # by narrow halos
+    assert main([*command, "--out", "near"]) == 0
+    assert main([*command, "--out", "far", "--mean-tolerance", "0.03"]) == 0
+    near, far = (json.loads((raster / out / "ground-tiles.json").read_text())["mean_error"] for out in ("near", "far"))
+    assert near <= 1e-6 < far <= 0.03
+    options = {"noise_variance": 0.25, "core": 30, "halo": 4, "mean_tolerance": 0.03}
+    expected = large.fill(image, model=TensionSpline(0.5, tau=1.0), **options)
+    np.testing.assert_array_equal(read_geotiff("far/ground-mean.tif").image, expected.mean.astype(np.float32))
+
+
 def test_parameters_are_fitted_to_tiles_if_noise_is_to_be_estimated(raster, capsys):
     assert main(["fill-tiles", "ground.tif", "--channel", "1", "--out", "out"]) == 0
     result = large.fill(read_geotiff("ground.tif", band=1).image)
@@ -109,6 +122,7 @@ def test_noise_variances_may_be_a_raster(raster, capsys):
         (["--noise-variance", "none"], "noise-variance must be estimate, a number or an existing raster, got none"),
         (["--noise-variance", "0"], "noise_variance must be positive"),
         (["--covariates", "linear", "--tolerance", "-1"], "tolerance must be positive"),
+        (["--mean-tolerance", "0"], "mean_tolerance must be positive"),
         (["--set", "boundary=torus"], "which wraps"),
     ],
 )

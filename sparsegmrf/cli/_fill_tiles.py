@@ -58,6 +58,9 @@ class TilesOptions:
     tolerance: Annotated[
         float, typer.Option(help="Largest relative difference of the two bounds of a standard deviation.")
     ] = 0.01
+    mean_tolerance: Annotated[
+        float, typer.Option(help="Largest error of means and draws in standard deviations: what the passes end at.")
+    ] = 1e-6
     loglik: Annotated[bool, typer.Option("--loglik", help="Bounds of the log-likelihood, too: twice the time.")] = False
     core: Annotated[
         int | None, typer.Option(help="Side of a tile's core in pixels; by default the fastest that fits.")
@@ -112,6 +115,7 @@ class TilesOptions:
             rng=self.seed,
             loglik=self.loglik,
             tolerance=self.tolerance,
+            mean_tolerance=self.mean_tolerance,
             core=self.core,
             halo=self.halo,
             memory=room if self.memory is None else self.memory * _GIGA,
