@@ -16,6 +16,8 @@ def check_types(cls: type, given: Mapping[str, Any]) -> None:
 
 def _is_of(value: object, hint: Any) -> bool:
     """Return whether a value is of the type of a field, as far as types are simple."""
+    while hasattr(named := get_origin(hint) or hint, "__value__"):  # a name for a type, as of arrays since numpy 2.5
+        hint = named.__value__
     if hint is Any:
         return True
     if hint is float:
@@ -23,8 +25,6 @@ def _is_of(value: object, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     origin, arguments = get_origin(hint) or hint, get_args(hint)
-    while hasattr(origin, "__value__"):  # a name for a type, as of arrays since numpy 2.5
-        origin = get_origin(origin.__value__) or origin.__value__
     if origin is UnionType:
         return any(_is_of(value, each) for each in arguments)
     if not isinstance(origin, type):
