@@ -7,7 +7,7 @@ import numpy as np
 
 from sparsegmrf.errors import ConvergenceError
 from sparsegmrf.inference._counts import Counts
-from sparsegmrf.inference._mode import HALVINGS, MOST, SETTLED, SUFFICIENT, Mode, Place, rounding, with_curvature
+from sparsegmrf.inference._mode import MOST, SETTLED, Mode, Place, rounding, step_length, with_curvature
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._refactorizer import Refactorizer
 from sparsegmrf.typing import FloatArray
@@ -157,15 +157,13 @@ def _at(
 
 
 def _length(prior: PriorPrecision, at: JointMode, move: Move, square: float) -> float:
-    """Return the first of 1, 1/2, 1/4, ... with a sufficient gain, 0 if there is none; as of `find_mode`."""
+    """Return how far to go along a move, as `step_length` has it for all images together."""
     quadratic = sum(float(np.sum(step * (prior.stencil @ step))) for step in move.fields)
-    length = 1.0
-    for _ in range(HALVINGS):
-        lost = sum(
+
+    def lost(length: float) -> float:
+        return sum(
             one.divergence(mode.eta, length * total)
             for one, mode, total in zip(at.counts, at.images, move.totals, strict=True)
         )
-        if length * square - 0.5 * length**2 * quadratic - lost >= SUFFICIENT * length * square:
-            return length
-        length /= 2.0
-    return 0.0
+
+    return step_length(square, quadratic, lost)

@@ -1,6 +1,6 @@
 """The mode of a field given counts, by Newton's method."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,8 +18,8 @@ from sparsegmrf.stencil import SymmetricStencil
 from sparsegmrf.typing import FloatArray
 
 MOST = 100
-HALVINGS = 40
-SUFFICIENT = 1e-4
+_HALVINGS = 40
+_SUFFICIENT = 1e-4
 """Share of the gain that the slope promises which a step must bring."""
 SETTLED = 1e-16
 """Squared Newton decrement per pixel at which the step after it is the last: convergence is quadratic."""
@@ -145,20 +145,31 @@ def with_curvature(Q: SymmetricStencil, counts: Counts, curvature: FloatArray) -
     return with_weight_of_total(Q, counts.combination, curvature)
 
 
-def _length(Q: SymmetricStencil, counts: Counts, eta: FloatArray, step: FloatArray, square: float) -> float:
+def step_length(square: float, quadratic: float, lost: Callable[[float], float]) -> float:
     """Return the first of 1, 1/2, 1/4, ... with a sufficient gain, 0 if there is none.
 
     The gain of ``t d`` is ``t g^T d - t^2 d^T Q d / 2 - D(t a^T d)`` with the likelihood's divergence ``D``: no
     difference of two large numbers, so that it can be told down to rounding.
+
+    Parameters
+    ----------
+    square, quadratic : float
+        ``g^T d`` and ``d^T Q d``.
+    lost : callable
+        ``D`` as a function of ``t``.
     """
-    quadratic, moved = float(np.sum(step * (Q @ step))), counts.total(step)
     length = 1.0
-    for _ in range(HALVINGS):
-        gain = length * square - 0.5 * length**2 * quadratic - counts.divergence(eta, length * moved)
-        if gain >= SUFFICIENT * length * square:
+    for _ in range(_HALVINGS):
+        if length * square - 0.5 * length**2 * quadratic - lost(length) >= _SUFFICIENT * length * square:
             return length
         length /= 2.0
     return 0.0
+
+
+def _length(Q: SymmetricStencil, counts: Counts, eta: FloatArray, step: FloatArray, square: float) -> float:
+    """Return how far to go along a step, as `step_length` has it."""
+    moved = counts.total(step)
+    return step_length(square, float(np.sum(step * (Q @ step))), lambda length: counts.divergence(eta, length * moved))
 
 
 def _not_converged(steps: int, square: float, length: float, why: str) -> ConvergenceError:
