@@ -145,8 +145,9 @@ def learn(series: Series, rank: int, harmonics: int, *, sweeps: int = 12, refine
     -------
     Learned
     """
-    with stage("learning seasons", _SCREENS if rank else _SCREENS + sweeps):
-        state = _seasonal(series, harmonics, _SCREENS if rank else _SCREENS + sweeps)
+    passes = _SCREENS if rank else _SCREENS + sweeps
+    with stage("learning seasons", passes):
+        state = _seasonal(series, harmonics, passes)
     if rank == 0:
         return state
     with stage("learning modes", sweeps + refinements):
