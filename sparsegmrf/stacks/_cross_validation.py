@@ -15,11 +15,12 @@ from sparsegmrf.inference._spacing import SpacingLike
 from sparsegmrf.models import Model
 from sparsegmrf.stacks._clouds import MovedClouds, moved
 from sparsegmrf.stacks._filled import fill_stack
-from sparsegmrf.stacks._fit import SeriesFit, StackFit
+from sparsegmrf.stacks._fit import StackFit
 from sparsegmrf.stacks._options import BEST, FillOptions
 from sparsegmrf.stacks._read import Stack
 from sparsegmrf.stacks._scores import TITLES, StackScores
 from sparsegmrf.stacks._series import SeriesModel
+from sparsegmrf.stacks._series_fit import SeriesFit
 from sparsegmrf.typing import ArrayLike, Seed
 
 

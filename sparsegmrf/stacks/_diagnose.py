@@ -10,11 +10,12 @@ from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._libraries import plotting
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._scores import PITHistogram, Predictions, pit_histogram
-from sparsegmrf.stacks._fit import SeriesFit, StackFit
+from sparsegmrf.stacks._fit import StackFit
 from sparsegmrf.stacks._labels import StackLabels
 from sparsegmrf.stacks._leave_one_out import DateDifference, leave_one_out
 from sparsegmrf.stacks._result import StackResult
 from sparsegmrf.stacks._scores import TITLES, StackScores
+from sparsegmrf.stacks._series_fit import SeriesFit
 from sparsegmrf.typing import Figure, FloatArray, IntArray
 
 _FLAGGED = 0.01

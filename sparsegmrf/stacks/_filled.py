@@ -8,7 +8,7 @@ import numpy as np
 
 from sparsegmrf.errors import ConvergenceError
 from sparsegmrf.inference._progress import stage
-from sparsegmrf.stacks._fit import SeriesFit, StackFit
+from sparsegmrf.stacks._fit import StackFit
 from sparsegmrf.stacks._images import Images
 from sparsegmrf.stacks._options import FillOptions
 from sparsegmrf.stacks._outliers import screen, unlike_the_season
@@ -19,6 +19,7 @@ from sparsegmrf.stacks._read import Stack
 from sparsegmrf.stacks._scoring import scored
 from sparsegmrf.stacks._search import search
 from sparsegmrf.stacks._series import fill_series
+from sparsegmrf.stacks._series_fit import SeriesFit
 from sparsegmrf.stacks._size import Size
 from sparsegmrf.typing import BoolArray, FloatArray
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from sparsegmrf.stacks._comparison import StackComparison
 from sparsegmrf.stacks._drawing import draw_stack
-from sparsegmrf.stacks._fit import SeriesFit, StackFit
+from sparsegmrf.stacks._fit import StackFit
+from sparsegmrf.stacks._series_fit import SeriesFit
 from sparsegmrf.typing import BoolArray, Figure, FloatArray
 
 

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.stacks._fit import SeriesFit
 from sparsegmrf.stacks._images import Images
 from sparsegmrf.stacks._modes import ModesFill, fill_modes
 from sparsegmrf.stacks._read import Stack
+from sparsegmrf.stacks._series_fit import SeriesFit
 from sparsegmrf.typing import FloatArray
 
 
