@@ -2,6 +2,7 @@
 
 import importlib
 import os
+from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # idle threads of several BLAS would take the cores; before NumPy is imported
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -43,3 +44,45 @@ def require(module):
     if "all" in required or module.partition(".")[0] in required:
         return importlib.import_module(module)
     return pytest.importorskip(module, reason=f"{module} is not installed")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder, in which commands draw no figures."""
+    from tests.table_of_files import without_figures  # which needs this module
+
+    require("rasterio")
+    monkeypatch.chdir(tmp_path)
+    with without_figures():
+        yield tmp_path
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command that must end well, say nothing but results, and return what it prints."""
+    from sparsegmrf.cli import main
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert code == 0, captured.err
+        assert captured.err == ""
+        return captured.out
+
+    return call
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run a command that must refuse its arguments and leave the folder as it was, and return the reason."""
+    from sparsegmrf.cli import main
+
+    def call(*arguments):
+        before = sorted(Path().iterdir())
+        assert main([str(argument) for argument in arguments]) == 2
+        line = capsys.readouterr().err
+        assert line.count("\n") == 1
+        assert sorted(Path().iterdir()) == before
+        return line
+
+    return call

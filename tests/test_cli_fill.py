@@ -41,20 +41,6 @@ def holes(here):
     return image
 
 
-@pytest.fixture
-def run(capsys):
-    """Run a command that must end well and return what it prints."""
-
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert code == 0, captured.err
-        assert captured.err == ""
-        return captured.out
-
-    return call
-
-
 def written(stem, suffix, samples=False, stack=None):
     draws = [f"{stem}-samples{stack or suffix}"] if samples else []
     return {*(f"{stem}-{kind}{suffix}" for kind in KINDS), *draws, f"{stem}-fit.json", f"{stem}-fill.png"}
