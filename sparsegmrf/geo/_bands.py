@@ -10,6 +10,7 @@ import numpy as np
 
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import DataWarning
+from sparsegmrf.geo._layers import opaque_of
 from sparsegmrf.typing import FloatArray
 
 _NO_COLOUR = ("palette", "undefined", "gray")
@@ -70,7 +71,7 @@ def opacity_of(taken: list[tuple[Any, int]], alpha: dict[int, int]) -> tuple[Any
     if any(each is not page for each, _ in taken) or id(page) not in alpha:
         return None
     stored = page.read(alpha[id(page)] + 1)
-    return stored, float(np.iinfo(stored.dtype).max) if stored.dtype.kind in "iu" else 1.0
+    return stored, opaque_of(stored.dtype)
 
 
 def bands_of(rasterio: Any, source: Any, opened: ExitStack) -> tuple[list[tuple[Any, int]], dict[int, int]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,11 @@ def one_layer(layers: Sequence[Layer], what: str) -> Layer:
     if len(layers) != 1:
         raise ArgumentError(f"images must be one in a file of {what}, got {len(layers)} with several channels each.")
     return layers[0]
+
+
+def opaque_of(dtype: np.dtype[Any]) -> float:
+    """Return the number that stands for no transparency."""
+    return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
 
 
 def opaque_where_filled(opacity: FloatArray, opaque: float, values: FloatArray) -> FloatArray:

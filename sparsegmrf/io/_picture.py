@@ -11,6 +11,7 @@ from sparsegmrf._files import PathLike
 from sparsegmrf._validate import real_array
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo._common import is_one
+from sparsegmrf.geo._layers import opaque_of
 from sparsegmrf.io._plain import write_plain
 from sparsegmrf.io._request import Request, channels_last
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray
@@ -132,14 +133,9 @@ def picture_of(
     if suffix != ".npy":
         missing = missing | (np.isnan(image) if image.ndim == 2 else np.isnan(image).any(axis=2))
     unit = "" if divisor == 1.0 else f"intensity (counts / {divisor:g})"
-    opacity = None if alpha is None else (alpha, _opaque(alpha))
+    opacity = None if alpha is None else (alpha, opaque_of(alpha.dtype))
     axis = -1 if request.channel_axis is None or suffix != ".npy" else request.channel_axis
     return Picture(image, missing, divisor, channel, unit, suffix, opacity, axis, is_colour and image.ndim == 3)
-
-
-def _opaque(alpha: npt.NDArray[Any]) -> float:
-    """Return the number that stands for no transparency."""
-    return float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind == "u" else 1.0
 
 
 def _luminance(moved: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, name: str) -> npt.NDArray[Any]:
@@ -151,6 +147,6 @@ def _luminance(moved: npt.NDArray[Any], alpha: npt.NDArray[Any] | None, name: st
         raise ArgumentError(
             f"grey needs red, green and blue, got {moved.shape[-1]} channels in {name}; choose a channel."
         )
-    if alpha is not None and not np.isin(alpha, (0, _opaque(alpha))).all():
+    if alpha is not None and not np.isin(alpha, (0, opaque_of(alpha.dtype))).all():
         raise ArgumentError(f"grey needs opaque pixels, got half transparent ones in {name}; choose a channel.")
     return np.asarray(moved.astype(np.float64) @ _LUMINANCE)[..., np.newaxis]
