@@ -1,5 +1,6 @@
 """Settings that hold for all tests: reproducible property tests without deadlines (compilation takes seconds)."""
 
+import ast
 import importlib
 import os
 from pathlib import Path
@@ -34,6 +35,12 @@ def photograph(name):
     return getattr(require("skimage.data"), name)()
 
 
+OPTIONAL = {"rasterio", "skimage.data", "torch", "xarray"}
+"""Libraries of the extras and of the tests that programs in the documentation import."""
+READ_BY = {".tif": ("rasterio",), ".nc": ("xarray", "netCDF4")}
+"""Libraries by the suffix of the files that they read and write."""
+
+
 def require(module):
     """Import an optional library; the tests that need it are skipped where it is missing.
 
@@ -44,6 +51,18 @@ def require(module):
     if "all" in required or module.partition(".")[0] in required:
         return importlib.import_module(module)
     return pytest.importorskip(module, reason=f"{module} is not installed")
+
+
+def require_for(program):
+    """Skip without an optional library that a program imports, or that it reads or writes files by."""
+    trees = ast.walk(ast.parse(program))
+    imported = {alias.name for tree in trees if isinstance(tree, ast.Import) for alias in tree.names}
+    for module in sorted(imported & OPTIONAL):
+        require(module)
+    for suffix, modules in READ_BY.items():
+        if f'{suffix}"' in program:
+            for module in modules:
+                require(module)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import require
+from tests.conftest import require, require_for
 
 PAGES = sorted((Path(__file__).parents[1] / "docs").rglob("*.md"))
 BLOCKS = [
@@ -17,8 +17,7 @@ BLOCKS = [
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_block_runs(block, tmp_path, monkeypatch, capsys):
-    if "import torch" in block:
-        require("torch")
+    require_for(block)
     if "explore()" in block:
         require("ipympl")
     monkeypatch.chdir(tmp_path)

@@ -13,6 +13,7 @@ NEEDED = {
     "sparsegmrf._explorer": ("ipympl", "ipywidgets", "voila"),
     "sparsegmrf.geo._fits": ("astropy",),
     "sparsegmrf.geo._geotiff": ("rasterio",),
+    "sparsegmrf.geo._windows": ("rasterio",),
     "sparsegmrf.geo._netcdf": ("xarray", "netCDF4"),
     "sparsegmrf.torch": ("torch",),
 }

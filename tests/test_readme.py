@@ -45,6 +45,7 @@ def test_first_program_fills_a_gap_and_prints_what_its_comments_promise(capsys):
 
 
 def test_tutorial_of_a_photograph_fits_a_texture(capsys):
+    require("skimage.data")
     names, printed = run(blocks("python", TUTORIALS / "photograph.md")[0], capsys)
     result, field = names["result"], names["field"]
     assert f"{result.loglik_per_pixel:.6f} nats" in printed
