@@ -24,7 +24,7 @@ class Categorical:
     name : str
         What it is called; its columns are ``name[level]``.
     labels : array_like, (H, W)
-        As given.
+        As given; None where a masked array masked them.
     levels : tuple of str
         In their order; the first is the reference of ``"treatment"``.
     contrasts : str
@@ -135,6 +135,8 @@ def categorical(
         raise ArgumentError(
             f"labels of {name} must have at least two levels, got {', '.join(own) or 'none'}; one level is a constant."
         )
+    if isinstance(labels, np.ma.MaskedArray):
+        values = np.where(missing, None, values.astype(object))
     return Categorical(name, labels if is_labelled(labels) else values, own, contrasts)
 
 

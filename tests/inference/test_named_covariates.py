@@ -313,8 +313,13 @@ def test_masked_covariates_are_unknown_where_they_are_masked():
     assert plain.loglik == expected.loglik
     assert_array_equal(np.isnan(plain.trend), UNKNOWN)
     labels = np.ma.masked_array(TREATMENT, UNKNOWN)
-    by_label = fit(MODEL, GAPPY, covariates=factor("t", labels), **OPTIONS)
-    assert by_label.loglik == fit(MODEL, GAPPY, covariates={"t": KNOWN_TREATMENT}, **OPTIONS).loglik
+    expected = fit(MODEL, GAPPY, covariates={"t": KNOWN_TREATMENT}, **OPTIONS)
+    for covariates in (factor("t", labels), {"t": labels}):
+        by_label = fit(MODEL, GAPPY, covariates=covariates, **OPTIONS)
+        assert by_label.loglik == expected.loglik
+        assert_array_equal(np.isnan(by_label.trend), UNKNOWN)
+    with pytest.raises(ArgumentError, match=r"^covariates must be finite where .* got none or NaN at 10 "):
+        fit(MODEL, IMAGE, covariates=factor("t", labels), **OPTIONS)
 
 
 def test_factor_means_are_those_of_dense_generalized_least_squares():
