@@ -50,7 +50,7 @@ class ExperimentTab:
 
     def update(self, _: object = None) -> None:
         """Compute and show what the sliders say."""
-        with self.message.working():
+        with self.message.working(self.picture):
             view = ExperimentView.of(self.k.value, self.size.value, self.seed.value, self.convention.value)
             self.picture.value = view.picture()
             self.message.say(view.text())

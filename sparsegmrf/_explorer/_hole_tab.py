@@ -65,9 +65,9 @@ class HoleTab:
             self.picture.layout.display, self.fit.value = "none", ""
             self.message.say("no hole yet")
             return
-        with self.message.working():
+        with self.message.working(self.picture, self.fit):
             filled = Filled.of(self.image, self.holes, self.model.value, noisy=self.noisy.value)
-            self.picture.value, self.picture.layout.display = filled.picture(), ""
+            self.picture.value = filled.picture()
             self.fit.value = f'<pre style="{_TABLE}">{html.escape(filled.result.fit.summary())}</pre>'
             self.message.say(filled.text())
 

@@ -142,7 +142,20 @@ def test_what_the_package_refuses_is_shown_with_its_remedy(hole):
     assert "observed" in hole.message.box.value
 
 
+def test_what_was_filled_before_is_not_shown_beside_a_refusal(hole):
+    hole.add([(1.5, 1.5), (3.5, 1.5), (3.5, 3.5), (1.5, 3.5)])
+    assert (hole.picture.layout.display, hole.fit.layout.display) == ("", "")
+    hole.add([(-1.0, -1.0), (30.0, -1.0), (30.0, 30.0), (-1.0, 30.0)])
+    assert (hole.picture.layout.display, hole.fit.layout.display) == ("none", "none")
+    hole.clear.click()
+    hole.add([(1.5, 1.5), (3.5, 1.5), (3.5, 3.5), (1.5, 3.5)])
+    assert (hole.picture.layout.display, hole.fit.layout.display) == ("", "")
+
+
 def test_other_errors_are_not_hidden(field, monkeypatch):
     monkeypatch.setattr("sparsegmrf._explorer._field_tab.field_figure", lambda _: 1 / 0)
+    field.picture.value = b"of other sliders"
     with pytest.raises(ZeroDivisionError):
         field.update()
+    assert "a fault of this page, ZeroDivisionError: division by zero" in field.message.box.value
+    assert field.picture.layout.display == "none"
