@@ -1,4 +1,4 @@
-"""Command line: ``sparsegmrf demo``, ``fill``, ``fit``, ``ar``, ``experiment``, ``density``, ``rx``, ``warmup``."""
+"""The command line ``sparsegmrf``."""
 
 import sys
 from collections.abc import Sequence
