@@ -185,6 +185,13 @@ def test_every_page_has_its_place_in_the_site_and_every_tutorial_in_the_readme()
     assert sorted(tutorials) == sorted(page for page in pages if page.startswith("tutorials/"))
 
 
+def test_wide_tables_and_lines_of_code_have_the_room_of_the_list_of_contents():
+    """The list stands beneath the page in the navigation, and no page is the index of a section, which excludes it."""
+    (features,) = re.findall(r"features: \[(.+)\]", text("mkdocs.yml"))
+    assert "toc.integrate" in features.split(", ")
+    assert "navigation.indexes" not in features
+
+
 def test_findings_are_listed_and_say_which_versions_they_are_about():
     listed = re.findall(r"^\| \[([\w.]+)\]\(([\w.]+)\) \| [^|]+ \|$", text("findings/README.md"), flags=re.MULTILINE)
     scripts = sorted((ROOT / "findings").glob("*.sh"))
