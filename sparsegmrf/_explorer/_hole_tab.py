@@ -17,7 +17,7 @@ from sparsegmrf.typing import ArrayLike
 _SAID = "Draw a line around a hole with the mouse; when the button is let go, it is closed and filled from the rest."
 _LONGER_SIDE = 6.0
 """Inches."""
-_TABLE = "line-height: 1.3; font-family: monospace; white-space: pre-wrap; max-width: 46em"
+_TABLE = "line-height: 1.3; font-family: monospace; white-space: pre-wrap; word-break: normal; max-width: 46em"
 _COLOURS = colormaps["viridis"].with_extremes(bad="white")
 
 
@@ -76,6 +76,9 @@ class HoleTab:
         hole = enclosed(vertices, (self.image.shape[0], self.image.shape[1]))
         if not hole.any():
             self.message.say("no pixel's centre lies within that line; draw it around some")
+            return
+        if not np.isfinite(self.image[~(self.holes | hole)]).any():
+            self.message.say("that line would leave no pixel to fill from; draw a smaller one")
             return
         self.holes = self.holes | hole
         self.update()
