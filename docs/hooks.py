@@ -110,7 +110,13 @@ def on_page_content(html, page, config, files):
 
 
 def _formula(found, display):
-    return latex2mathml.converter.convert(unescape(found.group(1)), display=display)
+    """Return a formula as browsers draw it; one that is wider than the window is scrolled by itself."""
+    latex = re.sub(r"\\mathcal ([A-Z])", r"\\mathcal{\1}", unescape(found.group(1)))  # script letters, not a variant
+    drawn = latex2mathml.converter.convert(latex, display=display).replace("<mi>&#x0007E;</mi>", "<mo>&#x0223C;</mo>")
+    thin = '<mspace width="0.167em" />'  # as TeX has it around the name of a function, but before a bracket
+    drawn = re.sub(r"(</m(?:i|n|style|su[bp])>)(<mi>[a-z]{2,}</mi>)", rf"\1{thin}\2", drawn)
+    drawn = re.sub(r"(<mi>[a-z]{2,}</mi>)(?=<m(?:i|n|su[bp])>)", rf"\1{thin}", drawn)
+    return drawn if display == "inline" else f'<div style="overflow-x: auto">{drawn}</div>'
 
 
 def _examples():

@@ -340,6 +340,19 @@ def test_help_and_version(run):
         assert command in run("ar", "--help")
 
 
+def test_help_begins_with_how_to_fill_and_no_summary_is_cut(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    printed = run("--help")
+    assert "sparsegmrf fill raster.tif --out filled  " in printed.partition("Options:")[0]
+    listed = re.findall(r"^  ([a-z-]+)  +(.+)$", printed.partition("Commands:")[2], flags=re.MULTILINE)
+    assert [name for name, _ in listed][:5] == ["fill", "fill-stack", "fill-tiles", "fit", "demo"]
+    listed += re.findall(r"^  ([a-z-]+)  +(.+)$", run("ar", "--help").partition("Commands:")[2], flags=re.MULTILINE)
+    assert len(listed) == 14
+    for name, summary in listed:
+        assert summary.endswith("."), name
+        assert not summary.endswith("..."), name
+
+
 @pytest.mark.parametrize(
     "command", [["fill"], ["fit"], ["ar", "fit"], ["ar", "whiten"], ["ar", "sample"], ["rx"], ["density"]]
 )

@@ -116,6 +116,26 @@ def test_model_noise_and_trend_are_those_asked_for(holes, run):
     np.testing.assert_array_equal(np.load("two/holes-std.npy"), expected.std)
 
 
+@pytest.mark.parametrize("command", [("fill", "--out", "out", "--overwrite"), ("fit",)])
+def test_what_a_fit_advises_is_told_by_options(here, run, command):
+    rough = np.random.default_rng(0).standard_normal((20, 22)).cumsum(axis=0).cumsum(axis=1)
+    np.save("rough.npy", np.where(np.eye(20, 22) > 0, np.nan, rough))
+    command = (*command, "rough.npy", "--model", "intrinsic")
+    printed = " ".join(run(*command).split())
+    assert "no independent noise; fit with --noise-variance none" in printed
+    assert "noise_variance=" not in printed
+    assert "no independent noise" not in run(*command, "--noise-variance", "none")
+
+
+def test_what_cannot_be_given_by_an_option_is_not_advised():
+    from sparsegmrf.cli._report import in_options
+
+    assert in_options("tau ran away from the start; hold it by fixed=, or give it a prior") == (
+        "tau ran away from the start; hold it by --fixed"
+    )
+    assert in_options("hold others by fixed=") == "hold others by --fixed"
+
+
 def test_model_may_be_a_file_of_a_fit(holes, here, run):
     found = fit(Matern(), holes, noise_variance=0.09)
     write_model("fit.json", found)

@@ -177,6 +177,21 @@ def test_readme_lists_every_page():
     assert sorted(name for name, _ in index) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
 
 
+def test_every_page_has_its_place_in_the_site_and_every_tutorial_in_the_readme():
+    placed = re.findall(r"^ +- ([\w/]+\.md)$", text("mkdocs.yml"), flags=re.MULTILINE)
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert sorted(placed) == sorted(pages)
+    tutorials = re.findall(r"\]\(docs/(tutorials/\w+\.md)\)", text("README.md").partition("\n| page |")[0])
+    assert sorted(tutorials) == sorted(page for page in pages if page.startswith("tutorials/"))
+
+
+def test_wide_tables_and_lines_of_code_have_the_room_of_the_list_of_contents():
+    """The list stands beneath the page in the navigation, and no page is the index of a section, which excludes it."""
+    (features,) = re.findall(r"features: \[(.+)\]", text("mkdocs.yml"))
+    assert "toc.integrate" in features.split(", ")
+    assert "navigation.indexes" not in features
+
+
 def test_findings_are_listed_and_say_which_versions_they_are_about():
     listed = re.findall(r"^\| \[([\w.]+)\]\(([\w.]+)\) \| [^|]+ \|$", text("findings/README.md"), flags=re.MULTILINE)
     scripts = sorted((ROOT / "findings").glob("*.sh"))

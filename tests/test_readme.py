@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,21 @@ def test_first_program_is_on_the_first_screen_and_at_most_25_lines():
     assert len(before.splitlines()) <= 25
     assert "Q^{-1}" in before
     assert re.findall(r"^make (\w+)", before, flags=re.MULTILINE) == ["demo", "test"]
+
+
+def test_command_for_a_file_stands_before_the_tutorials_after_what_it_needs():
+    before = README.read_text(encoding="utf-8").partition("Tutorials by task")[0]
+    (extras,) = re.findall(r'`pip install "\.\[([\w,]+)\]"`', before)
+    offered = tomllib.loads((README.parent / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert set(extras.split(",")) <= set(offered)
+    assert {"cli", "geo"} <= set(extras.split(","))
+    assert before.index(extras) < before.index("\nsparsegmrf fill elevation.tif --out filled")
+
+
+def test_every_example_is_listed_by_a_link():
+    listed = re.findall(r"\[(\w+\.py)\]\(examples/(\w+\.py)\)", README.read_text(encoding="utf-8"))
+    assert all(name == target for name, target in listed)
+    assert sorted(name for name, _ in listed) == sorted(path.name for path in (README.parent / "examples").glob("*.py"))
 
 
 def test_commands_run_in_their_order(tmp_path, monkeypatch, capsys):

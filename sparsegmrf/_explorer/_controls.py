@@ -66,10 +66,24 @@ class Message:
         self.box.value = f"<span>{html.escape(text)}</span>"
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """Say so while something is computed; what the package refuses is shown here, with its remedy."""
+    def working(self, *shown: Any) -> Iterator[None]:
+        """Say so while something is computed; what the package refuses is shown here, with its remedy.
+
+        Other errors are shown and raised. Widgets with what was `shown` of earlier answers are hidden by either.
+        """
         self.say("computing ...")
         try:
             yield
-        except SparseGMRFError as error:
-            self.box.value = f'<span style="color: #b00020">{html.escape(str(error))}</span>'
+        except Exception as error:
+            for each in shown:
+                each.layout.display = "none"
+            if not isinstance(error, SparseGMRFError):
+                self._warn(f"a fault of this page, {type(error).__name__}: {error}")
+                raise
+            self._warn(str(error))
+        else:
+            for each in shown:
+                each.layout.display = ""
+
+    def _warn(self, text: str) -> None:
+        self.box.value = f'<span style="color: #b00020">{html.escape(text)}</span>'

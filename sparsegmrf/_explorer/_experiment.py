@@ -33,7 +33,8 @@ class ExperimentView:
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", UnstableWarning)
             result = experiment(k, size, seed, convention)
-        return cls(result, " ".join(str(each.message) for each in told))
+        sentences = [str(each.message) for each in told]
+        return cls(result, " ".join(f"{each[:1].upper()}{each[1:]}" for each in sentences))
 
     def picture(self) -> bytes:
         """Return the panels as PNG."""

@@ -8,9 +8,9 @@ from sparsegmrf._explorer._field import Knob
 
 _SAID = (
     "Column p of L holds 1 at pixel p and k at the pixels to its right and below; rows do not wrap. Both products are "
-    "precisions, of different fields: L L<sup>T</sup> is drawn by x = L<sup>-T</sup> e, and L<sup>T</sup> L by "
-    "x = L<sup>-1</sup> e. In (b) a negative entry lets two pixels attract each other given all others, a positive one "
-    "lets them repel."
+    "precisions, of different fields: L L<sup>T</sup> is drawn by x = L<sup>&minus;T</sup> e, and L<sup>T</sup> L by "
+    "x = L<sup>&minus;1</sup> e. In (b) a negative entry lets two pixels attract each other given all others, a "
+    "positive one lets them repel."
 )
 _CONVENTIONS = (("Q = L L^T", "LLt"), ("Q = L^T L", "LtL"))
 
@@ -50,7 +50,7 @@ class ExperimentTab:
 
     def update(self, _: object = None) -> None:
         """Compute and show what the sliders say."""
-        with self.message.working():
+        with self.message.working(self.picture):
             view = ExperimentView.of(self.k.value, self.size.value, self.seed.value, self.convention.value)
             self.picture.value = view.picture()
             self.message.say(view.text())

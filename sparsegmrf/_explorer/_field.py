@@ -109,10 +109,10 @@ class FieldView:
     @cached_property
     def variance(self) -> float | None:
         """Variance of a pixel without borders, ``C(0) = g(h) / (1 - r(h))``; None of an intrinsic field."""
-        lags = [(0, 1), (1, 0)]
-        semivariances = np.asarray(self.model.variogram(lags))
         if self.model.gmrf((SIDE, SIDE)).rank_deficiency:
             return None
+        lags = [(0, 1), (1, 0)]
+        semivariances = np.asarray(self.model.variogram(lags))
         return float(semivariances.sum() / (1.0 - np.asarray(self.model.correlation(lags))).sum())
 
     def along(self, direction: str) -> "Along":

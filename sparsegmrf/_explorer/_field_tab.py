@@ -40,7 +40,7 @@ class FieldTab:
 
     def update(self, _: object = None) -> None:
         """Compute and show what the sliders say."""
-        with self.message.working():
+        with self.message.working(self.picture):
             name = self.model.value
             model = model_of(name, {key: knob.value for key, knob in self.knobs[name].items()})
             self.picture.value = png(field_figure(FieldView.of(model, self.noise.value, self.seed.value)))

@@ -17,7 +17,7 @@ from sparsegmrf.typing import ArrayLike
 _SAID = "Draw a line around a hole with the mouse; when the button is let go, it is closed and filled from the rest."
 _LONGER_SIDE = 6.0
 """Inches."""
-_TABLE = "line-height: 1.3; font-family: monospace; white-space: pre-wrap; max-width: 46em"
+_TABLE = "line-height: 1.3; font-family: monospace; white-space: pre-wrap; word-break: normal; max-width: 46em"
 _COLOURS = colormaps["viridis"].with_extremes(bad="white")
 
 
@@ -65,9 +65,9 @@ class HoleTab:
             self.picture.layout.display, self.fit.value = "none", ""
             self.message.say("no hole yet")
             return
-        with self.message.working():
+        with self.message.working(self.picture, self.fit):
             filled = Filled.of(self.image, self.holes, self.model.value, noisy=self.noisy.value)
-            self.picture.value, self.picture.layout.display = filled.picture(), ""
+            self.picture.value = filled.picture()
             self.fit.value = f'<pre style="{_TABLE}">{html.escape(filled.result.fit.summary())}</pre>'
             self.message.say(filled.text())
 
@@ -76,6 +76,9 @@ class HoleTab:
         hole = enclosed(vertices, (self.image.shape[0], self.image.shape[1]))
         if not hole.any():
             self.message.say("no pixel's centre lies within that line; draw it around some")
+            return
+        if not np.isfinite(self.image[~(self.holes | hole)]).any():
+            self.message.say("that line would leave no pixel to fill from; draw a smaller one")
             return
         self.holes = self.holes | hole
         self.update()

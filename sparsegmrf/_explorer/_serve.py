@@ -66,6 +66,8 @@ def free_port(port: int) -> int:
         If it is taken.
     """
     with socket.socket() as probe:
+        if os.name == "posix":  # as the server asks: connections of a server that has ended hold no port
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((ADDRESS, port))
         except OSError as error:

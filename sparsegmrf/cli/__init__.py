@@ -1,6 +1,7 @@
-"""Command line: ``sparsegmrf demo``, ``fill``, ``fit``, ``ar``, ``experiment``, ``density``, ``rx``, ``warmup``."""
+"""The command line ``sparsegmrf``."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 
 _EXTRA = ("typer", "rich", "matplotlib", "imageio", "tifffile")
@@ -9,7 +10,12 @@ _EXTRA = ("typer", "rich", "matplotlib", "imageio", "tifffile")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or 2 after one line on standard error."""
     try:
-        from sparsegmrf.cli._commands import run
+        with warnings.catch_warnings():  # where kernels cannot be kept is told when they are imported
+            warnings.showwarning = lambda message, *_, **__: print(f"sparsegmrf: warning: {message}", file=sys.stderr)
+            from sparsegmrf.cli._commands import run
+    except OSError as error:  # of kernels that have no place at all
+        print(f"sparsegmrf: {error}", file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise

@@ -31,7 +31,10 @@ def fit(
     model: Annotated[Path | None, typer.Option(help="Write the model to this .json file.")] = None,
     compare: Annotated[bool, typer.Option("--compare", help="Compare supports by BIC and fit the best one.")] = False,
 ) -> None:
-    """Fit a causal autoregression to an image: weights, likelihood, stability, and a figure."""
+    """Fit a causal autoregression to an image.
+
+    Prints weights, likelihood and stability, and draws a figure.
+    """
     figure = figure_path(out, image, "fit")
     writing.check([figure, model], [image, *reading.files])
     with Progress(5) as step:
@@ -58,7 +61,10 @@ def whiten(
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Model (.json). Default: fit the image itself.")] = None,
 ) -> None:
-    """Whiten an image: what a causal model cannot predict, in standard deviations."""
+    """Write what a causal model cannot predict of an image.
+
+    These are the innovations, in standard deviations.
+    """
     with Progress(3) as step:
         step(f"reading {image.name}")
         loaded = reading.load(image)
@@ -89,7 +95,7 @@ def sample(
     ] = None,
     count: Annotated[int | None, typer.Option(help="Number of draws, stacked in one .npy file.")] = None,
 ) -> None:
-    """Draw images from a model, or from what is fitted to an image."""
+    """Draw images from a model, or from a fit to an image."""
     writing.check([out], [source, *reading.files])
     writer_for(out)
     if count is not None and out.suffix.lower() != ".npy":

@@ -32,21 +32,28 @@ from sparsegmrf.plot import experiment_figure, write_figure
 _UsageError: Any = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 INTERRUPTED = 130
+_ABOUT = """Exact Gaussian Markov random fields on images: gaps are filled, with the uncertainty.
+
+\b
+sparsegmrf fill raster.tif --out filled    writes images and a figure to filled/
+sparsegmrf fill --help                     has every option
+"""
+"""What is said above the list of commands; the first ones are those that most come for."""
 
 app = typer.Typer(
     cls=Commands,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Exact Gaussian Markov random fields on images.",
+    help=_ABOUT,
 )
 
-app.command()(demo)
-app.command()(explore)
 app.command()(fill)
 app.command("fill-stack")(fill_stack)
 app.command("fill-tiles")(fill_tiles)
 app.command()(fit)
+app.command()(demo)
+app.command()(explore)
 app.add_typer(ar, name="ar")
 app.command()(density)
 app.command("rx")(anomalies)
@@ -108,7 +115,10 @@ def experiment(
     convention: Annotated[Literal["LLt", "LtL"], typer.Option(help="Q = L L^T or Q = L^T L.")] = "LLt",
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
 ) -> None:
-    """Draw Cholesky factor, precision, covariance, a sample, and the limit on the weight."""
+    """Draw the Cholesky field of two neighbours.
+
+    Cholesky factor, precision, covariance, a sample, and the limit on the weight.
+    """
     writing.check([out], [])
     with Progress(2) as step:
         step("building the matrices and the limit curve")

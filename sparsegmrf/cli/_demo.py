@@ -95,7 +95,10 @@ def demo(
     figure: Annotated[Path, typer.Option(help="Figure: .png, .pdf or .svg.")] = Path("sparsegmrf-demo.png"),
     seed: Annotated[int, typer.Option(help="Seed of gaps, noise and draw.")] = 0,
 ) -> None:
-    """Fill gaps cut into a real elevation model, and compare with the truth."""
+    """Try it: fill gaps cut into a real elevation model.
+
+    Prints how well the truth is met, and needs no file.
+    """
     directory_of_outputs(out)
     writing.check([figure_path(figure, out, "demo")], [])
     options = FillOptions(model="matern2", samples=1, seed=seed)

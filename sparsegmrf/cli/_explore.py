@@ -11,7 +11,10 @@ def explore(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 8866,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
-    """Serve the explorer as a page on this machine, until interrupted: experiment, models, holes drawn by mouse."""
+    """Play with fields on a page served on this machine.
+
+    Experiment, models, and holes drawn with the mouse, until interrupted.
+    """
 
     def tell(address: str) -> None:
         print(f"the explorer is at {address}; Ctrl+C ends it", flush=True)

@@ -33,7 +33,10 @@ def fill(
     reading: ReadingOneOrSeveral,
     writing: FillStorage,
 ) -> None:
-    """Fill the gaps of an image: parameters with standard errors, filled image, uncertainty, draws, figure.
+    """Fill the gaps of an image, and say how certain that is.
+
+    Prints parameters with standard errors, and writes the filled image, mean, standard deviations, draws, fit and
+    figure.
 
     Several channels (bands) are filled in one run with --channels all. Several images, or a file with a dimension of
     dates, are a stack: options and outputs are those of fill-stack.

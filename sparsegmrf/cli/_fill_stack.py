@@ -153,7 +153,7 @@ def fill_stack(
     channel: Annotated[int | None, typer.Option(help="Band of the rasters, from 0.")] = None,
     variable: Annotated[str | None, typer.Option(help="Variable of the file, if it has several.")] = None,
 ) -> None:
-    """Fill the gaps of images of one place at several dates: each is filled from the others as well."""
+    """Fill gaps in images of one place from other dates as well."""
     directory_of_outputs(out)
     options.check()
     with Progress(4 if options.hold_out else 3) as step:

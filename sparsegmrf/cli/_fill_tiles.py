@@ -139,7 +139,10 @@ def fill_tiles(
         bool, typer.Option("--resume", help="Go on with an interrupted run of the same command.")
     ] = False,
 ) -> None:
-    """Fill the gaps of a raster beyond memory, tile by tile, with bounds on what the tiles do not see."""
+    """Fill the gaps of a raster beyond memory, tile by tile.
+
+    Standard deviations have bounds on what the tiles do not see.
+    """
     fitted = options.noise == "estimate"
     target = Destination(out, stem_of(image), options.samples, fitted)
     target.check([image, *files(options.model, options.noise_variance)], overwrite=writing.overwrite)

@@ -63,7 +63,10 @@ def fit(
     writing: Writing,
     out: Annotated[Path | None, typer.Option(help="Write the estimates to this .json file.")] = None,
 ) -> None:
-    """Fit a field, noise and trend to an image with gaps: parameters with standard errors, likelihood, AIC, BIC."""
+    """Fit a field, noise and trend to an image with gaps.
+
+    Prints parameters with standard errors, likelihood, AIC and BIC.
+    """
     read = [*reading.files, *files(options.model, *options.numbers)]
     writing.check([out], [raster, *read])
     if out is not None and out.suffix.lower() != ".json":

@@ -73,7 +73,10 @@ def density(
         Literal["none", "student", "huber"], typer.Option(help="Weights by which outlying pixels count less.")
     ] = "none",
 ) -> None:
-    """Fit a Gaussian to the channels of all pixels and show the log-density of every pixel."""
+    """Fit a Gaussian to the channels of all pixels.
+
+    Draws the log-density of every pixel.
+    """
     figure, amount = options.figure(image, "density", writing), options.amount
     with Progress(4) as step:
         step(f"reading {image.name}")
@@ -118,7 +121,10 @@ def anomalies(
     ] = None,
     false_alarms: Annotated[float, typer.Option(help="Probability of a Gaussian pixel to count as anomalous.")] = 1e-6,
 ) -> None:
-    """Show how far every pixel is from its background: the Reed-Xiaoli anomaly score."""
+    """Show how far every pixel is from its background.
+
+    This is the Reed-Xiaoli anomaly score.
+    """
     figure, amount = options.figure(image, "rx", writing), options.amount
     if not 0.0 < false_alarms < 1.0:
         raise ArgumentError(f"false-alarms must lie between 0 and 1, got {false_alarms}; try 1e-6.")

@@ -34,6 +34,12 @@ from sparsegmrf.typing import FloatArray
 
 Report: TypeAlias = list[Table | str]
 """Tables and texts that are to be printed."""
+_OPTIONS = {
+    "noise_variance=None": "--noise-variance none",
+    "by fixed=, or give it a prior": "by --fixed",  # the commands take no priors
+    "by fixed=": "by --fixed",
+}
+"""What fits advise, and what that is for the commands; the longer ones first."""
 
 
 class Progress:
@@ -141,7 +147,7 @@ def filled_report(name: str, result: FillResult | CountFillResult, unit: str) ->
             **_criteria(fit),
             **({} if integrated is None else {"integrated": _how(integrated)}),
             **({} if integrated is None or not trend else {"trend at the mode": trend}),
-            "converged" if fit.converged else "NOT CONVERGED": fit.reason,
+            "converged" if fit.converged else "NOT CONVERGED": in_options(fit.reason),
             **({"ground": "; ".join(ground)} if ground else {}),
             **({"boundary": around[0]} if around else {}),
         }
@@ -179,7 +185,7 @@ def channels_report(name: str, result: ChannelsFillResult, names: Sequence[str],
         "unit": unit,
         "log-likelihood": f"{fit.loglik:.4f} nats",
         "AIC, BIC": f"{fit.aic:.2f}, {fit.bic:.2f}",
-        "converged" if fit.converged else "NOT CONVERGED": fit.reason,
+        "converged" if fit.converged else "NOT CONVERGED": in_options(fit.reason),
     }
     return [*tables, _table_of(figures)]
 
@@ -250,7 +256,14 @@ def show_stack(name: str, result: StackResult, scored: StackCrossValidation | No
 def show_fit(name: str, fit: FitResult | CountFitResult, comparison: ModelComparison | None, unit: str) -> None:
     """Print the estimates of a fit with standard errors, and the fields that it was chosen from."""
     show(_comparison_report(comparison))
-    Console(highlight=False, markup=False, soft_wrap=True).print(f"{name}, unit {unit}\n{fit.summary()}")
+    Console(highlight=False, markup=False, soft_wrap=True).print(f"{name}, unit {unit}\n{in_options(fit.summary())}")
+
+
+def in_options(text: str) -> str:
+    """Return what a fit advises with the options of the commands in place of the arguments of the library."""
+    for argument, option in _OPTIONS.items():
+        text = text.replace(argument, option)
+    return text
 
 
 def _fields(model: Channels | Sum) -> str:

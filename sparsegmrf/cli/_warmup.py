@@ -18,7 +18,10 @@ def warmup(
         ),
     ] = None,
 ) -> None:
-    """Compile what the usual calls need and keep it, as for the image of a container."""
+    """Compile kernels beforehand, so that nobody waits for them.
+
+    What the usual calls need is kept, as for the image of a container.
+    """
     known = kernels.available_parts()
     chosen = known if parts is None else tuple(part.strip() for part in parts.split(","))
     unknown = [part for part in chosen if part not in known]

@@ -28,6 +28,12 @@ def test_weight_beyond_its_limit_is_told_in_the_text_and_gives_no_warning():
     assert ExperimentView.of(0.49, 4, 0, "LLt").warning == ""
 
 
+def test_several_warnings_are_sentences_one_after_the_other():
+    text = ExperimentView.of(1.0, 24, 0, "LLt").text()
+    assert "|k| = 1 is not below 1/2" in text
+    assert ". The draw has values up to" in text
+
+
 def test_picture_moves_with_the_weight_and_with_the_seed():
     first, weight, seed = (pixels(ExperimentView.of(k, 4, s, "LLt").picture()) for k, s in ((0, 0), (0.3, 0), (0, 1)))
     assert first.shape == weight.shape == seed.shape

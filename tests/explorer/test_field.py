@@ -6,7 +6,7 @@ import pytest
 from sparsegmrf._explorer._field import DIRECTIONS, KNOBS, LONGEST, SIDE, FieldView, Knob, model_of
 from sparsegmrf._explorer._field_figure import field_figure
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.models import CAR, Matern
+from sparsegmrf.models import CAR, Matern, TensionSpline
 
 
 def at_start(name, **moved):
@@ -75,6 +75,12 @@ def test_intrinsic_field_has_no_variance_and_shows_semivariances():
     assert shown.spectrum()[SIDE // 2, SIDE // 2] == np.inf
     titles = [ax.get_title() for ax in field_figure(shown).axes]
     assert "(c) semivariance of (b): an intrinsic field has no variance" in titles
+
+
+def test_no_variogram_is_computed_to_see_that_an_intrinsic_field_has_no_variance(monkeypatch):
+    shown = view("TensionSpline", ratio=8.0)
+    monkeypatch.setattr(TensionSpline, "variogram", lambda *_: pytest.fail("this takes seconds"))
+    assert shown.variance is None
 
 
 def test_spectrum_is_that_of_the_torus_and_sums_to_the_variance_of_a_pixel():

@@ -1,6 +1,7 @@
 """What the page is served by, and what is said where the extra is missing."""
 
 import json
+import os
 import socket
 import sys
 
@@ -39,6 +40,18 @@ def test_port_that_is_taken_is_refused(serve):
             serve.free_port(port)
     assert serve.free_port(port) == port
     assert serve.free_port(0) > 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a port is free at once, or a stranger's")
+def test_port_of_a_page_that_was_just_ended_is_free_again(serve):
+    with socket.create_server((serve.ADDRESS, 0)) as ended:
+        port = ended.getsockname()[1]
+        with socket.create_connection((serve.ADDRESS, port)):
+            served, _ = ended.accept()
+            served.close()  # first, as a server does that is interrupted: its end of the connection lingers
+    with socket.socket() as asking, pytest.raises(OSError, match="in use"):
+        asking.bind((serve.ADDRESS, port))
+    assert serve.free_port(port) == port
 
 
 def test_command_tells_the_address_and_serves_there(serve, monkeypatch, capsys):

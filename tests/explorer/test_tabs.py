@@ -9,6 +9,9 @@ from sparsegmrf._explorer._field import KNOBS
 from sparsegmrf._explorer._hole import Filled
 from tests.conftest import require
 
+ALL_BUT_A_ROW = [(-1.0, -1.0), (30.0, -1.0), (30.0, 14.5), (-1.0, 14.5)]
+"""Of the 16 rows of the image below; from one row no slope across rows can be told."""
+
 
 @pytest.fixture
 def widgets():
@@ -137,12 +140,34 @@ def test_line_around_no_pixel_leaves_everything_as_it_is(hole):
 
 
 def test_what_the_package_refuses_is_shown_with_its_remedy(hole):
-    hole.add([(-1.0, -1.0), (30.0, -1.0), (30.0, 30.0), (-1.0, 30.0)])
+    hole.add(ALL_BUT_A_ROW)
     assert "#b00020" in hole.message.box.value
-    assert "observed" in hole.message.box.value
+    assert "covariates must be linearly independent" in hole.message.box.value
+
+
+def test_line_around_all_pixels_leaves_the_other_holes_as_they_are(hole):
+    hole.add([(1.5, 1.5), (3.5, 1.5), (3.5, 3.5), (1.5, 3.5)])
+    picture = hole.picture.value
+    hole.add([(-1.0, -1.0), (30.0, -1.0), (30.0, 30.0), (-1.0, 30.0)])
+    assert "that line would leave no pixel to fill from" in hole.message.box.value
+    assert hole.holes.sum() == 4
+    assert (hole.picture.value, hole.picture.layout.display) == (picture, "")
+
+
+def test_what_was_filled_before_is_not_shown_beside_a_refusal(hole):
+    hole.add([(1.5, 1.5), (3.5, 1.5), (3.5, 3.5), (1.5, 3.5)])
+    assert (hole.picture.layout.display, hole.fit.layout.display) == ("", "")
+    hole.add(ALL_BUT_A_ROW)
+    assert (hole.picture.layout.display, hole.fit.layout.display) == ("none", "none")
+    hole.clear.click()
+    hole.add([(1.5, 1.5), (3.5, 1.5), (3.5, 3.5), (1.5, 3.5)])
+    assert (hole.picture.layout.display, hole.fit.layout.display) == ("", "")
 
 
 def test_other_errors_are_not_hidden(field, monkeypatch):
     monkeypatch.setattr("sparsegmrf._explorer._field_tab.field_figure", lambda _: 1 / 0)
+    field.picture.value = b"of other sliders"
     with pytest.raises(ZeroDivisionError):
         field.update()
+    assert "a fault of this page, ZeroDivisionError: division by zero" in field.message.box.value
+    assert field.picture.layout.display == "none"

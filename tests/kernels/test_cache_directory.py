@@ -10,6 +10,7 @@ import pytest
 
 import sparsegmrf
 from sparsegmrf import kernels
+from tests.conftest import require
 
 NAME = "NUMBA_CACHE_DIR"
 WARNING = "compiled kernels cannot be kept"
@@ -108,6 +109,17 @@ def test_without_any_directory_the_variable_that_names_one_is_told(read_only):
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("OSError: compiled kernels need a directory, but neither")
     assert result.stderr.rstrip().endswith("set NUMBA_CACHE_DIR to a directory that can.")
+
+
+@pytest.mark.parametrize(("place", "code"), [("", 0), ("tempfile.tempdir = os.environ['XDG_CACHE_HOME']", 2)])
+def test_commands_tell_on_one_line_that_kernels_cannot_be_kept(read_only, place, code):
+    require("typer")
+    command = f"import os, sys, tempfile\n{place}\nfrom sparsegmrf.cli import main\nsys.exit(main(['--version']))"
+    result = run(command, read_only | {"MPLCONFIGDIR": read_only["TMPDIR"]})
+    (line,) = result.stderr.splitlines()
+    assert result.returncode == code
+    assert line.startswith(f"sparsegmrf: {'compiled kernels need a directory' if code else f'warning: {WARNING}'}")
+    assert "set NUMBA_CACHE_DIR to a directory that can" in line
 
 
 @pytest.fixture
