@@ -303,3 +303,31 @@ def test_several_images_are_extensions_volumes_and_arrays(here):
         write_several("out.png", images)
     with pytest.raises(ArgumentError, match="images must be one at least"):
         write_several("out.npz", {})
+
+
+@pytest.mark.parametrize(
+    ("words", "directory"),
+    [
+        (["fill", "in.tif", "--out", "maps/filled.png"], "maps/filled"),
+        (["fill", "in.tif", "--out", "in.nii.gz"], "in"),
+        (["fill", "in.tif", "--out", "fit.json"], "fit"),
+        (["fill-stack", "in_20200101.tif", "--out", "all.tif"], "all"),
+        (["fill-stack", "in_20200101.tif", "--out", "all.zarr"], "all"),
+        (["fill-tiles", "in.tif", "--out", "all.TIF", "--noise-variance", "1"], "all"),
+        (["demo", "--out", "demo.nc"], "demo"),
+    ],
+)
+def test_a_name_with_the_suffix_of_a_file_is_no_directory(here, refused, words, directory):
+    Path("maps").mkdir()
+    said = refused(*words)  # there is no image: nothing is read before
+    assert f"out must be a directory, got {words[words.index('--out') + 1]}, which has the suffix of a file" in said
+    assert f"give a directory such as {directory}, in which" in said
+    assert ("or a file that holds all images: .tif, " in said) is (words[0] == "fill")
+    assert [path.name for path in here.rglob("*")] == ["maps"]
+
+
+def test_a_directory_that_is_there_may_have_the_name_of_a_file(here, run):
+    values = tif()
+    Path("maps.png").mkdir()
+    run("fill", "in.tif", "--out", "maps.png", *FIELD)
+    np.testing.assert_array_equal(read("maps.png/in-filled.tif").image[~HOLE], values[~HOLE])

@@ -13,7 +13,7 @@ from sparsegmrf.cli._channels_out import DestinationOfChannels
 from sparsegmrf.cli._field import about, files
 from sparsegmrf.cli._fill_channels import check_together, figure_of, fill_channels, fit_names
 from sparsegmrf.cli._fill_options import FillOptions, image_of
-from sparsegmrf.cli._fill_out import Destination, FillStorage
+from sparsegmrf.cli._fill_out import Destination, FillStorage, check_out
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOneOrSeveral
 from sparsegmrf.cli._report import Progress, Report, filled_report, show, show_written
@@ -39,6 +39,7 @@ def fill(
     dates, are a stack: options and outputs are those of fill-stack.
     """
     options.check_exceedance()
+    check_out(out)
     name, stem = name_of(image), stem_of(image)
     inputs: list[PathLike | None] = [image, *reading.files, *files(options.model, *options.numbers)]
     with Progress(3) as step:

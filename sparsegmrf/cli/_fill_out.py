@@ -9,7 +9,7 @@ import typer
 
 from sparsegmrf._files import PathLike, directory_of_outputs
 from sparsegmrf.cli._options import Writing
-from sparsegmrf.cli._rasters import Loaded, map_suffix
+from sparsegmrf.cli._rasters import Loaded, check_directory, map_suffix
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.io import Picture, Raster, write, write_several
 from sparsegmrf.io._write import check_several, placed_as, storage_of, writer_for
@@ -73,7 +73,7 @@ class Destination:
     @property
     def is_file(self) -> bool:
         """Whether all images go to one file."""
-        return self.out.suffix.lower() in _OF_ONE and (self.out.suffix.lower() == ".zarr" or not self.out.is_dir())
+        return is_one_file(self.out)
 
     @property
     def folder(self) -> Path:
@@ -151,6 +151,17 @@ class Destination:
 def suffix_of(raster: Raster) -> str:
     """Return the suffix of images made of a raster."""
     return raster.suffix if isinstance(raster, Picture) else map_suffix(raster)
+
+
+def check_out(out: Path) -> None:
+    """Refuse what can be neither a directory nor a file of all images, before anything is read."""
+    if not is_one_file(out):
+        check_directory(out, _OF_ONE)
+
+
+def is_one_file(out: Path) -> bool:
+    """Return whether a path is that of a file, by its suffix, that is to hold all images."""
+    return out.suffix.lower() in _OF_ONE and (out.suffix.lower() == ".zarr" or not out.is_dir())
 
 
 def check_storage(path: Path, raster: Raster, storage: Storage) -> None:

@@ -12,13 +12,13 @@ import typer
 
 from sparsegmrf import stacks
 from sparsegmrf._address import stem_of
-from sparsegmrf._files import directory_of_outputs, replacing_in
+from sparsegmrf._files import replacing_in
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.cli._field import files
 from sparsegmrf.cli._fill_out import Storage, check_storage
 from sparsegmrf.cli._models import BEST, chosen_model
 from sparsegmrf.cli._options import with_groups
-from sparsegmrf.cli._rasters import map_suffix
+from sparsegmrf.cli._rasters import check_directory, map_suffix
 from sparsegmrf.cli._report import Progress, show_stack, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo import NetCdf
@@ -154,7 +154,7 @@ def fill_stack(
     variable: Annotated[str | None, typer.Option(help="Variable of the file, if it has several.")] = None,
 ) -> None:
     """Fill the gaps of images of one place at several dates: each is filled from the others as well."""
-    directory_of_outputs(out)
+    check_directory(out)
     options.check()
     with Progress(4 if options.hold_out else 3) as step:
         step("reading")
