@@ -244,3 +244,17 @@ def test_interrupt_while_writing_leaves_nothing(here, capsys, monkeypatch):
     assert main(["fill", "in.tif", "--out", "out", *EACH]) == 130
     assert len(written) == 1
     assert [path.name for path in here.iterdir()] == ["in.tif"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "separately is for several channels, got no channels; add --channels all"),
+        (["--channel", "1"], "separately is for several channels, got no channels"),
+        (["--channels", "1"], "separately is for several channels, got one of in.tif; leave it out"),
+    ],
+)
+def test_one_channel_is_not_filled_separately(here, refused, words, message):
+    bands()
+    assert message in refused("fill", "in.tif", "--out", "out", *QUICK, "--separately", *words)
+    assert not (here / "out").exists()
