@@ -221,3 +221,23 @@ def test_fields_that_are_none_are_refused(folder, capsys, more, said):
     assert main(["fill-stack", "series.nc", "--out", "out", *more]) == 2
     assert said in capsys.readouterr().err
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["fill", "series.nc", "ndvi_20200501.tif", "--channels", "all"], "--channels is for one image, got 2 files"),
+        (["fill", "ndvi_20200501.tif", "ndvi_20200517.tif", "--separately"], "fill them one by one, or leave it out"),
+        (
+            ["fill", "series.nc", "--mask=clouds.nc"],
+            "--mask is for one image, got series.nc, which is filled as a stack",
+        ),
+        (["fill-stack", "series.nc", "--format", "tif"], "take one date by fill with --select time=DATE"),
+    ],
+)
+def test_options_of_one_image_say_that_dates_are_a_stack(folder, capsys, words, said):
+    assert main([*words, "--out", "out"]) == 2
+    line = capsys.readouterr().err
+    assert said in line
+    assert line.count("\n") == 1
+    assert not (folder / "out").exists()
