@@ -331,3 +331,18 @@ def test_a_directory_that_is_there_may_have_the_name_of_a_file(here, run):
     Path("maps.png").mkdir()
     run("fill", "in.tif", "--out", "maps.png", *FIELD)
     np.testing.assert_array_equal(read("maps.png/in-filled.tif").image[~HOLE], values[~HOLE])
+
+
+def test_draws_are_stored_as_the_other_images_are(here, run):
+    values = packed_tif(Path("in.tif"))
+    run("fill", "in.tif", "--out", "out", "--packed", "--cog", "--samples", "2", *FIELD)
+    run("fill", "in.tif", "--out", "plain", "--samples", "2", *FIELD)
+    with require("rasterio").open("out/in-samples.tif") as file:
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert (file.dtypes, file.scales, file.offsets) == (("int16",) * 2, (0.001,) * 2, (273.15,) * 2)
+    plain = read("plain/in-samples.tif", channel="all").image
+    np.testing.assert_allclose(read("out/in-samples.tif", channel="all").image, plain, rtol=0.0, atol=0.00051)
+    run("fill", "in.tif", "--out", "all.nc", "--packed", "--samples", "2", *FIELD)
+    with require("netCDF4").Dataset("all-samples.nc") as file:
+        assert next(each for each in file.variables.values() if each.ndim == 3).dtype == np.int16
+    np.testing.assert_array_equal(read("out/in-filled.tif").image[~HOLE], values[~HOLE])

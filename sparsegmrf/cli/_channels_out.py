@@ -40,7 +40,8 @@ class DestinationOfChannels(Destination):
             path = self.folder / self.image(_FILLED)
             check_layers(path, self.raster, 1, name, **self.storage.given, called=CALLED)
         if samples:
-            check_layers(self.folder / f"x{self.stack_suffix}", self.raster, 1, "out")
+            path = self.folder / f"x{self.stack_suffix}"
+            check_layers(path, self.raster, 1, "out", **self.storage.given, called=CALLED)
 
     def write_channels(self, folder: Path, found: FilledChannels, fields: Mapping[str, str], loaded: Loaded) -> None:
         """Write images, draws and fits to a folder."""
@@ -61,7 +62,8 @@ class DestinationOfChannels(Destination):
                 write_layers(folder / self.image(layer.name), [layer], self.raster, **self.storage.given)
         if len(found.draws):
             draws = Layer("draw", "draw", loaded.channels_inside(found.draws), is_image=True)
-            write_layers(folder / f"{self.first}-samples{self.stack_suffix}", [draws], self.raster)
+            path = folder / f"{self.first}-samples{self.stack_suffix}"
+            write_layers(path, [draws], self.raster, **self.storage.given)
         for name, text in found.fits.items():
             (folder / self._fit(name)).write_text(text, encoding="utf-8")
 

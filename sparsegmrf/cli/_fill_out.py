@@ -130,7 +130,9 @@ class Destination:
             writer_for(path, self.raster, "format" if self.storage.format else "out")
             check_storage(path, self.raster, self.storage)
         if samples:
-            writer_for(self.folder / f"x{self.stack_suffix}", self.raster, "out")
+            path = self.folder / f"x{self.stack_suffix}"
+            writer_for(path, self.raster, "out")
+            check_storage(path, self.raster, self.storage)
 
     def write(
         self, folder: Path, images: Mapping[str, Any], fields: Mapping[str, str], draws: Any, loaded: Loaded
@@ -145,7 +147,7 @@ class Destination:
                 write(path, image, like=self.raster, name=fields[field], **self.storage.given)
         if draws is not None:
             path = folder / f"{self.first}-samples{self.stack_suffix}"
-            write(path, loaded.inside(draws), like=self.raster, name="draw")
+            write(path, loaded.inside(draws), like=self.raster, name="draw", **self.storage.given)
 
 
 def suffix_of(raster: Raster) -> str:

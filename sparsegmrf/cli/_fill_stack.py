@@ -279,7 +279,7 @@ def _write_series(folder: Path, stem: str, raster: Raster, result: StackResult, 
             target = folder / _file(f"{stem}-at", name, suffix)
             raster.write(target, getattr(result.at, name), meaning, **storage)
     if len(result.samples):
-        raster.write(folder / f"{stem}-samples{suffix}", result.samples, "draw")
+        raster.write(folder / f"{stem}-samples{suffix}", result.samples, "draw", **storage)
 
 
 def _write_images(
@@ -296,7 +296,8 @@ def _write_images(
             target = folder / _file(stem_of(path), name, suffix)
             raster.write(target, getattr(result, name)[k], meaning, **storage)
         if len(result.samples):
-            raster.write(folder / f"{stem_of(path)}-samples{raster.stack_suffix}", result.samples[:, k], "draw")
+            target = folder / f"{stem_of(path)}-samples{raster.stack_suffix}"
+            raster.write(target, result.samples[:, k], "draw", **storage)
     if result.at is None or options.at is None:
         return
     for k, date in enumerate(dates_of(options.at)):
