@@ -164,7 +164,6 @@ def test_counts_of_each_channel_have_their_risks(here, run):
         (["--channels", "red"], "channels must be all, or numbers from 0 with commas, got red"),
         (["--channels", "all", "--format", "png"], "format must end in .tif, .tiff"),
         (["--channels", "all", "--out", "all.fits"], "out must end in"),
-        (["--channels", "all", "--out", "all.tif", "--packed"], "packed must be left out of a GeoTIFF"),
         (["--channels", "all", "--out", "in.tif"], "is an input"),
         (["--channels", "all", "--mask", "small.npy"], "mask must have the shape of the image"),
     ],

@@ -230,12 +230,14 @@ def test_optimized_geotiff_stays_one_and_others_become_one_when_asked_to(here, r
         ),
         (["fill", "turned.tif", "--out", "all.nc"], "out must end in .tif for a raster that is turned"),
         (["fill", "in.tif", "--out", "all.tif", "--format", "nc"], "format must be left out where out is a file"),
-        (["fill", "in.tif", "--out", "all.tif", "--packed"], "one no-data value"),
+        (["fill", "in.npy", "--out", "all.npz", "--packed"], "packed is for GeoTIFF, NetCDF and Zarr"),
+        (["fill", "in.npy", "--out", "all.npz", "--cog"], "cog is for GeoTIFF"),
         (
             ["fill", "in.nc", "--variable", "t", "--channel", "0", "--out", "o", "--cog"],
             "cog is for GeoTIFF on the ground",
         ),
         (["rx", "in.npy", "--values", "map.npy", "--packed"], "packed is for GeoTIFF, NetCDF and Zarr"),
+        (["rx", "in.tif", "--values", "map.xyz"], "values must end in .tif, .tiff, .nc, .nc4, .cdf, .zarr, .npy, .npz"),
         (["fill", "in.tif", "--out", "o", "--select", "a=1"], "select is for NetCDF, Zarr and NIfTI"),
         (["fill", "in.nc", "--variable", "t", "--out", "o", "--select", "time=2025-01-01"], "select must have one of"),
         (["fill", "in.nc", "--variable", "t", "--out", "o", "--select", "lev=2"], "select must name one of time"),
@@ -346,3 +348,37 @@ def test_draws_are_stored_as_the_other_images_are(here, run):
     with require("netCDF4").Dataset("all-samples.nc") as file:
         assert next(each for each in file.variables.values() if each.ndim == 3).dtype == np.int16
     np.testing.assert_array_equal(read("out/in-filled.tif").image[~HOLE], values[~HOLE])
+
+
+def test_images_of_one_file_are_packed_by_scales_of_their_own(here, run):
+    values = packed_tif(Path("in.tif"))
+    run("fill", "in.tif", "--out", "all.tif", "--packed", *FIELD)
+    run("fill", "in.tif", "--out", "plain", *FIELD)
+    found = read("all.tif", channel="all")
+    assert found.dtype == np.int16
+    np.testing.assert_array_equal(found.image[~HOLE, 0], values[~HOLE])
+    for k, kind in enumerate(KINDS):
+        plain = read(f"plain/in-{kind.replace('_', '-')}.tif").image
+        step = found.notes[k].scaling[0]
+        assert step == 0.001 if kind == "filled" else step < np.ptp(plain) / 60000
+        np.testing.assert_allclose(found.image[..., k], plain, rtol=0.0, atol=0.51 * step)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".nc"])
+def test_risks_are_not_packed_in_steps_of_counts(here, run, suffix):
+    stored = np.where(HOLE, -1, np.random.default_rng(0).poisson(3.0, SHAPE)).astype(np.int16)
+    raster_of(Path("cases.tif"), stored, nodata=-1, **where())
+    write("cases.nc", read("cases.tif"), packed=True)
+    options = ("--model", "matern", "--fixed", "range", "--fixed", "sigma", "--likelihood", "poisson")
+    words = ("fill", f"cases{suffix}", *options, "--exposure", "9", "--samples", "1", "--exceedance", "0.3")
+    run(*words, "--out", "plain")
+    run(*words, "--out", "out", "--packed")
+    for kind in ("mean", "std", "lower", "upper", "exceedance", "samples"):
+        channel = 0 if kind == "samples" else None
+        plain, found = (
+            np.asarray(read(f"{each}/cases-{kind}{suffix}", channel=channel).image) for each in ("plain", "out")
+        )
+        assert np.ptp(plain) > 0.0
+        np.testing.assert_allclose(found, plain, rtol=0.0, atol=1e-4 * np.ptp(plain))
+    filled = np.asarray(read(f"out/cases-filled{suffix}").image)
+    np.testing.assert_array_equal(filled[~HOLE], stored[~HOLE])

@@ -11,6 +11,7 @@ from sparsegmrf._files import PathLike, directory_of_outputs
 from sparsegmrf.cli._options import Writing
 from sparsegmrf.cli._rasters import Loaded, check_directory, map_suffix
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._risk import DRAW
 from sparsegmrf.io import Picture, Raster, write, write_several
 from sparsegmrf.io._write import check_several, placed_as, storage_of, writer_for
 
@@ -147,7 +148,8 @@ class Destination:
                 write(path, image, like=self.raster, name=fields[field], **self.storage.given)
         if draws is not None:
             path = folder / f"{self.first}-samples{self.stack_suffix}"
-            write(path, loaded.inside(draws), like=self.raster, name="draw", **self.storage.given)
+            name = "draw" if is_of_intensity(fields) else DRAW
+            write(path, loaded.inside(draws), like=self.raster, name=name, **self.storage.given)
 
 
 def suffix_of(raster: Raster) -> str:
@@ -169,3 +171,8 @@ def is_one_file(out: Path) -> bool:
 def check_storage(path: Path, raster: Raster, storage: Storage) -> None:
     """Refuse a way of storing that a format has not."""
     storage_of(path, placed_as(path, raster), **storage.given, called=CALLED)
+
+
+def is_of_intensity(fields: Mapping[str, str]) -> bool:
+    """Return whether images with these names are of intensities, and not of counts and their risk."""
+    return "predictive_mean" not in fields
