@@ -13,7 +13,7 @@ from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo._packing import Packing, pack
 from sparsegmrf.io import read, write, write_several
 from tests.conftest import require
-from tests.kinds_of_files import HOLE, SHAPE, gappy, grid, scene, where
+from tests.kinds_of_files import HOLE, SHAPE, control_points, gappy, grid, scene, where
 from tests.kinds_of_files import packed as packed_tif
 from tests.kinds_of_files import raster as raster_of
 from tests.table_of_files import without_figures
@@ -348,6 +348,30 @@ def test_draws_are_stored_as_the_other_images_are(here, run):
     with require("netCDF4").Dataset("all-samples.nc") as file:
         assert next(each for each in file.variables.values() if each.ndim == 3).dtype == np.int16
     np.testing.assert_array_equal(read("out/in-filled.tif").image[~HOLE], values[~HOLE])
+
+
+def masked_and_scaled(path):
+    """A cloud-optimized GeoTIFF of scaled integers whose gaps only a mask tells."""
+    counts = scene(-2000, 2000, np.int16)
+
+    def say(target):
+        target.scales, target.offsets = (0.1,), (20.0,)
+
+    raster_of(Path("base.tif"), np.where(HOLE, 5, counts).astype(np.int16), mask=~HOLE, after=say, **where())
+    require("rasterio.shutil").copy("base.tif", path, driver="COG")
+    return gappy(counts * 0.1 + 20.0)
+
+
+@pytest.mark.parametrize(("make", "points"), [(masked_and_scaled, 0), (control_points, 4)])
+def test_packed_and_cloud_optimized_files_keep_what_masks_hide_and_where_they_lie(here, run, make, points):
+    values = make(Path("in.tif"))
+    run("fill", "in.tif", "--out", "out", "--packed", "--cog", *FIELD)
+    found, source = read("out/in-filled.tif"), read("in.tif")
+    np.testing.assert_array_equal(found.image[~HOLE], values[~HOLE])
+    assert not np.isnan(found.image).any()
+    assert (found.dtype, found.scaling, found.is_optimized) == (source.dtype, source.scaling, True)
+    assert len(found.georeference["gcps"][0]) == points
+    assert found.same_ground(source)
 
 
 def test_images_of_one_file_are_packed_by_scales_of_their_own(here, run):
