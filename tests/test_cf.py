@@ -115,6 +115,12 @@ def test_range_and_fill_value_of_unsigned_bytes_are_unsigned(xarray, tmp_path):
         pytest.raises(ArgumentError, match=r"_Unsigned.*decode first"),
     ):
         fill(data["z"])
+    source = read_netcdf(tmp_path / "in.nc")
+    source.write(tmp_path / "packed.nc", source.image, packed=True)
+    with require("netCDF4").Dataset(tmp_path / "packed.nc") as file:
+        file.set_auto_maskandscale(False)
+        assert (file["z"].dtype, file["z"].getncattr("_FillValue")) == (np.uint8, 130)  # -126
+        np.testing.assert_array_equal(file["z"][:], np.where(expected, 130, stored))
 
 
 def test_several_missing_values_are_all_missing(xarray, hole, tmp_path):

@@ -164,7 +164,6 @@ def test_counts_of_each_channel_have_their_risks(here, run):
         (["--channels", "red"], "channels must be all, or numbers from 0 with commas, got red"),
         (["--channels", "all", "--format", "png"], "format must end in .tif, .tiff"),
         (["--channels", "all", "--out", "all.fits"], "out must end in"),
-        (["--channels", "all", "--out", "all.tif", "--packed"], "packed must be left out of a GeoTIFF"),
         (["--channels", "all", "--out", "in.tif"], "is an input"),
         (["--channels", "all", "--mask", "small.npy"], "mask must have the shape of the image"),
     ],
@@ -244,3 +243,17 @@ def test_interrupt_while_writing_leaves_nothing(here, capsys, monkeypatch):
     assert main(["fill", "in.tif", "--out", "out", *EACH]) == 130
     assert len(written) == 1
     assert [path.name for path in here.iterdir()] == ["in.tif"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "separately is for several channels, got no channels; add --channels all"),
+        (["--channel", "1"], "separately is for several channels, got no channels"),
+        (["--channels", "1"], "separately is for several channels, got one of in.tif; leave it out"),
+    ],
+)
+def test_one_channel_is_not_filled_separately(here, refused, words, message):
+    bands()
+    assert message in refused("fill", "in.tif", "--out", "out", *QUICK, "--separately", *words)
+    assert not (here / "out").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.io import read
+from sparsegmrf.io import read, write
 from sparsegmrf.io._layers import check_layers
 from tests.conftest import require
 from tests.files_of_channels import (
@@ -154,7 +154,7 @@ def test_another_format_keeps_the_place_and_the_names_of_bands(here, run):
     assert opened("back/in-filled-filled.tif")["place"][1] == where()["transform"]
 
 
-def test_packed_bands_come_back_exactly_and_opaque_is_opaque(here, run, refused):
+def test_packed_bands_come_back_exactly_and_opaque_is_opaque(here, run):
     values, _ = colours()
     run("fill", "in.tif", "--out", "out", *EACH, "--packed")
     found = read("out/in-filled.tif", channel="all")
@@ -162,13 +162,37 @@ def test_packed_bands_come_back_exactly_and_opaque_is_opaque(here, run, refused)
     assert not np.isnan(found.image).any()
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(opened("out/in-filled.tif")["values"][HOLE, 3], 255)
-    bands("scaled.tif", scales=(1.0, 0.5, 1.0))
-    said = refused("fill", "scaled.tif", "--out", "two", *EACH, "--packed")
+
+
+def test_bands_of_different_scales_are_packed_each_by_its_own(here, run, refused):
+    scales = (1.0, 0.5, 0.013)
+    expected = bands("scaled.tif", scales=scales)
+    observed = ~np.isnan(expected)
+    run("fill", "scaled.tif", "--out", "plain", *EACH)
+    np.testing.assert_allclose(opened("plain/scaled-filled.tif")["values"][observed], expected[observed])
+    run("fill", "scaled.tif", "--out", "out", *EACH, "--packed", "--samples", "2", "--cog")
+    found = read("out/scaled-filled.tif", channel="all")
+    np.testing.assert_array_equal(found.image[observed], expected[observed])
+    assert tuple(each.scaling[0] for each in found.notes) == scales
+    assert found.dtype == np.int16
+    assert not np.isnan(found.image).any()
+    for kind in ("std", "mean"):
+        plain, packed = (read(f"{each}/scaled-{kind}.tif", channel="all").image for each in ("plain", "out"))
+        steps = np.ptp(plain, axis=(0, 1)) / 60000 if kind == "std" else np.array(scales)
+        assert (np.abs(packed - plain) <= 0.51 * steps + 1e-6 * np.abs(plain)).all()
+    with require("rasterio").open("out/scaled-samples.tif") as file:
+        assert file.scales == 2 * scales
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+    run("fill", "scaled.tif", "--out", "all.tif", *EACH, "--packed")
+    np.testing.assert_array_equal(read("all.tif", channel=[0, 1, 2]).image[observed], expected[observed])
+    said = refused("fill", "scaled.tif", "--out", "two", *EACH, "--packed", "--format", "nc")
     assert "packed must be left out where bands have scales of their own" in said
-    run("fill", "scaled.tif", "--out", "two", *EACH)
-    expected = holed() * [1.0, 0.5, 1.0]
-    found = opened("two/scaled-filled.tif")["values"]
-    np.testing.assert_array_equal(found[~np.isnan(expected)], expected[~np.isnan(expected)])
+    assert "let format end in .tif, which has a scale for each band" in said
+    source = read("scaled.tif", channel="all")
+    write("again.tif", source, packed=True)
+    np.testing.assert_array_equal(read("again.tif", channel="all").image, source.image)
+    with pytest.raises(ArgumentError, match=r"let path end in \.tif"):
+        write("again.nc", source, packed=True)
 
 
 def test_optimized_bands_keep_their_colours(here, run):

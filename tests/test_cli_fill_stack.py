@@ -221,3 +221,40 @@ def test_fields_that_are_none_are_refused(folder, capsys, more, said):
     assert main(["fill-stack", "series.nc", "--out", "out", *more]) == 2
     assert said in capsys.readouterr().err
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["fill", "series.nc", "ndvi_20200501.tif", "--channels", "all"], "--channels is for one image, got 2 files"),
+        (["fill", "ndvi_20200501.tif", "ndvi_20200517.tif", "--separately"], "fill them one by one, or leave it out"),
+        (
+            ["fill", "series.nc", "--mask=clouds.nc"],
+            "--mask is for one image, got series.nc, which is filled as a stack",
+        ),
+        (["fill-stack", "series.nc", "--format", "tif"], "take one date by fill with --select time=DATE"),
+    ],
+)
+def test_options_of_one_image_say_that_dates_are_a_stack(folder, capsys, words, said):
+    assert main([*words, "--out", "out"]) == 2
+    line = capsys.readouterr().err
+    assert said in line
+    assert line.count("\n") == 1
+    assert not (folder / "out").exists()
+
+
+def test_draws_are_stored_as_the_other_images_are(folder):
+    rasters = [f"ndvi_{date.replace('-', '')}.tif" for date in DATES]
+    found = expected(n_samples=2, rng=0).samples
+    assert main(["fill-stack", *rasters, "--out", "out", *OPTIONS, "--samples", "2", "--cog", "--packed"]) == 0
+    with rasterio.open("out/ndvi_20200517-samples.tif") as written:
+        assert written.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG"
+        assert written.dtypes == ("int16", "int16")
+    draws = np.moveaxis(read_geotiff("out/ndvi_20200517-samples.tif", band="all").image, -1, 0)
+    np.testing.assert_allclose(draws, found[:, 1], atol=1e-4 * np.ptp(found))
+    assert main(["fill-stack", "series.nc", "--out", "out", *OPTIONS, "--samples", "2", "--packed"]) == 0
+    with xarray.open_dataset("out/series-samples.nc") as written:
+        assert written["ndvi"].encoding["dtype"].kind == "i"
+        np.testing.assert_allclose(
+            written["ndvi"].transpose("sample", "time", "y", "x"), found, atol=1e-4 * np.ptp(found)
+        )

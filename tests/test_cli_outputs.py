@@ -13,7 +13,7 @@ from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo._packing import Packing, pack
 from sparsegmrf.io import read, write, write_several
 from tests.conftest import require
-from tests.kinds_of_files import HOLE, SHAPE, gappy, grid, scene, where
+from tests.kinds_of_files import HOLE, SHAPE, control_points, gappy, grid, scene, where
 from tests.kinds_of_files import packed as packed_tif
 from tests.kinds_of_files import raster as raster_of
 from tests.table_of_files import without_figures
@@ -230,12 +230,14 @@ def test_optimized_geotiff_stays_one_and_others_become_one_when_asked_to(here, r
         ),
         (["fill", "turned.tif", "--out", "all.nc"], "out must end in .tif for a raster that is turned"),
         (["fill", "in.tif", "--out", "all.tif", "--format", "nc"], "format must be left out where out is a file"),
-        (["fill", "in.tif", "--out", "all.tif", "--packed"], "one no-data value"),
+        (["fill", "in.npy", "--out", "all.npz", "--packed"], "packed is for GeoTIFF, NetCDF and Zarr"),
+        (["fill", "in.npy", "--out", "all.npz", "--cog"], "cog is for GeoTIFF"),
         (
             ["fill", "in.nc", "--variable", "t", "--channel", "0", "--out", "o", "--cog"],
             "cog is for GeoTIFF on the ground",
         ),
         (["rx", "in.npy", "--values", "map.npy", "--packed"], "packed is for GeoTIFF, NetCDF and Zarr"),
+        (["rx", "in.tif", "--values", "map.xyz"], "values must end in .tif, .tiff, .nc, .nc4, .cdf, .zarr, .npy, .npz"),
         (["fill", "in.tif", "--out", "o", "--select", "a=1"], "select is for NetCDF, Zarr and NIfTI"),
         (["fill", "in.nc", "--variable", "t", "--out", "o", "--select", "time=2025-01-01"], "select must have one of"),
         (["fill", "in.nc", "--variable", "t", "--out", "o", "--select", "lev=2"], "select must name one of time"),
@@ -303,3 +305,104 @@ def test_several_images_are_extensions_volumes_and_arrays(here):
         write_several("out.png", images)
     with pytest.raises(ArgumentError, match="images must be one at least"):
         write_several("out.npz", {})
+
+
+@pytest.mark.parametrize(
+    ("words", "directory"),
+    [
+        (["fill", "in.tif", "--out", "maps/filled.png"], "maps/filled"),
+        (["fill", "in.tif", "--out", "in.nii.gz"], "in"),
+        (["fill", "in.tif", "--out", "fit.json"], "fit"),
+        (["fill-stack", "in_20200101.tif", "--out", "all.tif"], "all"),
+        (["fill-stack", "in_20200101.tif", "--out", "all.zarr"], "all"),
+        (["fill-tiles", "in.tif", "--out", "all.TIF", "--noise-variance", "1"], "all"),
+        (["demo", "--out", "demo.nc"], "demo"),
+    ],
+)
+def test_a_name_with_the_suffix_of_a_file_is_no_directory(here, refused, words, directory):
+    Path("maps").mkdir()
+    said = refused(*words)  # there is no image: nothing is read before
+    assert f"out must be a directory, got {words[words.index('--out') + 1]}, which has the suffix of a file" in said
+    assert f"give a directory such as {directory}, in which" in said
+    assert ("or a file that holds all images: .tif, " in said) is (words[0] == "fill")
+    assert [path.name for path in here.rglob("*")] == ["maps"]
+
+
+def test_a_directory_that_is_there_may_have_the_name_of_a_file(here, run):
+    values = tif()
+    Path("maps.png").mkdir()
+    run("fill", "in.tif", "--out", "maps.png", *FIELD)
+    np.testing.assert_array_equal(read("maps.png/in-filled.tif").image[~HOLE], values[~HOLE])
+
+
+def test_draws_are_stored_as_the_other_images_are(here, run):
+    values = packed_tif(Path("in.tif"))
+    run("fill", "in.tif", "--out", "out", "--packed", "--cog", "--samples", "2", *FIELD)
+    run("fill", "in.tif", "--out", "plain", "--samples", "2", *FIELD)
+    with require("rasterio").open("out/in-samples.tif") as file:
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert (file.dtypes, file.scales, file.offsets) == (("int16",) * 2, (0.001,) * 2, (273.15,) * 2)
+    plain = read("plain/in-samples.tif", channel="all").image
+    np.testing.assert_allclose(read("out/in-samples.tif", channel="all").image, plain, rtol=0.0, atol=0.00051)
+    run("fill", "in.tif", "--out", "all.nc", "--packed", "--samples", "2", *FIELD)
+    with require("netCDF4").Dataset("all-samples.nc") as file:
+        assert next(each for each in file.variables.values() if each.ndim == 3).dtype == np.int16
+    np.testing.assert_array_equal(read("out/in-filled.tif").image[~HOLE], values[~HOLE])
+
+
+def masked_and_scaled(path):
+    """A cloud-optimized GeoTIFF of scaled integers whose gaps only a mask tells."""
+    counts = scene(-2000, 2000, np.int16)
+
+    def say(target):
+        target.scales, target.offsets = (0.1,), (20.0,)
+
+    raster_of(Path("base.tif"), np.where(HOLE, 5, counts).astype(np.int16), mask=~HOLE, after=say, **where())
+    require("rasterio.shutil").copy("base.tif", path, driver="COG")
+    return gappy(counts * 0.1 + 20.0)
+
+
+@pytest.mark.parametrize(("make", "points"), [(masked_and_scaled, 0), (control_points, 4)])
+def test_packed_and_cloud_optimized_files_keep_what_masks_hide_and_where_they_lie(here, run, make, points):
+    values = make(Path("in.tif"))
+    run("fill", "in.tif", "--out", "out", "--packed", "--cog", *FIELD)
+    found, source = read("out/in-filled.tif"), read("in.tif")
+    np.testing.assert_array_equal(found.image[~HOLE], values[~HOLE])
+    assert not np.isnan(found.image).any()
+    assert (found.dtype, found.scaling, found.is_optimized) == (source.dtype, source.scaling, True)
+    assert len(found.georeference["gcps"][0]) == points
+    assert found.same_ground(source)
+
+
+def test_images_of_one_file_are_packed_by_scales_of_their_own(here, run):
+    values = packed_tif(Path("in.tif"))
+    run("fill", "in.tif", "--out", "all.tif", "--packed", *FIELD)
+    run("fill", "in.tif", "--out", "plain", *FIELD)
+    found = read("all.tif", channel="all")
+    assert found.dtype == np.int16
+    np.testing.assert_array_equal(found.image[~HOLE, 0], values[~HOLE])
+    for k, kind in enumerate(KINDS):
+        plain = read(f"plain/in-{kind.replace('_', '-')}.tif").image
+        step = found.notes[k].scaling[0]
+        assert step == 0.001 if kind == "filled" else step < np.ptp(plain) / 60000
+        np.testing.assert_allclose(found.image[..., k], plain, rtol=0.0, atol=0.51 * step)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".nc"])
+def test_risks_are_not_packed_in_steps_of_counts(here, run, suffix):
+    stored = np.where(HOLE, -1, np.random.default_rng(0).poisson(3.0, SHAPE)).astype(np.int16)
+    raster_of(Path("cases.tif"), stored, nodata=-1, **where())
+    write("cases.nc", read("cases.tif"), packed=True)
+    options = ("--model", "matern", "--fixed", "range", "--fixed", "sigma", "--likelihood", "poisson")
+    words = ("fill", f"cases{suffix}", *options, "--exposure", "9", "--samples", "1", "--exceedance", "0.3")
+    run(*words, "--out", "plain")
+    run(*words, "--out", "out", "--packed")
+    for kind in ("mean", "std", "lower", "upper", "exceedance", "samples"):
+        channel = 0 if kind == "samples" else None
+        plain, found = (
+            np.asarray(read(f"{each}/cases-{kind}{suffix}", channel=channel).image) for each in ("plain", "out")
+        )
+        assert np.ptp(plain) > 0.0
+        np.testing.assert_allclose(found, plain, rtol=0.0, atol=1e-4 * np.ptp(plain))
+    filled = np.asarray(read(f"out/cases-filled{suffix}").image)
+    np.testing.assert_array_equal(filled[~HOLE], stored[~HOLE])

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparsegmrf.cli._fill_channels import FilledChannels
-from sparsegmrf.cli._fill_out import CALLED, Destination
+from sparsegmrf.cli._fill_out import CALLED, Destination, is_of_intensity
 from sparsegmrf.cli._rasters import Loaded
-from sparsegmrf.geo._layers import Layer
+from sparsegmrf.geo._layers import FILLED, Layer
+from sparsegmrf.inference._risk import DRAW
 from sparsegmrf.io._layers import check_layers, write_layers
-
-_FILLED = "filled"
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,11 @@ class DestinationOfChannels(Destination):
             check_layers(self.out, self.raster, len(fields), "out", **self.storage.given, called=CALLED)
         else:
             name = "format" if self.storage.format else "out"
-            path = self.folder / self.image(_FILLED)
+            path = self.folder / self.image(FILLED)
             check_layers(path, self.raster, 1, name, **self.storage.given, called=CALLED)
         if samples:
-            check_layers(self.folder / f"x{self.stack_suffix}", self.raster, 1, "out")
+            path = self.folder / f"x{self.stack_suffix}"
+            check_layers(path, self.raster, 1, "out", **self.storage.given, called=CALLED)
 
     def write_channels(self, folder: Path, found: FilledChannels, fields: Mapping[str, str], loaded: Loaded) -> None:
         """Write images, draws and fits to a folder."""
@@ -49,8 +49,8 @@ class DestinationOfChannels(Destination):
                 field,
                 fields[field],
                 loaded.channels_inside(image),
-                is_image=field == _FILLED or (field == "mean" and "predictive_mean" not in fields),
-                is_filled=field == _FILLED,
+                is_image=field == FILLED or (field == "mean" and is_of_intensity(fields)),
+                is_filled=field == FILLED,
             )
             for field, image in found.images.items()
         ]
@@ -60,8 +60,10 @@ class DestinationOfChannels(Destination):
             for layer in layers:
                 write_layers(folder / self.image(layer.name), [layer], self.raster, **self.storage.given)
         if len(found.draws):
-            draws = Layer("draw", "draw", loaded.channels_inside(found.draws), is_image=True)
-            write_layers(folder / f"{self.first}-samples{self.stack_suffix}", [draws], self.raster)
+            same = is_of_intensity(fields)
+            draws = Layer("draw", "draw" if same else DRAW, loaded.channels_inside(found.draws), is_image=same)
+            path = folder / f"{self.first}-samples{self.stack_suffix}"
+            write_layers(path, [draws], self.raster, **self.storage.given)
         for name, text in found.fits.items():
             (folder / self._fit(name)).write_text(text, encoding="utf-8")
 

@@ -10,12 +10,12 @@ import scipy.interpolate
 import scipy.ndimage
 import typer
 
-from sparsegmrf._files import directory_of_outputs, replacing_in
+from sparsegmrf._files import replacing_in
 from sparsegmrf.cli._fill import write_results
 from sparsegmrf.cli._fill_options import FillOptions
 from sparsegmrf.cli._fill_out import Destination, FillStorage
 from sparsegmrf.cli._options import Writing, with_groups
-from sparsegmrf.cli._rasters import Loaded, figure_path
+from sparsegmrf.cli._rasters import Loaded, check_directory, figure_path
 from sparsegmrf.cli._report import Progress, show_filled, show_table, show_written
 from sparsegmrf.inference import CountFillResult, FillResult
 from sparsegmrf.io import Picture, write
@@ -99,7 +99,7 @@ def demo(
 
     Prints how well the truth is met, and needs no file.
     """
-    directory_of_outputs(out)
+    check_directory(out)
     writing.check([figure_path(figure, out, "demo")], [])
     options = FillOptions(model="matern2", samples=1, seed=seed)
     with Progress(3) as step:

@@ -13,10 +13,11 @@ from sparsegmrf.cli._channels_out import DestinationOfChannels
 from sparsegmrf.cli._field import about, files
 from sparsegmrf.cli._fill_channels import check_together, figure_of, fill_channels, fit_names
 from sparsegmrf.cli._fill_options import FillOptions, image_of
-from sparsegmrf.cli._fill_out import Destination, FillStorage
+from sparsegmrf.cli._fill_out import Destination, FillStorage, check_out
 from sparsegmrf.cli._options import with_groups
 from sparsegmrf.cli._rasters import Image, Loaded, ReadingOneOrSeveral
 from sparsegmrf.cli._report import Progress, Report, filled_report, show, show_written
+from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference import CountFillResult, FillResult
 from sparsegmrf.io import write_model
 from sparsegmrf.plot import fill_figure, write_figure
@@ -42,6 +43,9 @@ def fill(
     dates, are a stack: options and outputs are those of fill-stack.
     """
     options.check_exceedance()
+    check_out(out)
+    if options.separately and reading.channels is None:
+        raise ArgumentError("separately is for several channels, got no channels; add --channels all, or leave it out.")
     name, stem = name_of(image), stem_of(image)
     inputs: list[PathLike | None] = [image, *reading.files, *files(options.model, *options.numbers)]
     with Progress(3) as step:
@@ -54,6 +58,8 @@ def fill(
                 out, stem, loaded.raster, writing, tuple(fit_names(options, numbers))
             )
             report = _fill_several(name, options, loaded, numbers, of_all, inputs, step)
+        elif options.separately:
+            raise ArgumentError(f"separately is for several channels, got one of {name}; leave it out.")
         else:
             report = _fill_one(name, options, loaded, target, inputs, step)
     show(report)

@@ -9,8 +9,9 @@ import typer
 
 from sparsegmrf._files import PathLike, directory_of_outputs
 from sparsegmrf.cli._options import Writing
-from sparsegmrf.cli._rasters import Loaded, map_suffix
+from sparsegmrf.cli._rasters import Loaded, check_directory, map_suffix
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.inference._risk import DRAW
 from sparsegmrf.io import Picture, Raster, write, write_several
 from sparsegmrf.io._write import check_several, placed_as, storage_of, writer_for
 
@@ -73,7 +74,7 @@ class Destination:
     @property
     def is_file(self) -> bool:
         """Whether all images go to one file."""
-        return self.out.suffix.lower() in _OF_ONE and (self.out.suffix.lower() == ".zarr" or not self.out.is_dir())
+        return is_one_file(self.out)
 
     @property
     def folder(self) -> Path:
@@ -130,7 +131,9 @@ class Destination:
             writer_for(path, self.raster, "format" if self.storage.format else "out")
             check_storage(path, self.raster, self.storage)
         if samples:
-            writer_for(self.folder / f"x{self.stack_suffix}", self.raster, "out")
+            path = self.folder / f"x{self.stack_suffix}"
+            writer_for(path, self.raster, "out")
+            check_storage(path, self.raster, self.storage)
 
     def write(
         self, folder: Path, images: Mapping[str, Any], fields: Mapping[str, str], draws: Any, loaded: Loaded
@@ -145,7 +148,8 @@ class Destination:
                 write(path, image, like=self.raster, name=fields[field], **self.storage.given)
         if draws is not None:
             path = folder / f"{self.first}-samples{self.stack_suffix}"
-            write(path, loaded.inside(draws), like=self.raster, name="draw")
+            name = "draw" if is_of_intensity(fields) else DRAW
+            write(path, loaded.inside(draws), like=self.raster, name=name, **self.storage.given)
 
 
 def suffix_of(raster: Raster) -> str:
@@ -153,6 +157,22 @@ def suffix_of(raster: Raster) -> str:
     return raster.suffix if isinstance(raster, Picture) else map_suffix(raster)
 
 
+def check_out(out: Path) -> None:
+    """Refuse what can be neither a directory nor a file of all images, before anything is read."""
+    if not is_one_file(out):
+        check_directory(out, _OF_ONE)
+
+
+def is_one_file(out: Path) -> bool:
+    """Return whether a path is that of a file, by its suffix, that is to hold all images."""
+    return out.suffix.lower() in _OF_ONE and (out.suffix.lower() == ".zarr" or not out.is_dir())
+
+
 def check_storage(path: Path, raster: Raster, storage: Storage) -> None:
     """Refuse a way of storing that a format has not."""
     storage_of(path, placed_as(path, raster), **storage.given, called=CALLED)
+
+
+def is_of_intensity(fields: Mapping[str, str]) -> bool:
+    """Return whether images with these names are of intensities, and not of counts and their risk."""
+    return "predictive_mean" not in fields

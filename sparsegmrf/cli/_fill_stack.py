@@ -12,13 +12,13 @@ import typer
 
 from sparsegmrf import stacks
 from sparsegmrf._address import stem_of
-from sparsegmrf._files import directory_of_outputs, replacing_in
+from sparsegmrf._files import replacing_in
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.cli._field import files
 from sparsegmrf.cli._fill_out import Storage, check_storage
 from sparsegmrf.cli._models import BEST, chosen_model
 from sparsegmrf.cli._options import with_groups
-from sparsegmrf.cli._rasters import map_suffix
+from sparsegmrf.cli._rasters import check_directory, map_suffix
 from sparsegmrf.cli._report import Progress, show_stack, show_written
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo import NetCdf
@@ -154,7 +154,7 @@ def fill_stack(
     variable: Annotated[str | None, typer.Option(help="Variable of the file, if it has several.")] = None,
 ) -> None:
     """Fill gaps in images of one place from other dates as well."""
-    directory_of_outputs(out)
+    check_directory(out)
     options.check()
     with Progress(4 if options.hold_out else 3) as step:
         step("reading")
@@ -279,7 +279,7 @@ def _write_series(folder: Path, stem: str, raster: Raster, result: StackResult, 
             target = folder / _file(f"{stem}-at", name, suffix)
             raster.write(target, getattr(result.at, name), meaning, **storage)
     if len(result.samples):
-        raster.write(folder / f"{stem}-samples{suffix}", result.samples, "draw")
+        raster.write(folder / f"{stem}-samples{suffix}", result.samples, "draw", **storage)
 
 
 def _write_images(
@@ -296,7 +296,8 @@ def _write_images(
             target = folder / _file(stem_of(path), name, suffix)
             raster.write(target, getattr(result, name)[k], meaning, **storage)
         if len(result.samples):
-            raster.write(folder / f"{stem_of(path)}-samples{raster.stack_suffix}", result.samples[:, k], "draw")
+            target = folder / f"{stem_of(path)}-samples{raster.stack_suffix}"
+            raster.write(target, result.samples[:, k], "draw", **storage)
     if result.at is None or options.at is None:
         return
     for k, date in enumerate(dates_of(options.at)):

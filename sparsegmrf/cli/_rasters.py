@@ -10,6 +10,7 @@ import numpy as np
 import typer
 
 from sparsegmrf._address import stem_of, url_of
+from sparsegmrf._files import directory_of_outputs
 from sparsegmrf._validate import one_of
 from sparsegmrf.cli._tell import tell
 from sparsegmrf.errors import ArgumentError
@@ -23,6 +24,8 @@ Image = Annotated[Path, typer.Argument(help=f"Image: {', '.join(each.name for ea
 NAN = "nan"
 """What ``--mask`` may say instead of a file."""
 
+_OF_FILES = (*(suffix for each in FORMATS for suffix in each.suffixes), *FIGURE_SUFFIXES, ".json")
+"""Suffixes of files, which no directory that is made has."""
 _SEVERAL = 3
 _FAR = 1e4
 """Interquartile ranges from the median beyond which no measurement is expected."""
@@ -309,6 +312,22 @@ def figure_path(out: Path | None, image: Path, command: str) -> Path:
     figure = out if out is not None else Path(f"{stem_of(image)}-{command}.png")
     one_of("suffix of path", figure.suffix.lower(), FIGURE_SUFFIXES)
     return figure
+
+
+def check_directory(out: Path, files: Sequence[str] = ()) -> None:
+    """Refuse what cannot be a directory of outputs, or has the suffix of a file; messages name `files` that out may be.
+
+    A directory that is there may have any name.
+    """
+    suffixes = [suffix for suffix in _OF_FILES if out.name.lower().endswith(suffix)]
+    if suffixes and not out.exists():
+        stem = out.name[: -max(map(len, suffixes))] or "filled"
+        instead = f", or a file that holds all images: {', '.join(files)}" if files else ""
+        raise ArgumentError(
+            f"out must be a directory, got {out}, which has the suffix of a file; give a directory such as "
+            f"{out.with_name(stem)}, in which several files are written{instead}."
+        )
+    directory_of_outputs(out)
 
 
 def map_suffix(raster: Raster) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from sparsegmrf._address import url_of
-from sparsegmrf._files import check_outputs, directory_of_outputs, refuse_overwriting, replacing_in
+from sparsegmrf._files import check_outputs, refuse_overwriting, replacing_in
 from sparsegmrf.cli._field import about, files
+from sparsegmrf.cli._rasters import check_directory
 from sparsegmrf.errors import FileError
 from sparsegmrf.geo import RasterWindows, write_windows
 from sparsegmrf.geo._windows import Source
@@ -80,7 +81,7 @@ class Destination:
             if self.out.exists():
                 raise FileError(f"out must be a Zarr group that does not exist yet, got {self.out}; remove it first.")
         else:
-            directory_of_outputs(self.out)
+            check_directory(self.out, [".zarr"])
         refuse_overwriting(self.written, inputs, overwrite=overwrite)
 
     def check_ground(self, raster: RasterWindows) -> None:

@@ -10,12 +10,11 @@ import numpy as np
 from sparsegmrf._address import name_of, url_of
 from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
-from sparsegmrf.errors import ArgumentError
 from sparsegmrf.geo._bands import BandNotes, bands_of, notes_of, opacity_of, put_notes, tell_of_colours, values_of
 from sparsegmrf.geo._blocks import blocks_of, is_optimized, optimized
 from sparsegmrf.geo._common import Bands, Placed, check_file, chosen, is_one, unreadable
-from sparsegmrf.geo._layers import Layer, opaque_where_filled
-from sparsegmrf.geo._packing import Packing, pack
+from sparsegmrf.geo._layers import FILLED, Layer, opaque_where_filled
+from sparsegmrf.geo._packing import Packing, is_of_kind, pack_bands
 from sparsegmrf.geo._quiet import quiet
 from sparsegmrf.geo._spacing import spacing_of_transform
 from sparsegmrf.inference import Spacing
@@ -149,8 +148,12 @@ class GeoTiff(Placed):
         array = self._of_same_pixels(image)
         bands = array[np.newaxis] if array.ndim == 2 else array
         names = [name if len(bands) == 1 else f"{name} {k}".strip() for k in range(1, len(bands) + 1)]
-        like = self._packing(name, unit) if packed else None
-        self._write(path, bands, self._notes(names, unit), like, exact=exact, tiled=tiled, packed=packed)
+        likes = None
+        if packed:
+            are_ours = len(bands) == len(self.notes)
+            scalings = [each.scaling for each in self.notes] if are_ours else [self.scaling] * len(bands)
+            likes = [self._packing(name, unit, each) for each in scalings]
+        self._write(path, bands, self._notes(names, unit), likes, exact=exact, tiled=tiled)
 
     def write_several(
         self,
@@ -163,17 +166,20 @@ class GeoTiff(Placed):
     ) -> None:
         """Write images of the same ground as bands of one GeoTIFF, described by their names.
 
+        Packed, each has a scale and offset of its own: ``filled``, the image with its gaps filled, those of the file
+        read, so that observed pixels come back exactly; the others are spread over 16 bits.
+
         Raises
         ------
         ArgumentError
-            If a shape is another one, or they are to be packed: the bands of a GeoTIFF have one no-data value.
+            If a shape is another one, or values cannot be packed.
         FileError
             If the directory does not exist.
         """
-        if packed:
-            raise ArgumentError("packed must be left out of a GeoTIFF of several images, which has one no-data value.")
         bands = np.stack([self._of_same_pixels(image, several=False) for image in images.values()])
-        self._write(path, bands, self._notes(list(images), None), None, exact=exact, tiled=tiled, packed=False)
+        own = self._packing("", None, self.scaling)
+        likes = [own if name == FILLED else None for name in images] if packed else None
+        self._write(path, bands, self._notes(list(images), None), likes, exact=exact, tiled=tiled)
 
     def write_channels(
         self,
@@ -191,45 +197,46 @@ class GeoTiff(Placed):
         """
         alone, names = len(layers) == 1, [each.name for each in self.notes]
         bands, notes = [], []
+        likes: list[Packing | None] = []
         for layer in layers:
             count = layer.values.size // (layer.values.shape[-1] * layer.values.shape[-2] * layer.values.shape[-3])
             bands.append(layer.planes.reshape(-1, *self.image.shape[:2]))
             for own, name in zip(self.notes * count, layer.names(names, alone), strict=True):
                 colour = own.colour if alone and layer.is_image and count == 1 else ""
                 notes.append(replace(own, name=name, colour=colour))
-        like = self._packing(layers[0].meaning, None) if packed else None
+                likes.append(self._packing("", None, own.scaling) if layer.is_image else None)
         opacity = None
         if alone and layers[0].is_filled and self.opacity is not None:
             opacity = opaque_where_filled(*self.opacity, layers[0].values), self.opacity[1]
-        self._write(path, np.concatenate(bands), notes, like, exact=exact, tiled=tiled, packed=packed, opacity=opacity)
+        given = likes if packed else None
+        self._write(path, np.concatenate(bands), notes, given, exact=exact, tiled=tiled, opacity=opacity)
 
     def _write(
         self,
         path: PathLike,
         bands: FloatArray,
         notes: list[BandNotes],
-        like: Packing | None,
+        likes: Sequence[Packing | None] | None,
         *,
         exact: bool,
         tiled: bool | None,
-        packed: bool,
         opacity: tuple[FloatArray, float] | None = None,
     ) -> None:
-        """Write bands ``(K, H, W)`` with what is said of each; packed like a packing, if there is one."""
+        """Write bands ``(K, H, W)`` with what is said of each; packed, with `likes`, each like its packing, if any."""
         rasterio = library("rasterio")
-        scale, offset = 1.0, 0.0
-        if packed:
-            stored, packing = pack(bands, like)
-            dtype, scale, offset = packing.dtype, packing.scale, packing.offset
-            nodata: float | None = packing.nodata
+        scalings = [(1.0, 0.0)] * len(bands)
+        nodata: float | None
+        if likes is not None:
+            stored, packings = pack_bands(bands, likes)
+            scalings = [(each.scale, each.offset) for each in packings]
+            dtype, nodata = packings[0].dtype, packings[0].nodata
         else:
             dtype = self._type_of(bands, self.dtype, exact)
             floats = bands.astype(dtype)
             nodata = self._nodata_for(floats)
             stored = np.where(np.isnan(floats), dtype.type(nodata), floats)
-        scalings = [(scale, offset)] * len(bands)
         if opacity is not None:
-            most = float(np.iinfo(dtype).max) if packed else opacity[1]
+            most = float(np.iinfo(dtype).max) if likes is not None else opacity[1]
             stored = np.concatenate([stored, np.rint(opacity[0] * (most / opacity[1])).astype(dtype)[np.newaxis]])
             notes, scalings = [*notes, BandNotes(colour="alpha")], [*scalings, (1.0, 0.0)]
         of_colours = [each.colour for each in notes[:3]] == ["red", "green", "blue"]
@@ -243,7 +250,7 @@ class GeoTiff(Placed):
             ) as target:
                 put_in_place(target, self.georeference, self.tags)
                 put_notes(rasterio, target, notes)
-                if packed:
+                if likes is not None:
                     target.scales, target.offsets = zip(*scalings, strict=True)
                 target.write(stored)
             content = bytes(memory.getbuffer())
@@ -252,12 +259,12 @@ class GeoTiff(Placed):
         with replacing(path) as temporary:
             temporary.write_bytes(content)
 
-    def _packing(self, name: str, unit: str | None) -> Packing | None:
-        """Return the packing of the file read, where an image is of the same kind."""
-        if self.dtype.kind not in "iu" or unit is not None or name.startswith("standard deviation"):
+    def _packing(self, meaning: str, unit: str | None, scaling: tuple[float, float]) -> Packing | None:
+        """Return the packing of a band of the file read, where an image is of the same kind."""
+        if self.dtype.kind not in "iu" or unit is not None or not is_of_kind(meaning):
             return None
         nodata = self.nodata if self.nodata is not None and float(self.nodata).is_integer() else None
-        return Packing(self.dtype, *self.scaling, None if nodata is None else int(nodata))
+        return Packing(self.dtype, *scaling, None if nodata is None else int(nodata))
 
     def _notes(self, names: list[str], unit: str | None) -> list[BandNotes]:
         """Return what is said of images of the band that was read, or of others in another unit."""

@@ -9,6 +9,9 @@ import numpy as np
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import FloatArray
 
+FILLED = "filled"
+"""Name of the image that was read, with its gaps filled, among others of one file."""
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:

@@ -164,6 +164,8 @@ class NetCdf(Placed):
         labels, order = Labels(self.image), self.dims or self.image.dims
         if layer.values.ndim > 3:
             found, order = labels.draws(layer.values), ("sample", *order)
+            if not layer.is_image:
+                found = Labels(found).deviation(layer.values, layer.name, layer.meaning)
         elif layer.is_image:
             found = labels.values(layer.values)
         else:

@@ -8,7 +8,7 @@ import numpy as np
 from sparsegmrf._cf import OF_RANGE, OF_STORED_VALUES
 from sparsegmrf._files import PathLike, replacing
 from sparsegmrf._libraries import library
-from sparsegmrf.geo._packing import Packing, pack
+from sparsegmrf.geo._packing import Packing, is_of_kind, pack
 from sparsegmrf.typing import FloatArray
 
 _STORAGE = ("zlib", "complevel", "shuffle")
@@ -35,7 +35,8 @@ def prepared(given: Any, values: FloatArray, dtype: np.dtype[Any], stored: Mappi
     written = given.copy(deep=False) if given.name is not None else given.rename("image")
     for attribute in (*OF_STORED_VALUES, *OF_RANGE, "ancillary_variables"):
         written.attrs.pop(attribute, None)
-    encoding = {**given.encoding, **{key: stored[key] for key in _STORAGE if key in stored}}
+    own = {key: value for key, value in given.encoding.items() if key not in OF_STORED_VALUES}
+    encoding = {**own, **{key: stored[key] for key in _STORAGE if key in stored}}
     if packed:
         counts, packing = pack(values, packing_of(given, stored))
         written = written.copy(data=counts)
@@ -52,15 +53,15 @@ def prepared(given: Any, values: FloatArray, dtype: np.dtype[Any], stored: Mappi
 
 
 def packing_of(given: Any, stored: Mapping[str, Any]) -> Packing | None:
-    """Return the packing of the variable read, where another one is of the same kind: has its standard name or unit."""
+    """Return the packing of the variable read, where another one is of the same kind by its long name."""
     dtype = np.dtype(stored.get("dtype", np.float64))
-    deviation = str(given.attrs.get("long_name", "")).startswith("standard deviation")
-    if dtype.kind not in "iu" or deviation:
+    if dtype.kind not in "iu" or not is_of_kind(str(given.attrs.get("long_name", ""))):
         return None
-    if str(stored.get("_Unsigned", "false")).lower() == "true":
-        dtype = np.dtype(f"u{dtype.itemsize}")
     fill = stored.get("_FillValue")
     whole = fill is not None and np.size(fill) == 1 and float(fill).is_integer()
+    if str(stored.get("_Unsigned", "false")).lower() == "true":
+        dtype = np.dtype(f"u{dtype.itemsize}")
+        fill = int(fill) % (1 << 8 * dtype.itemsize) if fill is not None and whole else fill
     return Packing(
         dtype,
         float(stored.get("scale_factor", 1.0)),

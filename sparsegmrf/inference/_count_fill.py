@@ -12,7 +12,7 @@ from sparsegmrf.inference._labels import Labels
 from sparsegmrf.inference._linear_estimate import LinearEstimate
 from sparsegmrf.inference._mixture import Mixture
 from sparsegmrf.inference._prediction import Prediction
-from sparsegmrf.inference._risk import Risk, mixed_exceedance, mixed_moments, mixed_risk
+from sparsegmrf.inference._risk import DRAW, Risk, mixed_exceedance, mixed_moments, mixed_risk
 from sparsegmrf.likelihoods import Binomial
 from sparsegmrf.typing import ArrayLike, Figure, FloatArray
 
@@ -192,6 +192,6 @@ def _labelled(result: CountFillResult, labels: Labels) -> CountFillResult:
         std=labels.deviation(result.std, "std", "standard deviation of the risk"),
         predictive_mean=labels.deviation(result.predictive_mean, "predictive_mean", "mean of a new count"),
         predictive_std=labels.deviation(result.predictive_std, "predictive_std", "standard deviation of a new count"),
-        samples=labels.draws(result.samples),
+        samples=Labels(labels.draws(result.samples)).deviation(result.samples, "draw", DRAW),
         filled=labels.values(result.filled),
     )

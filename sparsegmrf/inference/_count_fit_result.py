@@ -11,9 +11,8 @@ from sparsegmrf._blas_threads import one_blas_thread
 from sparsegmrf._validate import generator, integer_at_least
 from sparsegmrf.inference._conclusion import Conclusion, Curvature
 from sparsegmrf.inference._count_marginal import CountMarginal, MarginalSolution
-from sparsegmrf.inference._count_objective import CountObjective, CountSolution
+from sparsegmrf.inference._count_objective import CountObjective, CountSolution, working
 from sparsegmrf.inference._count_posterior import CountPosterior
-from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._functional import Given
 from sparsegmrf.inference._integrated_counts import IntegratedCountFit
 from sparsegmrf.inference._laplace import LaplacePosterior, laplace_posterior, laplace_posterior_of_fields
@@ -25,6 +24,7 @@ from sparsegmrf.inference._parameters import unknowns_of
 from sparsegmrf.inference._prediction import Prediction
 from sparsegmrf.inference._prior_precision import PriorPrecision
 from sparsegmrf.inference._problem import Problem
+from sparsegmrf.inference._profiled import Profiled
 from sparsegmrf.inference._risk import Risk, exceedance, risk
 from sparsegmrf.inference._search import observed_information
 from sparsegmrf.likelihoods import Likelihood
@@ -32,7 +32,7 @@ from sparsegmrf.typing import ArrayLike, FloatArray, Seed
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class CountFitResult(FieldFit):
+class CountFitResult(Profiled):
     """Estimates from counts with their uncertainty; on the scale of the linear predictor, logarithms of rates or odds.
 
     As every fit of a field it has `model`, `parameters`, `loglik` (Laplace's approximation), `coefficients`, `trend`,
@@ -298,9 +298,13 @@ class CountFitResult(FieldFit):
 
     @property
     def _gaussian(self) -> Objective:
+        return self._count_objective.gaussian
+
+    @property
+    def _count_objective(self) -> CountObjective:
         objective = self.problem.objective
         assert isinstance(objective, CountObjective)
-        return objective.gaussian
+        return objective
 
     @cached_property
     def _curvature(self) -> tuple[Objective, FloatArray, Curvature]:
@@ -308,6 +312,24 @@ class CountFitResult(FieldFit):
         k = len(self.parameters)
         lost = tuple(name for name in self._joint.undetermined if name in self.parameters)
         return self._gaussian, self._at, Curvature(self._joint.covariance[:k, :k], lost, self._joint.dimension)
+
+    def _likelihood(self) -> tuple[CountObjective, FloatArray, FloatArray]:
+        objective = self._count_objective
+        rounded = np.linalg.solve(objective.root, self._of_columns - objective.first)
+        back = np.linalg.inv(objective.slopes)
+        covariance = back @ np.nan_to_num(self._joint.covariance, nan=0.0) @ back.T
+        return objective, np.concatenate([self._at, rounded]), covariance
+
+    def less_trend(self, replicate: int = 0) -> tuple[FloatArray, FloatArray]:
+        number = self._number(replicate)
+        counts = self.problem.counts[number]
+        data = working(counts, self._seen(number, self._of_unknowns(number)))
+        noise = np.divide(1.0, data.weight, out=np.zeros(self.shape), where=data.observed)
+        return np.where(data.observed, data.values - self.trend, np.nan), noise
+
+    def _unit(self, given: str | None) -> str:
+        """Return the unit of the linear predictor: as given; of counts it has none."""
+        return given or ""
 
     def summary(self) -> str:
         """Return a table of the estimates with standard errors, and the fit's figures, as text."""

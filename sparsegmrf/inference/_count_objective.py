@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import scipy.linalg
 
+from sparsegmrf._interval import Interval
 from sparsegmrf.inference._counts import Counts
 from sparsegmrf.inference._evidence import evidence
 from sparsegmrf.inference._laplace_evidence import LaplaceEvidence, laplace_evidence
@@ -129,6 +130,14 @@ class CountObjective:
     def model_at(self, at: FloatArray) -> FieldModel:
         """Return the model of working parameters."""
         return self.gaussian.model_at(self.of_model(at))
+
+    def values_at(self, at: FloatArray) -> list[float]:
+        """Return the model's parameters at working parameters."""
+        return self.gaussian.values_at(self.of_model(at))
+
+    def intervals(self, at: FloatArray) -> list[Interval]:
+        """Return by parameter of the model its interval, the others held."""
+        return self.gaussian.intervals(self.of_model(at))
 
     def coefficients(self, at: FloatArray) -> FloatArray:
         """Return the coefficients of the trend's columns."""

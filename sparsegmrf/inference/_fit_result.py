@@ -295,6 +295,15 @@ class FitResult(Profiled):
         form = density.form()
         return IntrinsicGMRF(form) if density.is_intrinsic else GMRF(form)
 
+    def _likelihood(self) -> tuple[Objective, FloatArray, FloatArray]:
+        full, at, found = self._curvature
+        return full, at, found.covariance
+
+    def less_trend(self, replicate: int = 0) -> tuple[FloatArray, float | FloatArray]:
+        number = self._number(replicate)
+        data = self.problem.observations[number]
+        return np.where(data.observed, data.values - self.trend, np.nan), self._noise_of(number)
+
     def _noise_of(self, number: int) -> float | FloatArray:
         noise = self.noise_variance
         return noise[number] if isinstance(noise, np.ndarray) and noise.ndim == 3 else noise

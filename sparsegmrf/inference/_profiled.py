@@ -1,5 +1,6 @@
 """How the likelihood of a fit falls away from its estimates, by parameter, and a figure of it."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,11 @@ from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._field_fit import FieldFit
 from sparsegmrf.inference._memo import Memo
 from sparsegmrf.inference._profile import LikelihoodProfile, profile_of
-from sparsegmrf.typing import Figure
+from sparsegmrf.typing import Figure, FloatArray
 
 
 class Profiled(FieldFit):
-    """The likelihood about the estimates of a fit with Gaussian noise."""
+    """The likelihood about the estimates of a fit."""
 
     @one_blas_thread()
     def profile(self, names: Sequence[str] | str | None = None) -> dict[str, LikelihoodProfile]:
@@ -55,11 +56,11 @@ class Profiled(FieldFit):
             raise ArgumentError(
                 "profile is one of a likelihood, but the estimates are those of cross-validation; fit with method='ml'."
             )
-        full, at, found = self._curvature
+        of_model, _, found = self._curvature
         known = [
             name
-            for name, variance in zip(full.names, np.diagonal(found.covariance), strict=True)
-            if name not in full.joint and not np.isnan(variance)
+            for name, variance in zip(of_model.names, np.diagonal(found.covariance), strict=True)
+            if name not in of_model.joint and not np.isnan(variance)
         ]
         wanted = known if names is None else [names] if isinstance(names, str) else list(names)
         for name in wanted:
@@ -68,8 +69,9 @@ class Profiled(FieldFit):
                     f"names must be among the parameters that have a profile, {', '.join(known) or 'none'}, "
                     f"got {name!r}."
                 )
-        memo = Memo(full)
-        return {name: profile_of(full, at, found.covariance, full.names.index(name), memo) for name in wanted}
+        objective, at, covariance = self._likelihood()
+        memo = Memo(objective)
+        return {name: profile_of(objective, at, covariance, of_model.names.index(name), memo) for name in wanted}
 
     def plot(
         self,
@@ -82,7 +84,9 @@ class Profiled(FieldFit):
     ) -> Figure:
         """Draw the likelihood by parameter, and the variogram of what the trend leaves beside that of the model.
 
-        A parameter's relative likelihood is drawn with all others following, and beside it the normal one that
+        Of counts this is the variogram of the working responses ``eta + l'/W`` less the trend, of which each has a
+        noise variance ``1/W`` of its own: what Laplace's approximation takes for measurements of the field. A
+        parameter's relative likelihood is drawn with all others following, and beside it the normal one that
         `standard_errors` and `confidence_intervals` come from: the two differ where these should not be relied on.
 
         Parameters
@@ -118,6 +122,37 @@ class Profiled(FieldFit):
             self, profiles, densities, replicate=number, title=said, unit=self._unit(unit)
         )
         return figure
+
+    @abstractmethod
+    def _likelihood(self) -> tuple[Any, FloatArray, FloatArray]:
+        """Return the objective of all that was estimated, its working parameters, and their covariance.
+
+        Those of the model come first.
+        """
+
+    @abstractmethod
+    def less_trend(self, replicate: int = 0) -> tuple[FloatArray, float | FloatArray]:
+        """Return what the trend leaves of the measurements, and the variance of their noise.
+
+        Of counts the measurements are the working responses ``eta + l'/W`` about the mode, with the noise variance
+        ``1/W``: what Laplace's approximation takes for them.
+
+        Parameters
+        ----------
+        replicate : int
+            Which of several images.
+
+        Returns
+        -------
+        residuals : ndarray, (H, W)
+            NaN where there is no measurement.
+        noise_variance : float or ndarray, (H, W)
+
+        Raises
+        ------
+        ArgumentError
+            If there is no such image.
+        """
 
     def _unit(self, given: str | None) -> str:
         """Return the unit of intensity: as given, or that of a labelled image."""

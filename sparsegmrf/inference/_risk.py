@@ -13,6 +13,9 @@ from sparsegmrf.inference._scores import half_width
 from sparsegmrf.likelihoods import Likelihood
 from sparsegmrf.typing import FloatArray
 
+DRAW = "draw of the risk"
+"""What draws given counts are."""
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Risk:

@@ -14,7 +14,7 @@ from sparsegmrf.geo._layers import Layer, one_layer, opaque_where_filled
 from sparsegmrf.geo._netcdf import placeless
 from sparsegmrf.io._picture import Picture
 from sparsegmrf.io._raster import Raster
-from sparsegmrf.io._write import placed_as, storage_of
+from sparsegmrf.io._write import check_scales, placed_as, storage_of
 
 _UNCHANGED: Mapping[str, str] = {}
 _GRIDS = (".nc", ".nc4", ".cdf", ".zarr")
@@ -83,11 +83,12 @@ def check_layers(
     Raises
     ------
     ArgumentError
-        If the suffix is another one, the format does not hold so many images of several channels, or these have no
-        packing in common.
+        If the suffix is another one, or the format does not hold so many images of several channels.
     """
     place = placed_as(path, like, argument)
     storage_of(path, place, tiled, packed, called)
+    if packed:
+        check_scales(path, like, place, argument, called)
     if place is None:
         allowed = _allowed(like, count)
         if Path(path).suffix.lower() not in allowed:
@@ -95,17 +96,6 @@ def check_layers(
             raise ArgumentError(f"{argument} must end in {', '.join(allowed)} to hold {what}, got {path}.")
     if isinstance(place, Nifti) and count > 1:
         raise ArgumentError(f"{argument} must be a directory for images of several slices, got {path}.")
-    if packed and isinstance(place, GeoTiff):
-        if count > 1:
-            raise ArgumentError(
-                f"{called.get('packed', 'packed')} must be left out of a GeoTIFF of several images, which has one "
-                "no-data value."
-            )
-        if len({each.scaling for each in place.notes}) > 1:
-            raise ArgumentError(
-                f"{called.get('packed', 'packed')} must be left out where bands have scales of their own, as those of "
-                "this file have."
-            )
 
 
 def _allowed(like: Raster, count: int) -> tuple[str, ...]:

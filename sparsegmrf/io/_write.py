@@ -102,6 +102,8 @@ def write(
         image = image.image if writer is not None else _channels_first(image.image)
     place: Any = None if writer is not None else placed_as(path, raster)
     given = storage_of(path, place, tiled, packed)
+    if packed:
+        check_scales(path, raster, place)
     if writer is not None:
         return writer(target, image, name, unit if unit is not None else raster.unit if raster is not None else "")
     place.write(target, image if place is raster else np.asarray(image), name, unit=unit, exact=exact, **given)
@@ -175,14 +177,13 @@ def check_several(
     """Refuse what `write_several` cannot write; a long computation asks before it begins."""
     suffix = Path(path).suffix.lower()
     if suffix == ".npz":
+        storage_of(path, None, tiled, packed, called)
         return
     place = placed_as(path, like, argument)
     if place is None and ((like is not None and like.suffixes) or suffix not in _OF_GRIDS):
         own = like.suffixes if like is not None and like.suffixes else _OF_GRIDS
         raise ArgumentError(f"{argument} must end in {', '.join((*own, '.npz'))} to hold several images, got {path}.")
     storage_of(path, place, tiled, packed, called)
-    if isinstance(place, GeoTiff) and packed:
-        raise ArgumentError("packed must be left out of a GeoTIFF of several images, which has one no-data value.")
 
 
 def placed_as(path: PathLike, like: Raster | None, argument: str = "path") -> Raster | None:
@@ -217,6 +218,18 @@ def storage_of(
     return asked
 
 
+def check_scales(
+    path: PathLike, like: Raster | None, place: Any, argument: str = "path", called: Mapping[str, str] = _UNCHANGED
+) -> None:
+    """Refuse to pack bands whose scales differ where a file has one for all of them."""
+    scalings = {each.scaling for each in like.notes} if isinstance(like, GeoTiff) else set()
+    if len(scalings) > 1 and not isinstance(place, GeoTiff):
+        raise ArgumentError(
+            f"{called.get('packed', 'packed')} must be left out where bands have scales of their own, of which {path} "
+            f"holds one, got {len(scalings)}; or let {argument} end in .tif, which has a scale for each band."
+        )
+
+
 def writer_for(
     path: PathLike, like: Raster | None = None, argument: str = "path", format: Format | None = None
 ) -> Writer | None:
@@ -237,7 +250,8 @@ def writer_for(
         return None
     if suffix in _PLACELESS:
         return _WRITERS[suffix]
-    allowed = ", ".join((*like.suffixes, *_PLACELESS))
+    other = _OF_GRIDS if isinstance(like, GeoTiff) else GeoTiff.suffixes if isinstance(like, NetCdf) else ()
+    allowed = ", ".join((*like.suffixes, *other, *_PLACELESS))
     raise ArgumentError(
         f"{argument} must end in {allowed} for a map of this image, got {path}; in another format it would lose its "
         "place."

@@ -1,7 +1,7 @@
 """The Gaussian against which pixels are anomalous: given, fitted to another image, or to the image itself."""
 
 from sparsegmrf.errors import ArgumentError, ImageLayoutError
-from sparsegmrf.pixels._covariance import Shrinkage, checked_shrinkage, cholesky_of, covariance_of
+from sparsegmrf.pixels._covariance import Shrinkage, checked_shrinkage, cholesky_of, covariance_of, remedy_of
 from sparsegmrf.pixels._layout import Pixels, pixels
 from sparsegmrf.pixels._lazy import Chunks
 from sparsegmrf.pixels._moments import moments_of_image
@@ -24,7 +24,8 @@ def background_of(
         moments = moments_of_image(source)
         if moments.weight == 0.0:
             raise ArgumentError("image must have an observed pixel, got none; mask less.")
-        factor = cholesky_of(covariance_of(moments, checked_shrinkage(shrinkage), 1.0)[0], REMEDY)
+        remedy = remedy_of(moments.weight, source.channels, REMEDY)
+        factor = cholesky_of(covariance_of(moments, checked_shrinkage(shrinkage), 1.0)[0], remedy)
         return _fitting(observed.channels, moments.mean, factor)
     _refuse_shrinkage(shrinkage)
     return _fitting(observed.channels, mean, factor)

@@ -64,6 +64,13 @@ def cholesky_of(covariance: FloatArray, remedy: str, pixel: tuple[int, int] | No
     return np.ascontiguousarray(deviations[:, np.newaxis] * scipy.linalg.cholesky(correlation, lower=True))
 
 
+def remedy_of(count: float, channels: int, otherwise: str, few: str = "pass shrinkage, or take a larger image") -> str:
+    """Return what to do about a singular covariance: of no more pixels than channels, leaving some out is no remedy."""
+    if count > channels:
+        return otherwise
+    return f"n_samples = {count:g} pixels are too few for {channels} channels: {few}"
+
+
 def _amount(moments: Moments, shrinkage: Shrinkage) -> float:
     """Return how much to shrink by the rule, from the maximum-likelihood covariance."""
     if not isinstance(shrinkage, str):

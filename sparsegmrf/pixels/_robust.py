@@ -11,7 +11,7 @@ import scipy.special
 from sparsegmrf import _threads
 from sparsegmrf._validate import finite_number, integer_at_least, positive_number, read_only
 from sparsegmrf.errors import ArgumentError, ConvergenceError, SingularCovarianceError
-from sparsegmrf.pixels._covariance import cholesky_of
+from sparsegmrf.pixels._covariance import cholesky_of, remedy_of
 from sparsegmrf.pixels._layout import BLOCK, Pixels
 from sparsegmrf.pixels._maps import distances_of_block
 from sparsegmrf.pixels._moments import Merger, Moments, moments_of_block, moments_of_image
@@ -50,7 +50,7 @@ def robust_fit(
     if count == 0.0:
         raise ArgumentError("image must have an observed pixel, got none; mask less.")
     mean, scatter = start.mean, start.scatter / count
-    factor = cholesky_of(scatter, _REMEDY if count > image.channels else f"there are too few pixels, {count:g}")
+    factor = cholesky_of(scatter, remedy_of(count, image.channels, _REMEDY, "take a larger image"))
     value, weighted = _evaluate(image, mean, factor, loss, count)
     objective = [value]
     for _ in range(steps):

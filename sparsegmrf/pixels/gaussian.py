@@ -9,7 +9,7 @@ import scipy.linalg
 
 from sparsegmrf._validate import finite, real_array
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.pixels._covariance import Shrinkage, checked_shrinkage, cholesky_of, covariance_of
+from sparsegmrf.pixels._covariance import Shrinkage, checked_shrinkage, cholesky_of, covariance_of, remedy_of
 from sparsegmrf.pixels._estimator import Estimator, fit_method
 from sparsegmrf.pixels._layout import Pixels, fitted_pixels, pixels
 from sparsegmrf.pixels._lazy import Chunks, fitted_chunks, is_lazy
@@ -140,9 +140,7 @@ class PixelGaussian(Estimator):
         if moments.weight == 0.0:
             raise ArgumentError("image must have an observed pixel of positive weight, got none; mask less.")
         covariance, amount = covariance_of(moments, rule, float(freedom))
-        count = f"n_samples = {moments.weight:g}"
-        remedy = REMEDY if moments.weight > observed.channels else f"there are too few pixels, {count}; {REMEDY}"
-        factor = cholesky_of(covariance, remedy)
+        factor = cholesky_of(covariance, remedy_of(moments.weight, observed.channels, REMEDY))
         self._keep(observed, axis, moments.mean, covariance, factor, moments.weight, amount)
         white = scipy.linalg.solve_triangular(factor, moments.scatter, lower=True)
         squares = float(np.trace(scipy.linalg.solve_triangular(factor, white.T, lower=True)))

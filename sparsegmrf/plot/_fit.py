@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from scipy.special import ndtr
 
 from sparsegmrf.errors import ArgumentError, TooLargeError
-from sparsegmrf.inference import FitResult
 from sparsegmrf.inference._profile import LikelihoodProfile
+from sparsegmrf.inference._profiled import Profiled
 from sparsegmrf.inference._scores import half_width
 from sparsegmrf.models import Model
 from sparsegmrf.plot._densities import parameter_unit
@@ -45,7 +45,7 @@ class Density(Protocol):
 
 
 def likelihood_figure(
-    fit: FitResult,
+    fit: Profiled,
     profiles: Mapping[str, LikelihoodProfile] | None = None,
     densities: Mapping[str, Density] | None = None,
     *,
@@ -62,7 +62,7 @@ def likelihood_figure(
 
     Parameters
     ----------
-    fit : FitResult
+    fit : FitResult or CountFitResult
         The fit.
     profiles : mapping of LikelihoodProfile, optional
         By parameter, as of `FitResult.profile`.
@@ -100,7 +100,7 @@ def likelihood_figure(
     return figure
 
 
-def _normal(fit: FitResult) -> dict[str, tuple[FloatArray, FloatArray]]:
+def _normal(fit: Profiled) -> dict[str, tuple[FloatArray, FloatArray]]:
     """Return by parameter values and the relative likelihood of the normal approximation, on its own scale."""
     ends = [fit.confidence_intervals(float(2.0 * ndtr(t) - 1.0)) for t in _STEPS]
     likelihood = np.exp(-0.5 * _STEPS**2)
@@ -115,7 +115,7 @@ def _normal(fit: FitResult) -> dict[str, tuple[FloatArray, FloatArray]]:
 
 def _parameter(
     ax: Axes,
-    fit: FitResult,
+    fit: Profiled,
     name: str,
     normal: tuple[FloatArray, FloatArray] | None,
     profile: LikelihoodProfile | None,
@@ -151,7 +151,7 @@ def _parameter(
     ax.xaxis.set_major_locator(MaxNLocator(5))
 
 
-def _told(fit: FitResult, name: str, profile: LikelihoodProfile | None) -> str:
+def _told(fit: Profiled, name: str, profile: LikelihoodProfile | None) -> str:
     """Say what was estimated, and between which ends its interval lies, by the profile if there is one."""
     estimate = fit.parameters[name]
     ends = fit.confidence_intervals(_LEVEL)[name] if profile is None else profile.interval(_LEVEL)
@@ -163,15 +163,14 @@ def _told(fit: FitResult, name: str, profile: LikelihoodProfile | None) -> str:
     return f"{name} = {estimate:.{digits + 1}g}, {_LEVEL:.0%} {low} to {high}"
 
 
-def _residuals(ax: Axes, fit: FitResult, replicate: int, unit: str) -> None:
-    data, noise = fit.problem.observations[replicate], fit.noise_variance
-    own = noise[replicate] if isinstance(noise, np.ndarray) and noise.ndim == 3 else noise
-    image = np.where(data.observed, data.values - fit.trend, np.nan)
+def _residuals(ax: Axes, fit: Profiled, replicate: int, unit: str) -> None:
+    image, own = fit.less_trend(replicate)
     ground = None if fit.problem.spacing.is_map else fit.problem.spacing
     model = _with_variogram(fit.model)
     variogram_panel(ax, image, model, own, ground, unit)
     without = "" if model is not None else f";\n{type(fit.model).__name__} at these parameters has none without borders"
-    ax.set_title(f"variogram of the image less its trend{without}", fontsize=10)
+    measured = "working responses" if fit.method == "laplace" else "the image"
+    ax.set_title(f"variogram of {measured} less the trend{without}", fontsize=10)
 
 
 def _with_variogram(model: object) -> Model | None:

@@ -182,6 +182,13 @@ def test_extreme_counts_have_a_finite_mode_under_a_proper_field():
         assert np.isfinite(posterior.mean).all()
 
 
+@pytest.mark.parametrize("count", [1e9, 1e15, 1e300])
+def test_huge_counts_fix_the_field_at_their_logarithm(count):
+    field = GMRF.from_precision(FIVE).with_mean(np.full((5, 6), np.log(count) + 1.0))
+    posterior = condition(field, np.full((5, 6), count), likelihood=Poisson())
+    assert_allclose(posterior.mean, np.log(count), rtol=1e-9)
+
+
 def test_the_posterior_survives_pickling_and_leaves_its_arguments_alone():
     y, size, missing = problem("poisson", (5, 6), 10)
     copies = y.copy(), size.copy(), missing.copy()

@@ -159,6 +159,18 @@ def test_a_singular_background_names_the_direction():
         assert np.isfinite(rx(image, shrinkage=0.1, **options)).all()
 
 
+def test_fewer_pixels_than_channels_are_told_with_a_remedy_that_helps():
+    image = scene((2, 2), 9)
+    rows, few = image.reshape(4, 9), "4 pixels are too few for 9 channels"
+    for call in (lambda: rx(image, channel_axis=2), lambda: PixelGaussian().fit(rows)):
+        with pytest.raises(SingularCovarianceError, match=f"{few}: pass shrinkage") as caught:
+            call()
+        assert "leave such channels out" not in str(caught.value)
+    with pytest.raises(SingularCovarianceError, match=f"{few}: take a larger image"):
+        PixelGaussian.fit_robust(rows, "student")
+    assert np.isfinite(rx(image, channel_axis=2, shrinkage=0.1)).all()
+
+
 def test_backgrounds_may_be_fitted():
     image = scene()
     model = PixelGaussian(ddof=1).fit(image[:9])

@@ -108,6 +108,32 @@ def test_plot_of_a_fit_has_a_panel_per_parameter_and_the_variogram_of_the_residu
     write_figure(tmp_path / "figure.png", figure, dpi=40)
 
 
+def test_plot_of_a_fit_to_counts_has_its_profiles_and_the_variogram_of_working_responses():
+    rng = np.random.default_rng(3)
+    cases = rng.poisson(8.0 * np.exp(0.3 + 0.6 * Matern(range=4.0).gmrf((16, 18)).sample(rng=rng))).astype(float)
+    cases[4:7, 5:9] = np.nan
+    found = fit(Matern(range=4.0), cases, likelihood=Poisson(8.0), fixed="range")
+    figure = found.plot(title="cases")
+    assert figure.get_suptitle() == "cases"
+    drawn = [ax for ax in figure.axes if ax.get_title()]
+    assert [ax.get_title().split(" ")[0] for ax in drawn] == ["sigma", "variogram"]
+    assert drawn[0].get_xlabel() == "sigma"
+    profile = found.profile()["sigma"]
+    lines = {line.get_label(): line for line in drawn[0].lines}
+    np.testing.assert_allclose(lines["profile"].get_ydata(), profile.curve()[1])
+    for value, drop in zip(profile.values[[1, -2]], profile.drops[[1, -2]], strict=True):  # refitted, with the trend
+        again = fit(Matern(range=4.0, sigma=value), cases, likelihood=Poisson(8.0), fixed=["range", "sigma"])
+        assert again.loglik - found.loglik == pytest.approx(drop, abs=0.01)
+    residuals, noise = found.less_trend()
+    eta = np.log(8.0) + found.posterior().mean  # the mode of the logarithm of what is expected
+    np.testing.assert_allclose(noise[~np.isnan(cases)], np.exp(-eta)[~np.isnan(cases)], rtol=1e-6)
+    np.testing.assert_allclose(residuals, eta - np.log(8.0) + cases * np.exp(-eta) - 1.0 - found.trend, atol=1e-6)
+    expected = variogram(residuals)
+    np.testing.assert_array_equal(drawn[-1].collections[0].get_offsets(), np.c_[expected.lags, expected.semivariances])
+    (line,) = (each for each in drawn[-1].lines if each.get_label() == "Matern")
+    np.testing.assert_allclose(line.get_ydata(), expected.expected(found.model, noise[~np.isnan(cases)].mean()))
+
+
 def test_densities_stand_in_the_panels_of_their_parameters(fitted):
     values = np.linspace(1.0, 30.0, 60)
     density = SimpleNamespace(values=values, density=4.0 * np.exp(-0.1 * (values - values[15]) ** 2))
