@@ -25,7 +25,7 @@ def ocean(count, seed=0):
     high = Matern(range=9.0, boundary=CYLINDER).gmrf(shape).sample(rng=rng)
     land = xr.DataArray(high > np.quantile(high, 0.7), grid)
     anomalies = Matern(range=5.0, sigma=0.8, boundary=CYLINDER).gmrf(shape).sample(count, rng=rng)
-    months = np.datetime64("2024-01") + np.arange(count) - count // 2
+    months = np.datetime64("2024-01") + (np.arange(count) - count // 2).astype("timedelta64[M]")
     truth = xr.DataArray(anomalies, {"time": months.astype("datetime64[ns]"), **grid}, name="sst")
     truth += 28.0 * np.cos(np.deg2rad(truth.lat)) ** 2 + 0.25 * (truth["time.year"] == 2024)
     clouds = Matern(range=4.0, boundary=CYLINDER).gmrf(shape).sample(count, rng=rng) > 0.4
