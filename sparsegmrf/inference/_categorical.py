@@ -136,7 +136,8 @@ def categorical(
             f"labels of {name} must have at least two levels, got {', '.join(own) or 'none'}; one level is a constant."
         )
     if isinstance(labels, np.ma.MaskedArray):
-        values = np.where(missing, None, values.astype(object))
+        values = values.astype(object)
+        values[missing] = None
     return Categorical(name, labels if is_labelled(labels) else values, own, contrasts)
 
 
