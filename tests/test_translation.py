@@ -157,6 +157,9 @@ def test_pymc_icar_is_the_random_walk_of_order_one():
     field = Intrinsic(tau=1.0 / sigma**2).gmrf(shape)
     ours = field.logpdf(images.reshape(2, *shape))
     assert first - second == pytest.approx(ours[0] - ours[1], rel=1e-6)
+    rougher = pymc.logp(pymc.ICAR.dist(W=adjacency(*shape), sigma=2.0), images[0]).eval().item()
+    gain = Intrinsic(tau=1.0 / 2.0**2).gmrf(shape).logpdf(images[0].reshape(shape)) - ours[0]
+    assert rougher - first == pytest.approx(gain + 11.0 * math.log(2.0 / sigma), rel=1e-6)
 
 
 def test_spatialreg_car_and_sar_are_ours_with_weights_of_one():
