@@ -35,15 +35,23 @@ def image_shape(value: object, name: str = "shape") -> Shape:
     return (sides[0], sides[1])
 
 
+def whole_array(name: str, value: object, remedy: str | None = None) -> npt.NDArray[Any]:
+    """Return `value` as an array, after checking that no mask of it is lost by that."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        if remedy is None and value.dtype == np.bool_:
+            remedy = f"say what these are, by {name}.filled(True) or {name}.filled(False)"
+        elif remedy is None:
+            remedy = f"pass {name}.filled(np.nan), or the mask by itself where one is taken"
+        raise ArgumentError(
+            f"{name} must not be a masked array with masked values, whose mask would be lost; {remedy}."
+        )
+    return np.asarray(value)
+
+
 def real_array(name: str, value: object) -> FloatArray:
     """Return `value` as a float64 array (no copy where it is one already)."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ArgumentError(
-            f"{name} must not be a masked array with masked values, whose mask would be lost; "
-            f"pass {name}.filled(np.nan), or the mask by itself where one is taken."
-        )
     try:
-        array = np.asarray(value)
+        array = whole_array(name, value)
     except ValueError as error:
         raise ArgumentError(f"{name} must be a rectangular array of real numbers: {error}.") from None
     if array.dtype.kind not in "buif":
@@ -102,7 +110,7 @@ def read_only(array: Array) -> Array:
 
 def boolean_mask(name: str, value: object, shape: tuple[int, ...]) -> BoolArray:
     """Return a boolean array of exactly `shape`."""
-    array = np.asarray(value)
+    array = whole_array(name, value)
     if array.dtype != np.bool_:
         raise ArgumentError(f"{name} must be boolean, got dtype {array.dtype}; write for instance {name} > 0.")
     if array.shape != shape:

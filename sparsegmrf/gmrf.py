@@ -19,6 +19,7 @@ from sparsegmrf._validate import (
     read_only,
     real_array,
     sample_size,
+    whole_array,
 )
 from sparsegmrf.errors import ArgumentError, StencilError
 from sparsegmrf.factors import Factor, TriangularFactor, factorize
@@ -528,7 +529,7 @@ class GMRF(OnLattice):
                 raise ArgumentError("mask must be given where images miss different pixels; whiten them one by one.")
             missing: BoolArray = array[0]
         else:
-            given = np.asarray(mask)
+            given = whole_array("mask", mask)
             missing = boolean_mask("mask", given, self.shape if given.ndim == 2 else shape)
             missing = np.array(np.broadcast_to(missing if missing.shape == shape else missing[..., np.newaxis], shape))
         if missing.all():

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from sparsegmrf import _frozen
-from sparsegmrf._validate import boolean_mask, image_shape, integer_at_least, read_only, real_array
+from sparsegmrf._validate import boolean_mask, image_shape, integer_at_least, read_only, real_array, whole_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import ArrayLike, BoolArray, FloatArray, IntArray, Offset, Offsets, Shape
 
@@ -237,7 +237,7 @@ class Lattice:
 
     def _image_of(self, name: str, mask: ArrayLike) -> BoolArray:
         """Return a mask of pixels or of unknowns as one of unknowns."""
-        array = np.asarray(mask)
+        array = whole_array(name, mask)
         if array.shape == self.shape and self.channels > 1:
             array = np.broadcast_to(array[..., np.newaxis], self.image_shape)
         return boolean_mask(name, array, self.image_shape)

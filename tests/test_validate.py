@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+import sparsegmrf
 from sparsegmrf import _validate
 from sparsegmrf.errors import ArgumentError
+from sparsegmrf.models import Channels, Matern
 
 
 @pytest.mark.parametrize("value", [0, 3, np.int8(3), np.uint64(3), True])
@@ -42,6 +44,45 @@ def test_what_holds_no_real_numbers_is_refused(value):
 def test_a_mask_is_never_lost():
     with pytest.raises(ArgumentError, match=r"x\.filled\(np\.nan\)"):
         _validate.real_array("x", np.ma.masked_invalid([1.0, np.nan]))
+
+
+@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 2), (3, 6, 7)])
+def test_a_mask_of_a_mask_is_never_lost(shape):
+    image = np.random.default_rng(0).standard_normal(shape)
+    unsure = np.ma.masked_array(np.zeros(shape, dtype=bool), np.arange(np.prod(shape)).reshape(shape) == 5)
+    used = {
+        (6, 7): [
+            lambda mask: sparsegmrf.fit(Matern(3.0), image, mask=mask, noise_variance=0.1),
+            lambda mask: Matern(3.0).gmrf((6, 7)).whiten(image, mask=mask),
+            lambda mask: sparsegmrf.pixels.rx(np.ones((6, 7, 2)), mask=mask),
+        ],
+        (6, 7, 2): [lambda mask: sparsegmrf.fill(image, model=Channels(Matern(3.0), np.eye(2)), mask=mask)],
+        (3, 6, 7): [lambda mask: sparsegmrf.fill(image, dates=[0.0, 9.0, 20.0], mask=mask)],
+    }
+    for use in used[shape]:
+        with pytest.raises(ArgumentError, match=r"^mask must not be a masked array .* mask\.filled\(True\) or"):
+            use(unsure)
+
+
+@pytest.mark.parametrize(
+    ("name", "use"),
+    [
+        ("barrier", lambda given: Matern(3.0, barrier=given)),
+        ("domain", lambda given: sparsegmrf.GMRF(Matern(3.0).stencil((2, 2)), domain=given)),
+        (
+            "noise_variance",
+            lambda _: sparsegmrf.fit(
+                Channels(Matern(3.0), np.eye(2)),
+                np.random.default_rng(0).standard_normal((6, 7, 2)),
+                noise_variance=np.ma.masked_equal(1.0 + np.arange(84.0).reshape(6, 7, 2), 5.0),
+            ),
+        ),
+        ("dates", lambda given: sparsegmrf.fill(np.ones((2, 6, 7)), dates=given[0].astype(float))),
+    ],
+)
+def test_a_mask_of_other_arguments_is_never_lost(name, use):
+    with pytest.raises(ArgumentError, match=f"^{name} must not be a masked array"):
+        use(np.ma.masked_array(np.eye(2, dtype=bool), np.eye(2)))
 
 
 def test_the_first_value_that_is_not_finite_is_named_with_its_place_and_the_remedy():

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sparsegmrf._axes import is_labelled, of_channels
+from sparsegmrf._validate import whole_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.likelihoods import Gaussian
@@ -69,9 +70,9 @@ class Bands:
     def mask(self, mask: Any) -> Any:
         """Return what is missing, with channels last; joined by what a labelled image's attributes say."""
         if self.labels is None:
-            return self._last(mask)
+            return self._last("mask", mask)
         if np.ndim(mask) == 3 and not is_labelled(mask):  # laid out as the image was given
-            mask = np.moveaxis(np.asarray(mask), self.axis, 0)
+            mask = np.moveaxis(whole_array("mask", mask), self.axis, 0)
         return _moved(self.labels.aligned("mask", mask))
 
     def likelihood(self, likelihood: Gaussian) -> Gaussian:
@@ -79,7 +80,7 @@ class Bands:
         if self.labels is not None and is_labelled(likelihood.noise_variance):
             variance = _moved(self.labels.aligned("noise_variance", likelihood.noise_variance))
         else:
-            variance = self._last(likelihood.noise_variance)
+            variance = self._last("noise_variance", likelihood.noise_variance)
         return replace(likelihood, noise_variance=variance)
 
     def back(self, values: FloatArray) -> Any:
@@ -100,9 +101,9 @@ class Bands:
             return self.back(values)
         return self.labels.draws(np.moveaxis(values, -1, 1)).transpose("sample", *self.dims)
 
-    def _last(self, given: Any) -> Any:
+    def _last(self, name: str, given: Any) -> Any:
         """Return an argument with the channels last if it has three axes."""
-        return np.moveaxis(np.asarray(given), self.axis, -1) if np.ndim(given) == 3 else given
+        return np.moveaxis(whole_array(name, given), self.axis, -1) if np.ndim(given) == 3 else given
 
 
 def _axis(dims: tuple[Any, ...], shape: tuple[int, ...], channels: int) -> int | None:

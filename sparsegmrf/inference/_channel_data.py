@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sparsegmrf._validate import finite, real_array
+from sparsegmrf._validate import finite, real_array, whole_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._observations import Observations
 from sparsegmrf.typing import BoolArray, FloatArray
@@ -51,7 +51,7 @@ def _missing(values: FloatArray, mask: object) -> BoolArray:
         if mask != "nan":
             raise ArgumentError(f'mask must be None, "nan" or boolean, True where missing, got {mask!r}.')
         return np.isnan(values)
-    given = np.asarray(mask)
+    given = whole_array("mask", mask)
     if given.dtype != np.bool_ or given.shape not in (values.shape[:2], values.shape):
         raise ArgumentError(
             f"mask must be boolean with the shape {values.shape[:2]} for all channels or {values.shape}, got dtype "

@@ -9,6 +9,7 @@ import numpy as np
 from sparsegmrf._axes import in_order, is_labelled
 from sparsegmrf._cf import OF_RANGE, OF_STORED_VALUES, missing_of
 from sparsegmrf._coordinates import check_coordinates
+from sparsegmrf._validate import whole_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.likelihoods import Gaussian, Likelihood
 from sparsegmrf.typing import FloatArray
@@ -126,7 +127,7 @@ class Labels:
             return missing
         if mask is None:
             return marked
-        given = np.asarray(mask)
+        given = whole_array("mask", mask)
         if given.shape == marked.shape[1:]:  # one mask for several images
             given = np.broadcast_to(given, marked.shape)
         return marked | given if given.dtype == np.bool_ and given.shape == marked.shape else mask

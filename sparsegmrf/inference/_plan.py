@@ -8,7 +8,7 @@ import numpy as np
 from sparsegmrf import _memory
 from sparsegmrf._axes import is_labelled
 from sparsegmrf._observed import observe
-from sparsegmrf._validate import image_shape, integer_at_least
+from sparsegmrf._validate import image_shape, integer_at_least, whole_array
 from sparsegmrf.errors import ArgumentError, SparseGMRFError
 from sparsegmrf.factors import Plan
 from sparsegmrf.factors.choose import check_digits
@@ -271,7 +271,7 @@ def _read(shape: Any, mask: Any) -> tuple[Shape, bool]:
     lattice = image_shape(shape)
     if mask is None or isinstance(mask, str):
         return lattice, mask is None
-    missing = np.asarray(mask)
+    missing = whole_array("mask", mask)
     if missing.dtype != bool or missing.shape != lattice:
         raise ArgumentError(f"mask must be a boolean image of shape {lattice}, got {missing.dtype} {missing.shape}.")
     return lattice, not missing.any()

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsegmrf._axes import is_labelled, of_channels
-from sparsegmrf._validate import boolean_mask
+from sparsegmrf._validate import boolean_mask, whole_array
 from sparsegmrf.errors import ArgumentError, ImageLayoutError
 from sparsegmrf.pixels._labels import Labels, channel_axis_of, marked_in
 from sparsegmrf.typing import BoolArray, FloatArray
@@ -263,7 +263,7 @@ def _missing(image: object, moved: npt.NDArray[Any], axis: int | None, mask: obj
         for channel in range(moved.shape[-1]):
             np.logical_or(missing, np.isnan(moved[..., channel]), out=missing)
     elif mask is not None:
-        given = np.asarray(mask)
+        given = whole_array("mask", mask)
         if axis is not None and given.ndim == len(sites) + 1 and given.shape[axis] == 1:
             given = np.squeeze(given, axis)
         missing = boolean_mask("mask", given, sites)

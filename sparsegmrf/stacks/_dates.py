@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparsegmrf._validate import whole_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.typing import FloatArray
 
@@ -111,7 +112,7 @@ def _listed(dates: Any, name: str) -> npt.NDArray[Any]:
     """Return dates as an array with one axis, of numbers, datetime64, strings or objects."""
     if isinstance(dates, str | datetime.date | np.datetime64) or np.ndim(dates) == 0:
         dates = [dates]
-    array = np.asarray(dates)
+    array = whole_array(name, dates, "leave out the images whose dates are not known")
     if array.ndim != 1:
         raise ArgumentError(f"{name} must be a list of dates, one per image, got an array of shape {array.shape}.")
     if array.dtype.kind == "b" or array.dtype.kind in "cmV":

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sparsegmrf._axes import is_labelled
+from sparsegmrf._validate import whole_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._labels import Labels
 from sparsegmrf.stacks._dates import is_dates
@@ -74,7 +75,7 @@ class StackLabels:
     def aligned_mask(self, mask: Any) -> Any:
         """Return a mask with time first, joined by what the attributes of the stack call missing."""
         if np.ndim(mask) == 3 and not is_labelled(mask):
-            given = np.asarray(mask)
+            given = whole_array("mask", mask)
             mask = given.transpose([self.dims.index(dim) for dim in self.stack.dims])
         return self.labels.aligned("mask", mask)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from sparsegmrf._validate import boolean_mask, positive_number
+from sparsegmrf._validate import boolean_mask, positive_number, whole_array
 from sparsegmrf.errors import ArgumentError
 from sparsegmrf.inference._ground import placed
 from sparsegmrf.inference._parameters import check_model, is_alike_everywhere, scale_of
@@ -111,7 +111,7 @@ def _values(image: Any, mask: Any) -> FloatArray:
     if isinstance(mask, str) and mask != "nan":
         raise ArgumentError(f'mask must be None, "nan" or boolean, True where missing, got {mask!r}.')
     if mask is not None and not isinstance(mask, str):
-        given = np.asarray(mask)
+        given = whole_array("mask", mask)
         shape = values.shape[1:] if given.ndim == 2 else values.shape
         missing = missing | boolean_mask("mask", given, shape)
     if isinstance(image, np.ma.MaskedArray):
