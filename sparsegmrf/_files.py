@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,12 @@ from sparsegmrf.errors import ArgumentError, FileError, SparseGMRFError
 PathLike = str | os.PathLike[str]
 _NO_SPACE = 1 << 16
 """Bytes too few for a file of any format."""
+_PAUSE = 0.05
+"""Seconds between looks at a directory that was removed."""
+_QUIET = 4
+"""Looks at which it is gone, one after another, before it is taken to be so for good."""
+_CHECKS = 200
+"""Looks at most."""
 
 
 @contextmanager
@@ -29,9 +36,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
     except (OSError, RuntimeError) as error:  # the library of NetCDF raises the latter
         raise FileError(f"{os.fspath(path)} cannot be written: {_reason(error, target.parent)}") from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
 
 
 @contextmanager
@@ -63,6 +68,23 @@ def directory_of_outputs(directory: PathLike) -> Path:
         )
     _refuse_unwritable("out", directory, target if target.exists() else target.parent)
     return target
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a directory, if there is one.
+
+    When one thread of the library of Zarr has failed, others go on writing, and may make the directory again.
+    """
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    quiet = 0
+    for _ in range(_CHECKS):
+        quiet = 0 if path.exists() else quiet + 1
+        if quiet == _QUIET:
+            return
+        shutil.rmtree(path, ignore_errors=True)
+        time.sleep(_PAUSE)
 
 
 def refuse_overwriting(

@@ -1,13 +1,17 @@
 """What the commands write where: one file or several, in another format, as integers, and never over what is there."""
 
+import contextlib
 import json
 import os
 import resource
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sparsegmrf._files import replacing
 from sparsegmrf.cli import main
 from sparsegmrf.errors import ArgumentError, FileError
 from sparsegmrf.geo._packing import Packing, pack
@@ -118,6 +122,27 @@ def test_full_disk_names_path_and_cause_and_leaves_nothing(here, suffix):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "\n" not in str(caught.value)
     assert sorted(here.iterdir()) == before
+
+
+def test_what_threads_write_after_a_failure_is_removed(tmp_path):
+    def go_on(directory):
+        for k in range(20):
+            with contextlib.suppress(FileNotFoundError):
+                directory.mkdir(exist_ok=True)
+                (directory / str(k)).write_text("late")
+            time.sleep(0.01)
+
+    def fail(path):
+        with replacing(path) as directory:
+            threads.append(threading.Thread(target=go_on, args=(directory,)))
+            threads[0].start()
+            raise OSError(27, "File too large")
+
+    threads = []
+    with pytest.raises(FileError, match=r"out\.zarr cannot be written"):
+        fail(tmp_path / "out.zarr")
+    threads[0].join()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
