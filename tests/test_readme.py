@@ -11,7 +11,7 @@ from PIL import Image
 
 from sparsegmrf.cli import main
 from sparsegmrf.io import write
-from tests.conftest import photograph, require
+from tests.conftest import photograph, require, require_for
 
 README = Path(__file__).parent.parent / "README.md"
 TUTORIALS = README.parent / "docs" / "tutorials"
@@ -28,6 +28,7 @@ def blocks(language, page=README):
 
 
 def run(program, capsys):
+    require_for(program)
     names = {}
     exec(compile(program, str(README), "exec"), names)
     return names, capsys.readouterr().out
@@ -46,7 +47,6 @@ def test_first_program_fills_a_gap_and_prints_what_its_comments_promise(capsys):
 
 
 def test_tutorial_of_a_photograph_fits_a_texture(capsys):
-    require("skimage.data")
     names, printed = run(blocks("python", TUTORIALS / "photograph.md")[0], capsys)
     result, field = names["result"], names["field"]
     assert f"{result.loglik_per_pixel:.6f} nats" in printed

@@ -10,8 +10,10 @@ _EXTRA = ("typer", "rich", "matplotlib", "imageio", "tifffile")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or 2 after one line on standard error."""
     try:
-        with warnings.catch_warnings():  # where kernels cannot be kept is told when they are imported
-            warnings.showwarning = lambda message, *_, **__: print(f"sparsegmrf: warning: {message}", file=sys.stderr)
+        from sparsegmrf.cli._tell import tell
+
+        with warnings.catch_warnings():  # that kernels cannot be kept is told when they are imported
+            warnings.showwarning = lambda message, *_, **__: tell(f"warning: {message}")
             from sparsegmrf.cli._commands import run
     except OSError as error:  # of kernels that have no place at all
         print(f"sparsegmrf: {error}", file=sys.stderr)
