@@ -116,7 +116,7 @@ def _formula(found, display):
     thin = '<mspace width="0.167em" />'  # as TeX has it around the name of a function, but before a bracket
     drawn = re.sub(r"(</m(?:i|n|style|su[bp])>)(<mi>[a-z]{2,}</mi>)", rf"\1{thin}\2", drawn)
     drawn = re.sub(r"(<mi>[a-z]{2,}</mi>)(?=<m(?:i|n|su[bp])>)", rf"\1{thin}", drawn)
-    return drawn if display == "inline" else f'<div style="overflow-x: auto">{drawn}</div>'
+    return drawn if display == "inline" else f'<div style="overflow: auto hidden; padding: 0.5em 0">{drawn}</div>'
 
 
 def _examples():

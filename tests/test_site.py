@@ -40,6 +40,6 @@ def test_names_of_functions_stand_apart_from_their_arguments_but_from_brackets(h
 
 def test_formula_of_its_own_line_is_scrolled_by_itself(hooks):
     drawn = hooks.on_page_content(r'<div class="arithmatex">\[\log p &lt; 1\]</div>', None, None, None)
-    assert drawn.startswith('<div style="overflow-x: auto"><math')
+    assert drawn.startswith('<div style="overflow: auto hidden; padding: 0.5em 0"><math')
     assert drawn.endswith("</math></div>")
     assert "overflow" not in inline(hooks, r"\log p")
