@@ -41,14 +41,14 @@ READ_BY = {".tif": ("rasterio",), ".nc": ("xarray", "netCDF4")}
 """Libraries by the suffix of the files that they read and write."""
 
 
-def require(module):
+def require(module, *, of_tests=True):
     """Import an optional library; the tests that need it are skipped where it is missing.
 
     They fail instead if the environment variable ``SPARSEGMRF_REQUIRE`` names its package (names part by commas), or
-    says "all".
+    says "all" and ``make test`` installs it (`of_tests`).
     """
     required = os.environ.get("SPARSEGMRF_REQUIRE", "").split(",")
-    if "all" in required or module.partition(".")[0] in required:
+    if ("all" in required and of_tests) or module.partition(".")[0] in required:
         return importlib.import_module(module)
     return pytest.importorskip(module, reason=f"{module} is not installed")
 

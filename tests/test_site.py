@@ -13,8 +13,8 @@ THIN = '<mspace width="0.167em" />'
 
 @pytest.fixture(scope="module")
 def hooks():
-    require("mkdocs")
-    require("latex2mathml")
+    require("mkdocs", of_tests=False)
+    require("latex2mathml", of_tests=False)
     spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

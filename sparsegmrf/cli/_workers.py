@@ -12,7 +12,7 @@ from sparsegmrf import _memory
 from sparsegmrf._libraries import library
 from sparsegmrf._validate import integer_at_least
 from sparsegmrf.errors import ArgumentError
-from sparsegmrf.large._cluster import OnCluster, check_workers, room_of, threads_of
+from sparsegmrf.large._cluster import OnCluster, check_workers, event_loop, room_of, threads_of
 from sparsegmrf.large._run import Run
 
 _TIMEOUT = 10.0
@@ -78,6 +78,7 @@ class WorkersOptions:
     def _client(self, distributed: Any, opened: ExitStack) -> Any:
         if self.scheduler is None:
             options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+            options["loop"] = opened.enter_context(event_loop())
             cluster = opened.enter_context(distributed.LocalCluster(n_workers=self.workers, **options))
             return opened.enter_context(distributed.Client(cluster, set_as_default=False))
         try:

@@ -1,8 +1,12 @@
 """Work on tiles by the workers of a dask cluster, which need nothing but the package."""
 
+import asyncio
 import itertools
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from sparsegmrf import _libraries, _threads
@@ -87,6 +91,35 @@ class OnCluster:
                 raise WorkersLostError(
                     "workers must stay to work on the tiles, but none is left; start new ones and go on with --resume."
                 )
+
+
+@contextmanager
+def event_loop() -> Iterator[Any]:
+    """Run an event loop in a thread of its own, for a cluster of this machine.
+
+    The loop that `distributed` starts by itself must be up within 10 seconds, which a busy machine may take.
+
+    Yields
+    ------
+    tornado.ioloop.IOLoop
+    """
+    from tornado.ioloop import IOLoop  # comes with distributed
+
+    started: Future[tuple[IOLoop, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def wait() -> None:
+        stop = asyncio.Event()
+        started.set_result((IOLoop.current(), asyncio.get_running_loop(), stop))
+        await stop.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(wait(),), name="event loop of workers", daemon=True)
+    thread.start()
+    loop, running, stop = started.result()
+    try:
+        yield loop
+    finally:
+        running.call_soon_threadsafe(stop.set)
+        thread.join()
 
 
 def threads_of(client: Any) -> int:

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sparsegmrf.cli import main
 from sparsegmrf.errors import ArgumentError, TooLargeError, WorkersLostError
 from sparsegmrf.geo import read_geotiff
 from sparsegmrf.large import _cluster
-from sparsegmrf.large._cluster import OnCluster, check_workers, room_of
+from sparsegmrf.large._cluster import OnCluster, check_workers, event_loop, room_of
 from sparsegmrf.large._raster import Raster
 from sparsegmrf.large._run import Options, Run
 from sparsegmrf.models import CAR, Matern, Sum, TensionSpline
@@ -29,15 +30,14 @@ OPTIONS = {"n_samples": 1, "rng": 3, "tolerance": 9.0, "core": 12, "halo": 10}
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
+@contextmanager
 def cluster(workers, *, processes=True):
-    distributed = require("distributed")
-    return distributed.LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=processes,
-        dashboard_address=None,
-        silence_logs=logging.CRITICAL,
-    )
+    options = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    with (
+        event_loop() as loop,
+        require("distributed").LocalCluster(n_workers=workers, processes=processes, loop=loop, **options) as own,
+    ):
+        yield own
 
 
 def joined(own):
