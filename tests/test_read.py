@@ -255,6 +255,9 @@ def test_unreadable_and_truncated_files_and_directories_say_what_is_wrong(ground
     (tmp_path / "store.zarr").mkdir()
     with pytest.raises(FileError, match=r"cut\.tif, which cannot be read: \S+"):
         read(tmp_path / "cut.tif")
+    (tmp_path / "cut.tif").write_bytes((tmp_path / "whole.tif").read_bytes()[:-20])
+    with pytest.raises(FileError, match=r"cannot be read: Read failed: .*TIFFReadEncodedStrip.* expected \d+$"):
+        read(tmp_path / "cut.tif")
     with pytest.raises(FileError, match=r"store\.zarr, which is a directory"):
         read(tmp_path / "store.zarr")
     (tmp_path / "text.txt").write_text("hello")

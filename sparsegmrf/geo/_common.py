@@ -15,6 +15,8 @@ Bands = int | Sequence[int] | Literal["all"] | None
 """One band, several, all of them, or the only one."""
 
 _SINGLE = np.finfo(np.float32)
+_POINTER = "See previous exception for details."
+"""What rasterio says of an error that has a cause."""
 
 
 class NoChannelChosenError(ArgumentError):
@@ -95,9 +97,16 @@ def check_file(path: PathLike) -> None:
 
 def unreadable(path: PathLike, kind: str, error: BaseException) -> FileError:
     """Return the error of a file that a library cannot read, with the reason it gives."""
-    # rasterio refers to "the previous exception" for the reason.
-    reasons = [" ".join(str(each).split()) for each in (error, error.__cause__) if each is not None and str(each)]
-    reason = ": ".join(dict.fromkeys(reasons)) or type(error).__name__
+    text, cause = str(error), error.__cause__
+    reasons: list[str] = []
+    while cause is not None:  # rasterio refers to "the previous exception", and GDAL has several for one failure
+        reasons.append(str(cause))
+        text, cause = text.replace(_POINTER, ""), cause.__cause__
+    told = ""
+    for each in (" ".join(reason.split()).rstrip(".") for reason in (text, *reasons)):
+        if each not in told:  # often the end of the one before
+            told = f"{told}: {each}" if told else each
+    reason = told or type(error).__name__
     return FileError(f"path must be {kind}, got {path}, which cannot be read: {reason}")
 
 
