@@ -1,9 +1,10 @@
 """The second tab: a draw of a model, its correlation and its spectrum, with noise."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,8 @@ SIDE = 96
 """Side in pixels of the image that is drawn."""
 LONGEST = 40
 """Longest lag in pixels of the correlations."""
-DIRECTIONS = {"columns": 0.0, "rows": math.pi / 2.0}
-"""Angles of the directions in which lags are counted, by what increases along them."""
+DIRECTIONS = {"columns": (0, 1), "rows": (1, 0)}
+"""Steps of one pixel in the directions in which lags are counted, by what increases along them."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,11 @@ KNOBS: Mapping[str, tuple[Knob, ...]] = {
 }
 """Models that are shown, and what of them is moved."""
 NOISE = Knob("noise", 0.3, 0.0, 3.0)
-_CLASSES = {model.__name__: model for model in (Matern, TensionSpline, CAR, SAR, Intrinsic)}
+_REMEMBERED = 100
+"""Positions of the knobs whose models are kept."""
+_CLASSES: Mapping[str, Callable[..., Model]] = {
+    model.__name__: model for model in (Matern, TensionSpline, CAR, SAR, Intrinsic)
+}
 
 
 def model_of(name: str, values: Mapping[str, float]) -> Model:
@@ -74,10 +79,25 @@ def model_of(name: str, values: Mapping[str, float]) -> Model:
     wanted = {knob.name for knob in KNOBS[name]}
     if set(values) != wanted:
         raise ArgumentError(f"values must be {sorted(wanted)} for {name}, got {sorted(values)}; give each of them.")
-    arguments: dict[str, object] = {key: value for key, value in values.items() if key not in ("ratio", "angle")}
-    if values.get("ratio", 1.0) > 1.0:
-        arguments["anisotropy"] = (values["ratio"], math.radians(values["angle"]))
-    return _CLASSES[name](**arguments)  # type: ignore[arg-type]
+    return _model(name, tuple(sorted(values.items())))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _model(name: str, items: tuple[tuple[str, float], ...]) -> Model:
+    """Return the same model for the same positions, by which its semivariances are found again."""
+    arguments: dict[str, Any] = dict(items)
+    ratio, angle = arguments.pop("ratio", 1.0), arguments.pop("angle", 0.0)
+    if ratio > 1.0:
+        arguments["anisotropy"] = (ratio, math.radians(angle))
+    return _CLASSES[name](**arguments)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _semivariances(model: Model) -> Mapping[str, FloatArray]:
+    """Return those of a model by direction and lag, of which long ranges take seconds."""
+    lags = np.arange(1, LONGEST + 1)[:, np.newaxis]
+    found = np.asarray(model.variogram([lags * step for step in DIRECTIONS.values()]))
+    return dict(zip(DIRECTIONS, found, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +137,9 @@ class FieldView:
 
     def along(self, direction: str) -> "Along":
         """Return what the measured image and the model say of two pixels, by their lag in a direction."""
-        found = variogram(self.measured, max_lag=LONGEST, direction=DIRECTIONS[direction], tolerance=1e-9)
-        expected = found.expected(self.model, self.noise**2)
+        angle = math.atan2(*DIRECTIONS[direction])
+        found = variogram(self.measured, max_lag=LONGEST, direction=angle, tolerance=1e-9)
+        expected = _semivariances(self.model)[direction] + self.noise**2
         return Along(found, self._shown(found.semivariances), self._shown(expected))
 
     def _shown(self, semivariances: FloatArray) -> FloatArray:

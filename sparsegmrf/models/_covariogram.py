@@ -252,14 +252,15 @@ class _Sums:
         rows, columns = np.moveaxis(steps % side, -1, 0)
         wanted, place = np.unique(np.append(columns.reshape(-1), 0), return_inverse=True)
         by_row = np.empty((side, len(wanted)), dtype=np.complex128)
-        height = max(1, _BLOCK // side)
-        for first in range(0, side, height):
-            v, _ = density.values((slice(first, min(side, first + height)), slice(0, side)))
+        half, height = side // 2 + 1, max(1, _BLOCK // side)
+        for first in range(0, half, height):
+            rows_taken = slice(first, min(half, first + height))
+            v, _ = density.values((rows_taken, slice(0, side)))
             if first == 0 and not self.is_proper:
                 v = np.array(v)
                 v[0, 0] = 0.0
-            transformed = scipy.fft.ifft(v, axis=1, workers=_threads.get_num_threads())
-            by_row[first : first + height] = transformed[:, wanted]
+            by_row[rows_taken] = scipy.fft.ifft(v, axis=1, workers=_threads.get_num_threads())[:, wanted]
+        by_row[half:] = by_row[half - 2 : 0 : -1].conj()  # the density is the same at opposite frequencies
         found = scipy.fft.ifft(by_row, axis=0)[np.append(rows.reshape(-1), 0), place.reshape(-1)].real
         self.variance = float(found[-1])
         self.covariance: FloatArray = found[:-1].reshape(rows.shape)
@@ -271,13 +272,15 @@ def _converged(model: Any, steps: IntArray) -> _Sums:
 
     Covariances of a proper field are off by those around the torus, which fall off exponentially with its side ``N``:
     what is lost on the next one is about the square of what changes. Semivariances of an intrinsic field are off by a
-    series in ``N^-2``, of which each doubling takes one term (Richardson).
+    series in ``N^-2``, of which each further side takes one term (Richardson); sides that grow by 3/2 and 4/3 in turn
+    (Bulirsch) have more of them than doubling up to the same torus.
     """
     side, largest = _SIDES
     while side < 4 * int(np.abs(steps).max(initial=0)):
         side *= 2
     last: _Sums | None = None
     row: list[FloatArray] = []
+    sides: list[int] = []
     while side <= largest:
         density = model.spectral_density((side, side))
         if density is None:
@@ -286,15 +289,17 @@ def _converged(model: Any, steps: IntArray) -> _Sums:
         if found.is_proper:
             if last is not None and _change(found.covariance, last.covariance) <= _ALIAS * found.variance:
                 return found
-        else:
-            above, row = row, [found.semivariance]
-            for k, each in enumerate(above, 1):
-                row.append(row[-1] + (row[-1] - each) / (4.0**k - 1.0))
-            changes = [_change(now, before) for now, before in zip(row, above, strict=False)]
-            if changes and min(changes) <= _EXTRAPOLATED * float(np.abs(found.semivariance).max(initial=0.0)):
-                found.semivariance = row[int(np.argmin(changes))]
-                return found
-        last, side = found, 2 * side
+            last, side = found, 2 * side
+            continue
+        above, row = row, [found.semivariance]
+        for each, smaller in zip(above, reversed(sides), strict=True):
+            row.append(row[-1] + (row[-1] - each) / ((side / smaller) ** 2 - 1.0))
+        changes = [_change(now, before) for now, before in zip(row, above, strict=False)]
+        if changes and min(changes) <= _EXTRAPOLATED * float(np.abs(found.semivariance).max(initial=0.0)):
+            found.semivariance = row[int(np.argmin(changes))]
+            return found
+        sides.append(side)
+        side = 4 * side // 3 if side % 3 == 0 else 3 * side // 2
     raise TooLargeError(
         f"range of {type(model).__name__} must be small against a torus of {largest} x {largest} pixels, got one whose "
         f"correlations go around it; {_AT_A_PIXEL}."

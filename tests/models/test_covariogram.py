@@ -82,6 +82,25 @@ def test_variogram_of_a_tension_spline_is_that_of_its_two_parts():
     np.testing.assert_allclose(TensionSpline(kappa=kappa).variogram(LAGS), expected, rtol=1e-7, atol=1e-12)
 
 
+def test_variogram_of_a_stretched_tension_spline_is_the_integral_of_its_density():
+    model, lags = TensionSpline(0.2, 2.0, anisotropy=(8.0, 0.5)), [(0, 1), (1, 0), (7, -4), (0, 40), (30, 30)]
+    row = model.replace(boundary="torus").stencil((32, 32)).tocsr()[[0]].toarray().reshape(32, 32)
+    steps = np.argwhere(row)
+    coefficients, steps = row[tuple(steps.T)], (steps + 16) % 32 - 16
+    # Along rays from frequency zero, where the density is infinite, what is integrated is smooth: Gauss's rule.
+    nodes, weights = np.polynomial.legendre.leggauss(160)
+    u, t = np.pi * (nodes[:, np.newaxis] + 1.0) / 2.0, nodes
+    area = np.pi / 2.0 * weights[:, np.newaxis] * weights * u
+    expected = np.zeros(len(lags))
+    for rows, columns in ((u + 0.0 * t, u * t), (u * t, u + 0.0 * t)):
+        # Rows of the precision sum to zero: a half angle loses no digits.
+        angles = [np.sin((di * rows + dj * columns) / 2.0) ** 2 for di, dj in steps]
+        q = -2.0 * np.tensordot(coefficients, angles, 1)
+        for k, (di, dj) in enumerate(lags):
+            expected[k] += np.sum(area * 2.0 * np.sin((di * rows + dj * columns) / 2.0) ** 2 / q)
+    np.testing.assert_allclose(model.variogram(lags), 2.0 * expected / (2.0 * np.pi) ** 2, rtol=1e-8)
+
+
 def test_variogram_of_an_intrinsic_field_around_a_pixel_is_by_the_pseudoinverse():
     shape, pixel = (5, 6), (1, 2)
     Q = Intrinsic().stencil(shape).tocsr().toarray()
